@@ -1,0 +1,91 @@
+"""Fills the tables of README.md from benchmarks/results/*.jsonl.
+
+    python benchmarks/tables.py
+
+A table stands between `<!-- results:NAME -->` and `<!-- /results -->` and is made of results/NAME.jsonl alone. Lines of
+the same digest are one row: the same recipe, run with several seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+_BLOCK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+Line = dict[str, Any]
+
+
+def main() -> None:
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    print(README.name)
+
+
+def filled(text: str, results: Path = HERE / "results") -> str:
+    """The text with a fresh table between every pair of markers."""
+
+    def block(match: re.Match[str]) -> str:
+        path = results / f"{match[2]}.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return f"{match[1]}{_TABLES[match[2]](lines) if lines else 'no finished run yet'}\n{match[3]}"
+
+    return _BLOCK.sub(block, text)
+
+
+def recipes(lines: Sequence[Line]) -> str:
+    """A row a digest: accuracy and cost, means over its seeds."""
+    head = ("recipe", "digest", "seeds", "test top-1", "EE", "FEE", "minutes", "where")
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        groups.setdefault((line["recipe"], line["digest"]), []).append(line)
+    rows = []
+    for (recipe, digest), runs in sorted(groups.items()):
+        ledgers = [run["ledger"] for run in runs]
+        rows.append(
+            (
+                recipe,
+                f"`{digest[:8]}`",
+                str(len(runs)),
+                _spread([100 * run["metrics"]["test/top1"] for run in runs]) + " %",
+                f"{_mean(ledgers, 'effective_epochs'):.2f}",
+                f"{_mean(ledgers, 'full_epoch_equivalents'):.2f}",
+                f"{statistics.fmean(ledger['seconds']['total'] for ledger in ledgers) / 60:.1f}",
+                _where(runs[0]["environment"]),
+            )
+        )
+    return markdown(head, rows)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table without a final newline."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _mean(ledgers: Sequence[Line], name: str) -> float:
+    return statistics.fmean(ledger[name] for ledger in ledgers)
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean, and the standard deviation over seeds where there are several."""
+    mean = f"{statistics.fmean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def _where(environment: Line) -> str:
+    """Processor, ranks and threads where there are several, and precision, as far as they are known."""
+    parts = [str(environment[key]) for key in ("processor", "device") if environment.get(key)][:1]
+    parts += [f"{environment[key]} {key}" for key in ("ranks", "threads") if environment.get(key, 1) > 1]
+    parts += [environment["precision"]] if "precision" in environment else []
+    return ", ".join(parts).replace("|", "/")
+
+
+_TABLES = {"recipes": recipes}
+
+if __name__ == "__main__":
+    main()

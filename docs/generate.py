@@ -1,0 +1,176 @@
+"""Writes the pages that are made from docstrings: docs/cards/*.md, docs/recipe-keys.md, docs/python.md.
+
+    python docs/generate.py
+
+tests/unit/test_docs.py fails while a page is not what this script would write.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import fewer
+from fewer import select
+from fewer.clock import Duration
+from fewer.recipe import Recipe
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Written by docs/generate.py from docstrings; edit those. -->\n\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page: path below docs/, and text."""
+    found = {Path("cards") / f"{name}.md": card(name) for name in select.names()}
+    found[Path("recipe-keys.md")] = recipe_keys()
+    found[Path("python.md")] = python_names()
+    return found
+
+
+def main() -> None:
+    for path, text in pages().items():
+        (DOCS / path).parent.mkdir(exist_ok=True)
+        (DOCS / path).write_text(text, encoding="utf-8")
+        print(f"docs/{path}")
+
+
+def card(name: str) -> str:
+    """One method: what it does, saves and costs, and its keys."""
+    content = select.card(name)
+    rows = [
+        (key, kind(field), default(field), field.description or "")
+        for key, field in select.params(name).model_fields.items()
+        if key != "method"
+    ]
+    example = f'```toml\n[select]\nmethod = "{name}"\n```'
+    return f"{NOTE}# {name}\n\n{content['summary']}\n\n{content['description']}\n\n{example}\n\n{table(rows)}"
+
+
+def recipe_keys() -> str:
+    """All keys of a recipe, a table a section."""
+    sections = [f"## [{name}]\n\n{text}" for name, text in _sections(Recipe)]
+    cards = ", ".join(f"[{name}](cards/{name}.md)" for name in select.names())
+    head = (
+        "# Recipe keys\n\n"
+        "A recipe is a TOML file. Every key has a default but `data.source` and `model.name`; unknown keys are errors. "
+        "Any key can be given on the command line as `section.key=value`, a stage's as `stages.0.side_px=24`.\n\n"
+        'A duration has a unit: `"2ep"` (epochs), `"5%"` (of the run), and for checkpoints also `"500step"` and '
+        '`"10min"`. Paths of sources are relative to the recipe\'s folder.\n\n'
+        f"`[select]` takes the keys of its method: {cards}.\n\n"
+    )
+    return NOTE + head + "\n".join(sections)
+
+
+def python_names() -> str:
+    """The public names of the package and what each is for."""
+    rows = [(name, _home(name), _first_sentence(getattr(fewer, name))) for name in fewer.__all__ if name[0] != "_"]
+    lines = ["| name | from | what |", "|---|---|---|"]
+    lines += [f"| `{name}` | `{home}` | {text} |" for name, home, text in rows]
+    head = (
+        "# Python\n\n"
+        "These names are the public surface, `fewer.NAME`, beside `fewer.__version__`. Each is imported at its first "
+        "use: `import fewer` alone does not import torch. Other modules can be imported by their own names, and may "
+        "change from version to version.\n\n"
+        "[examples/demo.py](../examples/demo.py) trains recipes, [examples/own_loop.py](../examples/own_loop.py) uses "
+        "parts in a plain PyTorch loop, and [examples/own_selector.py](../examples/own_selector.py) is a new selection "
+        "method in one file.\n\n"
+    )
+    return NOTE + head + "\n".join(lines) + "\n"
+
+
+def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Name and text of every section below a model."""
+    for key, field in model.model_fields.items():
+        inner = _model_of(field.annotation)
+        if inner is None or inner is BaseModel:
+            continue
+        rows = [
+            (name, kind(each), default(each), each.description or "")
+            for name, each in inner.model_fields.items()
+            if _model_of(each.annotation) is None
+        ]
+        name = f"[{prefix}{key}]" if get_origin(field.annotation) is tuple else f"{prefix}{key}"
+        _, _, said = inspect.cleandoc(inner.__doc__ or "").partition("`")[2].partition("`")
+        lead = _sentence(said)
+        if field.default is None:
+            lead += "\n\nOptional as a whole: off where the section is left out."
+        yield name, f"{lead}\n\n{table(rows)}".lstrip()
+        yield from _sections(inner, f"{prefix}{key}.")
+
+
+def _sentence(text: str) -> str:
+    text = text.lstrip(":. \n")
+    return text[:1].upper() + text[1:]
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field's type names, if it does."""
+    for each in (annotation, *get_args(annotation)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
+
+
+def table(rows: list[tuple[str, str, str, str]]) -> str:
+    """Key, type, default and help as a Markdown table."""
+    lines = ["| key | type | default | |", "|---|---|---|---|"]
+    for key, *cells in rows:
+        typed, standard, text = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+        lines.append(f"| `{key}` | {typed} | {standard} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def kind(field: FieldInfo) -> str:
+    """A field's type in a reader's words."""
+    limits = [str(each) for each in map(_limit, field.metadata) if each]
+    return " ".join([_named(field.annotation), *([", ".join(limits)] if limits else [])])
+
+
+def _named(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        limits = ", ".join(each for each in (_limit(m) for item in arguments[1:] for m in _parts(item)) if each)
+        return f"{_named(arguments[0])}{' ' + limits if limits else ''}"
+    if origin is Literal:
+        return " | ".join(f'`"{each}"`' for each in arguments)
+    if origin in (Union, types.UnionType):
+        return " | ".join(_named(each) for each in arguments if each is not type(None))
+    words = {bool: "true or false", int: "whole number", float: "number", str: "text", Duration: "duration"}
+    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _parts(item: Any) -> list[Any]:
+    return list(item.metadata) if isinstance(item, FieldInfo) else [item]
+
+
+def _limit(item: Any) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return next((f"{sign} {getattr(item, name):g}" for name, sign in signs.items() if hasattr(item, name)), "")
+
+
+def default(field: FieldInfo) -> str:
+    """A field's default as it is written in TOML."""
+    value = field.default
+    if field.is_required() or value is None:
+        return "required" if field.is_required() else "left out"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f'`"{value}"`' if isinstance(value, (str, Duration)) else f"`{value:g}`"
+
+
+def _home(name: str) -> str:
+    return str(fewer._MODULE[name])
+
+
+def _first_sentence(value: Any) -> str:
+    return " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    main()

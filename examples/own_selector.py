@@ -1,0 +1,87 @@
+"""A new selection method in one file: train on the samples whose last known loss was highest.
+
+    python examples/own_selector.py
+
+A method is a `Params`, a selector, and a `build`. `fewer.testing.check_selector` checks what every selector promises
+(`fewer.Selector`), and `fewer.fit` trains with it: checkpoints, exact resuming, ranks and the report come along.
+
+To have recipes and `fewer methods` know a method of your own package, name its module as an entry point:
+
+    [project.entry-points."fewer.select"]
+    hardest = "your_package.hardest"
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+
+from pydantic import Field
+
+import fewer
+from fewer import At, Chosen, Expects, Table
+from fewer.parts import Population
+from fewer.select.base import MethodParams, Selection, chosen
+from fewer.testing import check_selector
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Params(MethodParams):
+    method: Literal["hardest"] = "hardest"
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the training images that each epoch but the first trains on."""
+
+
+@final
+class Hardest(Selection):
+    """Chooses round(share * n) of n samples; one that was never looked at counts as hardest.
+
+    A sample that is left out keeps its loss while the others' fall, so its turn comes again. Neutral at share = 1.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        if at.epoch == 0:
+            return chosen(pool_ids)
+        pool_ids = pool_ids.sort().values  # equal losses: the lower id first, however the pool is listed
+        loss_M = table.loss_N[pool_ids].nan_to_num(float("inf"))
+        hardest_first = loss_M.argsort(descending=True, stable=True)
+        return chosen(pool_ids[hardest_first[: max(1, round(self.share * len(pool_ids)))]])
+
+    def expects(self, at: At) -> Expects:
+        share = 1.0 if at.epoch == 0 else self.share
+        return Expects(share, share)
+
+
+def build(params: Params, population: Population) -> Hardest:
+    """What `fewer` calls; `population` holds the seed and the labels, which this method does not need."""
+    return Hardest(params.share)
+
+
+def main(out: Path, epochs: int = 8, share: float = 0.5) -> dict[str, Any]:
+    """Checks the method, trains with it, and prints what it cost; returns the run's result."""
+    params = Params(share=share)
+    check_selector(lambda population: build(params, population))
+    print("hardest keeps every promise of a selector")
+
+    recipe = fewer.load_recipe(
+        Path(__file__).parent.parent / "recipes" / "digits.toml",
+        [f"train.epochs={epochs}", "augment.crop_padding_px=0"],
+    )
+    result = fewer.fit(recipe, out, selector=Hardest(share))
+    ledger = result["ledger"]
+    print(
+        f"test top-1 {result['metrics']['test/top1']:.2%} after {epochs} epochs that cost as much as "
+        f"{ledger['full_epoch_equivalents']:.2f} full ones (EE {ledger['effective_epochs']:.2f})"
+    )
+    print(out / "report.html")
+    return result
+
+
+if __name__ == "__main__":
+    main(Path(tempfile.mkdtemp(prefix="own_selector-")))

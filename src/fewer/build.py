@@ -1,0 +1,210 @@
+"""From a recipe to the things that train: data, task, run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from fewer import models, rng, select
+from fewer.data.augment import Augment
+from fewer.data.images import ImageData
+from fewer.data.splits import Splits, open_splits
+from fewer.errors import DataError
+from fewer.facts import gather_facts
+from fewer.ledger import Ledger
+from fewer.optim.ema import Ema, Lookahead
+from fewer.optim.sgd import sgd
+from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
+from fewer.plan import Facts, Plan, compile_plan
+from fewer.recipe import Recipe
+from fewer.run import Run
+from fewer.select.table import Table
+from fewer.sync.comm import Alone
+from fewer.sync.every_step import EveryStep
+from fewer.tasks.classify import Classify
+
+if TYPE_CHECKING:
+    from fewer.data.store import DamagedImage
+    from fewer.select.base import MethodParams
+
+WHITENING_IMAGES = 5000
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+
+
+@dataclass
+class Session:
+    """What a plan needs in order to run."""
+
+    plan: Plan
+    splits: Splits
+    task: Task
+    run: Run
+    train_data: ImageData
+    val_data: ImageData | None
+    test_data: ImageData | None
+    damaged: list[DamagedImage]
+    _decoded: tuple[int, int] = (0, 0)
+
+    def book_decoding(self) -> None:
+        """Books what has been decoded since the last call."""
+        parts = [part.counts for part in (self.train_data, self.val_data, self.test_data) if part]
+        images, pixels = sum(c.decoded for c in parts), sum(c.decoded_pixels for c in parts)
+        stage = self.plan.stage(min(self.run.cursor.epoch, self.plan.epochs - 1)).index
+        self.run.ledger.book(stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
+        self._decoded = images, pixels
+
+
+def open_data(recipe: Recipe) -> Splits:
+    """Lists the images of a recipe's sources; decodes none."""
+    data = recipe.data
+    return open_splits(data.source, data.test, data.val, data.split_seed, cache=data.cache == "auto")
+
+
+def make_plan(recipe: Recipe, splits: Splits, ranks: int = 1, facts: Facts | None = None) -> Plan:
+    """Compiles a recipe for listed data; `facts` are gathered unless given."""
+    facts = facts or gather_facts(recipe, splits, ranks)
+    return compile_plan(recipe, facts, selector_of(recipe, splits).expects)
+
+
+def selector_of(recipe: Recipe, splits: Splits) -> Selector:
+    """The selector that a recipe asks for."""
+    population = Population(recipe.train.seed, splits.train.label_N, len(splits.classes))
+    parameters: MethodParams = recipe.select  # type: ignore[assignment]
+    return select.build(parameters, population, recipe.epochs)
+
+
+def open_session(
+    recipe: Recipe,
+    splits: Splits,
+    comm: Comm | None = None,
+    selector: Selector | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Session:
+    """Decodes the images and builds task, model and run, ready for the first batch.
+
+    Args:
+        recipe: What the user asked.
+        splits: The listed data.
+        comm: How processes exchange tensors; one process alone if left out.
+        selector: A selector of the caller's own, in place of the recipe's.
+        on_progress: Called with images decoded and images to decode.
+
+    Raises:
+        DataError: Images are damaged, and the recipe's policy is to stop.
+        RecipeError: The recipe does not fit the data.
+    """
+    comm = comm or Alone()
+    plan = make_plan(recipe, splits, comm.workers)
+    torch.set_num_threads(plan.facts.threads)
+    data = {name: _data(plan, split, on_progress) for name, split in _named(splits)}
+    damaged = [image for name, part in data.items() for image in part.prepare(_side(plan, name))]
+    if damaged:
+        splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
+        plan = make_plan(recipe, splits, comm.workers)
+    mean, std = data["train"].moments(plan.stages[0].side_px)
+    for part in data.values():
+        part.mean, part.std = mean, std
+    run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits))
+    return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged)
+
+
+def _named(splits: Splits) -> list[tuple[str, object]]:
+    return [(name, split) for name in ("train", "val", "test") if (split := getattr(splits, name)) is not None]
+
+
+def _side(plan: Plan, name: str) -> int:
+    return plan.stages[0].side_px if name == "train" else plan.evaluation_side_px
+
+
+def _data(plan: Plan, split: object, on_progress: Callable[[int, int], None] | None) -> ImageData:
+    recipe = plan.recipe
+    return ImageData(
+        split,  # type: ignore[arg-type]
+        augment=Augment(**recipe.augment.model_dump(), reference_side_px=plan.largest_side_px),
+        seed=recipe.train.seed,
+        device=plan.facts.device,
+        dtype=DTYPES[plan.precision],
+        channels_last=plan.channels_last,
+        threads=0 if recipe.data.processes == "auto" else recipe.data.processes,
+        damaged=recipe.data.damaged,
+        on_progress=on_progress,
+    )
+
+
+def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) -> tuple[Splits, dict[str, ImageData]]:
+    """The splits and their data less the images that could not be decoded."""
+    changed = {}
+    for name, part in data.items():
+        bad = torch.tensor([image.id for image in part.prepare(sides[name])], dtype=torch.int64)
+        changed[name] = part.split.without(bad)
+        if not len(changed[name]):
+            raise DataError(
+                f"{part.split.source.name}: none of its {name} images can be decoded; see `quarantine.jsonl`"
+            )
+    return replace(splits, train=changed["train"], val=changed.get("val"), test=changed.get("test")), data
+
+
+def _task(plan: Plan) -> Task:
+    recipe = plan.recipe
+    return Classify(
+        len(plan.facts.classes),
+        recipe.train.label_smoothing,
+        recipe.task.flip_tta,
+        torch.bfloat16 if plan.precision == "bf16" else None,
+    )
+
+
+def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None) -> torch.nn.Module:
+    """The recipe's model with its first weights, the same on every rank.
+
+    Args:
+        plan: The plan.
+        images: Gives the first so many normalised training images, for models that look at them.
+    """
+    recipe = plan.recipe
+    rng.reseed(recipe.train.seed, "model")
+    options = recipe.model.model_dump(exclude={"name"})
+    model = models.build(recipe.model.name, len(plan.facts.classes), plan.largest_side_px, **options)
+    if recipe.model.whiten and images is not None and isinstance(model, LooksAtData):
+        model.whiten(images(WHITENING_IMAGES))
+    layout = torch.channels_last if plan.channels_last else torch.contiguous_format
+    return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
+
+
+def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector) -> Run:
+    train, pool_ids = plan.recipe.train, splits.train.ids_M
+    ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops)
+
+    def first_images(count: int) -> torch.Tensor:
+        request = Request(pool_ids[:count], 0, plan.stages[0].side_px, strength=0.0)
+        ledger.book(0, samples_loaded=len(request.ids_B))
+        return next(iter(data.batches([request]))).inputs
+
+    model = build_model(plan, first_images)
+    optimizer = sgd(
+        model,
+        train.lr,
+        train.momentum,
+        train.nesterov,
+        {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay},
+        {"weight": 1.0, "bias": train.bias_lr_scale, "norm": train.norm_lr_scale},
+    )
+    comm.broadcast(list(model.state_dict().values()))
+    ahead = train.lookahead
+    return Run(
+        plan=plan,
+        comm=comm,
+        workers=[Worker(comm.rank, model, optimizer)],
+        selector=selector,
+        sync=EveryStep(comm),
+        pool_ids=pool_ids,
+        table=Table(len(splits.train.source)),
+        ledger=ledger,
+        ema=None if train.ema == "off" else Ema(model, train.ema.in_epochs(plan.epochs) * plan.facts.train_images),
+        lookahead=None
+        if ahead is None
+        else Lookahead(ahead.every_steps, ahead.decay, ahead.power, ahead.start.in_epochs(plan.epochs) / plan.epochs),
+    )

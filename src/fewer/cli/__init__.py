@@ -1,0 +1,56 @@
+"""The command line, one file a verb. Nothing here imports torch before a verb has to train."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fewer.cli import methods, plan, report, resume, train
+from fewer.errors import INTERRUPTED, FewerError
+
+app = typer.Typer(
+    name="fewer",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Train vision models to the same accuracy with fewer samples, pixels, steps and bytes, and see what it cost.",
+)
+app.command()(train.train)
+app.command()(resume.resume)
+app.command()(plan.plan)
+app.command()(report.report)
+app.command()(methods.methods)
+
+
+def main() -> None:
+    """Runs the command line and exits with one of the documented codes."""
+    from fewer.memory import keep_freed_memory
+
+    keep_freed_memory()  # before torch is imported
+    try:
+        code = app(standalone_mode=False)
+    except FewerError as error:
+        _complain(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted before training began; nothing was saved")
+        code = INTERRUPTED
+    except typer.Exit as error:
+        code = error.exit_code
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):  # usage errors
+            show = getattr(error, "show", None)
+            show() if show else _complain(str(error))
+            code = getattr(error, "exit_code", 2)
+        else:
+            raise
+    sys.stdout.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        # File names come from anywhere: they must not steer the terminal.
+        shown = "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
+        print(f"fewer: {shown}", file=sys.stderr)

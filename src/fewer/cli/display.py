@@ -1,0 +1,154 @@
+"""What a person sees while a run goes on: a live line on a terminal, plain lines elsewhere; all of it on stderr."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from fewer.plan import Plan, table
+
+if TYPE_CHECKING:
+    from fewer.build import Session
+    from fewer.fit import Display
+    from fewer.loop import Row
+
+_PLAIN_SECONDS = 30.0  # between two lines within an epoch, without a terminal
+_BAR_COLUMNS = 105  # a narrower terminal has no room for a bar beside the numbers
+
+
+class Live:
+    """A line with epoch, loss, top-1, speed, kept share, time left and memory, and one that stays for every epoch."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            *([BarColumn(bar_width=20)] if console.width >= _BAR_COLUMNS else []),
+            TextColumn("{task.fields[line]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.began: tuple[float, float] | None = None
+        self.said = time.monotonic()
+        self.speed = 0.0
+        self.last = time.monotonic()
+
+    def decoding(self, done: int, total: int) -> None:
+        self._show("decoding", done / max(1, total), f"{done:,} of {total:,} images")
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+
+    def row(self, row: Row, session: Session) -> None:
+        from fewer.ledger import peak_memory_bytes
+
+        now = time.monotonic()
+        done = row.progress + 1 / row.batches / session.plan.epochs
+        if self.began is None:
+            self.began = (now, row.progress)
+        else:
+            rate = row.candidates / max(1e-9, now - self.last)
+            self.speed = rate if not self.speed else 0.9 * self.speed + 0.1 * rate
+        self.last = now
+        left = (now - self.began[0]) / max(1e-9, done - self.began[1]) * (1 - done)
+        parts = [
+            f"loss {row.loss:.3f}" if row.loss is not None else "loss -",
+            f"top-1 {row.top1:.1%}" if row.top1 is not None else "top-1 -",
+            f"{self.speed:,.0f} images/s",
+            f"kept {row.kept / row.candidates:.0%}",
+            f"{_clock(left)} left",
+            f"{peak_memory_bytes() / 2**30:.1f} GiB",
+        ]
+        name = f"epoch {row.epoch + 1}/{session.plan.epochs}"
+        self._show(name, done, "  ".join(parts))
+
+    def epoch(self, line: dict[str, Any], session: Session) -> None:
+        val = f"  val top-1 {line['val_top1']:.2%}" if "val_top1" in line else ""
+        self.note(
+            f"epoch {line['epoch'] + 1:>3}/{session.plan.epochs}  loss {line['loss']:.4f}  train top-1 {line['top1']:.2%}{val}"
+            f"  kept {line['kept_share']:.0%}  EE {line['effective_epochs']:.2f}  FEE {line['fee']:.2f}"
+            f"  {line['seconds']:.0f} s  {line['images_per_second']:,.0f} images/s"
+        )
+        self.said = time.monotonic()
+
+    def _show(self, name: str, done: float, line: str) -> None:
+        if self.task is None:
+            self.task = self.bar.add_task(name, total=1.0, line=line)
+        self.bar.update(self.task, description=name, completed=done, line=line)
+        if not self.console.is_terminal and time.monotonic() - self.said > _PLAIN_SECONDS:
+            self.note(f"{name}  {line}")
+            self.said = time.monotonic()
+
+
+@contextmanager
+def shown(rank: int) -> Iterator[Display | None]:
+    """The display of rank 0; the other ranks show nothing."""
+    if rank:
+        yield None
+        return
+    live = Live(Console(stderr=True))
+    with live.bar:
+        yield live
+
+
+def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> int:
+    """Prints a run's result on stdout: one JSON document, or a few lines."""
+    if rank:
+        return 0
+    if as_json:
+        print(json.dumps(result))
+        return 0
+    ledger, metrics = result["ledger"], result["metrics"]
+    top1 = [f"{name} top-1 {metrics[f'{name}/top1']:.2%}" for name in ("test", "val") if f"{name}/top1" in metrics]
+    print(
+        f"{', '.join(top1) or 'trained'} after {result['epochs']} epochs; {ledger['full_epoch_equivalents']:.2f} FEE, "
+        f"{ledger['effective_epochs']:.2f} EE, {ledger['seconds']['total']:.0f} s"
+    )
+    print(folder / "report.html")
+    return 0
+
+
+def show_plan(plan: Plan) -> None:
+    """Prints a plan's stages and predicted cost on stdout."""
+    console = Console(highlight=False)
+    facts, train = plan.facts, plan.recipe.train
+    console.print(
+        f"{plan.recipe.model.name}, {facts.parameters:,} parameters, {len(facts.classes)} classes; "
+        f"{facts.train_images:,} training, {facts.val_images:,} validation, {facts.test_images:,} test images"
+    )
+    console.print(
+        f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {facts.device}, "
+        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}; digest {plan.digest}"
+    )
+    header, *rows = table(plan)
+    grid = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+    cost = Table("predicted", "lowest", "highest", box=None, pad_edge=False)
+    for name, (low, high) in plan.predicted.items():
+        cost.add_row(
+            name, f"{low:,.4g}" if low < 1e4 else f"{low:.4g}", f"{high:,.4g}" if high < 1e4 else f"{high:.4g}"
+        )
+    console.print(cost)
+    for note in plan.notes:
+        console.print(f"- {note}", markup=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+__all__ = ["Live", "finish", "show_plan", "shown"]

@@ -1,0 +1,16 @@
+"""Arguments and flags that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
+Overrides = Annotated[
+    Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
+    typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, such as train.epochs=20.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes that train together on this machine.")]

@@ -1,0 +1,22 @@
+"""`fewer plan`: what a recipe would do and cost, without training."""
+
+from fewer.cli.options import Devices, Json, Overrides, RecipeFile
+
+
+def plan(recipe: RecipeFile, overrides: Overrides = None, devices: Devices = 1, as_json: Json = False) -> int:
+    """Show stages, schedule and predicted cost of a recipe; trains nothing."""
+    from fewer.recipe import load_recipe
+
+    checked = load_recipe(recipe, overrides or [])
+    from fewer.build import make_plan, open_data
+
+    compiled = make_plan(checked, open_data(checked), devices)
+    if as_json:
+        import json
+
+        print(json.dumps(compiled.as_json(), indent=1))
+    else:
+        from fewer.cli.display import show_plan
+
+        show_plan(compiled)
+    return 0

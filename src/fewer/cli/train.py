@@ -1,0 +1,36 @@
+"""`fewer train`: a recipe from start to report."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from fewer.cli.options import Devices, Json, Overrides, RecipeFile
+
+
+def train(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Run folder; by default runs/NAME after the recipe.", show_default=False),
+    ] = None,
+    devices: Devices = 1,
+    as_json: Json = False,
+) -> int:
+    """Train a recipe: evaluates, checkpoints, and writes a run folder with a report."""
+    from fewer.recipe import load_recipe
+
+    checked = load_recipe(recipe, overrides or [])
+    folder = out or Path(checked.out.dir or Path("runs") / recipe.stem)
+    from fewer.launch import is_rank, joined, launch
+
+    if devices > 1 and not is_rank():
+        flags = ["--json"] if as_json else []
+        return launch(devices, ["train", str(recipe), *(overrides or []), "--out", str(folder), *flags])
+    from fewer.cli.display import finish, shown
+    from fewer.fit import fit
+
+    with joined() as comm, shown(comm.rank) as display:
+        result = fit(checked, folder, given=recipe.read_text(encoding="utf-8"), comm=comm, display=display)
+    return finish(result, folder, as_json, comm.rank)

@@ -1,0 +1,67 @@
+"""Time as the run sees it: epochs, not steps, and durations that carry their unit.
+
+Selection and batch-size stages make the number of steps in an epoch unknown before the epoch starts, so nothing
+is scheduled in steps. Progress is `(epoch + batch / batches) / epochs`, in [0, 1].
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["ep", "%", "step", "min"]
+_PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ep|%|step|min)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of training with its unit: `"30ep"`, `"5%"`, `"500step"` or `"10min"`."""
+
+    value: float
+    unit: Unit
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Reads `"30ep"`, `"5%"`, `"500step"` or `"10min"`.
+
+        Raises:
+            ValueError: The text has no unit, another unit, or a percentage above 100.
+        """
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            raise ValueError('a duration needs a unit: "2ep", "5%", "500step" or "10min"')
+        value, unit = float(match[1]), match[2]
+        if unit == "%" and value > 100:
+            raise ValueError("a percentage lies between 0% and 100%")
+        return cls(value, unit)  # type: ignore[arg-type]
+
+    def in_epochs(self, epochs: int) -> float:
+        """This duration in epochs of a run of `epochs` epochs.
+
+        Raises:
+            ValueError: The unit is steps or minutes, which no plan can turn into epochs.
+        """
+        if self.unit == "ep":
+            return self.value
+        if self.unit == "%":
+            return self.value / 100 * epochs
+        raise ValueError(f'"{self}" cannot be known in epochs beforehand; use "ep" or "%"')
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{self.unit}"
+
+
+@dataclass(slots=True)
+class Cursor:
+    """Where a run stands: the next candidate batch of an epoch, and the optimizer steps taken so far."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "batch": self.batch, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]

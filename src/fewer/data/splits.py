@@ -1,0 +1,228 @@
+"""Which images train, which choose settings and which are the test.
+
+M: ids of a split. N: all ids of its source.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewer import rng
+from fewer.data import fingerprint
+from fewer.data.sources import Source, open_source
+from fewer.errors import DataError
+
+_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+_TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some ids of a source, labelled with the classes of the training set.
+
+    Attributes:
+        source: Where the images come from.
+        ids_M: Ids, int64, ascending.
+        label_N: Class of every id of the source, int64; -1 where the id is not in this split.
+        classes: Names of the classes, sorted; equal in all splits of a run.
+    """
+
+    source: Source
+    ids_M: Tensor
+    label_N: Tensor
+    classes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids_M)
+
+    def without(self, ids: Tensor) -> Split:
+        """This split less some of its ids, such as those of damaged images."""
+        label_N = self.label_N.clone()
+        label_N[ids] = -1
+        return Split(self.source, self.ids_M[label_N[self.ids_M] >= 0], label_N, self.classes)
+
+    def native_side_px(self) -> int:
+        """Median short side of a few of its images, by their headers."""
+        return self.source.native_side_px(self.ids_M.tolist())
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of a run.
+
+    Attributes:
+        train, val, test: Disjoint; `val` and `test` may be missing.
+        classes: Names of the classes, sorted.
+        notes: How the splits came about, a sentence each.
+        cache: Whether content hashes may be kept in the user's cache folder.
+    """
+
+    train: Split
+    val: Split | None
+    test: Split | None
+    classes: list[str]
+    notes: list[str] = field(default_factory=list)
+    cache: bool = True
+
+    @cached_property
+    def _manifest(self) -> list[str]:
+        lines: list[str] = []
+        hashes: dict[int, list[bytes]] = {}
+        for name, split in (("train", self.train), ("val", self.val), ("test", self.test)):
+            if split is None:
+                continue
+            known = hashes.get(id(split.source)) or fingerprint.hashes(split.source, self.cache)
+            hashes[id(split.source)] = known
+            labels = split.label_N.tolist()
+            lines += [
+                fingerprint.line(name, split.source.names[i], split.source.sizes[i], split.classes[labels[i]], known[i])
+                for i in split.ids_M.tolist()
+            ]
+        return lines
+
+    def manifest(self) -> list[str]:
+        """One line an image: split, path, bytes, class and content hash, tab-separated and escaped."""
+        return self._manifest
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change with any name, size, class, content or assignment to a split."""
+        return fingerprint.digest(self._manifest)
+
+
+def open_splits(source: str, test: str = "auto", val: str = "5%", split_seed: int = 0, cache: bool = True) -> Splits:
+    """Opens a source and says which of its images are for what.
+
+    The test set is, under `test = "auto"`: the folder `test/` if the source has one beside `train/`; else `val/`,
+    the set that everybody reports on ImageNet; else 20 % of all images. Otherwise what `test` says: a share of the
+    training images ("20%"), another source ("folder:PATH"; of a source laid out in parts its `test/`, else its
+    `val/`), or "none".
+
+    The validation set is the folder `val/` if the source has one that is not already the test; else what `val` says:
+    a share of the training images, another source (its `val/`, else its `test/`), or "none".
+
+    Shares are drawn class by class from (`split_seed`, "test" or "val", id), so they depend neither on the training
+    seed nor on the order of anything: round(share x images), at least 1 of a class of 2 or more, never a whole class.
+
+    Args:
+        source: `digits`, `folder:PATH` or `tar:PATH`.
+        test: "auto", a share, a source or "none".
+        val: A share, a source or "none".
+        split_seed: Seed of held-out shares.
+        cache: Whether content hashes may be kept in the user's cache folder.
+
+    Raises:
+        DataError: A source is missing, empty or malformed, or a test class is unknown in training.
+    """
+    draft = _Draft(open_source(source), split_seed)
+    test_split = draft.test(test)  # before val: what is left may then validate
+    val_split = draft.val(val)
+    train = draft.split(draft.train_M, "train")
+    notes = draft.notes + [f"the folder {part}/ of {source} is not used" for part in draft.free]
+    return Splits(train, val_split, test_split, draft.classes, notes, cache)
+
+
+class _Draft:
+    """What is still free of a source while its splits are taken from it."""
+
+    def __init__(self, source: Source, split_seed: int) -> None:
+        self.source = source
+        self.notes = list(source.notes)
+        self.free = {part: torch.from_numpy(ids) for part, ids in source.parts.items()}
+        self.train_M = self.free.pop("train", torch.arange(len(source)))
+        self.classes = [source.classes[i] for i in np.unique(source.labels[self.train_M.numpy()])]
+        self._split_seed = split_seed
+
+    def test(self, text: str) -> Split | None:
+        share = _share(text, "data.test")
+        if text == "auto":
+            part = next((part for part in ("test", "val") if part in self.free), None)
+            return self._folder(part, "test") if part else self._held_out(_TEST_SHARE, "test")
+        if text == "none":
+            return None
+        return self._held_out(share, "test") if share else self._given(text, "test", ("test", "val"))
+
+    def val(self, text: str) -> Split | None:
+        share = _share(text, "data.val")
+        if text == "none":
+            return None
+        if share is None:
+            return self._given(text, "val", ("val", "test"))
+        return self._folder("val", "val") if "val" in self.free else self._held_out(share, "val")
+
+    def split(self, ids_M: Tensor, purpose: str, source: Source | None = None) -> Split:
+        return _split(source or self.source, ids_M, self.classes, purpose, self.notes)
+
+    def _held_out(self, share: float, purpose: str) -> Split:
+        chosen = stratified(self.train_M, torch.from_numpy(self.source.labels), share, self._split_seed, purpose)
+        self.notes.append(
+            f"held out {share * 100:g} % of {len(self.train_M):,} images for {purpose} ({len(chosen):,} images), "
+            f"stratified by class, split_seed {self._split_seed}"
+        )
+        self.train_M = self.train_M[~torch.isin(self.train_M, chosen)]
+        return self.split(chosen, purpose)
+
+    def _folder(self, part: str, purpose: str) -> Split:
+        ids_M = self.free.pop(part)
+        self.notes.append(f"{purpose} is the folder {part}/ of {self.source.name} ({len(ids_M):,} images)")
+        return self.split(ids_M, purpose)
+
+    def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
+        other = open_source(text)
+        part = next((part for part in parts if part in other.parts), None)
+        ids_M = torch.from_numpy(other.parts[part]) if part else torch.arange(len(other))
+        where = f"the folder {part}/ of {text}" if part else text
+        self.notes.append(f"{purpose} is {where} ({len(ids_M):,} images)")
+        return self.split(ids_M, purpose, other)
+
+
+def stratified(ids_M: Tensor, label_N: Tensor, share: float, split_seed: int, purpose: str) -> Tensor:
+    """The ids that a stratified share holds out, ascending; rule as in `open_splits`."""
+    draw_M = rng.bits(ids_M, split_seed, purpose)
+    shuffled_M = ids_M[torch.argsort(draw_M, stable=True)]
+    chosen = []
+    for label in np.unique(label_N[ids_M].numpy()).tolist():
+        of_class = shuffled_M[label_N[shuffled_M] == label]
+        count = int(len(of_class) * share + 0.5)
+        chosen.append(of_class[: min(max(count, 1), len(of_class) - 1)])
+    return torch.cat(chosen).sort().values
+
+
+def _split(source: Source, ids_M: Tensor, classes: list[str], purpose: str, notes: list[str]) -> Split:
+    """A split whose labels index `classes`, whatever the source's own order."""
+    index = {name: i for i, name in enumerate(classes)}
+    translated = torch.tensor([index.get(name, -1) for name in source.classes])
+    label_M = translated[torch.from_numpy(source.labels)[ids_M]]
+    if (label_M < 0).any():
+        first = int(ids_M[label_M < 0][0])
+        unknown = source.classes[int(source.labels[first])]
+        raise DataError(
+            f"{source.name}: class {unknown!r} of the {purpose} set is unknown in training "
+            f"(first: {source.names[first]}); allowed: {_listed(classes)}; fix: rename or remove that folder"
+        )
+    missing = sorted(set(classes) - {classes[i] for i in set(label_M.tolist())})
+    if missing:
+        notes.append(f"the {purpose} set has no image of {_listed(missing)}")
+    label_N = torch.full((len(source),), -1)
+    label_N[ids_M] = label_M
+    return Split(source, ids_M, label_N, classes)
+
+
+def _share(text: str, key: str) -> float | None:
+    """The share that "20%" states, in (0, 1); None for any other text."""
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        return None
+    if not 0 < (percent := float(match[1])) < 100:
+        raise DataError(f'{key} = "{text}": allowed: more than 0% and less than 100%; fix: {key} = "5%" or "none"')
+    return percent / 100
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -1,0 +1,70 @@
+"""The errors that a user can meet, each with its exit code.
+
+An error message says what is wrong, where, the value, what is allowed, and one fix. Exit code 1 is left for
+bugs: anything that is not a `FewerError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class FewerError(Exception):
+    """Base of every error that is the user's to mend."""
+
+    exit_code = 1
+
+
+class RecipeError(FewerError):
+    """The recipe or the command line is wrong; all problems are reported at once.
+
+    Args:
+        problems: One line each, already complete: where, what, what is allowed, one fix.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(FewerError):
+    """A source is missing, empty, unreadable, or not the one that the run began with."""
+
+    exit_code = 3
+
+
+class DivergedError(FewerError):
+    """The loss is no longer finite; the last good checkpoint is kept."""
+
+    exit_code = 4
+
+
+class CheckpointError(FewerError):
+    """No intact checkpoint is left, or it belongs to another plan."""
+
+    exit_code = 5
+
+
+class ResourceError(FewerError):
+    """Disk or memory does not suffice, or the run folder cannot be written."""
+
+    exit_code = 6
+
+
+class Stopped(FewerError):
+    """Stopped by a signal after saving; `fewer resume` goes on.
+
+    Args:
+        message: What to tell the user.
+        exit_code: `PREEMPTED` or `INTERRUPTED`.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+PREEMPTED = 75  # stopped by SIGTERM after saving; `fewer resume` goes on
+INTERRUPTED = 130  # stopped by Ctrl-C after saving

@@ -1,0 +1,105 @@
+"""What a plan must know of data, model and machine, found out without training."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fewer import models
+from fewer.plan import Facts, Flops, stages_of
+from fewer.parts import ChangesByEpoch
+from fewer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.data.splits import Splits
+
+
+def gather_facts(recipe: Recipe, splits: Splits, ranks: int = 1) -> Facts:
+    """Facts for `compile_plan`.
+
+    Args:
+        recipe: What the user asked; it says which model and which sides to count FLOPs for.
+        splits: The listed data.
+        ranks: Processes that will train together; each gets its share of the cores.
+    """
+    native = splits.train.native_side_px()
+    stages = stages_of(recipe, native)
+    sides = sorted({stage.side_px for stage in stages})
+    options = recipe.model.model_dump(exclude={"name"})
+    with torch.device("meta"):
+        model = models.build(recipe.model.name, len(splits.classes), sides[-1], **options)
+    later = model.changes_at if isinstance(model, ChangesByEpoch) else []
+    changes = [0, *(epoch for epoch in later if 0 < epoch < recipe.epochs)]
+    device = device_kind()
+    return Facts(
+        train_images=len(splits.train),
+        val_images=len(splits.val) if splits.val else 0,
+        test_images=len(splits.test) if splits.test else 0,
+        classes=tuple(splits.classes),
+        native_side_px=native,
+        flops={side: tuple(_flops_from(model, side, epoch) for epoch in changes) for side in sides},
+        plain_sample_flops=sum(_unfrozen_flops(model, sides[-1])),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        ranks=ranks,
+        threads=max(1, torch.get_num_threads() if ranks == 1 else usable_cores() // ranks),
+        bf16=native_bf16(device),
+        device=device,
+        notes=tuple(splits.notes),
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_kind() -> str:
+    """The kind of device that training uses: "cuda" or "mps" where there is one, else "cpu"."""
+    if torch.cuda.is_available():  # untested: needs a GPU
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def native_bf16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; emulation is slower than float32."""
+    if device == "cuda":  # untested: needs a GPU
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)
+    return False
+
+
+def sample_flops(model: nn.Module, side_px: int) -> tuple[int, int]:
+    """FLOPs of one sample's forward and backward, counted by torch on a batch of two (BatchNorm needs two).
+
+    Args:
+        model: A model on any device; on "meta" nothing is computed.
+        side_px: Height and width of the image.
+    """
+    device = next(model.parameters()).device
+    dtype = next(model.parameters()).dtype
+    images = torch.empty(2, 3, side_px, side_px, device=device, dtype=dtype)
+    with FlopCounterMode(display=False) as forward:
+        loss = model(images).sum()
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    for parameter in model.parameters():
+        parameter.grad = None
+    return forward.get_total_flops() // 2, backward.get_total_flops() // 2
+
+
+def _flops_from(model: nn.Module, side_px: int, epoch: int) -> Flops:
+    if isinstance(model, ChangesByEpoch):
+        model.prepare(epoch)
+    return Flops(epoch, *sample_flops(model, side_px))
+
+
+def _unfrozen_flops(model: nn.Module, side_px: int) -> tuple[int, int]:
+    model.requires_grad_(True)
+    return sample_flops(model, side_px)

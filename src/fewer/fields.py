@@ -1,0 +1,35 @@
+"""Field types that recipes and method parameters share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from fewer.clock import Duration
+
+
+def _duration(value: object) -> Duration:
+    if isinstance(value, Duration):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('a duration needs a unit: "2ep", "5%", "500step" or "10min"')
+    return Duration.parse(value)
+
+
+Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str)]
+# Strict: neither "3" nor true is a number. Bounded: a slip of the keyboard must not become hours of planning.
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+Index = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
+Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+class Section(BaseModel):
+    """A group of keys: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)

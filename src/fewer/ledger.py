@@ -1,0 +1,129 @@
+"""What a run cost: samples, pixels, steps, FLOPs, bytes and seconds, per stage and in all."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+PHASES = ("train", "select", "data_wait", "evaluate", "checkpoint", "compile", "sync", "other")
+
+# Equal on every rank and part of the run's state: a resumed run continues them exactly.
+EXACT = (
+    "samples_forwarded",
+    "samples_backpropagated",
+    "optimizer_steps",
+    "skipped_steps",
+    "samples_left_over",
+    "flops",
+)
+# What this and earlier processes of the run did: a resumed run decodes again, and books it.
+LOCAL = ("samples_loaded", "samples_decoded", "decoded_pixels", "samples_evaluated", "bytes_sent")
+
+
+@final
+class Ledger:
+    """Counts per stage, seconds per phase; `totals()` is what `result.json` shows.
+
+    Args:
+        stages: Number of stages.
+        train_images: Training images after the validation split, N.
+        plain_epoch_flops: Forward and backward of all of them, whole model, largest side.
+    """
+
+    def __init__(self, stages: int, train_images: int, plain_epoch_flops: float) -> None:
+        self.train_images, self.plain_epoch_flops = train_images, plain_epoch_flops
+        self.counts: list[dict[str, int]] = [dict.fromkeys(EXACT + LOCAL, 0) for _ in range(stages)]
+        self.seconds: list[dict[str, float]] = [dict.fromkeys(PHASES, 0.0) for _ in range(stages)]
+        self._stage, self._phase, self._since = 0, "other", time.monotonic()
+        self._peak_before = 0
+
+    def book(self, stage: int, **counts: int) -> None:
+        """Adds to a stage's counts."""
+        for name, count in counts.items():
+            self.counts[stage][name] += count
+
+    def enter(self, stage: int) -> None:
+        """Seconds from here on belong to this stage."""
+        self._lap()
+        self._stage = stage
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Seconds inside belong to this phase, and to no other: the phases add up to the total."""
+        self._lap()
+        outer, self._phase = self._phase, name
+        try:
+            yield
+        finally:
+            self._lap()
+            self._phase = outer
+
+    def _lap(self) -> None:
+        now = time.monotonic()
+        self.seconds[self._stage][self._phase] += now - self._since
+        self._since = now
+
+    def total(self, name: str) -> int:
+        """One count over all stages."""
+        return sum(counts[name] for counts in self.counts)
+
+    @property
+    def effective_epochs(self) -> float:
+        """Samples backpropagated / N: the literature's number, which hides the cost of scoring."""
+        return self.total("samples_backpropagated") / self.train_images
+
+    @property
+    def full_epoch_equivalents(self) -> float:
+        """FLOPs of everything training did / FLOPs of one plain epoch."""
+        return self.total("flops") / self.plain_epoch_flops
+
+    @property
+    def total_seconds(self) -> float:
+        self._lap()
+        return sum(sum(seconds.values()) for seconds in self.seconds)
+
+    def totals(self) -> dict[str, Any]:
+        """The whole ledger as `result.json` holds it."""
+        total = self.total_seconds
+        phases = {name: sum(seconds[name] for seconds in self.seconds) for name in PHASES}
+        return {
+            **{name: self.total(name) for name in EXACT + LOCAL},
+            "effective_epochs": self.effective_epochs,
+            "full_epoch_equivalents": self.full_epoch_equivalents,
+            "peak_memory_bytes": max(peak_memory_bytes(), self._peak_before),
+            "seconds": {**phases, "total": total},
+            "stages": [
+                {**counts, "seconds": {**seconds, "total": sum(seconds.values())}}
+                for counts, seconds in zip(self.counts, self.seconds, strict=True)
+            ],
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        self._lap()
+        return {
+            "exact": [{name: counts[name] for name in EXACT} for counts in self.counts],
+            "local": [{name: counts[name] for name in LOCAL} for counts in self.counts],
+            "seconds": [dict(seconds) for seconds in self.seconds],
+            "peak_memory_bytes": max(peak_memory_bytes(), self._peak_before),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts a saved ledger below what this process has already booked (it has decoded its images)."""
+        for here, exact, local in zip(self.counts, state["exact"], state["local"], strict=False):
+            here.update(exact)
+            for name, count in local.items():
+                here[name] += count
+        for seconds, saved in zip(self.seconds, state["seconds"], strict=False):
+            for name, value in saved.items():
+                seconds[name] += value
+        self._peak_before = state["peak_memory_bytes"]
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

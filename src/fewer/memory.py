@@ -1,0 +1,28 @@
+"""How the process gets its memory; set once, before torch is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+_KEEP_BYTES = 2**31 - 1
+_TOP_PAD_BYTES = 64 * 2**20
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep freed memory, and torch ask for huge pages.
+
+    A training step frees and allocates the same hundreds of megabytes. By default each such block goes back to the
+    system and every page of it is cleared and mapped anew, which costs a large share of a CPU step (measured in
+    benchmarks/allocator.py). Nothing happens on systems without glibc.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEEP_BYTES), (_M_TOP_PAD, _TOP_PAD_BYTES)):
+            mallopt(option, value)

@@ -1,0 +1,1 @@
+"""Optimizers, schedules and weight averages. None of them knows the loop."""

@@ -1,0 +1,327 @@
+"""The types that the parts exchange. Parts know neither the plan nor the loop nor each other.
+
+Names of tensors carry their shape. B: samples of a batch on this worker. G: samples of the global batch, in global
+order. N: all ids of the source. M: samples chosen for an epoch. C: classes. W: workers of this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from fewer.select.table import Table
+
+Forward = Callable[["Tensor"], Any]
+State = dict[str, Any]  # nested dicts of tensors and of what JSON can hold
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A moment of the run, as the parts see it.
+
+    Attributes:
+        epoch: The current epoch, from 0.
+        epochs: All epochs of the run.
+        progress: Share of the run that lies behind, in [0, 1].
+        share: The share of the full cost that a cost controller aims at; 1.0 without one.
+    """
+
+    epoch: int
+    epochs: int
+    progress: float
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Whole epochs with one image side and one batch size."""
+
+    index: int
+    first_epoch: int
+    epochs: int
+    side_px: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that ever reaches a loader: which samples, as which view. Loaders keep no state.
+
+    Attributes:
+        ids_B: Sample ids, int64.
+        epoch: The epoch that augmentation is drawn for.
+        side_px: Height and width of the images wanted.
+        strength: Augmentation strength; 0 is the evaluation view.
+        copy_B: Which repetition of its sample each entry is, where samples repeat within an epoch.
+    """
+
+    ids_B: Tensor
+    epoch: int
+    side_px: int
+    strength: float = 1.0
+    copy_B: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples as a model takes them. `inputs` and `targets` have the batch as their first dimension."""
+
+    ids_B: Tensor
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids_B)
+
+    def take(self, index: Tensor | slice) -> Batch:
+        """The samples at `index` (positions, mask or slice)."""
+        return Batch(self.ids_B[index], self.inputs[index], self.targets[index])
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.ids_B, self.inputs.to(device), self.targets.to(device))
+
+    @staticmethod
+    def joined(batches: Sequence[Batch]) -> Batch:
+        """One batch of several, in their order."""
+        import torch
+
+        if len(batches) == 1:
+            return batches[0]
+        return Batch(
+            torch.cat([batch.ids_B for batch in batches]),
+            torch.cat([batch.inputs for batch in batches]),
+            torch.cat([batch.targets for batch in batches]),
+        )
+
+
+@runtime_checkable
+class ChangesByEpoch(Protocol):
+    """A model whose set of trained parameters changes during a run."""
+
+    @property
+    def changes_at(self) -> list[int]:
+        """The epochs at which it changes."""
+        ...
+
+    def prepare(self, epoch: int) -> None:
+        """Sets what is trained in an epoch. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class LooksAtData(Protocol):
+    """A model whose first weights depend on training images."""
+
+    def whiten(self, image_BCHW: Tensor) -> None: ...
+
+
+class Data(Protocol):
+    """Samples on request."""
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        """One batch a request, in order: a pure function of the requests."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one forward says of each sample of a batch.
+
+    Attributes:
+        loss_sum_B: Sum of the sample's losses (one for an image label, many for pixels); carries the graph.
+        count_B: How many losses that sum holds.
+        score_B: exp(H(y) - CE(y, p)) in [0, 1]; low is hard; the true class's probability for a plain label.
+        right_B: Whether the prediction is correct.
+    """
+
+    loss_sum_B: Tensor
+    count_B: Tensor
+    score_B: Tensor
+    right_B: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Exact metrics of a model on a set, equal on every rank.
+
+    Attributes:
+        scalars: Metric name to value, such as `top1`.
+        tables: Metric name to nested lists, such as `confusion` (rows: true class).
+        worst_ids: Ids of the samples with the highest loss, worst first.
+    """
+
+    scalars: dict[str, float]
+    tables: dict[str, Any] = field(default_factory=dict)
+    worst_ids: list[int] = field(default_factory=list)
+
+
+class Task(Protocol):
+    """What is learnt: turns a batch into losses and a model into metrics."""
+
+    def prepare(self, model: torch.nn.Module, stage: Stage, epoch: int) -> None:
+        """Readies a bare model for an epoch (frozen layers, inner sizes). Idempotent, also after a resume."""
+        ...
+
+    def outcome(self, forward: Forward, batch: Batch, at: At) -> Outcome:
+        """One forward, one graph."""
+        ...
+
+    def evaluate(self, model: torch.nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:
+        """Metrics over the batches of all ranks together; no sample may be given to two ranks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The samples of an epoch, in no order; the loop shuffles them.
+
+    Attributes:
+        ids_M: Sample ids; one listed twice is trained on twice.
+        weight_M: Loss weights, float64.
+        lr_scale: Factor on the learning rate for this epoch.
+    """
+
+    ids_M: Tensor
+    weight_M: Tensor
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Which samples of a global candidate batch are trained on, and with which loss weights (float64)."""
+
+    mask_G: Tensor
+    weight_G: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Expects:
+    """What a selector will do in an epoch, for pricing: shares of the training set.
+
+    Attributes:
+        kept_low, kept_high: Bounds of the share that is trained on.
+        scored: Share that is scored forward-only, before the epoch or in the batch.
+    """
+
+    kept_low: float
+    kept_high: float
+    scored: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What a selector may know of the training set.
+
+    Attributes:
+        seed: The run's seed.
+        label_N: Class of every id, int64; -1 where an id is not a training sample.
+        classes: Number of classes.
+    """
+
+    seed: int
+    label_N: Tensor
+    classes: int
+
+
+class Selector(Protocol):
+    """Chooses which samples count."""
+
+    packs: bool
+    """In-batch choice only: gather kept samples into batches of the plan's size, rather than shrink batches."""
+    scores_in_train_mode: bool
+    """Scoring forwards run as published: batch statistics, running statistics moved, dropout active."""
+
+    def wants(self, table: Table, at: At) -> Tensor:
+        """Ids to score forward-only before the epoch; often none."""
+        ...
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        """The samples to load in this epoch."""
+        ...
+
+    def fresh(self, at: At) -> bool:
+        """Whether `keep` applies now."""
+        ...
+
+    def candidates(self, at: At) -> float:
+        """Over how many batches' worth of samples `keep` chooses at once."""
+        ...
+
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+        """Which samples of the global candidate batch to train on."""
+        ...
+
+    def expects(self, at: At) -> Expects:
+        """What the plan prices with."""
+        ...
+
+    def series(self, table: Table) -> dict[str, Tensor]:
+        """Per-class numbers worth plotting: name to a tensor of C."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+@dataclass(slots=True)
+class Worker:
+    """One replica that trains: one in a process, or several in a simulation."""
+
+    id: int
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+class Comm(Protocol):
+    """How processes exchange tensors. Every call takes one tensor for each local worker."""
+
+    workers: int
+    """All workers of the run."""
+    rank: int
+    """The rank of this process."""
+
+    def all_reduce(self, tensors_W: Sequence[Tensor]) -> None:
+        """Replaces every tensor by the sum over all workers."""
+        ...
+
+    def gather(self, tensors_W: Sequence[Tensor]) -> Tensor:
+        """All workers' tensors, joined along the first dimension in the order of worker ids."""
+        ...
+
+    def broadcast(self, tensors_W: Sequence[Tensor]) -> None:
+        """Replaces every tensor by worker 0's."""
+        ...
+
+    def take_bytes_sent(self) -> int:
+        """Payload that this process has sent since the last call, for a ring: 2 (K - 1) / K of a reduced tensor."""
+        ...
+
+
+class Sync(Protocol):
+    """How workers agree. `gradients` or `parameters` acts; the other is a no-op."""
+
+    def forward(self, worker: Worker, stage: Stage) -> Forward:
+        """What to call for a training forward; `worker.model` itself stays bare."""
+        ...
+
+    def gradients(self, workers: Sequence[Worker]) -> None:
+        """Called after the backwards of a step: sums the workers' gradients."""
+        ...
+
+    def parameters(self, workers: Sequence[Worker], step: int) -> None:
+        """Called after the optimizers' step."""
+        ...
+
+    def averaged(self, workers: Sequence[Worker]) -> torch.nn.Module:
+        """A copy of the model that the workers agree on, for evaluation and export."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...

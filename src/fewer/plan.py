@@ -1,0 +1,322 @@
+"""The whole run, decided before its first step: stages, schedule, predicted cost. Pure functions of numbers.
+
+A plan is compiled from a recipe and from facts about data, model and machine. It can be printed, priced and compared
+without training, and never changes silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fewer.errors import RecipeError
+from fewer.models import ACCEPTS
+from fewer.optim.schedules import SCHEDULES
+from fewer.parts import At, Expects, Stage
+from fewer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Flops:
+    """FLOPs of one sample from some epoch on, while the set of trained parameters stays the same."""
+
+    from_epoch: int
+    forward: int
+    backward: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What must be known of data, model and machine.
+
+    Attributes:
+        train_images, val_images, test_images: Sizes of the splits.
+        classes: Class names.
+        native_side_px: Median short side of the images.
+        flops: For every side, the FLOPs of one sample; more than one entry where layers are frozen later.
+        plain_sample_flops: Forward and backward of one sample at the largest side, with nothing frozen.
+        parameters: Number of the model's parameters.
+        ranks: Processes that train together.
+        threads: Threads of one process.
+        bf16: Whether the device computes bfloat16 natively.
+        device: "cpu", "cuda" or "mps".
+        notes: What was noticed about the data, for people.
+    """
+
+    train_images: int
+    val_images: int
+    test_images: int
+    classes: tuple[str, ...]
+    native_side_px: int
+    flops: Mapping[int, tuple[Flops, ...]]
+    plain_sample_flops: int
+    parameters: int
+    ranks: int = 1
+    threads: int = 1
+    bf16: bool = False
+    device: str = "cpu"
+    notes: tuple[str, ...] = ()
+
+    def sample_flops(self, side_px: int, epoch: int) -> Flops:
+        """FLOPs of one sample at a side in an epoch."""
+        return [entry for entry in self.flops[side_px] if entry.from_epoch <= epoch][-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled run.
+
+    Attributes:
+        recipe: What was asked.
+        facts: What was known.
+        stages: Stages in order, without gaps.
+        precision: "fp32", "bf16" or "fp64".
+        channels_last: Memory layout of the model.
+        digest: Hash of all that shapes the result, but for seed, output and paths.
+        predicted: Ledger keys with their lowest and highest predicted value.
+    """
+
+    recipe: Recipe
+    facts: Facts
+    stages: tuple[Stage, ...]
+    precision: str
+    channels_last: bool
+    digest: str
+    predicted: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def epochs(self) -> int:
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def largest_side_px(self) -> int:
+        return max(stage.side_px for stage in self.stages)
+
+    @property
+    def evaluation_side_px(self) -> int:
+        """Models are evaluated at the side of the last stage."""
+        return self.stages[-1].side_px
+
+    @property
+    def plain_epoch_flops(self) -> float:
+        """What one plain epoch costs: all training images at the largest side, nothing frozen."""
+        return self.facts.train_images * self.facts.plain_sample_flops
+
+    def stage(self, epoch: int) -> Stage:
+        return next(stage for stage in reversed(self.stages) if stage.first_epoch <= epoch)
+
+    def at(self, epoch: int, batch: int = 0, batches: int = 1) -> At:
+        """The moment before a batch of an epoch."""
+        return At(epoch, self.epochs, (epoch + batch / batches) / self.epochs)
+
+    def lr_factor(self, progress: float) -> float:
+        """Learning rate at `progress`, as a share of `train.lr`."""
+        train = self.recipe.train
+        warmup = train.warmup.in_epochs(self.epochs) / self.epochs
+        return SCHEDULES[train.schedule](progress, warmup, train.warmup_start, train.final)
+
+    def sample_flops(self, epoch: int) -> Flops:
+        return self.facts.sample_flops(self.stage(epoch).side_px, epoch)
+
+    def batch_sizes(self, samples: int, stage: Stage, packs: bool = True, candidates: float = 1.0) -> list[int]:
+        """Sizes of an epoch's batches; they differ by at most one, and none holds one sample alone.
+
+        Args:
+            samples: Samples chosen for the epoch, M.
+            stage: The epoch's stage.
+            packs: True: ceil(M / B) batches. False: as many batches as plain training has, of two samples or more.
+            candidates: Batches' worth of samples in one candidate batch.
+        """
+        size = max(1, round(stage.batch_size * candidates))
+        count = math.ceil((samples if packs else self.facts.train_images) / size)
+        most = samples if size == 1 else max(1, samples // 2)
+        return even_sizes(samples, min(count, most))
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `plan.json`."""
+        low, high = ({key: value[i] for key, value in self.predicted.items()} for i in (0, 1))
+        return {
+            "schema": 1,
+            "digest": self.digest,
+            "epochs": self.epochs,
+            "train_images": self.facts.train_images,
+            "val_images": self.facts.val_images,
+            "test_images": self.facts.test_images,
+            "classes": list(self.facts.classes),
+            "stages": [asdict(stage) for stage in self.stages],
+            "evaluation_side_px": self.evaluation_side_px,
+            "precision": self.precision,
+            "channels_last": self.channels_last,
+            "ranks": self.facts.ranks,
+            "threads": self.facts.threads,
+            "device": self.facts.device,
+            "select": self.recipe.select.model_dump(mode="json"),
+            "model": {"name": self.recipe.model.name, "parameters": self.facts.parameters},
+            "plain_epoch_flops": self.plain_epoch_flops,
+            "predicted": {"low": low, "high": high},
+            "notes": list(self.notes),
+        }
+
+
+def compile_plan(recipe: Recipe, facts: Facts, expects: Callable[[At], Expects] | None = None) -> Plan:
+    """Decides all that can be decided before the first step.
+
+    Args:
+        recipe: What the user asked.
+        facts: What is known of data, model and machine; `flops` must hold every side of `stages_of`.
+        expects: The selector's own expectation of an epoch; everything is trained on if left out.
+
+    Raises:
+        RecipeError: With everything in the recipe that does not fit the facts.
+    """
+    stages = stages_of(recipe, facts.native_side_px)
+    problems = _misfits(recipe, facts, stages)
+    if problems:
+        raise RecipeError(problems)
+    precision = recipe.train.precision
+    if precision == "auto":
+        precision = "bf16" if facts.bf16 else "fp32"
+    plan = Plan(
+        recipe=recipe,
+        facts=facts,
+        stages=stages,
+        precision=precision,
+        channels_last={"yes": True, "no": False}.get(recipe.train.channels_last, precision != "fp64"),
+        digest=_digest(recipe, facts),
+        predicted={},
+        notes=_notes(facts, stages),
+    )
+    object.__setattr__(plan, "predicted", _predicted(plan, expects or (lambda at: Expects(1.0, 1.0))))
+    return plan
+
+
+def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
+    """The recipe's stages; without any, one at the data's own side, kept between 32 px and 128 px.
+
+    Both small nets were designed for 32 px; photos at their full size would take hours where 128 px take minutes.
+    """
+    own_side = min(max(native_side_px, 32), 128)
+    if not recipe.stages:
+        return (Stage(0, 0, recipe.train.epochs, own_side, recipe.train.batch_size),)
+    stages, first = [], 0
+    for index, asked in enumerate(recipe.stages):
+        side, size = asked.side_px or own_side, asked.batch_size or recipe.train.batch_size
+        stages.append(Stage(index, first, asked.epochs, side, size))
+        first += asked.epochs
+    return tuple(stages)
+
+
+def even_sizes(total: int, parts: int) -> list[int]:
+    """`total` cut into `parts` sizes that differ by at most one, larger ones first."""
+    return [total // parts + (index < total % parts) for index in range(parts)] if total else []
+
+
+def shares(total: int, parts: int) -> list[int]:
+    """`total` samples for `parts` workers or micro-batches: even, but never one sample alone; some may get none."""
+    used = max(1, min(parts, total // 2))
+    return even_sizes(total, used) + [0] * (parts - used) if total else [0] * parts
+
+
+def _misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str]:
+    problems = []
+    accepts = ACCEPTS[recipe.model.name]
+    if len(facts.classes) < 2:
+        problems.append(f"data.source: {len(facts.classes)} class; a classifier needs two or more class folders")
+    for stage in stages:
+        name = f"stages.{stage.index}" if recipe.stages else "train"
+        if stage.batch_size > facts.train_images:
+            problems.append(
+                f"{name}.batch_size = {stage.batch_size} is larger than the {facts.train_images} training images; "
+                f"use at most {facts.train_images}"
+            )
+        if stage.side_px < accepts.min_side_px:
+            problems.append(
+                f'{name}.side_px = {stage.side_px}: "{recipe.model.name}" takes images of '
+                f"{accepts.min_side_px} px or more"
+            )
+        if stage.batch_size // (recipe.train.accumulate * facts.ranks) < 2:
+            problems.append(
+                f"{name}.batch_size = {stage.batch_size} over {facts.ranks} ranks and {recipe.train.accumulate} "
+                f"micro-batches leaves fewer than two images for one forward; "
+                f"use {2 * recipe.train.accumulate * facts.ranks} or more"
+            )
+    return problems
+
+
+def _notes(facts: Facts, stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    notes = list(facts.notes)
+    for side in sorted({stage.side_px for stage in stages}):
+        if side > facts.native_side_px:
+            notes.append(f"images of {facts.native_side_px} px are enlarged to {side} px")
+        elif side < facts.native_side_px:
+            notes.append(f"images of {facts.native_side_px} px are reduced to {side} px")
+    return tuple(notes)
+
+
+def _digest(recipe: Recipe, facts: Facts) -> str:
+    content = recipe.model_dump(mode="json", exclude={"out": True, "train": {"seed"}, "data": {"processes", "cache"}})
+    for name in ("source", "test", "val"):
+        content["data"][name] = content["data"][name].partition(":")[0]
+    content["facts"] = [facts.train_images, facts.val_images, facts.test_images, facts.classes, facts.native_side_px]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[float, float]]:
+    epochs = [_priced(plan, epoch, expects(plan.at(epoch))) for epoch in range(plan.epochs)]
+    totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
+    sides = [stage.side_px for stage in plan.stages]
+    decodes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
+    decoded = float(decodes * plan.facts.train_images + plan.facts.val_images + plan.facts.test_images)
+    flops, trained = totals["flops"], totals["samples_backpropagated"]
+    return {
+        **totals,
+        "samples_decoded": (decoded * plan.facts.ranks, decoded * plan.facts.ranks),
+        "effective_epochs": (trained[0] / plan.facts.train_images, trained[1] / plan.facts.train_images),
+        "full_epoch_equivalents": (flops[0] / plan.plain_epoch_flops, flops[1] / plan.plain_epoch_flops),
+    }
+
+
+def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, float]]:
+    """Lowest and highest ledger entries of one epoch."""
+    images, stage, flops = plan.facts.train_images, plan.stage(epoch), plan.sample_flops(epoch)
+
+    def bounds(entry: Callable[[int], float]) -> tuple[float, float]:
+        return entry(round(expects.kept_low * images)), entry(round(expects.kept_high * images))
+
+    scored = round(expects.scored * images)
+    return {
+        "samples_loaded": bounds(lambda kept: float(max(kept, scored))),
+        "samples_forwarded": bounds(lambda kept: float(kept + scored)),
+        "samples_backpropagated": bounds(float),
+        "optimizer_steps": bounds(lambda kept: float(math.ceil(kept / stage.batch_size))),
+        "flops": bounds(lambda kept: float(kept * (flops.forward + flops.backward) + scored * flops.forward)),
+    }
+
+
+def table(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """The plan's stages as rows of text: stage, epochs, side, batch, steps, learning rate."""
+    yield ("stage", "epochs", "side_px", "batch_size", "steps/epoch", "lr first → last")
+    for stage in plan.stages:
+        steps = math.ceil(plan.facts.train_images / stage.batch_size)
+        first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
+        rates = [
+            plan.recipe.train.lr * plan.lr_factor(plan.at(e, b, steps).progress)
+            for e, b in ((first, 0), (last, steps - 1))
+        ]
+        yield (
+            str(stage.index),
+            f"{first + 1}-{last + 1}",
+            str(stage.side_px),
+            str(stage.batch_size),
+            str(steps),
+            f"{rates[0]:.4g} → {rates[1]:.4g}",
+        )

@@ -1,0 +1,109 @@
+"""A run folder, read with patience: whatever is missing or damaged becomes a note, never an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewer.errors import FewerError
+from fewer.record import read_rows
+
+FILES = ("plan.json", "rows.jsonl", "status.json", "result.json", "recipe.resolved.toml", "recipe.given.toml")
+RECIPE_LIMIT = 100_000  # characters of a recipe that are shown
+JSON_LIMIT = 256_000_000  # bytes; a larger document is not read: it would take minutes and most of the memory
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a run folder says.
+
+    Attributes:
+        name: Name of the folder.
+        plan: plan.json, empty if there is none; so are the other mappings.
+        rows: The rows of rows.jsonl in their order.
+        recipes: Title and text of each recipe that is there.
+        problems: One sentence for each file that could not be read.
+    """
+
+    name: str
+    plan: Mapping[str, Any]
+    env: Mapping[str, Any]
+    status: Mapping[str, Any]
+    result: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    recipes: Sequence[tuple[str, str]]
+    problems: Sequence[str]
+
+
+def load(run_dir: Path) -> Folder:
+    """Reads a run folder.
+
+    Args:
+        run_dir: An existing folder.
+    """
+    problems: list[str] = []
+    return Folder(
+        name=run_dir.resolve().name or str(run_dir),
+        plan=_document(run_dir / "plan.json", problems),
+        env=_document(run_dir / "env.json", problems),
+        status=_document(run_dir / "status.json", problems),
+        result=_document(run_dir / "result.json", problems),
+        rows=_rows(run_dir / "rows.jsonl", problems),
+        recipes=_recipes(run_dir, problems),
+        problems=problems,
+    )
+
+
+def _document(path: Path, problems: list[str]) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        if path.stat().st_size > JSON_LIMIT:
+            problems.append(f"{path.name} is larger than {JSON_LIMIT // 1_000_000} MB and was not read.")
+            return {}
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(f"{path.name} could not be read: {_reason(error)}.")
+        return {}
+    if isinstance(value, dict):
+        return value
+    problems.append(f"{path.name} could not be read: it holds no JSON object.")
+    return {}
+
+
+def _rows(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        rows = read_rows(path)
+        lost = path.read_bytes().count(b"\n") - len(rows)  # a last line without its end is still being written
+    except (FewerError, OSError, ValueError, RecursionError) as error:
+        problems.append(f"rows.jsonl could not be read: {_reason(error)}.")
+        return []
+    if lost > 0:
+        problems.append(f"{lost:,} damaged {'line' if lost == 1 else 'lines'} of rows.jsonl left out.")
+    return rows
+
+
+def _recipes(run_dir: Path, problems: list[str]) -> Sequence[tuple[str, str]]:
+    found = []
+    for title, name in (("As given", "recipe.given.toml"), ("Resolved, every key", "recipe.resolved.toml")):
+        path = run_dir / name
+        if not path.exists():
+            continue
+        try:
+            with path.open("rb") as file:
+                found.append((f"{title} · {name}", file.read(RECIPE_LIMIT).decode("utf-8", "replace")))
+        except OSError as error:
+            problems.append(f"{name} could not be read: {_reason(error)}.")
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(reason).splitlines()[0][:300].rstrip(".")

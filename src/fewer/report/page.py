@@ -1,0 +1,160 @@
+"""The page: its sections in their order, the style sheet, and the frame around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+
+from fewer.report import units
+from fewer.report.classes import classes
+from fewer.report.cost import ledger
+from fewer.report.curves import curves, schedule
+from fewer.report.history import History, history
+from fewer.report.load import Folder
+from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
+from fewer.report.summary import head, metrics
+from fewer.report.values import mapping, number, sequence, whole
+
+GLOSSARY = (
+    ("FEE", "Full-epoch equivalents: the arithmetic of all that training did (scoring passes too, evaluation not), "
+            "in units of one plain epoch: the whole model on all images at the plan's largest side."),
+    ("EE", "Effective epochs: samples backpropagated, divided by the training images. The literature's number; it "
+           "leaves out what choosing those samples cost, and is therefore shown with FEE and seconds only."),
+    ("kept share", "The share of candidate samples that selection let through to training."),
+    ("stage", "A part of training with its own image side and batch size."),
+    ("model handed over", "The best on validation, or the last where there is none; the test metrics are its own."),
+)  # fmt: skip
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+STAGE_COLUMNS = (("side_px", "image side"), ("batch_size", "batch size"))
+ITEMS = 200  # of any list whose length the run decides
+
+
+def page(folder: Folder) -> str:
+    """The whole page.
+
+    Args:
+        folder: What the run folder says.
+    """
+    story = history(folder)
+    parts: tuple[tuple[str, Callable[[], Html]], ...] = (
+        ("Head", lambda: head(folder, story)),
+        ("Curves", lambda: curves(folder, story)),
+        ("Schedule", lambda: schedule(folder, story)),
+        ("Ledger", lambda: ledger(folder, story)),
+        ("Metrics", lambda: metrics(folder)),
+        ("Classes", lambda: classes(folder, story)),
+        ("Plan", lambda: plan(folder)),
+        ("Events", lambda: events(folder, story)),
+        ("Recipe", lambda: recipe(folder)),
+        ("Environment", lambda: environment(folder)),
+    )
+    body = join(_guarded(title, draw) for title, draw in parts)
+    style = resources.files("fewer.report").joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
+        f"<title>{esc(folder.name, 120)} · fewer</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"{body}{_glossary()}</main>\n</body>\n</html>\n"
+    )
+
+
+def _guarded(title: str, draw: Callable[[], Html]) -> Html:
+    """A damaged folder may hold what no reader foresaw: then one section is lost, not the page."""
+    try:
+        return draw()
+    except Exception as error:  # the rest of the report is worth more than a traceback
+        text = f"This section could not be drawn: {type(error).__name__}: {error}"
+        return section(title, Html(""), Html(f'<p class="failed">{esc(text)}</p>'), f"{title.lower()}-failed")
+
+
+def plan(folder: Folder) -> Html:
+    """Stages and notes of the plan."""
+    stages = [mapping(stage) for stage in sequence(folder.plan.get("stages"))][:ITEMS]
+    notes = [note for note in sequence(folder.plan.get("notes")) if isinstance(note, str)][:ITEMS]
+    parts = []
+    if stages:
+        parts.append(_stages(stages))
+    if notes:
+        parts.append(Html(f'<ul class="notes">{join(Html(f"<li>{esc(note, 1000)}</li>") for note in notes)}</ul>'))
+    if not parts:
+        return Html("")
+    return section("Plan", esc("Decided before the first step."), join(parts), "plan")
+
+
+def _stages(stages: list[Mapping[str, Any]]) -> Html:
+    known = {"index", "first_epoch", "epochs", *(key for key, _ in STAGE_COLUMNS)}
+    further = sorted({key for stage in stages for key, value in stage.items() if key not in known and _scalar(value)})
+    columns = [*STAGE_COLUMNS, *((key, key.replace("_", " ")) for key in further[:8])]
+    rows = []
+    for i, stage in enumerate(stages):
+        first, length = whole(stage.get("first_epoch")), whole(stage.get("epochs"))
+        span = "–" if first is None or length is None else f"{first + 1:,}–{first + length:,}"
+        cells = [td(esc(i + 1)), Html(f'<td class="n">{esc(span)}</td>')]
+        rows.append(cells + [_value(key, stage.get(key)) for key, _ in columns])
+    return table(["stage", "epochs", *(title for _, title in columns)], rows, "Stages of the plan")
+
+
+def _scalar(value: object) -> bool:
+    return isinstance(value, (str, int, float))
+
+
+def _value(key: str, value: object) -> Html:
+    known = number(value)
+    if known is not None:
+        unit = f"{units.NBSP}px" if key.endswith("_px") else ""
+        return td(esc(f"{units.plain(known)}{unit}"), value)
+    return Html(f'<td class="n">{esc(value, 60)}</td>') if _scalar(value) else empty()
+
+
+def events(folder: Folder, story: History) -> Html:
+    """What happened besides training."""
+    items = [
+        Html(f"resumed after {units.epochs(mark.epochs)} epochs{_exactness(mark.row)}")
+        for mark in story.resumes[:ITEMS]
+    ]
+    items += [
+        Html(f"amended: <code>{esc(row.get('key'))}</code> from {esc(row.get('old'))} to {esc(row.get('new'))}")
+        for row in story.amendments[:ITEMS]
+    ]
+    counts = (
+        (story.skipped(), "steps were skipped because no sample was kept"),
+        (whole(folder.result.get("quarantined")) or 0, "images could not be read and were quarantined"),
+        (len(story.checkpoints), "checkpoints were written"),
+    )
+    items += [Html(f"{value:,} {text}") for value, text in counts if value]
+    if story.checkpoints:
+        newest = story.checkpoints[-1].row.get("path")
+        items.append(Html(f"newest checkpoint: {name(newest, 200)}"))
+    if not items:
+        return Html("")
+    listed = join(Html(f"<li>{item}</li>") for item in items)
+    return section("Events", esc("Besides training."), Html(f'<ul class="notes">{listed}</ul>'), "events")
+
+
+def _exactness(row: Mapping[str, Any]) -> str:
+    return ", no longer bit-identical to a run that never stopped" if row.get("exact") is False else ""
+
+
+def recipe(folder: Folder) -> Html:
+    """The recipe, as given and resolved."""
+    if not folder.recipes:
+        return Html("")
+    shown = join(details(title, Html(f"<pre>{esc(text, 100_000)}</pre>")) for title, text in folder.recipes)
+    return section("Recipe", esc("What was asked for."), shown, "recipe")
+
+
+def environment(folder: Folder) -> Html:
+    """The machine and the versions."""
+    rows = [[td(esc(key, 60)), td(esc(value, 500))] for key, value in list(folder.env.items())[:ITEMS]]
+    if not rows:
+        return Html("")
+    content = details("Versions and machine", table(["", ""], rows, "Environment", left=2))
+    return section("Environment", esc("Where it ran."), content, "environment")
+
+
+def _glossary() -> Html:
+    terms = join(Html(f"<dt>{esc(term)}</dt><dd>{esc(text, 600)}</dd>") for term, text in GLOSSARY)
+    return section("Glossary", esc("The words of this page."), Html(f'<dl class="glossary">{terms}</dl>'), "glossary")

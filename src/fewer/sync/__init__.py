@@ -1,0 +1,1 @@
+"""How workers agree, one file a method; and `comm`, how processes exchange tensors."""

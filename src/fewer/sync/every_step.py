@@ -1,0 +1,63 @@
+"""All workers add up their gradients at every step and so stay equal: synchronous data parallelism."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, final
+
+import torch
+
+from fewer.parts import Comm, Forward, Stage, State, Worker
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@final
+class EveryStep:
+    """Sums gradients over all workers in one flat all-reduce a step.
+
+    Losses are divided by the global count before the backward, so the sum is the gradient of the global batch however
+    unequal the workers' shares are. A worker whose share is empty has no gradient and adds zeros.
+    """
+
+    def __init__(self, comm: Comm) -> None:
+        self.comm = comm
+
+    def forward(self, worker: Worker, stage: Stage) -> Forward:
+        return worker.model
+
+    def gradients(self, workers: Sequence[Worker]) -> None:
+        if self.comm.workers == 1:
+            return
+        trained = [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers]
+        statistics = [[b for b in worker.model.buffers() if b.is_floating_point()] for worker in workers]
+        flats = [
+            torch.cat(
+                [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in ps]
+                + [b.flatten() for b in bs]
+            )
+            for ps, bs in zip(trained, statistics, strict=True)
+        ]
+        self.comm.all_reduce(flats)
+        for parameters, buffers, flat in zip(trained, statistics, flats, strict=True):
+            pieces = flat.split([tensor.numel() for tensor in (*parameters, *buffers)])
+            for parameter, piece in zip(parameters, pieces, strict=False):
+                parameter.grad = torch.empty_like(parameter).copy_(piece.view(parameter.shape))
+            for buffer, piece in zip(buffers, pieces[len(parameters) :], strict=True):
+                # Batch statistics are each worker's own; their running means are kept equal, so that any worker
+                # can be evaluated, and one saved for all.
+                buffer.copy_(piece.view(buffer.shape) / self.comm.workers)
+
+    def parameters(self, workers: Sequence[Worker], step: int) -> None:
+        return
+
+    def averaged(self, workers: Sequence[Worker]) -> nn.Module:
+        return copy.deepcopy(workers[0].model)
+
+    def state_dict(self) -> State:
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        return

@@ -1,0 +1,98 @@
+"""One label an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, final
+
+import torch
+
+from fewer.parts import At, Batch, ChangesByEpoch, Comm, Evaluation, Forward, Outcome, Stage
+from fewer.tasks.losses import cross_entropy
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_WORST = 64  # samples listed as worst
+
+
+@final
+class Classify:
+    """Image classification.
+
+    Args:
+        classes: Number of classes, C.
+        label_smoothing: Share of the target spread over all classes, in training only.
+        flip_tta: Evaluate the mean of the logits of each image and of its mirror image.
+        autocast: Dtype of the forward's matrix products; None: that of the weights.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        label_smoothing: float = 0.0,
+        flip_tta: bool = False,
+        autocast: torch.dtype | None = None,
+    ) -> None:
+        self.classes, self.label_smoothing = classes, label_smoothing
+        self.flip_tta, self.autocast = flip_tta, autocast
+
+    def prepare(self, model: nn.Module, stage: Stage, epoch: int) -> None:
+        """Lets a model that changes from epoch to epoch (frozen layers) do so."""
+        if isinstance(model, ChangesByEpoch):
+            model.prepare(epoch)
+
+    def outcome(self, forward: Forward, batch: Batch, at: At) -> Outcome:
+        return cross_entropy(self._logits(forward, batch.inputs), batch.targets, self.label_smoothing)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:
+        """Top-1, top-5, mean cross-entropy, macro-F1; the confusion matrix and the accuracy of every class."""
+        model.eval()
+        device = next(model.parameters()).device
+        confusion_CC = torch.zeros(self.classes, self.classes, dtype=torch.float64, device=device)
+        sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among the top five
+        ids, losses = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.float64)]
+        for batch in batches:
+            logits_BC = self._logits(model, batch.inputs)
+            if self.flip_tta:
+                logits_BC = (logits_BC + self._logits(model, batch.inputs.flip(-1))) / 2
+            outcome = cross_entropy(logits_BC, batch.targets)
+            cells = batch.targets * self.classes + logits_BC.argmax(1)
+            confusion_CC += torch.bincount(cells, minlength=self.classes**2).view_as(confusion_CC)
+            top_B5 = logits_BC.topk(min(5, self.classes), dim=1).indices
+            sums += torch.stack([outcome.loss_sum_B.sum(dtype=torch.float64), (top_B5 == batch.targets[:, None]).sum()])
+            ids.append(batch.ids_B)
+            losses.append(outcome.loss_sum_B.double().cpu())
+        comm.all_reduce([confusion_CC])
+        comm.all_reduce([sums])
+        ids_N, loss_N = comm.gather([torch.cat(ids)]), comm.gather([torch.cat(losses)])
+        return _metrics(confusion_CC.cpu(), sums.cpu(), ids_N[torch.argsort(loss_N, descending=True)[:_WORST]])
+
+    def _logits(self, forward: Forward, inputs: Tensor) -> Tensor:
+        enabled = self.autocast is not None
+        with torch.autocast(inputs.device.type, dtype=self.autocast, enabled=enabled):
+            logits_BC: Tensor = forward(inputs)
+        return logits_BC
+
+
+def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
+    count = confusion_CC.sum().clamp(min=1)
+    right_C, true_C, said_C = confusion_CC.diagonal(), confusion_CC.sum(1), confusion_CC.sum(0)
+    present_C = true_C > 0
+    # F1 = 2 TP / (TP + FN + TP + FP); the mean is over the classes that occur in the set.
+    f1_C = 2 * right_C / (true_C + said_C).clamp(min=1)
+    accuracy_C = torch.where(present_C, right_C / true_C.clamp(min=1), torch.nan)
+    return Evaluation(
+        scalars={
+            "top1": float(right_C.sum() / count),
+            "top5": float(sums[1] / count),
+            "loss": float(sums[0] / count),
+            "macro_f1": float(f1_C[present_C].mean()) if present_C.any() else 0.0,
+        },
+        tables={
+            "confusion": confusion_CC.long().tolist(),
+            "per_class_accuracy": [None if value != value else value for value in accuracy_C.tolist()],
+        },
+        worst_ids=worst.tolist(),
+    )

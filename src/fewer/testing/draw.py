@@ -1,0 +1,69 @@
+"""Random valid recipes, small enough to be trained in a blink."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+_SELECTORS: list[dict[str, Any]] = [
+    {"method": "everything"},
+    {"method": "random", "share": 0.6},
+    {"method": "random", "share": 0.35, "revision": "1ep"},
+    {"method": "dbpd", "score": "stale", "threshold": 0.6, "revision": "1ep"},
+    {"method": "dbpd", "score": "stale", "threshold": 0.4, "refresh_every": 2, "batches": "shrink"},
+    {"method": "dbpd", "score": "fresh", "threshold": 0.5, "revision": "1ep"},
+    {"method": "dbpd", "score": "fresh", "threshold": 0.5, "batches": "shrink", "scoring": "train"},
+]
+_MODELS: list[dict[str, Any]] = [
+    {"name": "lenet5", "width": 0.1},
+    {"name": "cnn", "width": 0.1},
+    {"name": "cnn", "width": 0.1, "whiten": True, "whiten_bias_epochs": 1},
+]
+_STAGES: list[list[dict[str, Any]]] = [
+    [],
+    [{"epochs": 1, "side_px": 16, "batch_size": 24}, {"epochs": 2, "side_px": 24}],
+    [{"epochs": 2, "side_px": 24, "batch_size": 32}, {"epochs": 1, "side_px": 16, "batch_size": 40}],
+]
+
+
+def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
+    """A recipe on 180 digits: selector x stages x precision x accumulation x averages x clipping x augmentation.
+
+    Args:
+        seed: Which recipe.
+        fixed: Sections to take as given, such as `model={...}`; keys are merged into the drawn ones.
+
+    Returns:
+        Content for `parse_recipe`.
+    """
+    chance = random.Random(seed)
+    content: dict[str, Any] = {
+        "data": {"source": "digits", "test": "90%", "val": "none"},
+        "augment": {
+            "crop_padding_px": chance.choice([0, 3]),
+            "padding": chance.choice(["zero", "reflect"]),
+            "flip": chance.choice(["no", "random", "alternating"]),
+            "cutout_px": chance.choice([0, 6]),
+        },
+        "model": chance.choice(_MODELS),
+        "train": {
+            "batch_size": chance.choice([24, 32]),
+            "accumulate": chance.choice([1, 2, 3]),
+            "lr": 0.05,
+            "label_smoothing": chance.choice([0.0, 0.1]),
+            "clip_norm": chance.choice([0.0, 1.0]),
+            "ema": chance.choice(["off", "0.5ep"]),
+            "precision": chance.choice(["fp32", "fp32", "bf16", "fp64"]),
+            "channels_last": chance.choice(["yes", "no"]),
+            "seed": seed,
+        },
+        "select": chance.choice(_SELECTORS),
+    }
+    if chance.random() < 0.3:
+        content["train"]["lookahead"] = {"every_steps": 2, "start": "1ep"}
+    content["stages"] = chance.choice(_STAGES)
+    if not content["stages"]:
+        content["stages"] = [{"epochs": 3, "side_px": chance.choice([16, 20])}]
+    for section, values in fixed.items():
+        content[section] = {**content[section], **values} if isinstance(values, dict) else values
+    return content

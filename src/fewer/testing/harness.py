@@ -1,0 +1,100 @@
+"""Runs of tiny recipes in memory, to be compared with one another."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewer import checkpoint, rng
+from fewer.build import Session, open_data, open_session
+from fewer.loop import Row, train
+from fewer.parts import Comm, Request
+from fewer.recipe import parse_recipe
+from fewer.run import state_digest
+
+Content = dict[str, Any]
+
+
+def session_of(content: Content, comm: Comm | None = None) -> Session:
+    """A session on the training images of a recipe alone; nothing is held out, nothing cached."""
+    recipe = parse_recipe({**content, "data": {**content["data"], "cache": "no"}})
+    return open_session(recipe, replace(open_data(recipe), val=None, test=None), comm)
+
+
+def trained(content: Content, comm: Comm | None = None, look: Callable[[Session, Row], None] | None = None) -> Session:
+    """Trains a recipe to its end; `look` is called behind every row."""
+    session = session_of(content, comm)
+    for row in train(session.task, session.train_data, session.run):
+        if look:
+            look(session, row)
+    return session
+
+
+def interrupted(
+    content: Content, batches: Sequence[int], comm: Comm | None = None, folder: str | None = None
+) -> Session:
+    """Trains a recipe that is killed after each of the given numbers of candidate batches, and resumed.
+
+    State goes through real checkpoint files; nothing else is handed on.
+
+    Args:
+        content: The recipe.
+        batches: When to kill, in ascending order.
+        comm: How ranks exchange tensors; ranks need a common `folder`.
+        folder: Where checkpoints go; a temporary folder if left out.
+    """
+    with tempfile.TemporaryDirectory() as own:
+        checkpoints, done = Path(folder or own), 0
+        for until in (*batches, None):
+            session = session_of(content, comm)
+            if done:
+                session.run.load_state_dict(checkpoint.load_newest(checkpoints)[0])
+            for _ in train(session.task, session.train_data, session.run):
+                done += 1
+                if done == until:
+                    _save(session, checkpoints)
+                    break
+        return session
+
+
+def _save(session: Session, folder: Path) -> None:
+    run = session.run
+    state = run.state_dict()
+    if run.comm.rank == 0:
+        checkpoint.save(state, folder, keep=1)
+    run.comm.gather([torch.zeros(1)])  # no rank reads before it is written
+
+
+def looked_at(session: Session, row: Row) -> None:
+    """All that a curious caller may do between two batches."""
+    run, data = session.run, session.train_data
+    model = run.evaluated_model()
+    requests = [Request(run.pool_ids[:40], row.epoch, session.plan.evaluation_side_px, strength=0.0)]
+    session.task.evaluate(model, data.batches(requests), run.comm)
+    state_digest(run.state_dict())
+    run.ledger.totals()
+    rng.reseed(1, "a caller's own random numbers")
+    torch.rand(3)
+
+
+def weights(session: Session) -> str:
+    """Hash of model, optimizer and averages: what plain training and a neutral selection have in common."""
+    state = session.run.state_dict()
+    return state_digest({name: state[name] for name in ("workers", "ema", "lookahead")})
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread: what tests compare must not depend on how many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,135 @@
+"""The laws of a run, each as a check of one recipe. `python -m fewer.testing.laws 100` checks a hundred random ones."""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fewer.build import Session
+from fewer.loop import Row, train
+from fewer.testing.draw import draw_recipe
+from fewer.testing.harness import Content, interrupted, looked_at, session_of, trained, weights
+from fewer.testing.ranks import on_ranks
+
+NEUTRAL: list[dict[str, Any]] = [
+    {"method": "random", "share": 1.0},
+    {"method": "dbpd", "score": "stale", "threshold": 1.0},
+    {"method": "dbpd", "score": "fresh", "threshold": 1.0},
+    {"method": "dbpd", "score": "fresh", "threshold": 1.0, "batches": "shrink"},
+]
+
+
+def off_is_plain(content: Content) -> None:
+    """Law 1: a selector at its neutral setting gives the plain run, bit for bit."""
+    plain = weights(trained({**content, "select": {"method": "everything"}}))
+    neutral = NEUTRAL[content["train"]["seed"] % len(NEUTRAL)]
+    assert weights(trained({**content, "select": neutral})) == plain, f"{neutral} is not neutral"
+
+
+def looking_changes_nothing(content: Content, unwatched: Session) -> None:
+    """Law 2: a run that is evaluated and hashed after every batch equals one that never was."""
+    assert trained(content, look=looked_at).run.digest() == unwatched.run.digest(), "looking changed the run"
+
+
+def resumed_is_never_stopped(content: Content, unstopped: Session, kills: list[int] | None = None) -> None:
+    """Law 3: a run that was killed and resumed equals one that never stopped, bit for bit."""
+    if kills is None:
+        kills = sorted(random.Random(content["train"]["seed"]).sample(range(1, unstopped.run.cursor.step + 1), 2))
+    assert interrupted(content, kills).run.digest() == unstopped.run.digest(), f"killed after batches {kills}: differs"
+
+
+def ranks_agree(content: Content, tolerance: float = 1e-9) -> None:
+    """Law 4: one process equals two, in float64; without BatchNorm, whose statistics are each rank's own."""
+    content = copy.deepcopy(content)
+    content["model"] = {"name": "lenet5", "width": 0.1}
+    content["train"]["precision"] = "fp64"
+    if content["select"].get("scoring"):
+        content["select"]["scoring"] = "eval"
+    alone = trained(content)
+    ours, visits = _weights_and_visits(alone)
+    for rank, (theirs, their_visits) in enumerate(on_ranks(2, _of_rank, content)):
+        difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        assert difference <= tolerance, f"rank {rank} of 2 differs from one process by {difference:.1e}"
+        assert their_visits == visits, "the ranks' table differs from one process's"
+
+
+def _of_rank(comm: Any, content: Content) -> tuple[list[float], list[int]]:
+    return _weights_and_visits(trained(content, comm))
+
+
+def _weights_and_visits(session: Session) -> tuple[list[float], list[int]]:
+    parameters = session.run.workers[0].model.parameters()
+    return torch.cat([p.detach().flatten() for p in parameters]).tolist(), session.run.table.visits_N.tolist()
+
+
+def equal_stages_are_one(content: Content) -> None:
+    """Law 5: a stage cut into two equal ones gives the same run, bit for bit."""
+    stage = {**content["stages"][0], "epochs": 3}
+    first, second = {**stage, "epochs": 1}, {**stage, "epochs": 2}
+    one = trained({**content, "stages": [stage]})
+    two = trained({**content, "stages": [first, second]})
+    assert weights(one) == weights(two), "two equal stages differ from one"
+
+
+def ledger_is_what_happened(content: Content) -> None:
+    """Law 6: samples, steps and FLOPs counted from outside, by hooks and by torch, are those of the ledger."""
+    session = session_of(content)
+    run = session.run
+    counts = {"forwarded": 0, "backpropagated": 0, "steps": 0, "loaded": run.ledger.total("samples_loaded")}
+    model, batches = run.workers[0].model, session.train_data.batches
+    first = next(module for module in model.modules() if not list(module.children()))
+
+    def forwarded(module: Any, arguments: Any, output: torch.Tensor) -> None:
+        counts["forwarded"] += len(output)
+        if torch.is_grad_enabled():
+            counts["backpropagated"] += len(output)
+
+    def loading(requests: Any) -> Any:
+        for batch in batches(requests):
+            counts["loaded"] += len(batch)
+            yield batch
+
+    def stepped(*_: Any) -> None:
+        counts["steps"] += 1
+
+    first.register_forward_hook(forwarded)
+    run.workers[0].optimizer.register_step_post_hook(stepped)
+    session.train_data.batches = loading  # type: ignore[method-assign]
+    with FlopCounterMode(display=False) as flops:
+        rows: list[Row] = list(train(session.task, session.train_data, run))
+    session.book_decoding()
+    ledger = run.ledger
+    assert counts["forwarded"] == ledger.total("samples_forwarded"), "samples forwarded"
+    assert counts["backpropagated"] == ledger.total("samples_backpropagated"), "samples backpropagated"
+    assert counts["backpropagated"] == sum(row.kept for row in rows), "rows do not add up"
+    assert counts["steps"] == ledger.total("optimizer_steps"), "optimizer steps"
+    assert counts["loaded"] == ledger.total("samples_loaded"), "samples loaded"
+    assert flops.get_total_flops() == ledger.total("flops"), "FLOPs"
+
+
+def check_laws(content: Content) -> None:
+    """All six laws for one recipe."""
+    unstopped = trained(content)
+    looking_changes_nothing(content, unstopped)
+    resumed_is_never_stopped(content, unstopped)
+    off_is_plain(content)
+    equal_stages_are_one(content)
+    ledger_is_what_happened(content)
+    ranks_agree(content)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for seed in range(int(sys.argv[1]) if len(sys.argv) > 1 else 12):
+        recipe = draw_recipe(seed)
+        try:
+            check_laws(recipe)
+        except Exception as error:
+            print(f"seed {seed}: {type(error).__name__}: {error}\n  {recipe}")
+        else:
+            print(f"seed {seed}: all laws hold")

@@ -1,0 +1,92 @@
+"""The seam: in-batch selection, packed, times two stages of different side, times accumulation, times two ranks,
+times a kill in the middle of an epoch. And resuming at the border batches of every selector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fewer.testing import laws
+from fewer.testing.harness import interrupted, one_thread, trained
+from fewer.testing.ranks import on_ranks
+
+DATA = {"source": "digits", "test": "90%", "val": "none"}
+FRESH = {"method": "dbpd", "score": "fresh", "threshold": 0.5, "revision": "1ep"}
+STAGES = [{"epochs": 2, "side_px": 20, "batch_size": 24}, {"epochs": 2, "side_px": 16, "batch_size": 40}]
+SEAM = {
+    "data": DATA,
+    "augment": {"crop_padding_px": 2, "flip": "random"},
+    "train": {"accumulate": 2, "lr": 0.05, "ema": "0.5ep", "clip_norm": 1.0},
+    "select": FRESH,
+    "stages": STAGES,
+}
+BATCHES_IN_EPOCH = [8, 8, 5, 5]  # 180 images in batches of at most 24, then 40
+SELECTORS: dict[str, dict[str, Any]] = {
+    "everything": {"method": "everything"},
+    "random": {"method": "random", "share": 0.5, "revision": "1ep"},
+    "dbpd stale": {"method": "dbpd", "threshold": 0.6, "refresh_every": 2, "revision": "1ep"},
+    "dbpd fresh": FRESH,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def _digest(comm: Any, content: dict[str, Any], kills: list[int]) -> str:
+    session = interrupted(content, kills, comm) if kills else trained(content, comm)
+    return session.run.digest()
+
+
+def test_two_ranks_of_a_batchnorm_net_resume_bit_for_bit_in_the_middle_of_an_epoch() -> None:
+    content = {**SEAM, "model": {"name": "cnn", "width": 0.1, "whiten": True, "whiten_bias_epochs": 1}}
+    unstopped = on_ranks(2, _digest, content, [])
+    assert unstopped[0] == unstopped[1], "ranks differ"
+    # Kills in the middle of the first stage with samples waiting in the packer, and of the second.
+    rank_0, rank_1 = _on_ranks_through_one_folder(content, [5, 18])
+    assert rank_0 == rank_1 == unstopped[0]
+
+
+def _on_ranks_through_one_folder(content: dict[str, Any], kills: list[int]) -> list[str]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return on_ranks(2, _digest_in, content, kills, folder)
+
+
+def _digest_in(comm: Any, content: dict[str, Any], kills: list[int], folder: str) -> str:
+    return interrupted(content, kills, comm, folder).run.digest()
+
+
+def test_two_ranks_equal_one_process_with_other_batch_sizes_in_each_stage() -> None:
+    laws.ranks_agree({**SEAM, "model": {"name": "lenet5", "width": 0.1}}, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_resuming_is_exact_at_every_border(name: str) -> None:
+    """Killed behind the first batch, in the middle, at the revision's border, and before the last batch."""
+    content = {**SEAM, "model": {"name": "lenet5", "width": 0.1}, "select": SELECTORS[name]}
+    rows: list[Any] = []
+    unstopped = trained(content, look=lambda session, row: rows.append(row))
+    ends = [number + 1 for number, row in enumerate(rows) if row.epoch_end]
+    border = ends[2]  # the fourth epoch is the revision
+    kills = sorted({1, len(rows) // 2, border - 1, border, border + 1, len(rows) - 1, len(rows)})
+    assert interrupted(content, kills).run.digest() == unstopped.run.digest()
+
+
+def test_the_seam_is_what_it_claims_to_be() -> None:
+    """Samples do wait in the packer where it is killed, and both stages take part."""
+    waiting, sides = [], set()
+
+    def look(session: Any, row: Any) -> None:
+        waiting.append(len(session.run.packer.queue))
+        sides.add(row.side_px)
+
+    trained({**SEAM, "model": {"name": "cnn", "width": 0.1}}, look=look)
+    assert any(waiting)
+    assert sides == {20, 16}
+    assert len(waiting) == sum(BATCHES_IN_EPOCH)
