@@ -148,7 +148,8 @@ class Server:
         """Ends the server and with it all its children."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait(_SECONDS)
         self._process.stdout.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -254,7 +255,10 @@ def _warm_up(folder: Path) -> None:
     recipe = folder / "warm.toml"
     recipe.write_text('data.source = "digits"\nmodel = { name = "lenet5", width = 0.1 }\ntrain.epochs = 1\n')
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        code = _fewer(["train", str(recipe), "--out", str(folder / "warm")])
+        try:
+            code = _fewer(["train", str(recipe), "--out", str(folder / "warm")])
+        except Exception as error:
+            code = repr(error)
     for late in ("fewer.cli.display", "torch.distributed"):
         importlib.import_module(late)
     # A broken program must not break the server: the tests say what is wrong with it.

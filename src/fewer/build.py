@@ -18,7 +18,7 @@ from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
 from fewer.optim.sgd import sgd
 from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
-from fewer.plan import Facts, Plan, compile_plan
+from fewer.plan import Plan, compile_plan
 from fewer.recipe import Recipe
 from fewer.run import Run
 from fewer.select.table import Table
@@ -45,7 +45,7 @@ class Session:
     train_data: ImageData
     val_data: ImageData | None
     test_data: ImageData | None
-    damaged: list[DamagedImage]
+    damaged: list[tuple[str, DamagedImage]]
     _decoded: tuple[int, int] = (0, 0)
 
     def book_decoding(self) -> None:
@@ -63,10 +63,11 @@ def open_data(recipe: Recipe) -> Splits:
     return open_splits(data.source, data.test, data.val, data.split_seed, cache=data.cache == "auto")
 
 
-def make_plan(recipe: Recipe, splits: Splits, ranks: int = 1, facts: Facts | None = None) -> Plan:
-    """Compiles a recipe for listed data; `facts` are gathered unless given."""
-    facts = facts or gather_facts(recipe, splits, ranks)
-    return compile_plan(recipe, facts, selector_of(recipe, splits).expects)
+def make_plan(recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None) -> Plan:
+    """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
+    name = type(selector).__qualname__ if selector else ""
+    expects = (selector or selector_of(recipe, splits)).expects
+    return compile_plan(recipe, gather_facts(recipe, splits, ranks), expects, name)
 
 
 def selector_of(recipe: Recipe, splits: Splits) -> Selector:
@@ -97,13 +98,13 @@ def open_session(
         RecipeError: The recipe does not fit the data.
     """
     comm = comm or Alone()
-    plan = make_plan(recipe, splits, comm.workers)
+    plan = make_plan(recipe, splits, comm.workers, selector)
     torch.set_num_threads(plan.facts.threads)
     data = {name: _data(plan, split, on_progress) for name, split in _named(splits)}
-    damaged = [image for name, part in data.items() for image in part.prepare(_side(plan, name))]
+    damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
-        plan = make_plan(recipe, splits, comm.workers)
+        plan = make_plan(recipe, splits, comm.workers, selector)
     mean, std = data["train"].moments(plan.stages[0].side_px)
     for part in data.values():
         part.mean, part.std = mean, std
@@ -141,9 +142,7 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
         bad = torch.tensor([image.id for image in part.prepare(sides[name])], dtype=torch.int64)
         changed[name] = part.split.without(bad)
         if not len(changed[name]):
-            raise DataError(
-                f"{part.split.source.name}: none of its {name} images can be decoded; see `quarantine.jsonl`"
-            )
+            raise DataError(f"{part.split.source.name}: none of its {name} images can be decoded; give other images")
     return replace(splits, train=changed["train"], val=changed.get("val"), test=changed.get("test")), data
 
 

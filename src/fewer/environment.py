@@ -30,7 +30,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "native_bf16": plan.facts.bf16,
-        "device": plan.facts.device if plan.facts.device == "cpu" else torch.cuda.get_device_name(),
+        "device": torch.cuda.get_device_name() if plan.facts.device == "cuda" else plan.facts.device,
         "threads": plan.facts.threads,
         "ranks": plan.facts.ranks,
         "command": " ".join(sys.argv),

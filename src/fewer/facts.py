@@ -9,8 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewer import models
-from fewer.plan import Facts, Flops, stages_of
 from fewer.parts import ChangesByEpoch
+from fewer.plan import Facts, Flops, stages_of
 from fewer.recipe import Recipe
 
 if TYPE_CHECKING:

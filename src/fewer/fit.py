@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from fewer import checkpoint, environment, report, signals
+from fewer import checkpoint, environment, report, select, signals
 from fewer.build import Session, make_plan, open_data, open_session
 from fewer.data.fingerprint import difference
 from fewer.data.images import ImageData
@@ -86,15 +86,20 @@ def fit(
     """
     comm, display = comm or Alone(), display or Silent()
     splits = open_data(recipe)
-    plan = make_plan(recipe, splits, comm.workers)
+    plan = make_plan(recipe, splits, comm.workers, selector)
     folder = RunFolder(Path(out), writes=comm.rank == 0)
     folder.create()
-    folder.require_space(12 * plan.facts.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep)
     try:
+        folder.require_space(12 * plan.facts.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep)
         folder.file(_GIVEN, given or recipe.to_toml())
         folder.file(_MANIFEST, gzip.compress("\n".join(splits.manifest()).encode(), 3, mtime=0))
         folder.file(_RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
-        return _Fitting(recipe, splits, folder, comm, display, selector).drive()
+        fitting = _Fitting(recipe, splits, folder, comm, display, selector)
+    except BaseException:
+        folder.discard()  # nothing has been trained: the next try finds the place free
+        raise
+    try:
+        return fitting.drive()
     finally:
         folder.release()
 
@@ -127,6 +132,7 @@ def resume(
         raise RecipeError(f"{path}: not a run folder: it has no {_RESOLVED}; give the folder that `fewer train` made")
     before = load_recipe(folder.path / _RESOLVED)
     recipe = extended(before, overrides)
+    _require_selector(folder, selector)
     finished = _finished(folder, recipe)
     if finished:
         display.note(f"{path}: finished already, nothing to do; train.epochs={2 * recipe.epochs} would train longer")
@@ -182,6 +188,20 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
     return recipe
 
 
+def _require_selector(folder: RunFolder, selector: Selector | None) -> None:
+    """A run that began with a selector of the caller's own cannot go on without it."""
+    try:
+        method = _read_json(folder.path / "plan.json")["select"]["method"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    own = type(selector).__qualname__ if selector else ""
+    if method not in select.names() and method != own:
+        raise RecipeError(
+            f"{folder.path}: the run began with a selector of its own, {method}; "
+            "resume it from Python with fewer.resume(path, selector=...)"
+        )
+
+
 def _refuse_other_data(folder: RunFolder, splits: Splits) -> None:
     try:
         before = gzip.decompress((folder.path / _MANIFEST).read_bytes()).decode().split("\n")
@@ -214,8 +234,8 @@ class _Fitting:
         self.session = open_session(recipe, splits, comm, selector, display.decoding)
         self.saved_at = time.monotonic()
         self.epoch = _EpochSums(self.session)
-        for image in self.session.damaged:
-            display.note(f"quarantined {image.name}: {image.reason}")
+        for split, image in self.session.damaged:
+            self._note(f"quarantined {split} image {image.name}: {image.reason}")
 
     # --- Resuming ---------------------------------------------------------------------------------------------
 
@@ -225,14 +245,14 @@ class _Fitting:
         try:
             state, path, damaged = checkpoint.load_newest(self.folder.checkpoints)
         except FileNotFoundError:
-            self.display.note("no checkpoint yet: the run begins anew")
+            self._note("no checkpoint yet: the run begins anew")
         else:
             for text in damaged:
-                self.display.note(f"passed over a damaged checkpoint: {text}")
+                self._note(f"passed over a damaged checkpoint: {text}")
             # Rows are per stage: a run of other stages has another ledger, so ledgers of equal length are merged.
             run.load_state_dict(state)
             self.epoch = _EpochSums(self.session)
-            self.display.note(f"resumed from {path.name}")
+            self._note(f"resumed from {path.name}")
         if plan.epochs < run.cursor.epoch:
             raise RecipeError(
                 f"train.epochs = {plan.epochs}: the run already stands behind epoch {run.cursor.epoch}; ask for more"
@@ -248,7 +268,7 @@ class _Fitting:
         except (OSError, ValueError):
             changes = ["env.json cannot be read"]
         if changes:
-            self.display.note("no longer bit-identical to an unstopped run: " + "; ".join(changes))
+            self._note("no longer bit-identical to an unstopped run: " + "; ".join(changes))
         self.resumed = {
             "kind": "resume",
             "epoch": run.cursor.epoch,
@@ -314,6 +334,13 @@ class _Fitting:
         if recorder:
             recorder.close()
         return result
+
+    def _note(self, text: str) -> None:
+        """Shows a line and keeps it in `log.txt`."""
+        self.display.note(text)
+        if self.folder.writes:
+            with (self.folder.path / "log.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}Z  {text}\n")
 
     def _request_stop(self, number: int) -> None:
         self.stopped_by = number
@@ -384,7 +411,8 @@ class _Fitting:
             self.comm.all_reduce([due])
             return bool(due > 0)
         if every.unit == "step":
-            return row.kept > 0 and row.step % max(1, round(every.value)) == 0
+            steps = max(1, round(every.value))
+            return row.step // steps > (row.step - row.steps) // steps
         length = every.in_epochs(self.session.plan.epochs)
         here, before = (row.epoch + (row.batch + done) / row.batches for done in (1, 0))
         return math.floor(here / length + 1e-9) > math.floor(before / length + 1e-9)
@@ -523,7 +551,10 @@ class _Fitting:
         folder.json("plan.json", session.plan.as_json())
         folder.json("env.json", environment.describe(session.plan))
         folder.file(_RESOLVED, session.plan.recipe.to_toml())
-        lines = [{"split": "", "id": image.id, "name": image.name, "reason": image.reason} for image in session.damaged]
+        lines = [
+            {"split": split, "id": image.id, "name": image.name, "reason": image.reason}
+            for split, image in session.damaged
+        ]
         if lines:
             folder.json("quarantine.json", lines)
         folder.status("running", **self._where())
@@ -535,7 +566,7 @@ class _Fitting:
         try:
             report.write(self.folder.path)
         except Exception as error:
-            self.display.note(f"report.html could not be written: {type(error).__name__}: {error}")
+            self._note(f"report.html could not be written: {type(error).__name__}: {error}")
 
     def _where(self) -> dict[str, int]:
         return self.session.run.cursor.state_dict()

@@ -102,6 +102,12 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
+    def discard(self) -> None:
+        """Removes a folder that was made for nothing."""
+        self.release()
+        if self.writes:
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def require_space(self, checkpoint_bytes: int, checkpoints: int) -> None:
         """Checks before training that the checkpoints will fit.
 

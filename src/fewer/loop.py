@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from fewer import rng
+from fewer.deal import Candidate, candidates
 from fewer.errors import DivergedError, RecipeError
 from fewer.optim.sgd import set_lr
-from fewer.parts import At, Batch, Data, Forward, Outcome, Request, Stage, Task, Worker
-from fewer.plan import even_sizes, shares
-from fewer.run import Order, Run, chosen_order
-from fewer.select.packer import Packed
+from fewer.parts import At, Data, Forward, Outcome, Stage, Task, Worker
+from fewer.plan import shares
+from fewer.run import Order, Run, chosen_order, state_digest
+from fewer.screen import kept_batches, score_samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,7 @@ class Row:
 
     Attributes:
         epoch, batch, batches: The candidate batch, from 0, and how many the epoch has.
-        step: Optimizer steps taken so far.
+        step, steps: Optimizer steps taken so far, and those of this candidate batch.
         progress: Share of the run before this batch.
         lr: Learning rate of the weights.
         loss, top1: Means over the samples stepped on; None where there was no step.
@@ -39,6 +40,7 @@ class Row:
     batch: int
     batches: int
     step: int
+    steps: int
     progress: float
     lr: float
     loss: float | None
@@ -72,29 +74,12 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
         forwards = _enter(task, run, stage)
         if run.order is None:
             run.order = _choose(task, data, run, stage)
-        for candidate in _candidates(data, run, stage):
-            steps = [candidate]
+        for candidate in candidates(data, run, stage):
+            batches = [candidate]
             if run.selector.fresh(candidate.at):
-                steps = list(_kept(task, data, run, forwards, candidate))
-            totals = [_step(task, run, forwards, step, nth) for nth, step in enumerate(steps)]
-            yield _advance(run, candidate, totals or [_agree(run, torch.zeros(6, dtype=torch.float64))])
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A global batch, and each local worker's part of it: positions in the global batch, and the loaded samples."""
-
-    at: At
-    stage: Stage
-    number: int
-    batches: int
-    samples: Packed
-    positions: Sequence[Tensor]
-    loaded: Sequence[Batch]
-
-    @property
-    def is_last(self) -> bool:
-        return self.number == self.batches - 1
+                batches = list(kept_batches(task, data, run, forwards, candidate))
+            steps = [_step(task, run, forwards, batch, nth) for nth, batch in enumerate(batches)]
+            yield _advance(run, candidate, steps)
 
 
 def _enter(task: Task, run: Run, stage: Stage) -> list[Forward]:
@@ -112,89 +97,16 @@ def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
     with run.ledger.phase("select"):
         wanted = run.selector.wants(run.table, at)
         if len(wanted):
-            _score(task, data, run, stage, wanted, at)
+            score_samples(task, data, run, stage, wanted, at)
         chosen = run.selector.order(run.table, run.pool_ids, at)
         if len(chosen.ids_M) < 2:
             raise _keeps_nothing(run, len(chosen.ids_M))
         fresh = run.selector.fresh(at)
-        candidates = run.selector.candidates(at) if fresh else 1.0
-        return chosen_order(run.plan, chosen, at.epoch, run.seed, run.selector.packs or fresh, candidates)
+        width = run.selector.candidates(at) if fresh else 1.0
+        return chosen_order(run.plan, chosen, at.epoch, run.seed, run.selector.packs or fresh, width)
 
 
-def _score(task: Task, data: Data, run: Run, stage: Stage, ids_M: Tensor, at: At) -> None:
-    """A forward-only pass over the evaluation view of some samples, shared out among the workers."""
-    batches = even_sizes(len(ids_M), -(-len(ids_M) // stage.batch_size))
-    parts = [
-        part for ids in ids_M.split(batches) for part in _local(run, ids.split(shares(len(ids), run.comm.workers)))
-    ]
-    outcomes: list[list[Tensor]] = [[torch.empty(0, 4, dtype=torch.float64)] for _ in run.workers]
-    loaded = data.batches(Request(ids, at.epoch, stage.side_px, strength=0.0) for ids in parts)
-    for index, batch in enumerate(loaded):
-        worker = index % len(run.workers)
-        run.ledger.book(stage.index, samples_loaded=len(batch))
-        if len(batch):
-            outcomes[worker].append(_looked_at(task, run.workers[worker], run.workers[worker].model, batch, at))
-    columns = run.comm.gather([torch.cat(rows) for rows in outcomes]).unbind(1)
-    run.table.observe("scored", columns[0].long(), columns[1], columns[2], columns[3].bool(), at.epoch)
-    flops = run.plan.sample_flops(at.epoch)
-    run.ledger.book(stage.index, samples_forwarded=len(ids_M), flops=len(ids_M) * flops.forward)
-
-
-def _candidates(data: Data, run: Run, stage: Stage) -> Iterator[_Candidate]:
-    """The epoch's remaining batches, loaded."""
-    order, epoch = run.order, run.cursor.epoch
-    assert order is not None
-    pieces = list(
-        zip(*(getattr(order.samples, name).split(order.sizes) for name in Packed.__dataclass_fields__), strict=True)
-    )
-    numbers = range(run.cursor.batch, len(order.sizes))
-    whole = {number: _dealt_in_order(Packed(*pieces[number]), run.comm.workers) for number in numbers}
-    local = {number: _local(run, _positions(whole[number].owner_G, run.comm.workers)) for number in numbers}
-    batches = data.batches(
-        Request(whole[n].ids_G[p], epoch, stage.side_px, copy_B=whole[n].copy_G[p]) for n in numbers for p in local[n]
-    )
-    for number in numbers:
-        with run.ledger.phase("data_wait"):
-            loaded = [next(batches) for _ in run.workers]
-        run.ledger.book(stage.index, samples_loaded=sum(map(len, loaded)))
-        at = run.plan.at(epoch, number, len(order.sizes))
-        yield _Candidate(at, stage, number, len(order.sizes), whole[number], local[number], loaded)
-
-
-def _kept(task: Task, data: Data, run: Run, forwards: Sequence[Forward], candidate: _Candidate) -> Iterator[_Candidate]:
-    """Scores a candidate batch with the current weights; yields the batches that what is kept of it completes."""
-    order, at, stage = run.order, candidate.at, candidate.stage
-    assert order is not None
-    with run.ledger.phase("select"):
-        rows = [
-            _looked_at(
-                task, worker, forward, batch, at, run.selector.scores_in_train_mode, (run.seed, candidate.number)
-            )
-            for worker, forward, batch in zip(run.workers, forwards, candidate.loaded, strict=True)
-        ]
-        ids_G, loss_G, score_G, right_G = run.comm.gather(rows).unbind(1)
-        keep = run.selector.keep(ids_G.long(), loss_G, score_G, right_G.bool(), at)
-        run.table.observe("scored", ids_G.long(), loss_G, score_G, right_G.bool(), at.epoch)
-        flops = run.plan.sample_flops(at.epoch).forward
-        run.ledger.book(stage.index, samples_forwarded=len(ids_G), flops=len(ids_G) * flops)
-        _hold(run, candidate, keep.mask_G)
-        weighted = Packed(
-            candidate.samples.ids_G,
-            candidate.samples.weight_G * keep.weight_G,
-            candidate.samples.copy_G,
-            candidate.samples.owner_G,
-        )
-        run.packer.push(weighted.take(keep.mask_G))
-    while True:
-        size = order.sizes[min(run.packed, len(order.sizes) - 1)] if run.selector.packs else len(run.packer.queue)
-        packed = run.packer.pop(max(1, size), last=candidate.is_last)
-        if packed is None:
-            return
-        run.packed += 1
-        yield _released(data, run, candidate, packed)
-
-
-def _step(task: Task, run: Run, forwards: Sequence[Forward], step: _Candidate, nth: int) -> Tensor:
+def _step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Tensor:
     """One optimizer step on one global batch; returns what all ranks agree on, see `_agree`."""
     plan, at, order = run.plan, step.at, run.order
     assert order is not None
@@ -255,10 +167,10 @@ def _update(run: Run, worker: Worker, at: At, lr_scale: float, rescale: float) -
     worker.optimizer.step()
 
 
-def _advance(run: Run, candidate: _Candidate, totals: Sequence[Tensor]) -> Row:
+def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
     """Moves the cursor behind a candidate batch; at the epoch's end brings the table up to date."""
     at, stage = candidate.at, candidate.stage
-    total = torch.stack(list(totals)).sum(0)
+    total = torch.stack(list(steps)).sum(0) if steps else _agree(run, torch.zeros(6, dtype=torch.float64))
     kept = int(total[3])
     if not kept and not (run.selector.packs and run.selector.fresh(at)):
         run.ledger.book(stage.index, skipped_steps=1)
@@ -271,6 +183,7 @@ def _advance(run: Run, candidate: _Candidate, totals: Sequence[Tensor]) -> Row:
         batch=candidate.number,
         batches=candidate.batches,
         step=run.cursor.step,
+        steps=len(steps),
         progress=at.progress,
         lr=run.plan.recipe.train.lr * run.plan.lr_factor(at.progress),
         loss=float(total[1] / total[0]) if kept else None,
@@ -288,6 +201,7 @@ def _end_epoch(run: Run, stage: Stage, at: At) -> None:
     run.ledger.book(stage.index, samples_left_over=left)
     if run.selector.fresh(at) and not run.packed:
         raise _keeps_nothing(run, left)
+    _require_equal_ranks(run)
     seen = run.observed.gathered(run.comm)
     run.table.observe("trained", seen["ids"], seen["loss"], seen["score"], seen["right"], at.epoch)
     run.observed.clear()
@@ -310,104 +224,27 @@ def _agree(run: Run, totals: Tensor) -> Tensor:
     return totals.cpu()
 
 
-def _summed(outcome: Outcome, loss_sum: Tensor) -> Tensor:
-    loss = loss_sum.detach().double()
-    numbers = [
-        outcome.count_B.sum(),
-        loss,
-        outcome.right_B.sum(),
-        outcome.right_B.new_tensor(len(outcome.right_B), dtype=torch.int64),
-        ~torch.isfinite(loss),
-    ]
-    return torch.stack([number.double() for number in numbers] + [loss.new_zeros(())]).cpu()
+def _require_equal_ranks(run: Run) -> None:
+    """Compares a hash of the weights over all ranks, once an epoch.
 
-
-def _local(run: Run, per_worker: Sequence[Any]) -> list[Any]:
-    return [per_worker[worker.id] for worker in run.workers]
-
-
-def _dealt_in_order(samples: Packed, workers: int) -> Packed:
-    """Gives every worker its part of a fresh batch: runs of equal length, in order."""
-    sizes = torch.tensor(shares(len(samples), workers))
-    return Packed(samples.ids_G, samples.weight_G, samples.copy_G, torch.arange(workers).repeat_interleave(sizes))
-
-
-def _positions(owner_G: Tensor, workers: int) -> list[Tensor]:
-    """Where each worker's samples stand in a global batch, in equal shares.
-
-    Workers get what they own first; what some own beyond their share goes to those who own too little.
+    Raises:
+        RuntimeError: They differ, which no input can cause: hardware, or a bug.
     """
-    sizes = shares(len(owner_G), workers)
-    owned = [(owner_G % workers == worker).nonzero().flatten() for worker in range(workers)]
-    spare = torch.cat([positions[size:] for positions, size in zip(owned, sizes, strict=True)]).sort().values
-    dealt = []
-    for positions, size in zip(owned, sizes, strict=True):
-        lacking = max(0, size - len(positions))
-        dealt.append(torch.cat([positions[:size], spare[:lacking]]))
-        spare = spare[lacking:]
-    return dealt
+    if run.comm.workers == 1:
+        return
+    digest = int(state_digest(dict(run.workers[0].model.state_dict()))[:15], 16)
+    digests = run.comm.gather([torch.tensor([digest], device=run.device) for _ in run.workers])
+    if len(digests.unique()) > 1:
+        raise RuntimeError(f"ranks hold different weights after epoch {run.cursor.epoch + 1}: {digests.tolist()}")
 
 
-def _hold(run: Run, candidate: _Candidate, mask_G: Tensor) -> None:
-    """Keeps the loaded samples that go into the packer's queue."""
-    for worker, positions, batch in zip(run.workers, candidate.positions, candidate.loaded, strict=True):
-        kept = batch.take(mask_G[positions].nonzero().flatten().to(batch.inputs.device))
-        run.held[worker.id] = Batch.joined([run.held[worker.id], kept]) if worker.id in run.held else kept
-
-
-def _released(data: Data, run: Run, candidate: _Candidate, packed: Packed) -> _Candidate:
-    """Takes a packed batch's samples out of what the workers hold; what a worker lacks it loads."""
-    positions = _local(run, _positions(packed.owner_G, run.comm.workers))
-    loaded = []
-    for worker, index in zip(run.workers, positions, strict=True):
-        ids, copies = packed.ids_G[index], packed.copy_G[index]
-        held = run.held.get(worker.id)
-        have = {int(i): n for n, i in enumerate(held.ids_B)} if held is not None else {}
-        # Copies of a sample are views of their own: only first copies are looked up among what is held.
-        lacking = torch.tensor(
-            [int(c) > 0 or int(i) not in have for i, c in zip(ids, copies, strict=True)], dtype=torch.bool
-        )
-        rows = torch.tensor([have[int(i)] for i in ids[~lacking]], dtype=torch.int64)
-        batch = held.take(rows.to(held.inputs.device)) if held is not None else None
-        if lacking.any() or batch is None:
-            request = Request(ids[lacking], candidate.at.epoch, candidate.stage.side_px, copy_B=copies[lacking])
-            fetched = next(iter(data.batches([request])))
-            run.ledger.book(candidate.stage.index, samples_loaded=len(fetched))
-            there = torch.cat([(~lacking).nonzero().flatten(), lacking.nonzero().flatten()])
-            joined = fetched if batch is None else Batch.joined([batch, fetched])
-            batch = joined.take(torch.argsort(there).to(joined.inputs.device))
-        loaded.append(batch)
-        if held is not None:
-            waiting = torch.isin(held.ids_B.cpu(), run.packer.queue.ids_G).nonzero().flatten()
-            run.held[worker.id] = held.take(waiting.to(held.inputs.device))
-    return _Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
-
-
-# --- Looking at samples without learning from them ---------------------------------------------------------------
-
-
-@torch.no_grad()
-def _looked_at(
-    task: Task,
-    worker: Worker,
-    forward: Forward,
-    batch: Batch,
-    at: At,
-    train_mode: bool = False,
-    key: tuple[int, ...] = (),
-) -> Tensor:
-    """Ids, losses, scores and correctness as columns of one float64 tensor; running statistics stay as they are."""
-    if not len(batch):
-        return torch.empty(0, 4, dtype=torch.float64)
-    worker.model.train(train_mode)
-    if train_mode:
-        rng.reseed(key[0], "scoring", at.epoch, *key[1:], worker.id)
-    outcome = task.outcome(forward, batch, at)
-    worker.model.train()
-    loss_B = outcome.loss_sum_B / outcome.count_B.clamp(min=1)
-    return torch.stack(
-        [value.double().cpu() for value in (batch.ids_B, loss_B, outcome.score_B, outcome.right_B)], dim=1
-    )
+def _summed(outcome: Outcome, loss_sum: Tensor) -> Tensor:
+    """One worker's part of what `_agree` adds up."""
+    loss = loss_sum.detach().double()
+    right, count = outcome.right_B.sum(), outcome.count_B.sum()
+    samples = torch.full_like(loss, len(outcome.right_B))
+    numbers = (count, loss, right, samples, ~torch.isfinite(loss), torch.zeros_like(loss))
+    return torch.stack([number.double() for number in numbers]).cpu()
 
 
 # --- What can go wrong -------------------------------------------------------------------------------------------

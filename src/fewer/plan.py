@@ -81,6 +81,7 @@ class Plan:
         channels_last: Memory layout of the model.
         digest: Hash of all that shapes the result, but for seed, output and paths.
         predicted: Ledger keys with their lowest and highest predicted value.
+        own_selector: Name of a selector that the caller brought in place of the recipe's.
     """
 
     recipe: Recipe
@@ -90,6 +91,7 @@ class Plan:
     channels_last: bool
     digest: str
     predicted: Mapping[str, tuple[float, float]]
+    own_selector: str = ""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -158,7 +160,9 @@ class Plan:
             "ranks": self.facts.ranks,
             "threads": self.facts.threads,
             "device": self.facts.device,
-            "select": self.recipe.select.model_dump(mode="json"),
+            "select": {"method": self.own_selector}
+            if self.own_selector
+            else self.recipe.select.model_dump(mode="json"),
             "model": {"name": self.recipe.model.name, "parameters": self.facts.parameters},
             "plain_epoch_flops": self.plain_epoch_flops,
             "predicted": {"low": low, "high": high},
@@ -166,13 +170,16 @@ class Plan:
         }
 
 
-def compile_plan(recipe: Recipe, facts: Facts, expects: Callable[[At], Expects] | None = None) -> Plan:
+def compile_plan(
+    recipe: Recipe, facts: Facts, expects: Callable[[At], Expects] | None = None, own_selector: str = ""
+) -> Plan:
     """Decides all that can be decided before the first step.
 
     Args:
         recipe: What the user asked.
         facts: What is known of data, model and machine; `flops` must hold every side of `stages_of`.
         expects: The selector's own expectation of an epoch; everything is trained on if left out.
+        own_selector: Name of a selector that the caller brought in place of the recipe's.
 
     Raises:
         RecipeError: With everything in the recipe that does not fit the facts.
@@ -190,7 +197,8 @@ def compile_plan(recipe: Recipe, facts: Facts, expects: Callable[[At], Expects] 
         stages=stages,
         precision=precision,
         channels_last={"yes": True, "no": False}.get(recipe.train.channels_last, precision != "fp64"),
-        digest=_digest(recipe, facts),
+        digest=_digest(recipe, facts, own_selector),
+        own_selector=own_selector,
         predicted={},
         notes=_notes(facts, stages),
     )
@@ -261,10 +269,12 @@ def _notes(facts: Facts, stages: tuple[Stage, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _digest(recipe: Recipe, facts: Facts) -> str:
+def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     content = recipe.model_dump(mode="json", exclude={"out": True, "train": {"seed"}, "data": {"processes", "cache"}})
     for name in ("source", "test", "val"):
         content["data"][name] = content["data"][name].partition(":")[0]
+    if own_selector:
+        content["select"] = own_selector
     content["facts"] = [facts.train_images, facts.val_images, facts.test_images, facts.classes, facts.native_side_px]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

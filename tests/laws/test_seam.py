@@ -13,7 +13,7 @@ from fewer.testing.harness import interrupted, one_thread, trained
 from fewer.testing.ranks import on_ranks
 
 DATA = {"source": "digits", "test": "90%", "val": "none"}
-FRESH = {"method": "dbpd", "score": "fresh", "threshold": 0.5, "revision": "1ep"}
+FRESH = {"method": "dbpd", "score": "fresh", "threshold": 0.11, "revision": "1ep"}
 STAGES = [{"epochs": 2, "side_px": 20, "batch_size": 24}, {"epochs": 2, "side_px": 16, "batch_size": 40}]
 SEAM = {
     "data": DATA,
@@ -22,11 +22,12 @@ SEAM = {
     "select": FRESH,
     "stages": STAGES,
 }
+KILLS = [5, 18]  # candidate batches of the first and of the second stage
 BATCHES_IN_EPOCH = [8, 8, 5, 5]  # 180 images in batches of at most 24, then 40
 SELECTORS: dict[str, dict[str, Any]] = {
     "everything": {"method": "everything"},
     "random": {"method": "random", "share": 0.5, "revision": "1ep"},
-    "dbpd stale": {"method": "dbpd", "threshold": 0.6, "refresh_every": 2, "revision": "1ep"},
+    "dbpd stale": {"method": "dbpd", "threshold": 0.12, "refresh_every": 2, "revision": "1ep"},
     "dbpd fresh": FRESH,
 }
 
@@ -47,7 +48,7 @@ def test_two_ranks_of_a_batchnorm_net_resume_bit_for_bit_in_the_middle_of_an_epo
     unstopped = on_ranks(2, _digest, content, [])
     assert unstopped[0] == unstopped[1], "ranks differ"
     # Kills in the middle of the first stage with samples waiting in the packer, and of the second.
-    rank_0, rank_1 = _on_ranks_through_one_folder(content, [5, 18])
+    rank_0, rank_1 = _on_ranks_through_one_folder(content, KILLS)
     assert rank_0 == rank_1 == unstopped[0]
 
 
@@ -86,7 +87,8 @@ def test_the_seam_is_what_it_claims_to_be() -> None:
         waiting.append(len(session.run.packer.queue))
         sides.add(row.side_px)
 
-    trained({**SEAM, "model": {"name": "cnn", "width": 0.1}}, look=look)
-    assert any(waiting)
+    trained({**SEAM, "model": {"name": "cnn", "width": 0.1, "whiten": True, "whiten_bias_epochs": 1}}, look=look)
+    assert waiting[KILLS[0] - 1]
+    assert waiting[KILLS[1] - 1]
     assert sides == {20, 16}
     assert len(waiting) == sum(BATCHES_IN_EPOCH)

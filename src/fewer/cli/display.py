@@ -75,7 +75,8 @@ class Live:
     def epoch(self, line: dict[str, Any], session: Session) -> None:
         val = f"  val top-1 {line['val_top1']:.2%}" if "val_top1" in line else ""
         self.note(
-            f"epoch {line['epoch'] + 1:>3}/{session.plan.epochs}  loss {line['loss']:.4f}  train top-1 {line['top1']:.2%}{val}"
+            f"epoch {line['epoch'] + 1:>3}/{session.plan.epochs}  loss {line['loss']:.4f}"
+            f"  train top-1 {line['top1']:.2%}{val}"
             f"  kept {line['kept_share']:.0%}  EE {line['effective_epochs']:.2f}  FEE {line['fee']:.2f}"
             f"  {line['seconds']:.0f} s  {line['images_per_second']:,.0f} images/s"
         )

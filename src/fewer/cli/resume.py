@@ -14,7 +14,10 @@ def resume(
     devices: Devices = 1,
     as_json: Json = False,
 ) -> int:
-    """Go on with a run, exactly as if it had never stopped; only out.*, data.processes, data.cache and train.epochs may change."""
+    """Go on with a run, exactly as if it had never stopped.
+
+    Only out.*, data.processes, data.cache and train.epochs may change.
+    """
     from fewer.launch import is_rank, joined, launch
 
     if devices > 1 and not is_rank():

@@ -9,10 +9,10 @@ _SELECTORS: list[dict[str, Any]] = [
     {"method": "everything"},
     {"method": "random", "share": 0.6},
     {"method": "random", "share": 0.35, "revision": "1ep"},
-    {"method": "dbpd", "score": "stale", "threshold": 0.6, "revision": "1ep"},
-    {"method": "dbpd", "score": "stale", "threshold": 0.4, "refresh_every": 2, "batches": "shrink"},
-    {"method": "dbpd", "score": "fresh", "threshold": 0.5, "revision": "1ep"},
-    {"method": "dbpd", "score": "fresh", "threshold": 0.5, "batches": "shrink", "scoring": "train"},
+    {"method": "dbpd", "score": "stale", "threshold": 0.11, "revision": "1ep"},
+    {"method": "dbpd", "score": "stale", "threshold": 0.11, "refresh_every": 2, "batches": "shrink"},
+    {"method": "dbpd", "score": "fresh", "threshold": 0.11, "revision": "1ep"},
+    {"method": "dbpd", "score": "fresh", "threshold": 0.11, "batches": "shrink", "scoring": "train"},
 ]
 _MODELS: list[dict[str, Any]] = [
     {"name": "lenet5", "width": 0.1},
