@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from fewer.parts import Task as Task
     from fewer.plan import Plan as Plan
     from fewer.plan import compile_plan as compile_plan
+    from fewer.reading import load_recipe as load_recipe
+    from fewer.reading import parse_recipe as parse_recipe
     from fewer.recipe import Recipe as Recipe
-    from fewer.recipe import load_recipe as load_recipe
-    from fewer.recipe import parse_recipe as parse_recipe
     from fewer.run import Run as Run
     from fewer.select.table import Table as Table
 
@@ -47,7 +47,8 @@ _HOME = {
         *("Keep", "Outcome", "Request", "Selector", "Sync", "Task"),
     ),
     "fewer.plan": ("Plan", "compile_plan"),
-    "fewer.recipe": ("Recipe", "load_recipe", "parse_recipe"),
+    "fewer.reading": ("load_recipe", "parse_recipe"),
+    "fewer.recipe": ("Recipe",),
     "fewer.run": ("Run",),
     "fewer.select.table": ("Table",),
 }

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fewer.data.store import DamagedImage
     from fewer.select.base import MethodParams
 
-WHITENING_IMAGES = 5000
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 
 
@@ -168,7 +167,7 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
     options = recipe.model.model_dump(exclude={"name"})
     model = models.build(recipe.model.name, len(plan.facts.classes), plan.largest_side_px, **options)
     if recipe.model.whiten and images is not None and isinstance(model, LooksAtData):
-        model.whiten(images(WHITENING_IMAGES))
+        model.whiten(images(models.FIRST_IMAGES))
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format
     return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
 

@@ -11,6 +11,8 @@ from typing import IO, Any, final
 from fewer.errors import RecipeError, ResourceError
 from fewer.record import publish, sweep, write_json
 
+GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
+
 _PROBE_BYTES = 1 << 20
 # What a run leaves that ended before its first step; its record begins when training does.
 _BEGINNINGS = {
@@ -101,6 +103,10 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def is_barren(self) -> bool:
+        """Whether no row of training has been written yet."""
+        return self.writes and not self.rows.exists()
 
     def discard(self) -> None:
         """Removes a folder that was made for nothing."""

@@ -41,6 +41,12 @@ def joined() -> Iterator[Comm]:
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield Distributed()
+    except RuntimeError as error:
+        if any(word in str(error) for word in ("gloo", "NCCL", "Connection closed by peer", "Connection reset")):
+            raise ResourceError(
+                f"another rank is gone: {str(error).splitlines()[0]}; `fewer resume` goes on from the last checkpoint"
+            ) from None
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fewer.errors import RecipeError
-from fewer.models import ACCEPTS
+from fewer.models import ACCEPTS, FIRST_IMAGES
 from fewer.optim.schedules import SCHEDULES
 from fewer.parts import At, Expects, Stage
 from fewer.recipe import Recipe
@@ -287,8 +287,10 @@ def _predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[
     decodes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
     decoded = float(decodes * plan.facts.train_images + plan.facts.val_images + plan.facts.test_images)
     flops, trained = totals["flops"], totals["samples_backpropagated"]
+    first = min(FIRST_IMAGES, plan.facts.train_images) * plan.facts.ranks if plan.recipe.model.whiten else 0
     return {
         **totals,
+        "samples_loaded": (totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first),
         "samples_decoded": (decoded * plan.facts.ranks, decoded * plan.facts.ranks),
         "effective_epochs": (trained[0] / plan.facts.train_images, trained[1] / plan.facts.train_images),
         "full_epoch_equivalents": (flops[0] / plan.plain_epoch_flops, flops[1] / plan.plain_epoch_flops),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class Recorder:
     def write(self, row: dict[str, Any]) -> None:
         # One write a line and no buffer left behind: what was recorded survives a kill.
         with writing(self._path):
-            self._file.write(json.dumps(row, separators=(",", ":")) + "\n")
+            self._file.write(_line(row) + "\n")
             self._file.flush()
 
     def close(self) -> None:
@@ -82,7 +83,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def rewind(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     """Drops the rows that `keep` refuses, so that a resumed run does not record a step twice."""
     rows = [row for row in read_rows(path) if keep(row)]
-    publish(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+    publish(path, "".join(_line(row) + "\n" for row in rows))
 
 
 def publish(path: Path, content: str | bytes) -> None:
@@ -129,9 +130,27 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def read_json(path: Path) -> Any:
+    """Reads a JSON document; raises OSError or ValueError."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _line(row: Any) -> str:
+    return json.dumps(_strict(row), separators=(",", ":"), allow_nan=False)
+
+
+def _strict(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: they become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    return [_strict(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def write_json(path: Path, content: Any) -> None:
     """Publishes an indented JSON document."""
-    publish(path, json.dumps(content, indent=1) + "\n")
+    publish(path, json.dumps(_strict(content), indent=1, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from fewer.testing import laws
 from fewer.testing.harness import interrupted, one_thread, trained
 from fewer.testing.ranks import on_ranks
 
-DATA = {"source": "digits", "test": "90%", "val": "none"}
+DATA = {"source": "digits", "test": "93%", "val": "none"}
 FRESH = {"method": "dbpd", "score": "fresh", "threshold": 0.11, "revision": "1ep"}
 STAGES = [{"epochs": 2, "side_px": 20, "batch_size": 24}, {"epochs": 2, "side_px": 16, "batch_size": 40}]
 SEAM = {
@@ -22,8 +22,8 @@ SEAM = {
     "select": FRESH,
     "stages": STAGES,
 }
-KILLS = [5, 18]  # candidate batches of the first and of the second stage
-BATCHES_IN_EPOCH = [8, 8, 5, 5]  # 180 images in batches of at most 24, then 40
+KILLS = [4, 14]  # candidate batches of the first and of the second stage
+BATCHES_IN_EPOCH = [6, 6, 4, 4]  # 126 images in batches of at most 24, then 40
 SELECTORS: dict[str, dict[str, Any]] = {
     "everything": {"method": "everything"},
     "random": {"method": "random", "share": 0.5, "revision": "1ep"},

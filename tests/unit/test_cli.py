@@ -125,7 +125,6 @@ def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(trained: Ended
     assert (home / "done" / "recipe.given.toml").read_text() == RECIPE
 
 
-@pytest.mark.xfail(reason="not written yet")
 def test_log_holds_what_was_shown(trained: Ended, home: Path) -> None:
     log = (home / "done" / "log.txt").read_text()
     assert all(line in log for line in trained.stderr.splitlines())

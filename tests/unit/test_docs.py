@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import fewer
-from fewer.recipe import load_recipe
+from fewer.reading import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -14,7 +14,8 @@ from fewer.clock import Duration
 from fewer.errors import RecipeError
 from fewer.parts import Expects
 from fewer.plan import Facts, Flops, compile_plan, even_sizes, shares, stages_of
-from fewer.recipe import Recipe, parse_recipe
+from fewer.reading import parse_recipe
+from fewer.recipe import Recipe
 
 
 def facts(**changed: Any) -> Facts:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fewer.errors import RecipeError
-from fewer.recipe import Recipe, load_recipe, parse_recipe
+from fewer.reading import load_recipe, parse_recipe
+from fewer.recipe import Recipe
 
 KEYS = st.sampled_from(
     [*Recipe.model_fields, "source", "name", "epochs", "lr", "method", "share", "warmup", "dir", "0", "ema", "val"]

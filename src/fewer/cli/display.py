@@ -17,7 +17,7 @@ from fewer.plan import Plan, table
 
 if TYPE_CHECKING:
     from fewer.build import Session
-    from fewer.fit import Display
+    from fewer.display import Display
     from fewer.loop import Row
 
 _PLAIN_SECONDS = 30.0  # between two lines within an epoch, without a terminal
@@ -72,15 +72,13 @@ class Live:
         name = f"epoch {row.epoch + 1}/{session.plan.epochs}"
         self._show(name, done, "  ".join(parts))
 
-    def epoch(self, line: dict[str, Any], session: Session) -> None:
-        val = f"  val top-1 {line['val_top1']:.2%}" if "val_top1" in line else ""
-        self.note(
-            f"epoch {line['epoch'] + 1:>3}/{session.plan.epochs}  loss {line['loss']:.4f}"
-            f"  train top-1 {line['top1']:.2%}{val}"
-            f"  kept {line['kept_share']:.0%}  EE {line['effective_epochs']:.2f}  FEE {line['fee']:.2f}"
-            f"  {line['seconds']:.0f} s  {line['images_per_second']:,.0f} images/s"
-        )
+    def epoch(self, text: str) -> None:
+        self.note(text)
         self.said = time.monotonic()
+
+    def phase(self, name: str) -> None:
+        if self.task is not None:
+            self.bar.update(self.task, description=name, line="")
 
     def _show(self, name: str, done: float, line: str) -> None:
         if self.task is None:

@@ -5,7 +5,7 @@ from fewer.cli.options import Devices, Json, Overrides, RecipeFile
 
 def plan(recipe: RecipeFile, overrides: Overrides = None, devices: Devices = 1, as_json: Json = False) -> int:
     """Show stages, schedule and predicted cost of a recipe; trains nothing."""
-    from fewer.recipe import load_recipe
+    from fewer.reading import load_recipe
 
     checked = load_recipe(recipe, overrides or [])
     from fewer.build import make_plan, open_data

@@ -19,7 +19,7 @@ def train(
     as_json: Json = False,
 ) -> int:
     """Train a recipe: evaluates, checkpoints, and writes a run folder with a report."""
-    from fewer.recipe import load_recipe
+    from fewer.reading import load_recipe
 
     checked = load_recipe(recipe, overrides or [])
     folder = out or Path(checked.out.dir or Path("runs") / recipe.stem)

@@ -24,6 +24,9 @@ class Accepts:
     fixed_side_px: bool = False
 
 
+# How many training images a model that looks at data is shown before it is trained.
+FIRST_IMAGES = 5000
+
 ACCEPTS = {"lenet5": Accepts(min_side_px=16), "cnn": Accepts(min_side_px=16)}
 
 

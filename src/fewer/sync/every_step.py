@@ -11,7 +11,7 @@ import torch
 from fewer.parts import Comm, Forward, Stage, State, Worker
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @final
@@ -32,23 +32,18 @@ class EveryStep:
         if self.comm.workers == 1:
             return
         trained = [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers]
-        statistics = [[b for b in worker.model.buffers() if b.is_floating_point()] for worker in workers]
-        flats = [
-            torch.cat(
-                [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in ps]
-                + [b.flatten() for b in bs]
-            )
-            for ps, bs in zip(trained, statistics, strict=True)
-        ]
+        statistics = [list(worker.model.buffers()) for worker in workers]
+        flats = [_flat(*tensors) for tensors in zip(trained, statistics, strict=True)]
         self.comm.all_reduce(flats)
         for parameters, buffers, flat in zip(trained, statistics, flats, strict=True):
             pieces = flat.split([tensor.numel() for tensor in (*parameters, *buffers)])
             for parameter, piece in zip(parameters, pieces, strict=False):
                 parameter.grad = torch.empty_like(parameter).copy_(piece.view(parameter.shape))
             for buffer, piece in zip(buffers, pieces[len(parameters) :], strict=True):
-                # Batch statistics are each worker's own; their running means are kept equal, so that any worker
-                # can be evaluated, and one saved for all.
-                buffer.copy_(piece.view(buffer.shape) / self.comm.workers)
+                # Batch statistics are each worker's own; their running means are kept equal, so that any worker can be
+                # evaluated, and one saved for all. Counts of batches differ where a worker's share was small.
+                mean = piece.view(buffer.shape) / self.comm.workers
+                buffer.copy_(mean if buffer.is_floating_point() else mean.round())
 
     def parameters(self, workers: Sequence[Worker], step: int) -> None:
         return
@@ -61,3 +56,10 @@ class EveryStep:
 
     def load_state_dict(self, state: State) -> None:
         return
+
+
+def _flat(parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor]) -> Tensor:
+    """A worker's gradients, zeros where it has none, and its buffers in one vector."""
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    dtype = gradients[0].dtype
+    return torch.cat([tensor.flatten().to(dtype) for tensor in (*gradients, *buffers)])

@@ -27,7 +27,7 @@ _STAGES: list[list[dict[str, Any]]] = [
 
 
 def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
-    """A recipe on 180 digits: selector x stages x precision x accumulation x averages x clipping x augmentation.
+    """A recipe on 120 digits: selector x stages x precision x accumulation x averages x clipping x augmentation.
 
     Args:
         seed: Which recipe.
@@ -38,7 +38,7 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
     """
     chance = random.Random(seed)
     content: dict[str, Any] = {
-        "data": {"source": "digits", "test": "90%", "val": "none"},
+        "data": {"source": "digits", "test": "93%", "val": "none"},
         "augment": {
             "crop_padding_px": chance.choice([0, 3]),
             "padding": chance.choice(["zero", "reflect"]),

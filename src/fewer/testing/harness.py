@@ -15,7 +15,7 @@ from fewer import checkpoint, rng
 from fewer.build import Session, open_data, open_session
 from fewer.loop import Row, train
 from fewer.parts import Comm, Request
-from fewer.recipe import parse_recipe
+from fewer.reading import parse_recipe
 from fewer.run import state_digest
 
 Content = dict[str, Any]

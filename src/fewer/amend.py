@@ -1,0 +1,87 @@
+"""What a run may be given anew when it is resumed, and what must be as it was."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from typing import Any
+
+from fewer import select
+from fewer.data.fingerprint import difference
+from fewer.data.splits import Splits
+from fewer.errors import DataError, RecipeError
+from fewer.folder import MANIFEST, RunFolder
+from fewer.parts import Selector
+from fewer.reading import parse_recipe_file
+from fewer.recipe import Recipe, changed_keys
+from fewer.record import read_json
+
+# Keys that a resumed run may be given anew.
+RESUMABLE = ("out.*", "data.processes", "data.cache", "train.epochs")
+
+
+def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:
+    """The result of a run that stands at its end."""
+    try:
+        result: dict[str, Any] = read_json(folder.result)
+        return result if result["epochs"] == recipe.epochs else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
+    """A run's recipe with the changes that a resumed run may take.
+
+    With `[[stages]]`, `train.epochs` is the new total: the last stage becomes longer or shorter.
+    """
+    content = before.model_dump(mode="json", exclude_none=True)
+    stages = content.get("stages")
+    if stages:
+        content["train"]["epochs"] = before.epochs
+    recipe, content = parse_recipe_file(content, overrides)
+    asked = content["train"]["epochs"]
+    if stages and asked != before.epochs:
+        last = asked - sum(stage["epochs"] for stage in stages[:-1])
+        if last < 1:
+            raise RecipeError(
+                f"train.epochs = {asked}: the stages before the last take {asked - last} epochs; ask for more"
+            )
+        content["stages"][-1]["epochs"] = last
+        recipe, content = parse_recipe_file(content, ())
+    refused = [
+        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only {', '.join(RESUMABLE)} may change; "
+        "start a new run with `fewer train`"
+        for key, old, new in changed_keys(before, recipe)
+        if not key.startswith(("out.", "data.processes", "data.cache"))
+        and key not in ("train.epochs", f"stages.{len(before.stages) - 1}.epochs")
+    ]
+    if refused:
+        raise RecipeError(refused)
+    return recipe
+
+
+def require_selector(folder: RunFolder, selector: Selector | None) -> None:
+    """A run that began with a selector of the caller's own cannot go on without it."""
+    try:
+        method = read_json(folder.path / "plan.json")["select"]["method"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    own = type(selector).__qualname__ if selector else ""
+    if method not in select.names() and method != own:
+        raise RecipeError(
+            f"{folder.path}: the run began with a selector of its own, {method}; "
+            "resume it from Python with fewer.resume(path, selector=...)"
+        )
+
+
+def refuse_other_data(folder: RunFolder, splits: Splits) -> None:
+    try:
+        before = gzip.decompress((folder.path / MANIFEST).read_bytes()).decode().split("\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{folder.path / MANIFEST}: cannot be read ({error}), so the data cannot be compared") from None
+    changed = difference(before, splits.manifest())
+    if changed:
+        raise DataError(
+            f"{splits.train.source.name}: not the data that the run began with: {changed}; "
+            "put the files back, or start a new run"
+        )

@@ -1,0 +1,367 @@
+"""The standard body of the training loop: evaluate, checkpoint, stop on request, and keep the run folder."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+
+from fewer import checkpoint, environment, report, signals
+from fewer.build import Session
+from fewer.data.images import ImageData
+from fewer.display import Display
+from fewer.epoch import EpochSums, costs, in_words
+from fewer.errors import FewerError, RecipeError
+from fewer.folder import RESOLVED, RunFolder
+from fewer.handover import load_model, publish_model
+from fewer.loop import Row, train
+from fewer.parts import Evaluation, Request
+from fewer.recipe import Recipe
+from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
+
+
+class Body:
+    """One process's way through a run, from wherever its checkpoint stands."""
+
+    recorder: Recorder | None = None
+
+    def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
+        self.session, self.folder, self.display, self.stop = session, folder, display, stop
+        self.comm = session.run.comm
+        self.saved_at = time.monotonic()
+        self.epoch = EpochSums(session)
+        self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
+        self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
+        for split, image in session.damaged:
+            self._note(f"quarantined {split} image {image.name}: {image.reason}")
+
+    # --- Resuming ---------------------------------------------------------------------------------------------
+
+    def restore(self, before: Recipe) -> None:
+        """Loads the newest intact checkpoint; a run that was killed before its first one begins anew."""
+        run, plan = self.session.run, self.session.plan
+        try:
+            state, path, damaged = checkpoint.load_newest(self.folder.checkpoints)
+        except FileNotFoundError:
+            self._note("no checkpoint yet: the run begins anew")
+        else:
+            for text in damaged:
+                self._note(f"passed over a damaged checkpoint: {text}")
+            # Rows are per stage: a run of other stages has another ledger, so ledgers of equal length are merged.
+            run.load_state_dict(state)
+            self.epoch = EpochSums(self.session)
+            self._note(f"resumed from {path.name}")
+        if plan.epochs < run.cursor.epoch:
+            raise RecipeError(
+                f"train.epochs = {plan.epochs}: the run already stands behind epoch {run.cursor.epoch}; ask for more"
+            )
+        if self.folder.writes:
+            rewind(self.folder.rows, lambda row: _position(row) <= (run.cursor.epoch, run.cursor.batch))
+            for row in read_rows(self.folder.rows):
+                if row["kind"] in ("epoch", "evaluation"):
+                    self.lines.append(row)
+                if row["kind"] == "step" and row["epoch"] == run.cursor.epoch:
+                    self.epoch.add(row["loss"], row["top1"], row["kept"], row["candidates"])
+        here = environment.describe(plan)
+        try:
+            changes = environment.changes(read_json(self.folder.path / "env.json"), here)
+        except (OSError, ValueError):
+            changes = ["env.json cannot be read"]
+        if changes:
+            self._note("no longer bit-identical to an unstopped run: " + "; ".join(changes))
+        self._announce(before.epochs, exact=not changes)
+
+    def _announce(self, epochs_before: int, exact: bool) -> None:
+        """Prepares the rows that say that, and how, the run was resumed."""
+        run = self.session.run
+        where = {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
+        self.head.append({"kind": "resume", **where, "exact": exact})
+        if epochs_before != run.plan.epochs:
+            change = {"key": "train.epochs", "old": epochs_before, "new": run.plan.epochs}
+            self.head.append({"kind": "amendment", **change, **where})
+
+    # --- Training ---------------------------------------------------------------------------------------------
+
+    def drive(self) -> dict[str, Any]:
+        """Trains to the end; whatever happens, `status.json` says so."""
+        try:
+            return self._train()
+        except FewerError as error:
+            state = {75: "preempted", 130: "interrupted"}.get(error.exit_code, "failed")
+            self.folder.status(state, message=str(error), exit_code=error.exit_code, **self._where())
+            raise
+        except BaseException as error:
+            self.folder.status("failed", message=f"{type(error).__name__}: {error}", exit_code=1, **self._where())
+            raise
+        finally:
+            self._write_report()
+
+    def _train(self) -> dict[str, Any]:
+        session, run = self.session, self.session.run
+        self._write_head()
+        self.recorder = Recorder(self.folder.rows) if self.folder.writes else None
+        for line in self.head:
+            self._record(line)
+        self.stop.run = run
+        for row in train(session.task, session.train_data, run):
+            session.book_decoding()
+            self._record(self._step_row(row))
+            self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
+            self.display.row(row, session)
+            if row.epoch_end:
+                self._end_epoch(row)
+            if row.stop or self._checkpoint_due(row) or run.cursor.epoch == run.plan.epochs:
+                self._save()
+            if row.stop and run.cursor.epoch < run.plan.epochs:
+                raise self.stop.stopped(
+                    f"and saved in epoch {run.cursor.epoch + 1}, step {run.cursor.step}; "
+                    f"`fewer resume {self.folder.path}` goes on"
+                )
+        return self._finish()
+
+    def _note(self, text: str) -> None:
+        """Shows a line and keeps it in `log.txt`."""
+        self.display.note(text)
+        self._log(text)
+
+    def _log(self, text: str) -> None:
+        if self.folder.writes:
+            with writing(self.folder.path), (self.folder.path / "log.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}Z  {text}\n")
+
+    def _record(self, row: dict[str, Any]) -> None:
+        if self.recorder:
+            self.recorder.write(row)
+        if row["kind"] in ("epoch", "evaluation"):
+            self.lines.append(row)
+
+    def _step_row(self, row: Row) -> dict[str, Any]:
+        ledger = self.session.run.ledger
+        return {
+            "kind": "step",
+            **{
+                name: getattr(row, name)
+                for name in (
+                    "epoch",
+                    "batch",
+                    "step",
+                    "progress",
+                    "lr",
+                    "loss",
+                    "top1",
+                    "kept",
+                    "candidates",
+                    "side_px",
+                )
+            },
+            **costs(ledger),
+        }
+
+    def _end_epoch(self, row: Row) -> None:
+        session, run = self.session, self.session.run
+        line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, "lr": row.lr, **self.epoch.line()}
+        self.epoch = EpochSums(session)
+        series = run.selector.series(run.table)
+        if series:
+            line["series"] = {name: values.tolist() for name, values in series.items()}
+        self._record(line)
+        every = run.plan.recipe.out.evaluate_every
+        last = run.cursor.epoch == run.plan.epochs
+        if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
+            evaluation = self._evaluated("val", session.val_data, run.evaluated_model())
+            line |= {"val_top1": evaluation.scalars["top1"], "val_loss": evaluation.scalars["loss"]}
+            if evaluation.scalars["top1"] > run.best.get("value", -math.inf):
+                run.best = {
+                    "epoch": row.epoch,
+                    "metric": "val/top1",
+                    "value": evaluation.scalars["top1"],
+                    "checkpoint": "checkpoints/best",
+                }
+                self._publish("best", evaluation)
+        if self.folder.writes:
+            write_csv(self.folder.path / "metrics.csv", self.lines)
+        self.folder.status("running", **self._where())
+        words = in_words(line, run.plan.epochs)
+        self.display.epoch(words)
+        self._log(words)
+
+    def _checkpoint_due(self, row: Row) -> bool:
+        every = self.session.plan.recipe.out.checkpoint_every
+        if every.unit == "min":
+            # Clocks differ: rank 0 decides for all.
+            due = torch.tensor([float(self.comm.rank == 0 and time.monotonic() - self.saved_at >= 60 * every.value)])
+            self.comm.all_reduce([due])
+            return bool(due > 0)
+        if every.unit == "step":
+            steps = max(1, round(every.value))
+            return row.step // steps > (row.step - row.steps) // steps
+        length = every.in_epochs(self.session.plan.epochs)
+        here, before = (row.epoch + (row.batch + done) / row.batches for done in (1, 0))
+        return math.floor(here / length + 1e-9) > math.floor(before / length + 1e-9)
+
+    def _save(self) -> None:
+        run = self.session.run
+        with run.ledger.phase("checkpoint"):
+            state = run.state_dict()
+            if self.folder.writes:
+                path = checkpoint.save(state, self.folder.checkpoints, run.plan.recipe.out.keep)
+                self._record(
+                    {
+                        "kind": "checkpoint",
+                        "path": f"checkpoints/{path.name}",
+                        **run.cursor.state_dict(),
+                        "seconds": run.ledger.total_seconds,
+                    }
+                )
+        self.saved_at = time.monotonic()
+
+    # --- Evaluation and result --------------------------------------------------------------------------------
+
+    def _evaluated(self, split: str, data: ImageData, model: torch.nn.Module) -> Evaluation:
+        run, plan = self.session.run, self.session.plan
+        side = plan.evaluation_side_px
+        self.display.phase(f"evaluating on {split}")
+        with run.ledger.phase("evaluate"):
+            mine = data.split.ids_M[self.comm.rank :: self.comm.workers]
+            size = max(16, round(512 * (32 / side) ** 2))
+            requests = (Request(ids, run.cursor.epoch, side, strength=0.0) for ids in mine.split(size))
+            evaluation = self.session.task.evaluate(model, data.batches(requests), self.comm)
+        run.ledger.book(plan.stage(max(0, run.cursor.epoch - 1)).index, samples_evaluated=len(mine))
+        self._record(
+            {
+                "kind": "evaluation",
+                "split": split,
+                "epoch": run.cursor.epoch - 1,
+                "step": run.cursor.step,
+                "scalars": evaluation.scalars,
+                **costs(run.ledger),
+            }
+        )
+        return evaluation
+
+    def _publish(self, link: str, evaluation: Evaluation | None) -> None:
+        session, run = self.session, self.session.run
+        model = run.evaluated_model()
+        if not self.folder.writes:
+            return
+        with run.ledger.phase("checkpoint"):
+            about = {
+                "schema": 1,
+                "model": run.plan.recipe.model.model_dump(mode="json"),
+                "classes": list(run.plan.facts.classes),
+                "side_px": run.plan.evaluation_side_px,
+                "mean": list(session.train_data.mean),
+                "std": list(session.train_data.std),
+                "digest": run.plan.digest,
+                "epochs": run.cursor.epoch,
+                "metrics": evaluation.scalars if evaluation else {},
+            }
+            publish_model(model, about, self.folder.checkpoints, run.cursor.epoch, link)
+
+    def _finish(self) -> dict[str, Any]:
+        """Evaluates what is handed over, once, on the test set, and writes `result.json`."""
+        session, run, folder = self.session, self.session.run, self.folder
+        metrics: dict[str, float] = {}
+        tables: dict[str, Any] = {}
+        self._publish("last", None)
+        if not session.val_data:
+            run.best = {"epoch": run.plan.epochs - 1, "metric": "last", "value": None, "checkpoint": "checkpoints/best"}
+            self._publish("best", None)
+        last_is_best = run.best["epoch"] == run.plan.epochs - 1
+        model = run.evaluated_model()
+        if not last_is_best:
+            load_model(model, folder.checkpoints / "best")
+        for name, data in (("val", session.val_data), ("test", session.test_data)):
+            if data is None:
+                continue
+            evaluation = self._evaluated(name, data, model)
+            metrics |= {f"{name}/{key}": value for key, value in evaluation.scalars.items()}
+            tables |= {f"{name}/{key}": value for key, value in evaluation.tables.items()}
+            tables[f"{name}/worst"] = [data.split.source.names[i] for i in evaluation.worst_ids]
+        if session.test_data and not last_is_best:
+            last = self._evaluated("test/last", session.test_data, run.evaluated_model())
+            metrics |= {f"test/last/{key}": value for key, value in last.scalars.items()}
+        if session.test_data and run.ema:
+            raw = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
+            metrics |= {f"test/raw/{key}": value for key, value in raw.scalars.items()}
+        session.book_decoding()
+        low, high = ({key: bounds[i] for key, bounds in run.plan.predicted.items()} for i in (0, 1))
+        result = {
+            "schema": 1,
+            "digest": run.plan.digest,
+            "seed": run.seed,
+            "epochs": run.cursor.epoch,
+            "steps": run.cursor.step,
+            "metrics": metrics,
+            "best": run.best,
+            "ledger": self._ledger(),
+            "predicted": {"low": low, "high": high},
+            "fingerprint": session.splits.fingerprint,
+            "quarantined": len(session.damaged),
+            "state": run.digest(),
+            "tables": tables,
+        }
+        folder.json("result.json", result)
+        folder.status("done", **self._where())
+        return result
+
+    def _ledger(self) -> dict[str, Any]:
+        """The ledger of all ranks: what each did on its own is summed, and listed per rank."""
+        ledger = self.session.run.ledger
+        totals = ledger.totals()
+        if self.comm.workers == 1:
+            return totals
+        names = (
+            "samples_loaded",
+            "samples_decoded",
+            "decoded_pixels",
+            "samples_evaluated",
+            "bytes_sent",
+            "peak_memory_bytes",
+        )
+        mine = torch.tensor([[float(totals[name]) for name in names]], dtype=torch.float64)
+        rows = self.comm.gather([mine]).tolist()
+        totals["ranks"] = [dict(zip(names, map(int, row), strict=True)) for row in rows]
+        for index, name in enumerate(names):
+            column = [int(row[index]) for row in rows]
+            totals[name] = max(column) if name == "peak_memory_bytes" else sum(column)
+        return totals
+
+    # --- The run folder ---------------------------------------------------------------------------------------
+
+    def _write_head(self) -> None:
+        session, folder = self.session, self.folder
+        folder.json("plan.json", session.plan.as_json())
+        folder.json("env.json", environment.describe(session.plan))
+        folder.file(RESOLVED, session.plan.recipe.to_toml())
+        lines = [
+            {"split": split, "id": image.id, "name": image.name, "reason": image.reason}
+            for split, image in session.damaged
+        ]
+        if lines:
+            folder.json("quarantine.json", lines)
+        folder.status("running", **self._where())
+
+    def _write_report(self) -> None:
+        """A report that cannot be drawn must not spoil a run that has been trained."""
+        if not self.folder.writes:
+            return
+        if self.recorder:
+            self.recorder.close()
+        try:
+            report.write(self.folder.path)
+        except Exception as error:
+            self._note(f"report.html could not be written: {type(error).__name__}: {error}")
+
+    def _where(self) -> dict[str, int]:
+        return self.session.run.cursor.state_dict()
+
+
+def _position(row: dict[str, Any]) -> tuple[int, int]:
+    """Where the run stood after a row: rows behind the checkpoint are written again."""
+    epoch, batch = row.get("epoch", -1), row.get("batch", -1)
+    if row["kind"] == "step":
+        return (epoch, batch + 1)
+    return (epoch + 1, 0) if row["kind"] in ("epoch", "evaluation") else (epoch, batch)

@@ -1,0 +1,305 @@
+"""From TOML and `key.sub=value` overrides to a checked recipe.
+
+Unknown keys are refused with the nearest known one, and all problems come at once, each with its place, the value,
+what is allowed, and one fix.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+import reprlib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from fewer import select
+from fewer.clock import Duration
+from fewer.errors import RecipeError
+from fewer.recipe import Recipe
+
+_LINE_MAX = 600  # characters of a message
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a TOML recipe and applies overrides such as `train.epochs=20` or `stages.0.side_px=24`.
+
+    Relative paths of sources are resolved against the recipe's own folder.
+
+    Raises:
+        RecipeError: With every problem found, each with file and line or the override it comes from.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}; check the path") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: a recipe is UTF-8 text, this file is not; save it as UTF-8") from None
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}; strings need quotes, see recipes/") from None
+    return parse_recipe(content, overrides, origin=str(path), lines=_lines(text), base=path.resolve().parent)
+
+
+def parse_recipe(
+    content: dict[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    origin: str = "recipe",
+    lines: dict[tuple[str, ...], int] | None = None,
+    base: Path | None = None,
+) -> Recipe:
+    """Checks a recipe given as nested dicts; arguments and errors as for `load_recipe`.
+
+    Args:
+        content: The recipe's content.
+        overrides: `key.sub=value` texts, later ones win.
+        origin: What to call the recipe in messages.
+        lines: Line number of each key path, for messages.
+        base: Folder that relative source paths are resolved against; the current one if left out.
+    """
+    from_argv: dict[tuple[str, ...], str] = {}
+    problems = _override(content, overrides, from_argv)
+
+    def place(path: tuple[str, ...]) -> str:
+        for length in range(len(path), 0, -1):
+            if path[:length] in from_argv:
+                return f'argument "{from_argv[path[:length]]}"'
+            if lines and path[:length] in lines:
+                return f"{origin}:{lines[path[:length]]}"
+        return origin
+
+    chosen, select_problems = _select(content.get("select", {}), place)
+    problems += select_problems
+    try:
+        recipe = Recipe.model_validate({**content, "select": chosen})
+    except ValidationError as error:
+        problems += [_explained(detail, content, place) for detail in error.errors()]
+        raise RecipeError(list(map(_readable, problems))) from None
+    recipe, path_problems = _with_absolute_paths(recipe, base or Path.cwd())
+    problems += [f"{place(path)}: {text}" for path, text in path_problems + _combinations(recipe, content)]
+    if problems:
+        raise RecipeError(list(map(_readable, problems)))
+    return recipe
+
+
+def parse_recipe_file(content: dict[str, Any], overrides: Sequence[str]) -> tuple[Recipe, dict[str, Any]]:
+    """A recipe, and the content with the overrides in it."""
+    content = copy.deepcopy(content)
+    return parse_recipe(content, overrides), content
+
+
+def _override(content: dict[str, Any], overrides: Sequence[str], seen: dict[tuple[str, ...], str]) -> list[str]:
+    problems = []
+    for text in overrides:
+        name, equals, raw = text.partition("=")
+        path = tuple(name.strip().split("."))
+        if not equals or not all(path):
+            problems.append(f'argument "{text}": an override is written key.sub=value, e.g. train.epochs=20')
+            continue
+        try:
+            value = tomllib.loads(f"value = {raw}")["value"]
+        except (ValueError, RecursionError):
+            value = raw  # a bare word is a string: data.source=digits
+        node: Any = content
+        if path[0] == "stages" and len(path) > 1:
+            content.setdefault("stages", [])
+        try:
+            for part in path[:-1]:
+                node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+            if isinstance(node, list):
+                node[int(path[-1])] = value
+            else:
+                node[path[-1]] = value
+            seen[path] = text
+        except (IndexError, ValueError):
+            problems.append(
+                f'argument "{text}": no such entry; the recipe has {len(content.get(path[0], []))} [[{path[0]}]]'
+            )
+        except (TypeError, AttributeError):
+            problems.append(f'argument "{text}": "{path[-2]}" is a value, not a section; see docs for the keys')
+    return problems
+
+
+def _select(content: Any, place: Any) -> tuple[Any, list[str]]:
+    """The chosen method's parameters, checked by the method's own file."""
+    default = select.default()
+    if not isinstance(content, dict):
+        return default, [f'{place(("select",))}: [select] is a section, e.g. select.method = "random"']
+    name = content.get("method", "everything")
+    if name not in select.names():
+        hint = nearest(str(name), select.names())
+        return default, [f'{place(("select", "method"))}: unknown select.method "{name}"; {hint}']
+    try:
+        return select.params(name).model_validate(content), []
+    except ValidationError as error:
+        return default, [
+            _explained({**detail, "loc": ("select", *detail["loc"])}, {"select": content}, place)
+            for detail in error.errors()
+        ]
+
+
+def _explained(detail: Any, content: Any, place: Any) -> str:
+    """One line for one pydantic error."""
+    path = tuple(
+        str(part) for part in detail["loc"] if not str(part).startswith(("function-", "literal[", "int", "constrained"))
+    )
+    name = ".".join(path)
+    if detail["type"] == "extra_forbidden":
+        keys = _keys_at(path[:-1], content)
+        return f'{place(path)}: unknown key "{name}"; {nearest(path[-1], keys, prefix=path[:-1])}'
+    if detail["type"] == "missing":
+        return f'{place(path[:-1])}: "{name}" is missing and has no default; add it, e.g. {_example(name)}'
+    if detail["type"] in ("model_type", "model_attributes_type"):
+        return f'{place(path)}: "{name}" is a section, not a value; write [{name}] and its keys below'
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}"
+
+
+def _readable(problem: str) -> str:
+    """One line without control characters, and not longer than a person reads."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in problem)
+    return line if len(line) <= _LINE_MAX else f"{line[: _LINE_MAX // 2]} … {line[-_LINE_MAX // 2 :]}"
+
+
+def _example(name: str) -> str:
+    return {"data": '[data] source = "digits"', "model": '[model] name = "lenet5"'}.get(
+        name, {"data.source": '"digits"', "model.name": '"lenet5"'}.get(name, "see recipes/")
+    )
+
+
+def _keys_at(path: tuple[str, ...], content: Any) -> list[str]:
+    """The keys that a section allows."""
+    if path[:1] == ("select",):
+        method = content.get("select", {}).get("method", "everything") if isinstance(content, dict) else "everything"
+        return list(select.params(method).model_fields)
+    model: type[BaseModel] = Recipe
+    for part in path:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        found = [
+            kind
+            for kind in (annotation, *get_args(annotation))
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        if not found:
+            return []
+        model = found[0]
+    return list(model.model_fields)
+
+
+def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    dotted = [".".join((*prefix, key)) for key in (close or known)]
+    return f'did you mean "{dotted[0]}"?' if close else f"allowed: {', '.join(dotted)}"
+
+
+def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], str]]:
+    """Keys that are right one by one but not together."""
+    problems: list[tuple[tuple[str, ...], str]] = []
+    train = recipe.train
+    if recipe.stages and "epochs" in content.get("train", {}):
+        total = recipe.epochs
+        if train.epochs != total:
+            problems.append(
+                (
+                    ("train", "epochs"),
+                    f"train.epochs = {train.epochs}, but the stages take {total} epochs; leave train.epochs out",
+                )
+            )
+    if train.nesterov and train.momentum == 0:
+        problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
+    if recipe.model.whiten and recipe.model.name != "cnn":
+        problems.append((("model", "whiten"), f'"{recipe.model.name}" has no whitening layer; use model.name = "cnn"'))
+    spans = {"warmup": train.warmup, "ema": train.ema}
+    if train.lookahead:
+        spans["lookahead.start"] = train.lookahead.start
+    spans |= {"select.revision": recipe.select.revision} if hasattr(recipe.select, "revision") else {}
+    if isinstance(train.ema, Duration) and not train.ema.value:
+        problems.append((("train", "ema"), f'train.ema = "{train.ema}" averages nothing; set train.ema = "off"'))
+    every = recipe.out.checkpoint_every
+    if not every.value:
+        problems.append(
+            (
+                ("out", "checkpoint_every"),
+                f'out.checkpoint_every = "{every}": more than nothing must lie between checkpoints; try "1ep"',
+            )
+        )
+    for name, span in spans.items():
+        path = ("select", "revision") if name.startswith("select") else ("train", *name.split("."))
+        if isinstance(span, Duration):
+            if span.unit not in ("ep", "%"):
+                problems.append((path, f'{".".join(path)} = "{span}": only "ep" and "%" are known before training'))
+            elif span.in_epochs(recipe.epochs) > recipe.epochs:
+                problems.append((path, f'{".".join(path)} = "{span}" is longer than the run of {recipe.epochs} epochs'))
+    micro = min([train.batch_size, *(stage.batch_size or train.batch_size for stage in recipe.stages)])
+    if train.accumulate > micro:
+        problems.append(
+            (
+                ("train", "accumulate"),
+                f"train.accumulate = {train.accumulate} cuts a batch of {micro} into empty parts; at most {micro}",
+            )
+        )
+    for name in ("val", "test"):
+        value = getattr(recipe.data, name)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
+        if match and not 0 < float(match[1]) < 100:
+            problems.append((("data", name), f'data.{name} = "{value}": a held-out share lies between 0% and 100%'))
+        elif not match and value != "none" and not (name == "test" and value == "auto") and not _is_source(value):
+            problems.append((("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, or "none"'))
+    if not _is_source(recipe.data.source):
+        problems.append(
+            (
+                ("data", "source"),
+                f'unknown data.source "{recipe.data.source}"; allowed: digits, folder:PATH, tar:PATH',
+            )
+        )
+    return problems
+
+
+def _is_source(text: str) -> bool:
+    return text == "digits" or re.fullmatch(r"(folder|tar):.+", text, re.DOTALL) is not None
+
+
+def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple[tuple[str, ...], str]]]:
+    problems: list[tuple[tuple[str, ...], str]] = []
+    paths = {}
+    for name in ("source", "test", "val"):
+        paths[name] = getattr(recipe.data, name)
+        kind, colon, path = paths[name].partition(":")
+        try:
+            if colon:
+                paths[name] = f"{kind}:{(base / Path(path).expanduser()).resolve()}"
+        except (OSError, ValueError, RuntimeError) as error:
+            problems.append((("data", name), f'data.{name} = "{paths[name]}": no path: {error}; check it'))
+    if "\0" in recipe.out.dir:
+        problems.append((("out", "dir"), "out.dir: a path cannot hold a null byte; check it"))
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=paths)}), problems
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """Line number of every key and section of a TOML text; nearly right suffices, it is for messages."""
+    found: dict[tuple[str, ...], int] = {}
+    section: tuple[str, ...] = ()
+    arrays: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):
+            section = tuple(part.strip(" \"'") for part in header[2].split("."))
+            if header[1] == "[[":
+                arrays[header[2]] = arrays.get(header[2], -1) + 1
+                section = (*section, str(arrays[header[2]]))
+            found.setdefault(section, number)
+        elif entry := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            path = tuple(part.strip("\"'") for part in entry[1].split("."))
+            found.setdefault((*section, *path), number)
+    return found

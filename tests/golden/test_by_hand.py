@@ -1,0 +1,110 @@
+"""One case worked by hand: logistic regression in plain Python against the whole loop, to the last digits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from fewer.build import Session
+from fewer.loop import train
+from fewer.optim.sgd import sgd
+from fewer.parts import Batch, Request, Worker
+from fewer.select.table import Table
+from fewer.testing.harness import one_thread, session_of
+
+POINTS = {0: (1.0, 0.5), 1: (-1.0, 0.25), 2: (0.5, -1.0), 3: (-0.5, -0.75)}
+LABELS = {0: 1, 1: 0, 2: 1, 3: 0}
+EPOCHS, LR, MOMENTUM, DECAY, BATCH = 3, 0.3, 0.9, 0.01, 3
+
+
+class Points:
+    """Four points in the plane as a data set."""
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        for request in requests:
+            ids = request.ids_B.tolist()
+            points = torch.tensor([POINTS[i] for i in ids], dtype=torch.float64).reshape(-1, 2)
+            yield Batch(request.ids_B, points, torch.tensor([LABELS[i] for i in ids]))
+
+
+def session_on_points() -> Session:
+    content: dict[str, Any] = {
+        "data": {"source": "digits", "test": "90%", "val": "none"},
+        "model": {"name": "lenet5", "width": 0.05},
+        "train": {
+            "epochs": EPOCHS,
+            "batch_size": BATCH,
+            "lr": LR,
+            "momentum": MOMENTUM,
+            "weight_decay": DECAY,
+            "warmup": "0%",
+            "precision": "fp64",
+        },
+    }
+    session = session_of(content)
+    model = torch.nn.Linear(2, 2, bias=False, dtype=torch.float64)
+    torch.nn.init.zeros_(model.weight)
+    kinds = ("weight", "bias", "norm")
+    optimizer = sgd(model, LR, MOMENTUM, True, dict.fromkeys(kinds, DECAY), dict.fromkeys(kinds, 1.0))
+    session.run.workers = [Worker(0, model, optimizer)]
+    session.run.pool_ids, session.run.table = torch.arange(4), Table(4)
+    session.run.plan = replace(session.plan, facts=replace(session.plan.facts, train_images=4))
+    return session
+
+
+def by_hand(batches: list[list[int]]) -> tuple[list[list[float]], list[float]]:
+    """Two rows of weights under softmax, cross-entropy, Nesterov's momentum and a rate falling linearly to zero."""
+    weight, momentum = [[0.0, 0.0], [0.0, 0.0]], None
+    losses = []
+    for number, ids in enumerate(batches):
+        gradient, loss = [[0.0, 0.0], [0.0, 0.0]], 0.0
+        for i in ids:
+            logits = [sum(w * x for w, x in zip(row, POINTS[i], strict=True)) for row in weight]
+            total = sum(math.exp(z) for z in logits)
+            loss += -math.log(math.exp(logits[LABELS[i]]) / total) / len(ids)
+            for c in (0, 1):
+                error = math.exp(logits[c]) / total - (c == LABELS[i])
+                for d in (0, 1):
+                    gradient[c][d] += error * POINTS[i][d] / len(ids)
+        losses.append(loss)
+        gradient = [
+            [g + DECAY * w for g, w in zip(gs, ws, strict=True)] for gs, ws in zip(gradient, weight, strict=True)
+        ]
+        momentum = gradient if momentum is None else _added(gradient, MOMENTUM, momentum)
+        rate = LR * (1 - number / len(batches))
+        for c in (0, 1):
+            for d in (0, 1):
+                weight[c][d] -= rate * (gradient[c][d] + MOMENTUM * momentum[c][d])
+    return weight, losses
+
+
+def _added(one: list[list[float]], factor: float, other: list[list[float]]) -> list[list[float]]:
+    return [[a + factor * b for a, b in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)]
+
+
+def test_the_loop_does_what_paper_and_pencil_do() -> None:
+    with one_thread():
+        session = session_on_points()
+        seen: list[list[int]] = []
+        data = Points()
+
+        class Watched:
+            def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+                for batch in data.batches(requests):
+                    seen.append(batch.ids_B.tolist())
+                    yield batch
+
+        rows = list(train(session.task, Watched(), session.run))
+    assert [sorted(seen[n] + seen[n + 1]) for n in (0, 2, 4)] == [[0, 1, 2, 3]] * 3, "each point once an epoch"
+    assert [len(ids) for ids in seen] == [2] * 6, "four points in batches of at most three: two and two"
+    weight, losses = by_hand(seen)
+    assert [row.loss for row in rows] == pytest.approx(losses, rel=1e-12)
+    assert session.run.workers[0].model.weight.tolist() == pytest.approx(  # type: ignore[union-attr,operator]
+        [pytest.approx(row, rel=1e-12) for row in weight]
+    )
+    assert session.run.table.visits_N.tolist() == [EPOCHS] * 4

@@ -1,0 +1,113 @@
+"""The ledger against what is counted from outside: files opened, seconds that add up, bytes sent."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from fewer.build import make_plan, open_data, open_session
+from fewer.ledger import PHASES, Ledger
+from fewer.loop import train
+from fewer.reading import parse_recipe
+from fewer.testing.harness import one_thread
+from fewer.testing.ranks import on_ranks
+
+_lists: list[tuple[str, list[str]]] = []
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and _lists and isinstance(arguments[0], (str, Path)):
+        for folder, paths in _lists:
+            if str(arguments[0]).startswith(folder):
+                paths.append(str(arguments[0]))
+
+
+sys.addaudithook(_hook)  # cannot be taken back: it does nothing while no list is open
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[list[str]]:
+    """The files below a folder that the process opens."""
+    paths: list[str] = []
+    _lists.append((str(folder), paths))
+    try:
+        yield paths
+    finally:
+        _lists.clear()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = torch.randint(0, 256, (20, 24, 3), dtype=torch.uint8).numpy()
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def test_every_image_that_is_decoded_is_one_file_opened(photos: Path) -> None:
+    """Two stages of different side decode the training images twice; held-out ones once."""
+    recipe = parse_recipe(
+        {
+            "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no"},
+            "model": {"name": "lenet5", "width": 0.05},
+            "train": {"batch_size": 8},
+            "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+        }
+    )
+    with one_thread():
+        splits = open_data(recipe)
+        with opened(photos) as headers:
+            make_plan(recipe, splits)  # looks at a few headers to learn the images' side
+        with opened(photos) as files:
+            session = open_session(recipe, splits)
+            for _ in train(session.task, session.train_data, session.run):
+                session.book_decoding()
+    decoded = session.run.ledger.total("samples_decoded")
+    assert (
+        len(files) - len(headers) == decoded == 2 * len(splits.train) + len(splits.val or ()) + len(splits.test or ())
+    )
+    assert session.run.ledger.total("decoded_pixels") == decoded * 20 * 24
+    assert session.plan.predicted["samples_decoded"] == (decoded, decoded)
+
+
+def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:
+    ledger = Ledger(2, 10, 1.0)
+    began = time.monotonic()
+    with ledger.phase("train"):
+        time.sleep(0.01)
+        with ledger.phase("sync"):
+            time.sleep(0.02)
+    ledger.enter(1)
+    with ledger.phase("evaluate"):
+        time.sleep(0.01)
+    totals, wall = ledger.totals(), time.monotonic() - began
+    seconds = totals["seconds"]
+    assert set(seconds) == {*PHASES, "total"}
+    assert sum(seconds[name] for name in PHASES) == pytest.approx(seconds["total"])
+    assert seconds["total"] <= wall + 1e-3
+    assert seconds["sync"] >= 0.02
+    assert seconds["train"] >= 0.01
+    assert totals["stages"][1]["seconds"]["evaluate"] >= 0.01
+    assert totals["stages"][0]["seconds"]["evaluate"] == 0
+
+
+def _sent(comm: Any, floats: int) -> int:
+    comm.all_reduce([torch.zeros(floats)])
+    sent: int = comm.take_bytes_sent()
+    return sent
+
+
+def test_bytes_sent_are_those_of_a_ring() -> None:
+    """An all-reduce of P floats over K ranks sends 2 (K - 1) / K * 4 P bytes from each."""
+    with one_thread():
+        assert on_ranks(2, _sent, 1000) == [4000, 4000]
