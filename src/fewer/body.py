@@ -287,7 +287,6 @@ class Body:
             raw = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in raw.scalars.items()}
         session.book_decoding()
-        low, high = ({key: bounds[i] for key, bounds in run.plan.predicted.items()} for i in (0, 1))
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -297,7 +296,8 @@ class Body:
             "metrics": metrics,
             "best": run.best,
             "ledger": self._ledger(),
-            "predicted": {"low": low, "high": high},
+            # A number where it is certain, [lowest, highest] where a threshold decides.
+            "predicted": {key: low if low == high else [low, high] for key, (low, high) in run.plan.predicted.items()},
             "fingerprint": session.splits.fingerprint,
             "quarantined": len(session.damaged),
             "state": run.digest(),
