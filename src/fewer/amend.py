@@ -12,7 +12,7 @@ from fewer.data.splits import Splits
 from fewer.errors import DataError, RecipeError
 from fewer.folder import MANIFEST, RunFolder
 from fewer.parts import Selector
-from fewer.reading import parse_recipe_file
+from fewer.reading import parse_recipe
 from fewer.recipe import Recipe, changed_keys
 from fewer.record import read_json
 
@@ -35,19 +35,17 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
     With `[[stages]]`, `train.epochs` is the new total: the last stage becomes longer or shorter.
     """
     content = before.model_dump(mode="json", exclude_none=True)
-    stages = content.get("stages")
-    if stages:
-        content["train"]["epochs"] = before.epochs
-    recipe, content = parse_recipe_file(content, overrides)
-    asked = content["train"]["epochs"]
-    if stages and asked != before.epochs:
-        last = asked - sum(stage["epochs"] for stage in stages[:-1])
-        if last < 1:
+    if before.stages:
+        free = [text for text in overrides if not text.startswith("stages.")]
+        asked = parse_recipe({**content, "stages": []}, free).epochs
+        earlier = before.epochs - before.stages[-1].epochs
+        if asked <= earlier:
             raise RecipeError(
-                f"train.epochs = {asked}: the stages before the last take {asked - last} epochs; ask for more"
+                f"train.epochs = {asked}: the stages before the last take {earlier} epochs; ask for more than that"
             )
-        content["stages"][-1]["epochs"] = last
-        recipe, content = parse_recipe_file(content, ())
+        content["stages"][-1]["epochs"] = asked - earlier
+        content["train"]["epochs"] = asked
+    recipe = parse_recipe(content, overrides)
     refused = [
         f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only {', '.join(RESUMABLE)} may change; "
         "start a new run with `fewer train`"

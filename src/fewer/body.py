@@ -172,7 +172,8 @@ class Body:
         if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
             evaluation = self._evaluated("val", session.val_data, run.evaluated_model())
             line |= {"val_top1": evaluation.scalars["top1"], "val_loss": evaluation.scalars["loss"]}
-            if evaluation.scalars["top1"] > run.best.get("value", -math.inf):
+            # Of two equally good models the one that was trained longer.
+            if evaluation.scalars["top1"] >= run.best.get("value", -math.inf):
                 run.best = {
                     "epoch": row.epoch,
                     "metric": "val/top1",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from fewer import select
 from fewer.clock import Duration
@@ -66,6 +67,7 @@ def parse_recipe(
         lines: Line number of each key path, for messages.
         base: Folder that relative source paths are resolved against; the current one if left out.
     """
+    content = copy.deepcopy(content)
     from_argv: dict[tuple[str, ...], str] = {}
     problems = _override(content, overrides, from_argv)
 
@@ -84,17 +86,13 @@ def parse_recipe(
     except ValidationError as error:
         problems += [_explained(detail, content, place) for detail in error.errors()]
         raise RecipeError(list(map(_readable, problems))) from None
+    if recipe.stages and "epochs" not in content.get("train", {}):
+        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": recipe.epochs})})
     recipe, path_problems = _with_absolute_paths(recipe, base or Path.cwd())
     problems += [f"{place(path)}: {text}" for path, text in path_problems + _combinations(recipe, content)]
     if problems:
         raise RecipeError(list(map(_readable, problems)))
     return recipe
-
-
-def parse_recipe_file(content: dict[str, Any], overrides: Sequence[str]) -> tuple[Recipe, dict[str, Any]]:
-    """A recipe, and the content with the overrides in it."""
-    content = copy.deepcopy(content)
-    return parse_recipe(content, overrides), content
 
 
 def _override(content: dict[str, Any], overrides: Sequence[str], seen: dict[tuple[str, ...], str]) -> list[str]:
@@ -122,7 +120,8 @@ def _override(content: dict[str, Any], overrides: Sequence[str], seen: dict[tupl
             seen[path] = text
         except (IndexError, ValueError):
             problems.append(
-                f'argument "{text}": no such entry; the recipe has {len(content.get(path[0], []))} [[{path[0]}]]'
+                f'argument "{text}": no such entry: the recipe has {len(content.get(path[0], []))} [[{path[0]}]]; '
+                "add one to the recipe"
             )
         except (TypeError, AttributeError):
             problems.append(f'argument "{text}": "{path[-2]}" is a value, not a section; see docs for the keys')
@@ -149,12 +148,12 @@ def _select(content: Any, place: Any) -> tuple[Any, list[str]]:
 
 def _explained(detail: Any, content: Any, place: Any) -> str:
     """One line for one pydantic error."""
-    path = tuple(
-        str(part) for part in detail["loc"] if not str(part).startswith(("function-", "literal[", "int", "constrained"))
-    )
+    # pydantic names the branch of a union in the place; a person wrote none.
+    branches = ("function-", "literal[", "constrained-")
+    path = tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        keys = _keys_at(path[:-1], content)
+        keys = list(_fields_at(path[:-1], content))
         return f'{place(path)}: unknown key "{name}"; {nearest(path[-1], keys, prefix=path[:-1])}'
     if detail["type"] == "missing":
         return f'{place(path[:-1])}: "{name}" is missing and has no default; add it, e.g. {_example(name)}'
@@ -162,7 +161,16 @@ def _explained(detail: Any, content: Any, place: Any) -> str:
         return f'{place(path)}: "{name}" is a section, not a value; write [{name}] and its keys below'
     message = str(detail["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}"
+    field = _fields_at(path[:-1], content).get(path[-1])
+    fix = "" if field is None or field.is_required() else f"; the default is {_written(field.get_default())}"
+    return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}{fix}"
+
+
+def _written(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else f'"{value}"'
 
 
 def _readable(problem: str) -> str:
@@ -177,11 +185,11 @@ def _example(name: str) -> str:
     )
 
 
-def _keys_at(path: tuple[str, ...], content: Any) -> list[str]:
-    """The keys that a section allows."""
+def _fields_at(path: tuple[str, ...], content: Any) -> dict[str, FieldInfo]:
+    """The keys that a section allows, with their defaults."""
     if path[:1] == ("select",):
         method = content.get("select", {}).get("method", "everything") if isinstance(content, dict) else "everything"
-        return list(select.params(method).model_fields)
+        return dict(select.params(method).model_fields)
     model: type[BaseModel] = Recipe
     for part in path:
         if part.isdigit():
@@ -193,9 +201,9 @@ def _keys_at(path: tuple[str, ...], content: Any) -> list[str]:
             if isinstance(kind, type) and issubclass(kind, BaseModel)
         ]
         if not found:
-            return []
+            return {}
         model = found[0]
-    return list(model.model_fields)
+    return dict(model.model_fields)
 
 
 def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:

@@ -123,11 +123,14 @@ def show_plan(plan: Plan) -> None:
     facts, train = plan.facts, plan.recipe.train
     console.print(
         f"{plan.recipe.model.name}, {facts.parameters:,} parameters, {len(facts.classes)} classes; "
-        f"{facts.train_images:,} training, {facts.val_images:,} validation, {facts.test_images:,} test images"
+        f"{facts.train_images:,} training, {facts.val_images:,} validation, {facts.test_images:,} test images",
+        soft_wrap=True,
     )
     console.print(
         f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {facts.device}, "
-        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}; digest {plan.digest}"
+        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}; "
+        f"digest {plan.digest}",
+        soft_wrap=True,
     )
     header, *rows = table(plan)
     grid = Table(*header, box=None, pad_edge=False)
@@ -136,12 +139,16 @@ def show_plan(plan: Plan) -> None:
     console.print(grid)
     cost = Table("predicted", "lowest", "highest", box=None, pad_edge=False)
     for name, (low, high) in plan.predicted.items():
-        cost.add_row(
-            name, f"{low:,.4g}" if low < 1e4 else f"{low:.4g}", f"{high:,.4g}" if high < 1e4 else f"{high:.4g}"
-        )
+        cost.add_row(name, _amount(name, low), _amount(name, high))
     console.print(cost)
     for note in plan.notes:
-        console.print(f"- {note}", markup=False)
+        console.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def _amount(name: str, value: float) -> str:
+    if name in ("effective_epochs", "full_epoch_equivalents"):
+        return f"{value:.2f}"
+    return f"{value:.4g}" if name == "flops" else f"{value:,.0f}"
 
 
 def _clock(seconds: float) -> str:
