@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from typing import Any
 
 from fewer import select
@@ -50,8 +51,7 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
         f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only {', '.join(RESUMABLE)} may change; "
         "start a new run with `fewer train`"
         for key, old, new in changed_keys(before, recipe)
-        if not key.startswith(("out.", "data.processes", "data.cache"))
-        and key not in ("train.epochs", f"stages.{len(before.stages) - 1}.epochs")
+        if not any(fnmatch(key, pattern) for pattern in (*RESUMABLE, f"stages.{len(before.stages) - 1}.epochs"))
     ]
     if refused:
         raise RecipeError(refused)

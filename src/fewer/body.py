@@ -13,9 +13,9 @@ from fewer.build import Session
 from fewer.data.images import ImageData
 from fewer.display import Display
 from fewer.epoch import EpochSums, costs, in_words
-from fewer.errors import FewerError, RecipeError
+from fewer.errors import FewerError, RecipeError, printable
 from fewer.folder import RESOLVED, RunFolder
-from fewer.handover import load_model, publish_model
+from fewer.handover import link_model, load_model, publish_model
 from fewer.loop import Row, train
 from fewer.parts import Evaluation, Request
 from fewer.recipe import Recipe
@@ -26,6 +26,7 @@ class Body:
     """One process's way through a run, from wherever its checkpoint stands."""
 
     recorder: Recorder | None = None
+    is_new_best = False
 
     def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
         self.session, self.folder, self.display, self.stop = session, folder, display, stop
@@ -53,17 +54,18 @@ class Body:
             run.load_state_dict(state)
             self.epoch = EpochSums(self.session)
             self._note(f"resumed from {path.name}")
-        if plan.epochs < run.cursor.epoch:
+        self._recover_best()
+        if (plan.epochs, 0) < (run.cursor.epoch, run.cursor.batch):
             raise RecipeError(
-                f"train.epochs = {plan.epochs}: the run already stands behind epoch {run.cursor.epoch}; ask for more"
+                f"train.epochs = {plan.epochs}: the run already stands in epoch {run.cursor.epoch + 1}; ask for more"
             )
         if self.folder.writes:
             rewind(self.folder.rows, lambda row: _position(row) <= (run.cursor.epoch, run.cursor.batch))
             for row in read_rows(self.folder.rows):
-                if row["kind"] in ("epoch", "evaluation"):
+                if row.get("kind") in ("epoch", "evaluation"):
                     self.lines.append(row)
-                if row["kind"] == "step" and row["epoch"] == run.cursor.epoch:
-                    self.epoch.add(row["loss"], row["top1"], row["kept"], row["candidates"])
+                if row.get("kind") == "step" and row.get("epoch") == run.cursor.epoch:
+                    self.epoch.restore(row["loss"], row["top1"], row["kept"])
         here = environment.describe(plan)
         try:
             changes = environment.changes(read_json(self.folder.path / "env.json"), here)
@@ -72,6 +74,15 @@ class Body:
         if changes:
             self._note("no longer bit-identical to an unstopped run: " + "; ".join(changes))
         self._announce(before.epochs, exact=not changes)
+
+    def _recover_best(self) -> None:
+        """Makes `checkpoints/best` what the checkpoint calls the best; one that is gone is looked for anew."""
+        run = self.session.run
+        model = run.best.get("model")
+        if model and not (self.folder.checkpoints / model).is_dir():
+            self._note(f"the best model so far, {model}, is gone: the best of what follows will be handed over")
+            run.best = {}
+        self._link_best()
 
     def _announce(self, epochs_before: int, exact: bool) -> None:
         """Prepares the rows that say that, and how, the run was resumed."""
@@ -112,7 +123,7 @@ class Body:
             self.display.row(row, session)
             if row.epoch_end:
                 self._end_epoch(row)
-            if row.stop or self._checkpoint_due(row) or run.cursor.epoch == run.plan.epochs:
+            if self._checkpoint_due(row) or row.stop or self.is_new_best or run.cursor.epoch == run.plan.epochs:
                 self._save()
             if row.stop and run.cursor.epoch < run.plan.epochs:
                 raise self.stop.stopped(
@@ -122,7 +133,8 @@ class Body:
         return self._finish()
 
     def _note(self, text: str) -> None:
-        """Shows a line and keeps it in `log.txt`."""
+        """Shows a line and keeps it in `log.txt`; file names in it may hold anything."""
+        text = printable(text)
         self.display.note(text)
         self._log(text)
 
@@ -170,23 +182,33 @@ class Body:
         every = run.plan.recipe.out.evaluate_every
         last = run.cursor.epoch == run.plan.epochs
         if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
-            evaluation = self._evaluated("val", session.val_data, run.evaluated_model())
-            line |= {"val_top1": evaluation.scalars["top1"], "val_loss": evaluation.scalars["loss"]}
-            # Of two equally good models the one that was trained longer.
-            if evaluation.scalars["top1"] >= run.best.get("value", -math.inf):
-                run.best = {
-                    "epoch": row.epoch,
-                    "metric": "val/top1",
-                    "value": evaluation.scalars["top1"],
-                    "checkpoint": "checkpoints/best",
-                }
-                self._publish("best", evaluation)
+            scalars = self._validate(session.val_data)
+            line |= {"val_top1": scalars["top1"], "val_loss": scalars["loss"]}
         if self.folder.writes:
             write_csv(self.folder.path / "metrics.csv", self.lines)
         self.folder.status("running", **self._where())
         words = in_words(line, run.plan.epochs)
         self.display.epoch(words)
         self._log(words)
+
+    def _validate(self, data: ImageData) -> dict[str, float]:
+        """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
+        run = self.session.run
+        evaluation = self._evaluated("val", data, run.evaluated_model())
+        # Of two equally good models the one that was trained longer.
+        if evaluation.scalars["top1"] >= run.best.get("value", -math.inf):
+            self._publish_best("val/top1", evaluation)
+        return evaluation.scalars
+
+    def _publish_best(self, metric: str, evaluation: Evaluation | None) -> None:
+        self.session.run.best = {
+            "epoch": self.session.run.cursor.epoch - 1,
+            "metric": metric,
+            "value": evaluation.scalars["top1"] if evaluation else None,
+            "checkpoint": "checkpoints/best",
+            "model": self._publish(evaluation),
+        }
+        self.is_new_best = True
 
     def _checkpoint_due(self, row: Row) -> bool:
         every = self.session.plan.recipe.out.checkpoint_every
@@ -217,6 +239,14 @@ class Body:
                     }
                 )
         self.saved_at = time.monotonic()
+        self._link_best()
+
+    def _link_best(self) -> None:
+        """Points `checkpoints/best` to the model that the newest checkpoint calls the best."""
+        self.is_new_best = False
+        model = self.session.run.best.get("model")
+        if model and self.folder.writes:
+            link_model(self.folder.checkpoints, model, "best")
 
     # --- Evaluation and result --------------------------------------------------------------------------------
 
@@ -242,11 +272,12 @@ class Body:
         )
         return evaluation
 
-    def _publish(self, link: str, evaluation: Evaluation | None) -> None:
+    def _publish(self, evaluation: Evaluation | None) -> str:
+        """Publishes what would be handed over now; returns its folder's name on rank 0."""
         session, run = self.session, self.session.run
         model = run.evaluated_model()
         if not self.folder.writes:
-            return
+            return ""
         with run.ledger.phase("checkpoint"):
             about = {
                 "schema": 1,
@@ -259,34 +290,38 @@ class Body:
                 "epochs": run.cursor.epoch,
                 "metrics": evaluation.scalars if evaluation else {},
             }
-            publish_model(model, about, self.folder.checkpoints, run.cursor.epoch, link)
+            return publish_model(model, about, self.folder.checkpoints, run.cursor.epoch).name
 
     def _finish(self) -> dict[str, Any]:
         """Evaluates what is handed over, once, on the test set, and writes `result.json`."""
         session, run, folder = self.session, self.session.run, self.folder
         metrics: dict[str, float] = {}
         tables: dict[str, Any] = {}
-        self._publish("last", None)
+        if session.val_data and not run.best:
+            self._validate(session.val_data)
         if not session.val_data:
-            run.best = {"epoch": run.plan.epochs - 1, "metric": "last", "value": None, "checkpoint": "checkpoints/best"}
-            self._publish("best", None)
+            self._publish_best("last", None)
+        self._link_best()
+        last = self._publish(None)
+        if folder.writes:
+            link_model(folder.checkpoints, last, "last")
         last_is_best = run.best["epoch"] == run.plan.epochs - 1
         model = run.evaluated_model()
         if not last_is_best:
             load_model(model, folder.checkpoints / "best")
         for name, data in (("val", session.val_data), ("test", session.test_data)):
-            if data is None:
+            if not data:
                 continue
             evaluation = self._evaluated(name, data, model)
             metrics |= {f"{name}/{key}": value for key, value in evaluation.scalars.items()}
             tables |= {f"{name}/{key}": value for key, value in evaluation.tables.items()}
             tables[f"{name}/worst"] = [data.split.source.names[i] for i in evaluation.worst_ids]
         if session.test_data and not last_is_best:
-            last = self._evaluated("test/last", session.test_data, run.evaluated_model())
-            metrics |= {f"test/last/{key}": value for key, value in last.scalars.items()}
+            evaluation = self._evaluated("test/last", session.test_data, run.evaluated_model())
+            metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
         if session.test_data and run.ema:
-            raw = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
-            metrics |= {f"test/raw/{key}": value for key, value in raw.scalars.items()}
+            evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
+            metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
         result = {
             "schema": 1,
@@ -310,7 +345,8 @@ class Body:
 
     def _ledger(self) -> dict[str, Any]:
         """The ledger of all ranks: what each did on its own is summed, and listed per rank."""
-        ledger = self.session.run.ledger
+        ledger, last_stage = self.session.run.ledger, self.session.plan.stages[-1].index
+        ledger.book(last_stage, bytes_sent=self.comm.take_bytes_sent())
         totals = ledger.totals()
         if self.comm.workers == 1:
             return totals
@@ -349,9 +385,9 @@ class Body:
         """A report that cannot be drawn must not spoil a run that has been trained."""
         if not self.folder.writes:
             return
-        if self.recorder:
-            self.recorder.close()
         try:
+            if self.recorder:
+                self.recorder.close()
             report.write(self.folder.path)
         except Exception as error:
             self._note(f"report.html could not be written: {type(error).__name__}: {error}")
@@ -363,6 +399,6 @@ class Body:
 def _position(row: dict[str, Any]) -> tuple[int, int]:
     """Where the run stood after a row: rows behind the checkpoint are written again."""
     epoch, batch = row.get("epoch", -1), row.get("batch", -1)
-    if row["kind"] == "step":
+    if row.get("kind") == "step":
         return (epoch, batch + 1)
-    return (epoch + 1, 0) if row["kind"] in ("epoch", "evaluation") else (epoch, batch)
+    return (epoch + 1, 0) if row.get("kind") in ("epoch", "evaluation") else (epoch, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import torch
 from fewer import models, rng, select
 from fewer.data.augment import Augment
 from fewer.data.images import ImageData
-from fewer.data.splits import Splits, open_splits
+from fewer.data.splits import Splits, open_splits, spread
 from fewer.errors import DataError
 from fewer.facts import gather_facts
 from fewer.ledger import Ledger
@@ -96,7 +97,7 @@ def open_session(
         DataError: Images are damaged, and the recipe's policy is to stop.
         RecipeError: The recipe does not fit the data.
     """
-    comm = comm or Alone()
+    comm, began = comm or Alone(), time.monotonic()
     plan = make_plan(recipe, splits, comm.workers, selector)
     torch.set_num_threads(plan.facts.threads)
     data = {name: _data(plan, split, on_progress) for name, split in _named(splits)}
@@ -107,7 +108,7 @@ def open_session(
     mean, std = data["train"].moments(plan.stages[0].side_px)
     for part in data.values():
         part.mean, part.std = mean, std
-    run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits))
+    run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
     return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged)
 
 
@@ -139,7 +140,7 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
     changed = {}
     for name, part in data.items():
         bad = torch.tensor([image.id for image in part.prepare(sides[name])], dtype=torch.int64)
-        changed[name] = part.split.without(bad)
+        changed[name] = part.split = part.split.without(bad)
         if not len(changed[name]):
             raise DataError(f"{part.split.source.name}: none of its {name} images can be decoded; give other images")
     return replace(splits, train=changed["train"], val=changed.get("val"), test=changed.get("test")), data
@@ -172,12 +173,12 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
     return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
 
 
-def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector) -> Run:
+def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector, began: float) -> Run:
     train, pool_ids = plan.recipe.train, splits.train.ids_M
-    ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops)
+    ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops, since=began)
 
     def first_images(count: int) -> torch.Tensor:
-        request = Request(pool_ids[:count], 0, plan.stages[0].side_px, strength=0.0)
+        request = Request(spread(pool_ids, count), 0, plan.stages[0].side_px, strength=0.0)
         ledger.book(0, samples_loaded=len(request.ids_B))
         return next(iter(data.batches([request]))).inputs
 

@@ -64,12 +64,14 @@ def save(state: State, folder: Path, keep: int) -> Path:
         _sweep(folder)
         if final.exists():
             if is_intact(final):
-                return final  # the same state: a run that was resumed here and stopped at once
+                return final  # the same place: a run that was resumed here and stopped at once
             remove(final)
         files = {_TENSORS: tensors_to_bytes(tensors), _VALUES: json.dumps(values).encode()}
         publish_folder(final, files, {"step": cursor["step"]})
-        for old in list(newest_first(folder))[keep:]:
-            remove(old)
+        found = list(newest_first(folder))
+        passed_over = [path for path in found if path.name > final.name]  # damaged, or of a future that is no more
+        for other in [*passed_over, *[path for path in found if path not in passed_over][keep:]]:
+            remove(other)
     return final
 
 

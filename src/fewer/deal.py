@@ -58,7 +58,9 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
 def hold(run: Run, candidate: Candidate, mask_G: Tensor) -> None:
     """Keeps the loaded samples that go into the packer's queue."""
     for worker, positions, batch in zip(run.workers, candidate.positions, candidate.loaded, strict=True):
-        kept = batch.take(mask_G[positions].nonzero().flatten().to(batch.inputs.device))
+        # A further copy of a sample is a view of its own, which is loaded when its turn comes.
+        is_first = candidate.samples.copy_G[positions] == 0
+        kept = batch.take((mask_G[positions] & is_first).nonzero().flatten().to(batch.inputs.device))
         run.held[worker.id] = Batch.joined([run.held[worker.id], kept]) if worker.id in run.held else kept
 
 
@@ -87,6 +89,8 @@ def release(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candi
         if held is not None:
             waiting = torch.isin(held.ids_B.cpu(), run.packer.queue.ids_G).nonzero().flatten()
             run.held[worker.id] = held.take(waiting.to(held.inputs.device))
+            if not len(waiting):  # joining with nothing would lose the channels-last layout
+                del run.held[worker.id]
     return Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
 
 

@@ -13,7 +13,10 @@ import torch
 from fewer.plan import Plan
 
 # What may change the last bits of a result.
-_EXACTNESS = ("torch", "processor", "capability", "threads", "ranks", "device", "machine")
+_EXACTNESS = (
+    *("fewer", "torch", "numpy", "pillow", "processor", "capability", "native_bf16"),
+    *("threads", "ranks", "device", "machine"),
+)
 
 
 def describe(plan: Plan) -> dict[str, Any]:

@@ -17,13 +17,17 @@ class EpochSums:
         self.loss = self.right = 0.0
         self.kept = self.candidates = 0
         self.since = time.monotonic()
-        self.trained_before = self.ledger.total("samples_backpropagated")
 
     def add(self, loss: float | None, top1: float | None, kept: int, candidates: int) -> None:
+        """Adds a batch's means."""
+        self.restore(loss, top1, kept)
+        self.candidates += candidates
+
+    def restore(self, loss: float | None, top1: float | None, kept: int) -> None:
+        """Adds a batch that an earlier process trained on: it has no part in this one's speed."""
         self.loss += (loss or 0.0) * kept
         self.right += (top1 or 0.0) * kept
         self.kept += kept
-        self.candidates += candidates
 
     def line(self) -> dict[str, Any]:
         kept = max(1, self.kept)

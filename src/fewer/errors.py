@@ -15,6 +15,11 @@ class FewerError(Exception):
     exit_code = 1
 
 
+def printable(text: str) -> str:
+    """A text without control characters: what comes from files and file names must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class RecipeError(FewerError):
     """The recipe or the command line is wrong; all problems are reported at once.
 

@@ -13,7 +13,7 @@ from fewer.amend import extended, finished, refuse_other_data, require_selector
 from fewer.body import Body
 from fewer.build import make_plan, open_data, open_session
 from fewer.display import Display, Silent
-from fewer.errors import RecipeError
+from fewer.errors import RecipeError, Stopped
 from fewer.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
 from fewer.parts import Comm, Selector
 from fewer.reading import load_recipe
@@ -110,8 +110,9 @@ def _held(folder: RunFolder, discard: bool) -> Iterator[None]:
     """Releases the folder in the end; removes one that was made for nothing, so that the next try finds it free."""
     try:
         yield
-    except BaseException:
-        if discard and folder.is_barren():
+    except BaseException as error:
+        # One that was stopped by a signal can be resumed: it begins anew.
+        if discard and folder.is_barren() and not isinstance(error, Stopped):
             folder.discard()
         raise
     finally:

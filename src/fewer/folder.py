@@ -109,10 +109,15 @@ class RunFolder:
         return self.writes and not self.rows.exists()
 
     def discard(self) -> None:
-        """Removes a folder that was made for nothing."""
+        """Removes what was made for nothing, and the folder if nothing else is in it."""
         self.release()
-        if self.writes:
-            shutil.rmtree(self.path, ignore_errors=True)
+        if not self.writes:
+            return
+        for entry in self.path.iterdir():
+            if entry.name in _BEGINNINGS - {"report.html"} or _is_temporary(entry.name):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def require_space(self, checkpoint_bytes: int, checkpoints: int) -> None:
         """Checks before training that the checkpoints will fit.
@@ -150,7 +155,7 @@ class RunFolder:
                 raise
 
     def _is_used(self) -> bool:
-        names = {entry.name for entry in self.path.iterdir() if not entry.name.endswith(".tmp")}
+        names = {entry.name for entry in self.path.iterdir() if not _is_temporary(entry.name)}
         return not names <= _BEGINNINGS or any(self.checkpoints.glob("*"))
 
     def _probe(self) -> None:
@@ -162,3 +167,7 @@ class RunFolder:
                 os.fsync(file.fileno())
         finally:
             probe.unlink(missing_ok=True)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _WEIGHTS, _ABOUT = "model.safetensors", "model.json"
 
 
-def publish_model(model: nn.Module, about: dict[str, Any], folder: Path, epoch: int, link: str) -> Path:
-    """Publishes a model as `model-epochEEEEE-HASH` below `folder` and points `link` to it.
+def publish_model(model: nn.Module, about: dict[str, Any], folder: Path, epoch: int, link: str = "") -> Path:
+    """Publishes a model as `model-epochEEEEE-HASH` below `folder` and, where asked, points `link` to it.
 
     The name holds a hash of the weights: a model that is published again, after a resume, is there already, and none
     that a link points to is ever taken away to make room. Models that no link points to any more are removed.
@@ -30,7 +30,7 @@ def publish_model(model: nn.Module, about: dict[str, Any], folder: Path, epoch: 
         about: Architecture, classes, normalisation, metrics: whatever JSON can hold.
         folder: The run's `checkpoints` folder.
         epoch: Epochs that the model has been trained for.
-        link: Name of the link: `best` or `last`.
+        link: Name of the link, `best` or `last`; left out, `link_model` follows.
 
     Raises:
         DivergedError: A weight is not finite; nothing is published.
@@ -46,12 +46,24 @@ def publish_model(model: nn.Module, about: dict[str, Any], folder: Path, epoch: 
             if final.exists():
                 remove(final)
             publish_folder(final, {_WEIGHTS: data, _ABOUT: json.dumps(about, indent=1).encode()}, {"epoch": epoch})
-        point_to(folder / link, final)
+    if link:
+        link_model(folder, final.name, link)
+    return final
+
+
+def link_model(folder: Path, name: str, link: str) -> None:
+    """Points `link` to the published model `name`, if it is there, and removes models that no link points to.
+
+    Raises:
+        ResourceError: The disk is full or cannot be written; the link points to what it pointed to.
+    """
+    with writing(folder / link):
+        if (folder / name).is_dir():
+            point_to(folder / link, folder / name)
         linked = {path.resolve().name for path in folder.iterdir() if path.is_symlink()}
         for other in folder.glob("model-epoch*"):
             if other.name not in linked:
                 remove(other)
-    return final
 
 
 def load_model(model: nn.Module, path: Path) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fewer.errors import FewerError, RecipeError, ResourceError
+from fewer.errors import RecipeError, ResourceError
 
 if TYPE_CHECKING:
     from fewer.parts import Comm
@@ -69,19 +70,26 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
         raise RecipeError(f"--devices {devices}: this machine has {cores} cores; allowed: 1 to {cores}")
     shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     shared.setdefault("OMP_NUM_THREADS", str(max(1, cores // devices)))
+    complaints = [tempfile.TemporaryFile() for _ in range(devices)]  # noqa: SIM115 (closed below)
     ranks = [
         subprocess.Popen(
             [sys.executable, "-m", "fewer", *arguments],
             env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=None if rank == 0 else subprocess.DEVNULL,
             # A peer's own complaint is that of rank 0, or follows from it; only an unforeseen one is worth reading.
-            stderr=None if rank == 0 else subprocess.DEVNULL,
+            stderr=None if rank == 0 else complaints[rank],
             start_new_session=True,  # a Ctrl-C reaches them through us, once
         )
         for rank in range(devices)
     ]
     with _passed_on(ranks):
-        return _verdict(_codes(ranks))
+        codes = _codes(ranks)
+    for rank, (code, complaint) in enumerate(zip(codes, complaints, strict=True)):
+        complaint.seek(0)
+        if code == 1 and rank:
+            sys.stderr.write(f"rank {rank}:\n{complaint.read().decode(errors='replace')}")
+        complaint.close()
+    return _verdict(codes)
 
 
 def _free_port() -> int:
@@ -125,7 +133,7 @@ def _codes(ranks: Sequence[subprocess.Popen[bytes]]) -> list[int]:
 def _verdict(codes: Sequence[int]) -> int:
     killed = [rank for rank, code in enumerate(codes) if code < 0]
     spoken = [code for code in codes if code not in (0, 1) and code > 0]
-    if spoken:  # an error that a rank explained
+    if spoken and codes[0] >= 0:  # an error that a rank explained
         return codes[0] if codes[0] in spoken else spoken[0]
     if killed:
         raise ResourceError(
@@ -135,4 +143,4 @@ def _verdict(codes: Sequence[int]) -> int:
     return max(codes)
 
 
-__all__ = ["FewerError", "is_rank", "joined", "launch"]
+__all__ = ["is_rank", "joined", "launch"]

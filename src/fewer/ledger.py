@@ -32,13 +32,14 @@ class Ledger:
         stages: Number of stages.
         train_images: Training images after the validation split, N.
         plain_epoch_flops: Forward and backward of all of them, whole model, largest side.
+        since: `time.monotonic()` at which the seconds begin; now, if left out.
     """
 
-    def __init__(self, stages: int, train_images: int, plain_epoch_flops: float) -> None:
+    def __init__(self, stages: int, train_images: int, plain_epoch_flops: float, since: float | None = None) -> None:
         self.train_images, self.plain_epoch_flops = train_images, plain_epoch_flops
         self.counts: list[dict[str, int]] = [dict.fromkeys(EXACT + LOCAL, 0) for _ in range(stages)]
         self.seconds: list[dict[str, float]] = [dict.fromkeys(PHASES, 0.0) for _ in range(stages)]
-        self._stage, self._phase, self._since = 0, "other", time.monotonic()
+        self._stage, self._phase, self._since = 0, "other", time.monotonic() if since is None else since
         self._peak_before = 0
 
     def book(self, stage: int, **counts: int) -> None:
@@ -106,21 +107,28 @@ class Ledger:
         self._lap()
         return {
             "exact": [{name: counts[name] for name in EXACT} for counts in self.counts],
-            "local": [{name: counts[name] for name in LOCAL} for counts in self.counts],
             "seconds": [dict(seconds) for seconds in self.seconds],
             "peak_memory_bytes": max(peak_memory_bytes(), self._peak_before),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts a saved ledger below what this process has already booked (it has decoded its images)."""
-        for here, exact, local in zip(self.counts, state["exact"], state["local"], strict=False):
+        for here, exact in zip(self.counts, state["exact"], strict=False):
             here.update(exact)
-            for name, count in local.items():
-                here[name] += count
         for seconds, saved in zip(self.seconds, state["seconds"], strict=False):
             for name, value in saved.items():
                 seconds[name] += value
         self._peak_before = state["peak_memory_bytes"]
+
+    def local(self) -> list[list[int]]:
+        """What this rank did on its own: a row a stage, in the order of `LOCAL`."""
+        return [[counts[name] for name in LOCAL] for counts in self.counts]
+
+    def add_local(self, rows: list[list[int]]) -> None:
+        """Adds what `local` gave."""
+        for counts, row in zip(self.counts, rows, strict=False):
+            for name, count in zip(LOCAL, row, strict=True):
+                counts[name] += count
 
 
 def peak_memory_bytes() -> int:

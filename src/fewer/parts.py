@@ -314,6 +314,10 @@ class Sync(Protocol):
         """Called after the backwards of a step: sums the workers' gradients."""
         ...
 
+    def statistics(self, workers: Sequence[Worker]) -> None:
+        """Called after forwards without a step that have moved running statistics."""
+        ...
+
     def parameters(self, workers: Sequence[Worker], step: int) -> None:
         """Called after the optimizers' step."""
         ...

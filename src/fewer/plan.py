@@ -74,7 +74,7 @@ class Plan:
     """A compiled run.
 
     Attributes:
-        recipe: What was asked.
+        recipe: What was asked, and what `auto` became.
         facts: What was known.
         stages: Stages in order, without gaps.
         precision: "fp32", "bf16" or "fp64".
@@ -188,15 +188,13 @@ def compile_plan(
     problems = _misfits(recipe, facts, stages)
     if problems:
         raise RecipeError(problems)
-    precision = recipe.train.precision
-    if precision == "auto":
-        precision = "bf16" if facts.bf16 else "fp32"
+    recipe = _resolved(recipe, facts)
     plan = Plan(
         recipe=recipe,
         facts=facts,
         stages=stages,
-        precision=precision,
-        channels_last={"yes": True, "no": False}.get(recipe.train.channels_last, precision != "fp64"),
+        precision=recipe.train.precision,
+        channels_last=recipe.train.channels_last == "yes",
         digest=_digest(recipe, facts, own_selector),
         own_selector=own_selector,
         predicted={},
@@ -204,6 +202,16 @@ def compile_plan(
     )
     object.__setattr__(plan, "predicted", _predicted(plan, expects or (lambda at: Expects(1.0, 1.0))))
     return plan
+
+
+def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
+    """The recipe with what `auto` became on this machine, so that a resumed run keeps it elsewhere."""
+    train = recipe.train
+    precision = train.precision if train.precision != "auto" else "bf16" if facts.bf16 else "fp32"
+    layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
+    return recipe.model_copy(
+        update={"train": train.model_copy(update={"precision": precision, "channels_last": layout})}
+    )
 
 
 def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
@@ -305,8 +313,10 @@ def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, 
         return entry(round(expects.kept_low * images)), entry(round(expects.kept_high * images))
 
     scored = round(expects.scored * images)
+    low, high = bounds(lambda kept: float(max(kept, scored)))
     return {
-        "samples_loaded": bounds(lambda kept: float(max(kept, scored))),
+        # With several ranks one may lack what another has loaded and scored, and loads it again.
+        "samples_loaded": (low, high + (scored if plan.facts.ranks > 1 else 0)),
         "samples_forwarded": bounds(lambda kept: float(kept + scored)),
         "samples_backpropagated": bounds(float),
         "optimizer_steps": bounds(lambda kept: float(math.ceil(kept / stage.batch_size))),

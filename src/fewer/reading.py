@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from fewer import select
 from fewer.clock import Duration
-from fewer.errors import RecipeError
+from fewer.errors import RecipeError, printable
 from fewer.recipe import Recipe
 
 _LINE_MAX = 600  # characters of a message
@@ -175,7 +175,7 @@ def _written(value: Any) -> str:
 
 def _readable(problem: str) -> str:
     """One line without control characters, and not longer than a person reads."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in problem)
+    line = printable(problem)
     return line if len(line) <= _LINE_MAX else f"{line[: _LINE_MAX // 2]} … {line[-_LINE_MAX // 2 :]}"
 
 

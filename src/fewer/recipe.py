@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, PlainSerializer
 
 from fewer import select
 from fewer.clock import Duration
-from fewer.fields import Count, Flag, Index, NonNegative, Positive, Section, Seed, Share, Side, Span
+from fewer.fields import Count, Epochs, Flag, Index, NonNegative, Positive, Section, Seed, Share, Side, Span
 
 
 class DataRecipe(Section):
@@ -83,12 +83,12 @@ class LookaheadRecipe(Section):
 class TrainRecipe(Section):
     """`[train]`."""
 
-    epochs: Count = 10
+    epochs: Epochs = 10
     """Left out where `[[stages]]` say how many epochs they take."""
     batch_size: Count = 128
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1
-    """Micro-batches that a step's batch is cut into; lowers memory, not the result."""
+    """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
     optimizer: Literal["sgd"] = "sgd"
     lr: Positive = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9
@@ -120,7 +120,7 @@ class TrainRecipe(Section):
 class StageRecipe(Section):
     """`[[stages]]`: whole epochs with one image side and one batch size."""
 
-    epochs: Count
+    epochs: Epochs
     side_px: Side | None = None
     """Left out: the data's own side."""
     batch_size: Count | None = None

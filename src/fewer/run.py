@@ -28,14 +28,19 @@ class Order:
 
     samples: Packed
     sizes: list[int]
+    """Samples in each candidate batch."""
+    step_sizes: list[int]
+    """Samples in each step's batch, where all are kept."""
     lr_scale: float
 
     def state_dict(self) -> State:
-        return {"samples": self.samples.state_dict(), "sizes": torch.tensor(self.sizes), "lr_scale": self.lr_scale}
+        sizes = {"sizes": torch.tensor(self.sizes), "step_sizes": torch.tensor(self.step_sizes)}
+        return {"samples": self.samples.state_dict(), **sizes, "lr_scale": self.lr_scale}
 
     @classmethod
     def from_state(cls, state: State) -> Order:
-        return cls(Packed.from_state(state["samples"]), state["sizes"].tolist(), state["lr_scale"])
+        sizes, step_sizes = (state[name].tolist() for name in ("sizes", "step_sizes"))
+        return cls(Packed.from_state(state["samples"]), sizes, step_sizes, state["lr_scale"])
 
 
 @final
@@ -149,7 +154,10 @@ class Run:
             "packer": self.packer.state_dict(),
             "packed": self.packed,
             "observed": self.observed.gathered(self.comm),
-            "ledger": self.ledger.state_dict(),
+            "ledger": {
+                **self.ledger.state_dict(),
+                "local": self.comm.gather([torch.tensor([self.ledger.local()], device=self.device)]).tolist(),
+            },
             "best": dict(self.best),
         }
 
@@ -175,6 +183,10 @@ class Run:
         if self.comm.rank == 0:  # one rank speaks for all when they compare notes
             self.observed.load(state["observed"])
         self.ledger.load_state_dict(state["ledger"])
+        for rank, rows in enumerate(state["ledger"]["local"]):
+            # Each rank goes on with its own counts; rank 0 keeps those of ranks that are no more.
+            if rank == self.comm.rank or (self.comm.rank == 0 and rank >= self.comm.workers):
+                self.ledger.add_local(rows)
         self.best = dict(state["best"])
 
     def digest(self) -> str:
@@ -193,7 +205,9 @@ def chosen_order(plan: Plan, chosen: Chosen, epoch: int, seed: int, packs: bool,
     shuffled = rng.shuffled(chosen.ids_M, seed, "order", epoch, copy_M=copy_M)
     unowned = torch.zeros_like(copy_M)
     samples = Packed(chosen.ids_M, chosen.weight_M, copy_M, unowned).take(shuffled)
-    return Order(samples, plan.batch_sizes(len(samples), plan.stage(epoch), packs, candidates), chosen.lr_scale)
+    stage = plan.stage(epoch)
+    sizes, step_sizes = (plan.batch_sizes(len(samples), stage, packs, width) for width in (candidates, 1.0))
+    return Order(samples, sizes, step_sizes, chosen.lr_scale)
 
 
 def occurrences(ids_M: Tensor) -> Tensor:

@@ -46,6 +46,8 @@ def kept_batches(
             looked_at(task, worker, forward, batch, at, run.selector.scores_in_train_mode, (run.seed, candidate.number))
             for worker, forward, batch in zip(run.workers, forwards, candidate.loaded, strict=True)
         ]
+        if run.selector.scores_in_train_mode:
+            run.sync.statistics(run.workers)
         ids_G, loss_G, score_G, right_G = run.comm.gather(rows).unbind(1)
         keep = run.selector.keep(ids_G.long(), loss_G, score_G, right_G.bool(), at)
         run.table.observe("scored", ids_G.long(), loss_G, score_G, right_G.bool(), at.epoch)
@@ -60,8 +62,9 @@ def kept_batches(
         )
         run.packer.push(weighted.take(keep.mask_G))
     while True:
-        size = order.sizes[min(run.packed, len(order.sizes) - 1)] if run.selector.packs else len(run.packer.queue)
-        packed = run.packer.pop(max(1, size), last=candidate.is_last)
+        sizes = order.step_sizes
+        size = sizes[min(run.packed, len(sizes) - 1)] if run.selector.packs else len(run.packer.queue)
+        packed = run.packer.pop(max(2, size), last=candidate.is_last)
         if packed is None:
             return
         run.packed += 1

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
+from fewer.loop import train
+from fewer.parts import At, Chosen, Expects, Keep
+from fewer.select.base import Selection, chosen
+from fewer.select.table import Table
 from fewer.testing import laws
-from fewer.testing.harness import interrupted, one_thread, trained
+from fewer.testing.harness import interrupted, one_thread, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
 
 DATA = {"source": "digits", "test": "93%", "val": "none"}
@@ -77,6 +82,71 @@ def test_resuming_is_exact_at_every_border(name: str) -> None:
     border = ends[2]  # the fourth epoch is the revision
     kills = sorted({1, len(rows) // 2, border - 1, border, border + 1, len(rows) - 1, len(rows)})
     assert interrupted(content, kills).run.digest() == unstopped.run.digest()
+
+
+class Twice(Selection):
+    """Lists every sample twice and keeps all, before the epoch or in the batch; candidates of `width` batches."""
+
+    def __init__(self, in_batch: bool, width: float = 1.0, keep_half: bool = False) -> None:
+        self.in_batch, self.width, self.keep_half = in_batch, width, keep_half
+
+    def order(self, table: Table, pool_ids: torch.Tensor, at: At) -> Chosen:
+        return chosen(torch.cat([pool_ids, pool_ids]))
+
+    def fresh(self, at: At) -> bool:
+        return self.in_batch
+
+    def candidates(self, at: At) -> float:
+        return self.width
+
+    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> Keep:
+        keep = super().keep(ids_G, loss_G, score_G, right_G, at)
+        mask = torch.arange(len(ids_G)) % 2 == 0 if self.keep_half else keep.mask_G
+        return Keep(mask, keep.weight_G)
+
+    def expects(self, at: At) -> Expects:
+        return Expects(1.0, 2.0)
+
+
+REPEATED = {**SEAM, "model": {"name": "lenet5", "width": 0.1}}
+
+
+def _trained_with(selector: Twice) -> Any:
+    session = session_of(REPEATED)
+    session.run.selector = selector
+    rows = list(train(session.task, session.train_data, session.run))
+    return session, rows
+
+
+def test_repeated_samples_keep_their_own_views_in_the_packer() -> None:
+    """Law 1 for repeats: keeping all in the batch trains on the same views as choosing all before the epoch."""
+    assert weights(_trained_with(Twice(True))[0]) == weights(_trained_with(Twice(False))[0])
+
+
+def test_wide_candidates_fill_batches_of_the_plans_size() -> None:
+    """Twice as many candidates of which half are kept: steps of the batch size, as many as plain training takes."""
+    _, rows = _trained_with(Twice(True, width=2.0, keep_half=True))
+    first = [row for row in rows if row.epoch == 0]
+    assert sum(row.kept for row in first) == 126
+    assert sum(row.steps for row in first) == 6
+    assert all(row.kept / row.steps <= 24 for row in first if row.steps)
+
+
+def _scored_in_train_mode(comm: Any) -> list[str]:
+    content = {
+        **SEAM,
+        "model": {"name": "cnn", "width": 0.1},
+        "select": {**FRESH, "threshold": 0.11, "scoring": "train", "batches": "shrink"},
+    }
+    digests: list[str] = []
+    trained(content, comm, look=lambda session, row: digests.append(session.run.digest()))
+    return digests
+
+
+def test_ranks_stay_equal_where_scoring_moves_running_statistics() -> None:
+    """Behind every batch, also one of which nothing is kept."""
+    one, other = on_ranks(2, _scored_in_train_mode)
+    assert one == other
 
 
 def test_the_seam_is_what_it_claims_to_be() -> None:

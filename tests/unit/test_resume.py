@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 
 from fewer.display import Silent
-from fewer.errors import RecipeError, Stopped
+from fewer.errors import FewerError, RecipeError, Stopped
 from fewer.fit import fit, resume
 from fewer.loop import Row
 from fewer.reading import load_recipe, parse_recipe
 from fewer.testing.harness import one_thread
+from fewer.testing.ranks import on_ranks
 
 STAGES = [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20, "batch_size": 40}]
 
@@ -107,3 +108,86 @@ def test_a_run_on_a_tar_resumes(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         fit(recipe, tmp_path / "stopped", display=Stopping(3))
     assert resume(tmp_path / "stopped")["state"] == whole["state"]
+
+
+def test_the_epoch_that_a_run_stands_in_cannot_be_cut_off(tmp_path: Path) -> None:
+    recipe = parse_recipe(content(stages=[], train={"batch_size": 60, "lr": 0.05, "epochs": 3}))
+    with pytest.raises(Stopped):
+        fit(recipe, tmp_path / "run", display=Stopping(12))  # in the middle of an epoch
+    where = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert where["batch"] > 0
+    with pytest.raises(RecipeError, match="ask for more"):
+        resume(tmp_path / "run", [f"train.epochs={where['epoch']}"])
+
+
+def test_a_run_without_evaluations_so_far_is_evaluated_when_it_is_cut_short(tmp_path: Path) -> None:
+    out = {"evaluate_every": 0}
+    recipe = parse_recipe(content(stages=[], out=out, train={"batch_size": 60, "lr": 0.05, "epochs": 4}))
+    batches = -(-parse_and_count(recipe) // 60)
+    with pytest.raises(Stopped):
+        fit(recipe, tmp_path / "run", display=Stopping(2 * batches))
+    result = resume(tmp_path / "run", ["train.epochs=2"])
+    assert result["epochs"] == 2
+    assert result["best"]["epoch"] == 1
+
+
+def parse_and_count(recipe: Any) -> int:
+    from fewer.build import open_data
+
+    return len(open_data(recipe).train)
+
+
+def test_best_is_the_model_that_the_result_names(tmp_path: Path) -> None:
+    result = fit(parse_recipe(content()), tmp_path / "run")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    assert (checkpoints / "best").resolve().name == result["best"]["model"]
+    about = json.loads((checkpoints / "best" / "model.json").read_text())
+    assert about["metrics"]["top1"] == result["best"]["value"] == result["metrics"]["val/top1"]
+    assert about["epochs"] == result["best"]["epoch"] + 1
+
+
+def test_quarantined_images_are_in_no_metric(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = torch.randint(0, 256, (20, 20, 3), dtype=torch.uint8).numpy()
+            pixels[..., 1] = 0  # a constant channel divides nothing by zero
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+        for number in range(0, 20, 3):
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(b"")
+    data = {"source": f"folder:{tmp_path / 'photos'}", "test": "50%", "val": "30%", "damaged": "quarantine"}
+    train = {"batch_size": 4, "epochs": 1, "lr": 0.01}
+    result = fit(parse_recipe(content(data=data, stages=[], train=train, out={})), tmp_path / "run")
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert result["quarantined"] == 14
+    assert plan["train_images"] + plan["val_images"] + plan["test_images"] == 26
+    assert sum(map(sum, result["tables"]["test/confusion"])) == plan["test_images"]
+    assert sum(map(sum, result["tables"]["val/confusion"])) == plan["val_images"]
+
+
+def test_a_failed_start_takes_nothing_of_the_users_with_it(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "photos" / "dog").mkdir()
+    for name in ("cat", "dog"):
+        for number in range(5):
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(b"no image")
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".mine.tmp").write_text("a draft")
+    (out / "report.html").write_text("mine")
+    data = {"source": f"folder:{tmp_path / 'photos'}", "val": "none"}
+    with pytest.raises(FewerError):
+        fit(parse_recipe(content(data=data, stages=[], train={"batch_size": 4, "epochs": 1})), out)
+    assert (out / "report.html").read_text() == "mine"
+
+
+def _two_epochs(comm: Any, out: str) -> None:
+    fit(parse_recipe(content(stages=[], train={"batch_size": 60, "epochs": 1})), out, comm=comm)
+
+
+def test_ranks_that_resume_go_on_with_their_own_counts(tmp_path: Path) -> None:
+    on_ranks(2, _two_epochs, str(tmp_path / "run"))
+    before = json.loads((tmp_path / "run" / "result.json").read_text())["ledger"]
+    after = resume(tmp_path / "run", ["train.epochs=2"])["ledger"]  # one process takes over from two
+    assert after["samples_loaded"] == 2 * before["samples_loaded"]
+    assert after["samples_backpropagated"] == 2 * before["samples_backpropagated"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fewer.data.augment import Augment, Key
-from fewer.data.splits import Split
+from fewer.data.splits import Split, spread
 from fewer.data.store import Counts, DamagedImage, Policy, Progress, Store
 from fewer.parts import Batch, Request
 
@@ -107,12 +107,12 @@ class ImageData:
         return list(self._store.damaged)
 
     def moments(self, side_px: int, limit: int = 10_000) -> Moments:
-        """Mean and standard deviation of each channel over the first `limit` images, in units where white is 1.
+        """Mean and standard deviation of each channel over at most `limit` images, in units where white is 1.
 
         Exact: values are counted, so neither order nor threads can change a bit. Damaged images are left out.
         """
         damaged = {image.id for image in self.prepare(side_px)}
-        ids = [i for i in self.split.ids_M.tolist() if i not in damaged][:limit]
+        ids = spread(torch.tensor([i for i in self.split.ids_M.tolist() if i not in damaged]), limit)
         images = self._store.images(side_px)
         views = images.index_select(0, self._store.row_N[ids].to(images.device)).view(-1, 3)
         value = torch.arange(256, dtype=torch.float64) / 255
@@ -121,7 +121,8 @@ class ImageData:
             count = torch.bincount(views[:, channel], minlength=256).cpu()
             mean = float((count * value).sum() / count.sum())
             means.append(mean)
-            stds.append(float(((count * (value - mean) ** 2).sum() / count.sum()).sqrt()))
+            std = float(((count * (value - mean) ** 2).sum() / count.sum()).sqrt())
+            stds.append(std or 1.0)  # a channel that is constant says nothing, but must not divide by zero
         return tuple(means), tuple(stds)
 
     def _batch(self, request: Request) -> Batch:

@@ -182,6 +182,12 @@ class _Draft:
         return self.split(ids_M, purpose, other)
 
 
+def spread(ids_M: Tensor, count: int) -> Tensor:
+    """At most `count` of some ids, at even distances: ids are sorted by path and so by class, and all take part."""
+    count = min(count, len(ids_M))
+    return ids_M[torch.arange(count) * len(ids_M) // max(1, count)]
+
+
 def stratified(ids_M: Tensor, label_N: Tensor, share: float, split_seed: int, purpose: str) -> Tensor:
     """The ids that a stratified share holds out, ascending; rule as in `open_splits`."""
     draw_M = rng.bits(ids_M, split_seed, purpose)

@@ -91,6 +91,7 @@ class Store:
         self._policy = damaged
         self._keep_sides = keep_sides
         self._on_progress = on_progress
+        self._sides_decoded = 0
         self._sides: dict[int, Tensor] = {}  # the least recently used first
 
     def images(self, side_px: int) -> Tensor:
@@ -127,6 +128,9 @@ class Store:
         if damaged and self._policy == "error":
             raise _too_damaged(self.split, damaged)
         listed = {image.id for image in self.damaged}
+        if self._sides_decoded and any(image.id not in listed for image in damaged):
+            raise _too_damaged(self.split, damaged)  # sound at the first side: training has begun with them
+        self._sides_decoded += 1
         self.damaged += [image for image in damaged if image.id not in listed]
         return images
 

@@ -15,7 +15,7 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def grouped(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
-    """A model's trainable parameters by kind (`weight`, `bias`, `norm`) and name, frozen ones included.
+    """A model's trainable parameters by kind (`weight`, `bias`, `norm`) and name.
 
     A parameter that is frozen from the start is left out unless its layer thaws later; one that is frozen later
     simply gets no gradient.

@@ -30,7 +30,7 @@ class Params(MethodParams):
     method: Literal["dbpd"] = "dbpd"
     score: Literal["stale", "fresh"] = "stale"
     """`stale`: chosen before the epoch from the last known scores. `fresh`: scored in the batch, as published."""
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.3
+    threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
     """Samples are kept whose score is below this; 1 keeps all."""
     batches: Literal["pack", "shrink"] = "pack"
     """`pack`: batches of constant size, fewer steps. `shrink`: as many steps as plain training, smaller batches."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class Params(MethodParams):
     method: Literal["random"] = "random"
-    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    share: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.5
     """Share of the training images that each epoch trains on."""
 
 

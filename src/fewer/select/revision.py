@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, final
 
 from fewer.parts import At, Chosen, Expects, Keep, Selector, State
@@ -23,7 +24,8 @@ class Revision:
         self.scores_in_train_mode = selector.scores_in_train_mode
 
     def _revising(self, at: At) -> bool:
-        return at.epoch >= at.epochs - self.revision
+        # A started epoch counts: "5%" of ten epochs is one.
+        return at.epoch >= at.epochs - math.ceil(self.revision - 1e-9)
 
     def wants(self, table: Table, at: At) -> Tensor:
         wanted = self.selector.wants(table, at)

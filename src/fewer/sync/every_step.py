@@ -29,9 +29,15 @@ class EveryStep:
         return worker.model
 
     def gradients(self, workers: Sequence[Worker]) -> None:
+        self._agree(workers, [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers])
+
+    def statistics(self, workers: Sequence[Worker]) -> None:
+        self._agree(workers, [[] for _ in workers])
+
+    def _agree(self, workers: Sequence[Worker], trained: Sequence[list[nn.Parameter]]) -> None:
+        """Sums the gradients of some parameters and averages the buffers, in one all-reduce."""
         if self.comm.workers == 1:
             return
-        trained = [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers]
         statistics = [list(worker.model.buffers()) for worker in workers]
         flats = [_flat(*tensors) for tensors in zip(trained, statistics, strict=True)]
         self.comm.all_reduce(flats)
@@ -61,5 +67,6 @@ class EveryStep:
 def _flat(parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor]) -> Tensor:
     """A worker's gradients, zeros where it has none, and its buffers in one vector."""
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    dtype = gradients[0].dtype
-    return torch.cat([tensor.flatten().to(dtype) for tensor in (*gradients, *buffers)])
+    tensors = [*gradients, *buffers]
+    dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+    return torch.cat([torch.zeros(0, dtype=dtype), *(tensor.flatten().to(dtype) for tensor in tensors)])
