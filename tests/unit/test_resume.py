@@ -125,7 +125,7 @@ def test_a_run_without_evaluations_so_far_is_evaluated_when_it_is_cut_short(tmp_
     recipe = parse_recipe(content(stages=[], out=out, train={"batch_size": 60, "lr": 0.05, "epochs": 4}))
     batches = -(-parse_and_count(recipe) // 60)
     with pytest.raises(Stopped):
-        fit(recipe, tmp_path / "run", display=Stopping(2 * batches))
+        fit(recipe, tmp_path / "run", display=Stopping(2 * batches - 1))  # seen a batch later
     result = resume(tmp_path / "run", ["train.epochs=2"])
     assert result["epochs"] == 2
     assert result["best"]["epoch"] == 1

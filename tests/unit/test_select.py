@@ -103,7 +103,9 @@ def test_random_draws_the_stated_share_anew_in_each_epoch(size: int, share: floa
         assert not torch.equal(ids.sort().values, again.sort().values)
 
 
-@pytest.mark.parametrize(("revision", "epochs", "first"), [("5%", 10, 9), ("1ep", 4, 3), ("1.5ep", 4, 2), ("0ep", 4, 4)])
+@pytest.mark.parametrize(
+    ("revision", "epochs", "first"), [("5%", 10, 9), ("1ep", 4, 3), ("1.5ep", 4, 2), ("0ep", 4, 4)]
+)
 def test_a_started_epoch_of_revision_is_a_whole_one(revision: str, epochs: int, first: int) -> None:
     selector = build({"method": "random", "share": 0.5, "revision": revision}, Population(0, torch.zeros(8), 2), epochs)
     chosen = [len(selector.order(Table(8), torch.arange(8), At(e, epochs, 0.0)).ids_M) for e in range(epochs)]
