@@ -44,9 +44,10 @@ def joined() -> Iterator[Comm]:
         yield Distributed()
     except RuntimeError as error:
         if any(word in str(error) for word in ("gloo", "NCCL", "Connection closed by peer", "Connection reset")):
+            # gloo's own words name its source files, not what happened here.
             raise ResourceError(
-                f"another rank is gone: {str(error).splitlines()[0]}; `fewer resume` goes on from the last checkpoint"
-            ) from None
+                "another rank is gone: its connection was lost; `fewer resume` goes on from the last checkpoint"
+            ) from error
         raise
     finally:
         dist.destroy_process_group()
