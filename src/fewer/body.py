@@ -50,7 +50,6 @@ class Body:
         else:
             for text in damaged:
                 self._note(f"passed over a damaged checkpoint: {text}")
-            # Rows are per stage: a run of other stages has another ledger, so ledgers of equal length are merged.
             run.load_state_dict(state)
             self.epoch = EpochSums(self.session)
             self._note(f"resumed from {path.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import IO, Any, final
@@ -19,9 +20,9 @@ _BEGINNINGS = {
     ".lock",
     ".probe",
     "checkpoints",
-    "recipe.given.toml",
-    "recipe.resolved.toml",
-    "data.tsv.gz",
+    GIVEN,
+    RESOLVED,
+    MANIFEST,
     "plan.json",
     "env.json",
     "quarantine.json",
@@ -170,4 +171,5 @@ class RunFolder:
 
 
 def _is_temporary(name: str) -> bool:
-    return name.startswith(".") and name.endswith(".tmp")
+    """Whether a name is one that `fewer.record.publish` writes under before it renames."""
+    return re.fullmatch(r"\..+\.\d+\.tmp", name) is not None

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from fewer.build import make_plan, open_data, open_session
 from fewer.ledger import PHASES, Ledger
@@ -19,6 +18,7 @@ from fewer.loop import train
 from fewer.reading import parse_recipe
 from fewer.testing.harness import one_thread
 from fewer.testing.ranks import on_ranks
+from photos import write_photos
 
 _lists: list[tuple[str, list[str]]] = []
 
@@ -46,12 +46,7 @@ def opened(folder: Path) -> Iterator[list[str]]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(20):
-            pixels = torch.randint(0, 256, (20, 24, 3), dtype=torch.uint8).numpy()
-            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
-    return tmp_path / "photos"
+    return write_photos(tmp_path / "photos", each=20, width_px=24)
 
 
 def test_every_image_that_is_decoded_is_one_file_opened(photos: Path) -> None:

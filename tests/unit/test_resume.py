@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from PIL import Image
 
 from fewer.display import Silent
 from fewer.errors import FewerError, RecipeError, Stopped
@@ -19,6 +17,7 @@ from fewer.loop import Row
 from fewer.reading import load_recipe, parse_recipe
 from fewer.testing.harness import one_thread
 from fewer.testing.ranks import on_ranks
+from photos import write_photos
 
 STAGES = [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20, "batch_size": 40}]
 
@@ -95,11 +94,7 @@ def test_what_may_not_change_is_refused_and_changes_nothing(tmp_path: Path, over
 
 
 def test_a_run_on_a_tar_resumes(tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(30):
-            pixels = torch.randint(0, 256, (20, 20, 3), dtype=torch.uint8).numpy()
-            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    write_photos(tmp_path / "photos", each=30)
     with tarfile.open(tmp_path / "photos.tar", "w") as tar:
         tar.add(tmp_path / "photos", "photos")
     data = {"source": f"tar:{tmp_path / 'photos.tar'}", "val": "20%"}
@@ -147,12 +142,8 @@ def test_best_is_the_model_that_the_result_names(tmp_path: Path) -> None:
 
 
 def test_quarantined_images_are_in_no_metric(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", each=20, green=False)  # a constant channel divides nothing by zero
     for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(20):
-            pixels = torch.randint(0, 256, (20, 20, 3), dtype=torch.uint8).numpy()
-            pixels[..., 1] = 0  # a constant channel divides nothing by zero
-            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
         for number in range(0, 20, 3):
             (tmp_path / "photos" / name / f"{number}.png").write_bytes(b"")
     data = {"source": f"folder:{tmp_path / 'photos'}", "test": "50%", "val": "30%", "damaged": "quarantine"}
@@ -165,7 +156,8 @@ def test_quarantined_images_are_in_no_metric(tmp_path: Path) -> None:
     assert sum(map(sum, result["tables"]["val/confusion"])) == plan["val_images"]
 
 
-def test_a_failed_start_takes_nothing_of_the_users_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mine", [{"report.html": "mine"}, {"report.html": "mine", ".mine.tmp": "a draft"}])
+def test_a_failed_start_takes_nothing_of_the_users_with_it(tmp_path: Path, mine: dict[str, str]) -> None:
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "photos" / "dog").mkdir()
     for name in ("cat", "dog"):
@@ -173,12 +165,12 @@ def test_a_failed_start_takes_nothing_of_the_users_with_it(tmp_path: Path) -> No
             (tmp_path / "photos" / name / f"{number}.png").write_bytes(b"no image")
     out = tmp_path / "run"
     out.mkdir()
-    (out / ".mine.tmp").write_text("a draft")
-    (out / "report.html").write_text("mine")
+    for name, text in mine.items():
+        (out / name).write_text(text)
     data = {"source": f"folder:{tmp_path / 'photos'}", "val": "none"}
     with pytest.raises(FewerError):
         fit(parse_recipe(content(data=data, stages=[], train={"batch_size": 4, "epochs": 1})), out)
-    assert (out / "report.html").read_text() == "mine"
+    assert {entry.name: entry.read_text() for entry in out.iterdir()} == mine
 
 
 def _two_epochs(comm: Any, out: str) -> None:
