@@ -22,6 +22,7 @@ from fewer.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MEANING = 1  # of the recipe's keys and their defaults, see `_digest`
 
 @dataclass(frozen=True, slots=True)
 class Flops:
@@ -278,13 +279,18 @@ def _notes(facts: Facts, stages: tuple[Stage, ...]) -> tuple[str, ...]:
 
 
 def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
-    content = recipe.model_dump(mode="json", exclude={"out": True, "train": {"seed"}, "data": {"processes", "cache"}})
+    """Keys at their default are left out, so that a version with more keys gives old recipes their old digest.
+
+    Whoever changes a default, or what one means, raises `_MEANING`.
+    """
+    unasked = {"out": True, "train": {"seed"}, "data": {"processes", "cache"}, "select": True}
+    content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
-        content["data"][name] = content["data"][name].partition(":")[0]
-    if own_selector:
-        content["select"] = own_selector
+        content["data"][name] = getattr(recipe.data, name).partition(":")[0]
+    chosen = recipe.select.model_dump(mode="json", exclude_defaults=True)
+    content["select"] = own_selector or {**chosen, "method": recipe.select.model_dump()["method"]}
     content["facts"] = [facts.train_images, facts.val_images, facts.test_images, facts.classes, facts.native_side_px]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
