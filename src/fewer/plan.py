@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MEANING = 1  # of the recipe's keys and their defaults, see `_digest`
 
+
 @dataclass(frozen=True, slots=True)
 class Flops:
     """FLOPs of one sample from some epoch on, while the set of trained parameters stays the same."""
@@ -283,7 +284,7 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 
     Whoever changes a default, or what one means, raises `_MEANING`.
     """
-    unasked = {"out": True, "train": {"seed"}, "data": {"processes", "cache"}, "select": True}
+    unasked: Any = {"out": True, "train": {"seed"}, "data": {"processes", "cache"}, "select": True}
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
