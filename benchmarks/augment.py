@@ -10,14 +10,17 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from typing import Any
 
-import torch
-from common import keep, summary
-from torchvision.transforms import v2
+from fewer.memory import keep_freed_memory
 
-from fewer.data.augment import Augment, Key
+keep_freed_memory()  # as the command line does
+
+import torch  # noqa: E402
+from common import keep, summary  # noqa: E402
+from torchvision.transforms import v2  # noqa: E402
+
+from fewer.data.augment import Augment, Key  # noqa: E402
 
 BILINEAR = v2.InterpolationMode.BILINEAR
 
@@ -43,10 +46,21 @@ def cases(side_px: int) -> dict[str, tuple[Augment, Any]]:
     }
 
 
-def speed(images: int, work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return images / (time.perf_counter() - began)
+def measured(case: tuple[Augment, Any], side_px: int, batch: int, rounds: int) -> tuple[list[float], list[float]]:
+    """Images/s of ours and of torchvision's, in turn."""
+    augment, transform = case
+    store = torch.randint(0, 256, (batch, side_px, side_px, 3), dtype=torch.uint8)
+    pictures, rows = list(store.permute(0, 3, 1, 2).contiguous()), torch.arange(batch)
+    ours, theirs = [], []
+    for epoch in range(rounds + 1):
+        began = time.perf_counter()
+        augment.apply(store, rows, Key(rows, 0, epoch))
+        between = time.perf_counter()
+        for picture in pictures:
+            transform(picture)
+        ours.append(batch / (between - began))
+        theirs.append(batch / (time.perf_counter() - between))
+    return ours[1:], theirs[1:]  # the first warms up
 
 
 def main() -> None:
@@ -56,16 +70,8 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     for side_px, batch in ((32, 512), (128, 64)):
-        store = torch.randint(0, 256, (batch, side_px, side_px, 3), dtype=torch.uint8)
-        rows = torch.arange(batch)
-        pictures = list(store.permute(0, 3, 1, 2).contiguous())
-        for name, (augment, transform) in cases(side_px).items():
-            ours, theirs = [], []
-            for epoch in range(chosen.rounds + 1):  # the first warms up
-                key = Key(rows, 0, epoch)
-                ours.append(speed(batch, lambda key=key: augment.apply(store, rows, key)))
-                theirs.append(speed(batch, lambda: [transform(picture) for picture in pictures]))
-            ours, theirs = ours[1:], theirs[1:]
+        for name, case in cases(side_px).items():
+            ours, theirs = measured(case, side_px, batch, chosen.rounds)
             ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
             print(
                 f"{side_px:3} px, batch {batch:3}, {name:28} {statistics.median(ours):8.0f} images/s, torchvision "

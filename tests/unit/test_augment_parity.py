@@ -53,7 +53,7 @@ def levels_apart(ours_BHWC: Tensor, theirs_BCHW: Tensor) -> int:
 
 def ours(operation: colour.Operation, factor: float) -> Tensor:
     factor_B = torch.full((len(PICTURES),), factor, dtype=torch.float64)
-    return colour.pixels(operation(colour.planes(PICTURES), factor_B))
+    return colour.applied(operation, PICTURES, factor_B)
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.01, 0.3, 0.67, 1.0, 1.33, 1.99, 4.0])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fewer.data.augment import Augment, Key, trivial
+from fewer.data.augment import Augment, Key, chunks, trivial
 from fewer.data.previews import contact_sheet
 from fewer.errors import RecipeError
 from fewer.reading import parse_recipe
@@ -89,6 +89,12 @@ def test_nor_on_the_number_of_threads_and_samples() -> None:
         torch.set_num_threads(before)
     alone = torch.cat([views(EVERYTHING, [id]) for id in ids[::7]])
     assert all(torch.equal(found[::7], alone) for found in together)
+
+
+def test_nor_on_the_chunks_that_it_is_worked_on_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = views(EVERYTHING, list(range(50)))
+    monkeypatch.setattr(chunks, "_VALUES", 4 * STORE[0].numel())
+    assert torch.equal(views(EVERYTHING, list(range(50))), whole)
 
 
 @settings(max_examples=30, deadline=None)

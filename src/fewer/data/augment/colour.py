@@ -16,18 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fewer.data.augment.planes import pixels, planes
+
 Jitter = Literal["brightness", "contrast", "saturation", "hue"]
 Operation = Callable[[Tensor, Tensor], Tensor]
 
 
-def planes(images_BHWC: Tensor) -> Tensor:
-    """Pictures as float32 (B, 3, H, W), contiguous."""
-    return images_BHWC.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-
-
-def pixels(planes_BCHW: Tensor) -> Tensor:
-    """What `planes` was made from: uint8 (B, H, W, 3), contiguous."""
-    return planes_BCHW.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+def applied(operation: Operation, images_BHWC: Tensor, factor_B: Tensor) -> Tensor:
+    """Pictures after one operation, uint8 (B, H, W, 3)."""
+    return pixels(operation(planes(images_BHWC), factor_B))
 
 
 def brightness(planes_BCHW: Tensor, factor_B: Tensor) -> Tensor:
@@ -119,23 +116,24 @@ JITTER: dict[Jitter, Operation] = {
 }
 
 
-def jittered(images_BHWC: Tensor, factors: dict[Jitter, Tensor], order_BK: Tensor) -> Tensor:
+def jittered(names: tuple[Jitter, ...], images_BHWC: Tensor, factor_BK: Tensor, order_BK: Tensor) -> Tensor:
     """Pictures after each of K operations, in an order of its own for each sample.
 
     Args:
+        names: The K operations.
         images_BHWC: Pictures, uint8.
-        factors: Factor of each sample for each operation, K of them.
-        order_BK: For each sample which operation comes first, second, ...
+        factor_BK: Their factors, on the CPU.
+        order_BK: For each sample which operation comes first, second, ..., on the CPU.
     """
-    order_BK = order_BK.cpu()
     found = planes(images_BHWC)
-    for place in range(len(factors)):
-        for number, (name, factor_B) in enumerate(factors.items()):
-            if len(factors) == 1:
-                found = JITTER[name](found, factor_B)
-            elif len(chosen := (order_BK[:, place] == number).nonzero()[:, 0]):
+    for place in range(len(names)):
+        for number, name in enumerate(names):
+            chosen = (order_BK[:, place] == number).nonzero()[:, 0]
+            if len(chosen) == len(found):
+                found = JITTER[name](found, factor_BK[:, number])
+            elif len(chosen):
                 rows = chosen.to(found.device)
-                found.index_copy_(0, rows, JITTER[name](found.index_select(0, rows), factor_B[chosen]))
+                found.index_copy_(0, rows, JITTER[name](found.index_select(0, rows), factor_BK[chosen, number]))
     return pixels(found)
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fewer.data.augment.planes import pixels, planes
 from fewer.data.augment.shift import Padding, mean_colour
 
 _FAR = 64.0  # half sides; points at the horizon of a perspective have no place, or one too far for float32
@@ -105,7 +106,7 @@ def resampled(images_BHWC: Tensor, map_B33: Tensor, padding: Padding) -> Tensor:
         map_B33: Where each view's pixels lie in its picture.
         padding: What lies outside the picture. Bilinear weights blend it into the outermost pixels.
     """
-    planes_BCHW = images_BHWC.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    planes_BCHW = planes(images_BHWC)
     fill_BC11 = None
     if padding == "mean":  # sampled as the difference from the mean, zero outside is the mean
         fill_BC11 = mean_colour(images_BHWC).permute(0, 3, 1, 2).float()
@@ -116,7 +117,7 @@ def resampled(images_BHWC: Tensor, map_B33: Tensor, padding: Padding) -> Tensor:
     planes_BCHW = F.grid_sample(planes_BCHW, grid_BHW2, "bilinear", mode, align_corners=True)
     if fill_BC11 is not None:
         planes_BCHW = planes_BCHW.add_(fill_BC11)
-    return planes_BCHW.round_().permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
+    return pixels(planes_BCHW.round_())
 
 
 def _grid(map_B33: Tensor, side_px: int, device: torch.device) -> Tensor:

@@ -6,11 +6,13 @@ B: samples of the batch. H, W: rows and columns of the picture. M: rows of the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from fewer.data.augment import colour, geometry
+from fewer.data.augment.chunks import chunked
 from fewer.data.augment.cutout import square
 from fewer.data.augment.key import Key
 from fewer.data.augment.shift import Flip, Padding, flips, gathered, shifts
@@ -105,7 +107,8 @@ class Augment:
             map_B33 = geometry.composed(geometry.shifted_and_flipped(len(key), shift_B, flip_B), map_B33)
             rows = moved.to(row_B.device)
             pictures = images_MHWC.index_select(0, row_B[rows])
-            views_BHWC.index_copy_(0, rows, geometry.resampled(pictures, map_B33[moved], self.padding))
+            resample = partial(geometry.resampled, padding=self.padding)
+            views_BHWC.index_copy_(0, rows, chunked(resample, pictures, map_B33[moved]))
         return views_BHWC
 
     def _affine(self, key: Key, side_px: int, strength: float) -> Tensor | None:
@@ -138,10 +141,11 @@ class Augment:
                 middle = 0.0 if name == "hue" else 1.0
                 low = -reach if name == "hue" else max(0.0, 1 - reach)
                 factors[name] = key.uniform(name, low, middle + reach)
-        if not factors:
+        if not factors or not len(key):
             return views_BHWC
-        order_BK = torch.stack([key.uniform(f"{name}_order") for name in factors], 1)
-        return colour.jittered(views_BHWC, factors, order_BK.argsort(dim=1))
+        factor_BK = torch.stack(list(factors.values()), 1)
+        order_BK = torch.stack([key.uniform(f"{name}_order") for name in factors], 1).argsort(dim=1)
+        return chunked(partial(colour.jittered, tuple(factors)), views_BHWC, factor_BK, order_BK)
 
 
 def _either_way(limit: float, key: Key, purpose: str) -> Tensor:

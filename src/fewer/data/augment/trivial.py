@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from fewer.data.augment import colour, geometry
+from fewer.data.augment.chunks import chunked
 from fewer.data.augment.key import Key
 
 BINS = 31
@@ -84,9 +86,8 @@ class Trivial:
             chosen = self._is(name).nonzero()[:, 0]
             if len(chosen):
                 rows = chosen.to(views_BHWC.device)
-                planes = colour.planes(views_BHWC.index_select(0, rows))
-                planes = operation(planes, argument(self.magnitude_B[chosen]))
-                views_BHWC.index_copy_(0, rows, colour.pixels(planes))
+                chosen_BHWC, argument_B = views_BHWC.index_select(0, rows), argument(self.magnitude_B[chosen])
+                views_BHWC.index_copy_(0, rows, chunked(partial(colour.applied, operation), chosen_BHWC, argument_B))
         return views_BHWC
 
     def _is(self, name: str) -> Tensor:
