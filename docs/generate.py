@@ -141,6 +141,8 @@ def _named(annotation: Any) -> str:
         return " | ".join(f'`"{each}"`' for each in arguments)
     if origin in (Union, types.UnionType):
         return " | ".join(_named(each) for each in arguments if each is not type(None))
+    if origin is tuple and Ellipsis not in arguments:
+        return f"[{', '.join(map(_named, arguments))}]"
     words = {bool: "true or false", int: "whole number", float: "number", str: "text", Duration: "duration"}
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
@@ -161,6 +163,8 @@ def default(field: FieldInfo) -> str:
         return "required" if field.is_required() else "left out"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(f'{each:g}' for each in value)}]`"
     return f'`"{value}"`' if isinstance(value, (str, Duration)) else f"`{value:g}`"
 
 

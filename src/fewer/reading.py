@@ -161,6 +161,7 @@ def _explained(detail: Any, content: Any, place: Any) -> str:
         return f'{place(path)}: "{name}" is a section, not a value; write [{name}] and its keys below'
     message = str(detail["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    message = message.replace("a valid tuple", "a list in square brackets")
     field = _fields_at(path[:-1], content).get(path[-1])
     fix = "" if field is None or field.is_required() else f"; the default is {_written(field.get_default())}"
     return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}{fix}"
@@ -170,6 +171,8 @@ def _written(value: Any) -> str:
     """A value as TOML has it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
     return str(value) if isinstance(value, (int, float)) else f'"{value}"'
 
 
@@ -229,6 +232,14 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
         problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
     if recipe.model.whiten and recipe.model.name != "cnn":
         problems.append((("model", "whiten"), f'"{recipe.model.name}" has no whitening layer; use model.name = "cnn"'))
+    if recipe.augment.perspective and not recipe.augment.perspective_share:
+        problems.append(
+            (
+                ("augment", "perspective_share"),
+                f"augment.perspective = {recipe.augment.perspective} is given to no view while "
+                "augment.perspective_share = 0; leave the share out, or set augment.perspective = 0",
+            )
+        )
     spans = {"warmup": train.warmup, "ema": train.ema}
     if train.lookahead:
         spans["lookahead.start"] = train.lookahead.start

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, Field, PlainSerializer
 
 from fewer import select
 from fewer.clock import Duration
-from fewer.fields import Count, Epochs, Flag, Index, NonNegative, Positive, Section, Seed, Share, Side, Span
+from fewer.fields import (
+    Count,
+    Epochs,
+    Factor,
+    Flag,
+    Index,
+    Jitter,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Side,
+    Span,
+    ascending,
+)
 
 
 class DataRecipe(Section):
@@ -35,11 +50,34 @@ class AugmentRecipe(Section):
 
     crop_padding_px: Index = 0
     """Random crop of the image padded by this much on each side, at the largest side of the plan."""
-    padding: Literal["zero", "reflect"] = "zero"
+    padding: Literal["zero", "reflect", "mean"] = "zero"
+    """What comes in from outside the image, for all keys that move it: black, its mirror image, or its mean colour."""
     flip: Literal["no", "random", "alternating"] = "no"
     """Left-right flips: drawn for each view, or drawn once and then alternating from epoch to epoch."""
     cutout_px: Index = 0
     """Side of a square that is blanked at a random place, at the largest side of the plan."""
+    rotation_deg: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
+    """Rotation by up to this much either way."""
+    translate: Share = 0.0
+    """Shift by up to this share of the side, each way, in whole pixels."""
+    scale: Annotated[tuple[Factor, Factor], AfterValidator(ascending)] = (1.0, 1.0)
+    """Zoom by a factor between these two; above 1 enlarges what is seen."""
+    shear_deg: Annotated[float, Field(ge=0, le=80, strict=True)] = 0.0
+    """Shear along x by up to this angle either way."""
+    perspective: Share = 0.0
+    """Each corner drawn inwards by up to this share of half a side, as torchvision's `distortion_scale`."""
+    perspective_share: Share = 0.5
+    """Share of the views that `perspective` changes."""
+    brightness: Jitter = 0.0
+    """Factor on all levels between 1 less this (at least 0) and 1 plus this. These four in a random order."""
+    contrast: Jitter = 0.0
+    """Likewise, on the distance from the image's mean grey level."""
+    saturation: Jitter = 0.0
+    """Likewise, on the distance from each pixel's grey level."""
+    hue: Annotated[float, Field(ge=0, le=0.5, strict=True)] = 0.0
+    """Turn of the colour circle by up to this share of it either way."""
+    trivial_augment: Flag = False
+    """One operation of TrivialAugment (wide) for each view, at a random magnitude."""
 
 
 class ModelRecipe(Section):

@@ -19,6 +19,13 @@ _MODELS: list[dict[str, Any]] = [
     {"name": "cnn", "width": 0.1},
     {"name": "cnn", "width": 0.1, "whiten": True, "whiten_bias_epochs": 1},
 ]
+_VIEWS: list[dict[str, Any]] = [
+    {},
+    {"rotation_deg": 20.0, "translate": 0.1, "scale": [0.8, 1.2], "shear_deg": 10.0},
+    {"perspective": 0.4, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
+    {"trivial_augment": True},
+    {"trivial_augment": True, "rotation_deg": 10.0, "brightness": 0.2},
+]
 _STAGES: list[list[dict[str, Any]]] = [
     [],
     [{"epochs": 1, "side_px": 16, "batch_size": 24}, {"epochs": 2, "side_px": 24}],
@@ -41,9 +48,10 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
         "data": {"source": "digits", "test": "93%", "val": "none"},
         "augment": {
             "crop_padding_px": chance.choice([0, 3]),
-            "padding": chance.choice(["zero", "reflect"]),
+            "padding": chance.choice(["zero", "reflect", "mean"]),
             "flip": chance.choice(["no", "random", "alternating"]),
             "cutout_px": chance.choice([0, 6]),
+            **chance.choice(_VIEWS),
         },
         "model": chance.choice(_MODELS),
         "train": {
