@@ -141,6 +141,11 @@ def _named(annotation: Any) -> str:
         return " | ".join(f'`"{each}"`' for each in arguments)
     if origin in (Union, types.UnionType):
         return " | ".join(_named(each) for each in arguments if each is not type(None))
+    if origin is tuple:
+        listed = [each for each in arguments if each is not Ellipsis]
+        return (
+            f"list of {_named(listed[0])}" if len(listed) < len(arguments) else f"{len(listed)} of {_named(listed[0])}"
+        )
     words = {bool: "true or false", int: "whole number", float: "number", str: "text", Duration: "duration"}
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
@@ -161,6 +166,8 @@ def default(field: FieldInfo) -> str:
         return "required" if field.is_required() else "left out"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
     return f'`"{value}"`' if isinstance(value, (str, Duration)) else f"`{value:g}`"
 
 

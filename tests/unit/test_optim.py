@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fewer import optim
 from fewer.models.cnn import Cnn
 from fewer.optim.ema import Ema, Lookahead
-from fewer.optim.sgd import grouped, load_optimizer_state, optimizer_state, set_lr, sgd
+from fewer.optim.groups import grouped, load_optimizer_state, optimizer_state, parameter_groups, set_lr
 
 DECAY = {"weight": 0.1, "bias": 0.0, "norm": 0.0}
 SCALE = {"weight": 1.0, "bias": 2.0, "norm": 64.0}
+
+
+def sgd(model: torch.nn.Module, lr: float) -> torch.optim.Optimizer:
+    return optim.build("sgd", parameter_groups(model, lr, DECAY, SCALE), lr, {"momentum": 0.9, "nesterov": True})
 
 
 def test_parameters_fall_into_groups_by_what_they_are() -> None:
@@ -22,7 +27,7 @@ def test_parameters_fall_into_groups_by_what_they_are() -> None:
 
 
 def test_learning_rates_keep_their_ratio() -> None:
-    optimizer = sgd(Cnn(10, width=0.1), 0.5, 0.9, True, DECAY, SCALE)
+    optimizer = sgd(Cnn(10, width=0.1), 0.5)
     set_lr(optimizer, 0.1)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.1, 3.2])
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0, 0.0]
@@ -31,7 +36,7 @@ def test_learning_rates_keep_their_ratio() -> None:
 def test_momentum_comes_back_in_its_layout() -> None:
     """Row-major storage must not change a channels-last model's momentum, or norms would add in another order."""
     model = Cnn(10, width=0.25).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = sgd(model, 0.1, 0.9, True, DECAY, SCALE)
+    optimizer = sgd(model, 0.1)
     model(torch.randn(4, 3, 32, 32)).sum().backward()
     optimizer.step()
     saved = {name: value.contiguous() for name, value in optimizer_state(optimizer).items()}
