@@ -93,8 +93,9 @@ class Compiler:
         return model(inputs)
 
     def _fail(self, error: Exception) -> None:
-        lines = [line for line in _printable_lines(str(error)) if line] or [""]
-        reason = f"{type(error).__name__}: {lines[0]}"[:_REASON_MAX]
+        # The first line names the backend, the second what it has met; what follows is for the compiler's authors.
+        lines = [text for line in str(error).splitlines() if (text := printable(line).strip())]
+        reason = " ".join([f"{type(error).__name__}:", *lines[:2]])[:_REASON_MAX]
         if self.required:
             raise ResourceError(
                 f'train.compile = "require": torch.compile failed: {reason}; '
@@ -109,11 +110,6 @@ class Compiler:
     def load_state_dict(self, state: State) -> None:
         self.stage, self.sizes, self.failure = state["stage"], list(state["sizes"]), state["failure"]
         self._calls.clear()
-
-
-def _printable_lines(text: str) -> list[str]:
-    """A text's lines without control characters."""
-    return [printable(line).strip() for line in text.splitlines()]
 
 
 def _with_code_of_its_own(model: nn.Module) -> Forward:
