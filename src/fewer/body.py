@@ -11,6 +11,7 @@ import torch
 from fewer import checkpoint, environment, report, signals
 from fewer.build import Session
 from fewer.data.images import ImageData
+from fewer.determinism import named_operations
 from fewer.display import Display
 from fewer.epoch import EpochSums, costs, in_words
 from fewer.errors import FewerError, RecipeError, printable
@@ -35,6 +36,7 @@ class Body:
         self.epoch = EpochSums(session)
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
+        self.amended: set[str] = set()  # keys of amendments that have been recorded
         for split, image in session.damaged:
             self._note(f"quarantined {split} image {image.name}: {image.reason}")
 
@@ -51,6 +53,7 @@ class Body:
             for text in damaged:
                 self._note(f"passed over a damaged checkpoint: {text}")
             run.load_state_dict(state)
+            self.amended = set(run.amendments)
             self.epoch = EpochSums(self.session)
             self._note(f"resumed from {path.name}")
         self._recover_best()
@@ -97,7 +100,8 @@ class Body:
     def drive(self) -> dict[str, Any]:
         """Trains to the end; whatever happens, `status.json` says so."""
         try:
-            return self._train()
+            with named_operations():
+                return self._train()
         except FewerError as error:
             state = {75: "preempted", 130: "interrupted"}.get(error.exit_code, "failed")
             self.folder.status(state, message=str(error), exit_code=error.exit_code, **self._where())
@@ -117,6 +121,7 @@ class Body:
         self.stop.run = run
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
+            self._amend()
             self._record(self._step_row(row))
             self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
             self.display.row(row, session)
@@ -130,6 +135,16 @@ class Body:
                     f"`fewer resume {self.folder.path}` goes on"
                 )
         return self._finish()
+
+    def _amend(self) -> None:
+        """Says and records what of the plan had to change in the last batch."""
+        run = self.session.run
+        for key in run.amendments.keys() - self.amended:
+            change = {"key": key, **run.amendments[key]}
+            self._note(f'warning: {key} = "{change["old"]}" became "{change["new"]}": {change["reason"]}')
+            where = {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
+            self._record({"kind": "amendment", **change, **where})
+            self.amended.add(key)
 
     def _note(self, text: str) -> None:
         """Shows a line and keeps it in `log.txt`; file names in it may hold anything."""
@@ -160,6 +175,7 @@ class Body:
                     "step",
                     "progress",
                     "lr",
+                    "momentum",
                     "loss",
                     "top1",
                     "kept",
@@ -172,7 +188,8 @@ class Body:
 
     def _end_epoch(self, row: Row) -> None:
         session, run = self.session, self.session.run
-        line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, "lr": row.lr, **self.epoch.line()}
+        rates = {"lr": row.lr, "momentum": row.momentum}
+        line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
         series = run.selector.series(run.table)
         if series:
@@ -335,6 +352,7 @@ class Body:
             "predicted": {key: low if low == high else [low, high] for key, (low, high) in run.plan.predicted.items()},
             "fingerprint": session.splits.fingerprint,
             "quarantined": len(session.damaged),
+            "amendments": run.amendments,
             "state": run.digest(),
             "tables": tables,
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import models, rng, select
+from fewer import models, optim, rng, select
 from fewer.data.augment import Augment
 from fewer.data.images import ImageData
 from fewer.data.splits import Splits, open_splits, spread
@@ -17,13 +17,14 @@ from fewer.errors import DataError
 from fewer.facts import gather_facts
 from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
-from fewer.optim.sgd import sgd
+from fewer.optim.groups import parameter_groups
 from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
 from fewer.plan import Plan, compile_plan
 from fewer.recipe import Recipe
 from fewer.run import Run
 from fewer.select.table import Table
 from fewer.sync.comm import Alone
+from fewer.sync.compiled import Compiler
 from fewer.sync.every_step import EveryStep
 from fewer.tasks.classify import Classify
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from fewer.data.store import DamagedImage
     from fewer.select.base import MethodParams
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32, "fp64": torch.float64}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -152,7 +154,7 @@ def _task(plan: Plan) -> Task:
         len(plan.facts.classes),
         recipe.train.label_smoothing,
         recipe.task.flip_tta,
-        torch.bfloat16 if plan.precision == "bf16" else None,
+        AUTOCAST.get(plan.precision),
     )
 
 
@@ -173,6 +175,27 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
     return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
 
 
+def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer for a model, with decay and learning rate by kind of parameter."""
+    train = plan.recipe.train
+    decay = {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay}
+    scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
+    groups = parameter_groups(model, train.lr, {**decay, "embedding": train.embedding_weight_decay}, scale)
+    return optim.build(train.optimizer, groups, train.lr, dict(train))
+
+
+def _compiler(plan: Plan, ledger: Ledger, amendments: dict[str, dict[str, str]]) -> Compiler | None:
+    """What compiles the training forward, where asked; a failure is an amendment of the plan."""
+    asked = plan.recipe.train.compile
+    if asked == "no":
+        return None
+
+    def amend(reason: str) -> None:
+        amendments["train.compile"] = {"old": asked, "new": "no", "reason": reason}
+
+    return Compiler(asked == "require", plan.channels_last, lambda: ledger.phase("compile"), amend)
+
+
 def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector, began: float) -> Run:
     train, pool_ids = plan.recipe.train, splits.train.ids_M
     ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops, since=began)
@@ -183,25 +206,20 @@ def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Sele
         return next(iter(data.batches([request]))).inputs
 
     model = build_model(plan, first_images)
-    optimizer = sgd(
-        model,
-        train.lr,
-        train.momentum,
-        train.nesterov,
-        {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay},
-        {"weight": 1.0, "bias": train.bias_lr_scale, "norm": train.norm_lr_scale},
-    )
     comm.broadcast(list(model.state_dict().values()))
     ahead = train.lookahead
+    amendments: dict[str, dict[str, str]] = {}
     return Run(
         plan=plan,
         comm=comm,
-        workers=[Worker(comm.rank, model, optimizer)],
+        workers=[Worker(comm.rank, model, build_optimizer(plan, model))],
         selector=selector,
-        sync=EveryStep(comm),
+        sync=EveryStep(comm, _compiler(plan, ledger, amendments)),
         pool_ids=pool_ids,
         table=Table(len(splits.train.source)),
         ledger=ledger,
+        amendments=amendments,
+        scaler=torch.amp.GradScaler(plan.facts.device, enabled=plan.precision == "fp16"),
         ema=None if train.ema == "off" else Ema(model, train.ema.in_epochs(plan.epochs) * plan.facts.train_images),
         lookahead=None
         if ahead is None

@@ -306,8 +306,14 @@ class Comm(Protocol):
 class Sync(Protocol):
     """How workers agree. `gradients` or `parameters` acts; the other is a no-op."""
 
-    def forward(self, worker: Worker, stage: Stage) -> Forward:
-        """What to call for a training forward; `worker.model` itself stays bare."""
+    def forward(self, worker: Worker, stage: Stage, sizes: Sequence[int]) -> Forward:
+        """What to call for a training forward in an epoch; `worker.model` itself stays bare.
+
+        Args:
+            worker: The replica.
+            stage: The epoch's stage.
+            sizes: Sizes of the epoch's batches as they reach a model, the same on every rank, most frequent first.
+        """
         ...
 
     def gradients(self, workers: Sequence[Worker]) -> None:

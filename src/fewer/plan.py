@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from fewer.errors import RecipeError
 from fewer.models import ACCEPTS, FIRST_IMAGES
-from fewer.optim.schedules import SCHEDULES
+from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.parts import At, Expects, Stage
-from fewer.recipe import Recipe
+from fewer.recipe import Recipe, TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class Plan:
         recipe: What was asked, and what `auto` became.
         facts: What was known.
         stages: Stages in order, without gaps.
-        precision: "fp32", "bf16" or "fp64".
+        precision: "fp32", "bf16", "fp16" or "fp64".
         channels_last: Memory layout of the model.
         digest: Hash of all that shapes the result, but for seed, output and paths.
         predicted: Ledger keys with their lowest and highest predicted value.
@@ -124,8 +124,14 @@ class Plan:
     def lr_factor(self, progress: float) -> float:
         """Learning rate at `progress`, as a share of `train.lr`."""
         train = self.recipe.train
-        warmup = train.warmup.in_epochs(self.epochs) / self.epochs
-        return SCHEDULES[train.schedule](progress, warmup, train.warmup_start, train.final)
+        return SCHEDULES[train.schedule](progress, _shape(train, self.epochs))
+
+    def momentum(self, progress: float) -> float | None:
+        """Momentum, or the first beta, at `progress`; None where it is constant."""
+        train = self.recipe.train
+        if train.schedule != "one_cycle" or train.cycle_momentum == "off":
+            return None
+        return one_cycle_momentum(progress, _shape(train, self.epochs).warmup, *train.cycle_momentum)
 
     def sample_flops(self, epoch: int) -> Flops:
         return self.facts.sample_flops(self.stage(epoch).side_px, epoch)
@@ -158,6 +164,8 @@ class Plan:
             "stages": [asdict(stage) for stage in self.stages],
             "evaluation_side_px": self.evaluation_side_px,
             "precision": self.precision,
+            "compile": self.recipe.train.compile,
+            "deterministic": self.recipe.train.deterministic,
             "channels_last": self.channels_last,
             "ranks": self.facts.ranks,
             "threads": self.facts.threads,
@@ -209,7 +217,8 @@ def compile_plan(
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     """The recipe with what `auto` became on this machine, so that a resumed run keeps it elsewhere."""
     train = recipe.train
-    precision = train.precision if train.precision != "auto" else "bf16" if facts.bf16 else "fp32"
+    native = "bf16" if facts.bf16 else "fp16" if facts.device == "cuda" else "fp32"
+    precision = native if train.precision == "auto" else train.precision
     layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
     return recipe.model_copy(
         update={"train": train.model_copy(update={"precision": precision, "channels_last": layout})}
@@ -230,6 +239,19 @@ def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
         stages.append(Stage(index, first, asked.epochs, side, size))
         first += asked.epochs
     return tuple(stages)
+
+
+def _shape(train: TrainRecipe, epochs: int) -> Shape:
+    """The numbers of the learning rate's schedule, as shares of the run."""
+    warmup = train.cycle_peak if train.schedule == "one_cycle" else train.warmup
+    return Shape(
+        warmup=warmup.in_epochs(epochs) / epochs,
+        start=train.warmup_start,
+        final=train.final,
+        every=train.step_every.in_epochs(epochs) / epochs,
+        at=tuple(span.in_epochs(epochs) / epochs for span in train.step_at),
+        gamma=train.step_gamma,
+    )
 
 
 def even_sizes(total: int, parts: int) -> list[int]:

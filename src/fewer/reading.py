@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from fewer import select
 from fewer.clock import Duration
+from fewer.effect import misplaced
 from fewer.errors import RecipeError, printable
 from fewer.recipe import Recipe
 
@@ -149,7 +150,7 @@ def _select(content: Any, place: Any) -> tuple[Any, list[str]]:
 def _explained(detail: Any, content: Any, place: Any) -> str:
     """One line for one pydantic error."""
     # pydantic names the branch of a union in the place; a person wrote none.
-    branches = ("function-", "literal[", "constrained-")
+    branches = ("function-", "literal[", "constrained-", "tuple[")
     path = tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
@@ -228,7 +229,8 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
                     f"train.epochs = {train.epochs}, but the stages take {total} epochs; leave train.epochs out",
                 )
             )
-    if train.nesterov and train.momentum == 0:
+    problems += misplaced(train, content.get("train", {}))
+    if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
         problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
     if recipe.model.whiten and recipe.model.name != "cnn":
         problems.append((("model", "whiten"), f'"{recipe.model.name}" has no whitening layer; use model.name = "cnn"'))
@@ -240,7 +242,8 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
                 "augment.perspective_share = 0; leave the share out, or set augment.perspective = 0",
             )
         )
-    spans = {"warmup": train.warmup, "ema": train.ema}
+    spans = {"warmup": train.warmup, "ema": train.ema, "cycle_peak": train.cycle_peak, "step_every": train.step_every}
+    spans |= {f"step_at.{number}": span for number, span in enumerate(train.step_at)}
     if train.lookahead:
         spans["lookahead.start"] = train.lookahead.start
     spans |= {"select.revision": recipe.select.revision} if hasattr(recipe.select, "revision") else {}

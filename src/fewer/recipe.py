@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from fewer import select
 from fewer.clock import Duration
+from fewer.effect import without_effect
 from fewer.fields import (
     Count,
     Epochs,
@@ -24,6 +32,8 @@ from fewer.fields import (
     Span,
     ascending,
 )
+
+Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
 
 
 class DataRecipe(Section):
@@ -127,32 +137,65 @@ class TrainRecipe(Section):
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1
     """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
-    optimizer: Literal["sgd"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9
+    """Peak learning rate. The default is for `sgd`; `adamw` wants one of its own, about a hundredth of that."""
+    momentum: Decay = 0.9
+    """`sgd`: 0 for none."""
     nesterov: Flag = True
+    """`sgd`: Nesterov's form of momentum."""
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """`adamw`: weight of the past in the mean of the gradients, and in that of their squares."""
+    eps: Positive = 1e-8
+    """`adamw`: added to the root in the denominator."""
     weight_decay: NonNegative = 5e-4
+    """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
     bias_lr_scale: Positive = 1.0
     """Factor on the learning rate of biases outside normalisation layers."""
     bias_weight_decay: NonNegative = 0.0
     norm_lr_scale: Positive = 1.0
     """Factor on the learning rate of normalisation layers' weights and biases."""
     norm_weight_decay: NonNegative = 0.0
-    schedule: Literal["linear", "constant"] = "linear"
+    embedding_weight_decay: NonNegative = 0.0
+    """Of class tokens, position embeddings, layer scales and whatever else is neither a layer's weight nor its bias."""
+    schedule: Literal["linear", "constant", "cosine", "one_cycle", "step"] = "linear"
+    """How the learning rate falls after its warm-up; `one_cycle` rises and falls, and momentum runs against it."""
     warmup: Span = Duration(5, "%")
     warmup_start: Share = 0.1
     """Learning rate at the first step, as a share of `lr`."""
     final: Share = 0.0
-    """Learning rate at the very end, as a share of `lr`."""
+    """Learning rate at the very end, as a share of `lr`; `constant` and `step` have none."""
+    cycle_peak: Span = Duration(30, "%")
+    """`one_cycle`: when the learning rate peaks; takes the place of `warmup`."""
+    cycle_momentum: tuple[Decay, Decay] | Literal["off"] = (0.85, 0.95)
+    """`one_cycle`: momentum, or the first beta, at the peak and at both ends; `off`: constant."""
+    step_every: Span = Duration(30, "%")
+    """`step`: time between two drops of the learning rate, counted from the start."""
+    step_at: tuple[Span, ...] = ()
+    """`step`: when it drops, e.g. `["50%", "75%"]`, in place of `step_every`."""
+    step_gamma: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
+    """`step`: factor of a drop."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     clip_norm: NonNegative = 0.0
     """Largest norm of the gradient over all parameters; 0: no clipping."""
     ema: Span | Literal["off"] = "off"
     """Half-life of the exponential moving average of the weights, counted in samples trained on."""
     lookahead: LookaheadRecipe | None = None
-    precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
+    """`bf16` and `fp16` are mixed: weights stay float32. `auto`: `bf16` where it is native, else `fp16` on CUDA and
+    `fp32` elsewhere."""
+    compile: Literal["no", "yes", "require"] = "no"
+    """Compile the training forward with torch.compile; `yes` goes on without where that fails, `require` stops."""
+    deterministic: Flag = False
+    """Use only operations that give the same bits every time, and stop at one that has no such form."""
     channels_last: Literal["auto", "yes", "no"] = "auto"
     seed: Seed = 0
+
+    @model_serializer(mode="wrap")
+    def _with_effect(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out keys without effect: read back, they would be refused."""
+        idle = without_effect(self)
+        return {key: value for key, value in write(self).items() if key not in idle}
 
 
 class StageRecipe(Section):

@@ -23,6 +23,7 @@ _COLUMNS = (
     "val_top1",
     "val_loss",
     "lr",
+    "momentum",
     "kept_share",
     "effective_epochs",
     "fee",

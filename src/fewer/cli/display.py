@@ -128,7 +128,8 @@ def show_plan(plan: Plan) -> None:
     )
     console.print(
         f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {facts.device}, "
-        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}; "
+        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}"
+        f"{', compiled' if train.compile != 'no' else ''}{', deterministic' if train.deterministic else ''}; "
         f"digest {plan.digest}",
         soft_wrap=True,
     )

@@ -26,6 +26,18 @@ _VIEWS: list[dict[str, Any]] = [
     {"trivial_augment": True},
     {"trivial_augment": True, "rotation_deg": 10.0, "brightness": 0.2},
 ]
+_OPTIMIZERS: list[dict[str, Any]] = [
+    {"lr": 0.05},
+    {"lr": 0.05, "momentum": 0.0, "nesterov": False},
+    {"lr": 0.003, "optimizer": "adamw", "weight_decay": 0.05},
+]
+_SCHEDULES: list[dict[str, Any]] = [
+    {},
+    {"schedule": "cosine", "final": 0.05},
+    {"schedule": "step", "step_at": ["1ep", "80%"], "step_gamma": 0.3},
+    {"schedule": "one_cycle", "cycle_peak": "40%"},
+    {"schedule": "one_cycle", "cycle_momentum": "off"},
+]
 _STAGES: list[list[dict[str, Any]]] = [
     [],
     [{"epochs": 1, "side_px": 16, "batch_size": 24}, {"epochs": 2, "side_px": 24}],
@@ -34,7 +46,7 @@ _STAGES: list[list[dict[str, Any]]] = [
 
 
 def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
-    """A recipe on 120 digits: selector x stages x precision x accumulation x averages x clipping x augmentation.
+    """A recipe on 120 digits: selector x stages x optimizer x schedule x precision x accumulation x averages x views.
 
     Args:
         seed: Which recipe.
@@ -57,16 +69,19 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
         "train": {
             "batch_size": chance.choice([24, 32]),
             "accumulate": chance.choice([1, 2, 3]),
-            "lr": 0.05,
             "label_smoothing": chance.choice([0.0, 0.1]),
             "clip_norm": chance.choice([0.0, 1.0]),
             "ema": chance.choice(["off", "0.5ep"]),
-            "precision": chance.choice(["fp32", "fp32", "bf16", "fp64"]),
+            "precision": chance.choice(["fp32", "fp32", "bf16", "fp16", "fp64"]),
             "channels_last": chance.choice(["yes", "no"]),
             "seed": seed,
         },
         "select": chance.choice(_SELECTORS),
     }
+    content["train"] |= chance.choice(_OPTIMIZERS) | chance.choice(_SCHEDULES)
+    if content["train"].get("schedule") == "one_cycle" and content["train"].get("cycle_momentum") != "off":
+        for key in ("momentum", "nesterov"):  # the cycle takes its place
+            content["train"].pop(key, None)
     if chance.random() < 0.3:
         content["train"]["lookahead"] = {"every_steps": 2, "start": "1ep"}
     content["stages"] = chance.choice(_STAGES)
