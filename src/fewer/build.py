@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fewer.select.base import MethodParams
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+AUTOCAST = {"bf16": torch.bfloat16}
 
 
 @dataclass
@@ -152,7 +153,7 @@ def _task(plan: Plan) -> Task:
         len(plan.facts.classes),
         recipe.train.label_smoothing,
         recipe.task.flip_tta,
-        torch.bfloat16 if plan.precision == "bf16" else None,
+        AUTOCAST.get(plan.precision),
     )
 
 
