@@ -78,9 +78,8 @@ def fitting(text: str, width_px: float, font: _Font, keep_end: bool = False) -> 
 
 def drawable(label: str, number: int, font: _Font) -> str:
     """A class's name in the characters that the font has; where some are missing, after the class's number."""
-    text = printable(label)
-    kept = "".join(c for c in text if _has(font, c))
-    return text if kept == text else f"#{number} {' '.join(kept.split())}".rstrip()
+    kept = _in_font(label, font)
+    return kept if kept == printable(label) else f"#{number} {' '.join(kept.split())}".rstrip()
 
 
 def _draw(picture: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
@@ -99,7 +98,7 @@ def _draw(picture: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int
     line = bar + _BAR + 3
     draw.text((left, line), fitting(drawable(tile.label, tile.number, font), room, font), _INK, font)
     draw.text((left + _THUMB, line), percent, _INK, font, anchor="ra")
-    name = drawable(Path(tile.path).name, 0, small).removeprefix("#0 ")
+    name = _in_font("/".join(Path(tile.path).parts[-2:]), small)
     draw.text((left, line + _LINE), fitting(name, _THUMB, small, keep_end=True), _FAINT, small)
 
 
@@ -112,6 +111,10 @@ def _font(size: int) -> _Font:
         if file.is_file():
             return ImageFont.truetype(str(file), size)
     return ImageFont.load_default(size)
+
+
+def _in_font(text: str, font: _Font) -> str:
+    return "".join(c for c in printable(text) if _has(font, c))
 
 
 @lru_cache(maxsize=4096)
