@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
@@ -19,7 +19,7 @@ from fewer.errors import CheckpointError, RecipeError, printable
 from fewer.facts import device_kind
 from fewer.fields import Flag, Index, Side
 from fewer.folder import RESOLVED
-from fewer.recipe import ModelRecipe
+from fewer.reading import parse_recipe
 from fewer.record import writing
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ _CLASSES_MAX, _NAME_MAX = 100_000, 4096
 _Name = Annotated[str, Field(max_length=_NAME_MAX, strict=True)]
 _Mean = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 _Std = Annotated[float, Field(gt=1e-6, le=10, allow_inf_nan=False)]
+
+
+def _section(value: object) -> object:
+    """The `[model]` section, checked as a recipe's is."""
+    try:
+        return parse_recipe({"data": {"source": "digits"}, "model": value}, origin=_ABOUT).model
+    except RecipeError as error:
+        raise ValueError("; ".join(error.problems)) from None
 
 
 class About(BaseModel):
@@ -53,7 +61,7 @@ class About(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     version: Literal[1] = Field(alias="schema")
-    model: ModelRecipe
+    model: Annotated[Any, BeforeValidator(_section)]
     classes: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=_CLASSES_MAX)]
     side_px: Side
     largest_side_px: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
