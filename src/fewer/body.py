@@ -11,6 +11,7 @@ import torch
 from fewer import checkpoint, environment, report, signals
 from fewer.build import Session
 from fewer.data.images import ImageData
+from fewer.data.once import evaluation_batch_size
 from fewer.determinism import named_operations
 from fewer.display import Display
 from fewer.epoch import EpochSums, costs, in_words
@@ -272,7 +273,7 @@ class Body:
         self.display.phase(f"evaluating on {split}")
         with run.ledger.phase("evaluate"):
             mine = data.split.ids_M[self.comm.rank :: self.comm.workers]
-            size = max(16, round(512 * (32 / side) ** 2))
+            size = evaluation_batch_size(side)
             requests = (Request(ids, run.cursor.epoch, side, strength=0.0) for ids in mine.split(size))
             evaluation = self.session.task.evaluate(model, data.batches(requests), self.comm)
         run.ledger.book(plan.stage(max(0, run.cursor.epoch - 1)).index, samples_evaluated=len(mine))
@@ -300,6 +301,10 @@ class Body:
                 "model": run.plan.recipe.model.model_dump(mode="json"),
                 "classes": list(run.plan.facts.classes),
                 "side_px": run.plan.evaluation_side_px,
+                "largest_side_px": run.plan.largest_side_px,
+                "precision": run.plan.precision,
+                "channels_last": run.plan.channels_last,
+                "flip_tta": run.plan.recipe.task.flip_tta,
                 "mean": list(session.train_data.mean),
                 "std": list(session.train_data.std),
                 "digest": run.plan.digest,

@@ -277,9 +277,9 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
         if match and not 0 < float(match[1]) < 100:
             problems.append((("data", name), f'data.{name} = "{value}": a held-out share lies between 0% and 100%'))
-        elif not match and value != "none" and not (name == "test" and value == "auto") and not _is_source(value):
+        elif not match and value != "none" and not (name == "test" and value == "auto") and not is_source(value):
             problems.append((("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, or "none"'))
-    if not _is_source(recipe.data.source):
+    if not is_source(recipe.data.source):
         problems.append(
             (
                 ("data", "source"),
@@ -289,7 +289,7 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
     return problems
 
 
-def _is_source(text: str) -> bool:
+def is_source(text: str) -> bool:
     return text == "digits" or re.fullmatch(r"(folder|tar):.+", text, re.DOTALL) is not None
 
 

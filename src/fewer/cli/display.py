@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,21 @@ def shown(rank: int) -> Iterator[Display | None]:
         yield live
 
 
+@contextmanager
+def counted(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A line on a terminal's stderr that counts images; takes images done and images in all, 0 if nobody knows."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), console=console, transient=True, disable=quiet or not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, description=f"{what}  {done:,}{f' of {total:,}' if total else ''} images")
+
+        yield show
+
+
 def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> int:
     """Prints a run's result on stdout: one JSON document, or a few lines."""
     if rank:
@@ -158,4 +173,4 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-__all__ = ["Live", "finish", "show_plan", "shown"]
+__all__ = ["Live", "counted", "finish", "show_plan", "shown"]

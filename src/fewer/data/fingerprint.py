@@ -67,7 +67,7 @@ def hashes(source: Source, cache: bool = True) -> list[bytes]:
     stamps = [source.stamp(i) for i in range(len(source))]
     keys = [_stamped(stamp) if stamp else b"" for stamp in stamps]
     file = (
-        _cache_folder()
+        cache_folder()
         / f"{hashlib.blake2b(source.location.encode(errors='surrogateescape'), digest_size=16).hexdigest()}.hashes"
     )
     known = _read(file) if cache else {}
@@ -97,7 +97,8 @@ def _stamped(stamp: Stamp) -> bytes:
     return hashlib.blake2b(text, digest_size=_BYTES).digest()
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where content hashes are remembered: `fewer` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "fewer"
 

@@ -174,12 +174,28 @@ class _Draft:
         return self.split(ids_M, purpose)
 
     def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
-        other = open_source(text)
-        part = next((part for part in parts if part in other.parts), None)
-        ids_M = torch.from_numpy(other.parts[part]) if part else torch.arange(len(other))
-        where = f"the folder {part}/ of {text}" if part else text
-        self.notes.append(f"{purpose} is {where} ({len(ids_M):,} images)")
-        return self.split(ids_M, purpose, other)
+        return open_given(text, self.classes, purpose, parts, self.notes)
+
+
+def open_given(text: str, classes: list[str], purpose: str, parts: tuple[str, str], notes: list[str]) -> Split:
+    """Images of a source of their own: those of the first of `parts` that it is laid out in, else all.
+
+    Args:
+        text: The source.
+        classes: Names of the classes known; the source may lack some.
+        purpose: What the images are for, in messages.
+        parts: Which parts of the source to look for.
+        notes: Where a sentence about the outcome is added.
+
+    Raises:
+        DataError: The source is missing, empty or malformed, or has an image of another class.
+    """
+    source = open_source(text)
+    part = next((part for part in parts if part in source.parts), None)
+    ids_M = torch.from_numpy(source.parts[part]) if part else torch.arange(len(source))
+    where = f"the folder {part}/ of {text}" if part else text
+    notes.append(f"{purpose} is {where} ({len(ids_M):,} images)")
+    return _split(source, ids_M, classes, purpose, notes)
 
 
 def spread(ids_M: Tensor, count: int) -> Tensor:

@@ -126,10 +126,10 @@ class Store:
                 if self._on_progress is not None:
                     self._on_progress(done, len(ids))
         if damaged and self._policy == "error":
-            raise _too_damaged(self.split, damaged)
+            raise too_damaged(self.split, damaged)
         listed = {image.id for image in self.damaged}
         if self._sides_decoded and any(image.id not in listed for image in damaged):
-            raise _too_damaged(self.split, damaged)  # sound at the first side: training has begun with them
+            raise too_damaged(self.split, damaged)  # sound at the first side: training has begun with them
         self._sides_decoded += 1
         self.damaged += [image for image in damaged if image.id not in listed]
         return images
@@ -164,7 +164,8 @@ def available_bytes() -> int | None:
         return None
 
 
-def _too_damaged(split: Split, damaged: list[DamagedImage]) -> DataError:
+def too_damaged(split: Split, damaged: list[DamagedImage]) -> DataError:
+    """How many images of a split are damaged, and which are the first."""
     shown = "\n".join(f"  {image.name}: {image.reason}" for image in damaged[:_SHOWN])
     more = f"\n  ... and {len(damaged) - _SHOWN:,} more" if len(damaged) > _SHOWN else ""
     return DataError(

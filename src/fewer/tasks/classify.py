@@ -54,9 +54,7 @@ class Classify:
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among the top five
         ids, losses = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.float64)]
         for batch in batches:
-            logits_BC = self._logits(model, batch.inputs)
-            if self.flip_tta:
-                logits_BC = (logits_BC + self._logits(model, batch.inputs.flip(-1))) / 2
+            logits_BC = self.predict(model, batch.inputs)
             outcome = cross_entropy(logits_BC, batch.targets)
             cells = batch.targets * self.classes + logits_BC.argmax(1)
             confusion_CC += torch.bincount(cells, minlength=self.classes**2).view_as(confusion_CC)
@@ -68,6 +66,14 @@ class Classify:
         comm.all_reduce([sums])
         ids_N, loss_N = comm.gather([torch.cat(ids)]), comm.gather([torch.cat(losses)])
         return _metrics(confusion_CC.cpu(), sums.cpu(), ids_N[torch.argsort(loss_N, descending=True)[:_WORST]])
+
+    @torch.no_grad()
+    def predict(self, model: nn.Module, image_BCHW: Tensor) -> Tensor:
+        """The logits that are evaluated (B, C), of a model in eval mode."""
+        logits_BC = self._logits(model, image_BCHW)
+        if self.flip_tta:
+            logits_BC = (logits_BC + self._logits(model, image_BCHW.flip(-1))) / 2
+        return logits_BC
 
     def _logits(self, forward: Forward, inputs: Tensor) -> Tensor:
         enabled = self.autocast is not None
