@@ -75,7 +75,7 @@ def allowed(text: str) -> str:
     elif text.endswith(".tar"):
         fix = f"tar:{text}"
     else:
-        fix = _module(near[0]).FORMS[-1] if near else "folder:PATH"
+        fix = _module(near[0]).FORMS[0] if near else "folder:PATH"
     return f"allowed: {', '.join(forms())}; fix: {fix}"
 
 
