@@ -88,15 +88,13 @@ def measured(folder: Path, overrides: list[str], until: str) -> list[dict[str, A
     steps: list[dict[str, Any]] = []
 
     def step(name: str, work: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         result = work()
-        steps.append(
-            {"step": name, "seconds": time.perf_counter() - began, "mebibytes": (highest_bytes() - base) / 2**20}
-        )
+        spent = {"seconds": time.perf_counter() - began, "processor_seconds": time.process_time() - worked}
+        steps.append({"step": name, **spent, "mebibytes": (highest_bytes() - base) / 2**20})
         return result
 
     from fewer.build import make_plan, open_data, open_session
-    from fewer.data.sources import open_source
     from fewer.parts import Request
     from fewer.reading import parse_recipe
 
@@ -106,8 +104,6 @@ def measured(folder: Path, overrides: list[str], until: str) -> list[dict[str, A
         "train": {"epochs": 1, "batch_size": 256},
     }
     recipe = parse_recipe(content, overrides)
-    if os.environ.get("FEWER_LISTING_ALONE"):
-        step("listing", lambda: open_source(recipe.data.source))
     splits = step("listing and splits", lambda: open_data(recipe))
     packed = step("manifest (content hashes)", lambda: splits.manifest().packed())
     steps[-1]["bytes"] = len(packed)
@@ -128,8 +124,10 @@ def highest_bytes() -> int:
 def show(name: str, steps: list[dict[str, Any]]) -> None:
     print(f"{name} cache")
     for each in steps:
-        print(f"  {each['step']:28} {each['seconds']:8.2f} s   {each['mebibytes']:8.0f} MiB at most so far")
-    print(f"  {'all':28} {sum(each['seconds'] for each in steps):8.2f} s")
+        spent = f"{each['seconds']:8.2f} s ({each['processor_seconds']:.2f} s of processor)"
+        print(f"  {each['step']:28} {spent:40} {each['mebibytes']:6.0f} MiB at most so far")
+    total, worked = (sum(each[key] for each in steps) for key in ("seconds", "processor_seconds"))
+    print(f"  {'all':28} {total:8.2f} s ({worked:.2f} s of processor)")
 
 
 if __name__ == "__main__":

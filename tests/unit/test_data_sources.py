@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
 import os
 import subprocess
@@ -9,14 +11,17 @@ import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from fewer.data.fingerprint import hashes as hashes_of
-from fewer.data.manifest import difference
+from fewer.data.layout import PARTS, arranged, grouped
+from fewer.data.manifest import Entries, Manifest, difference
+from fewer.data.names import Names
 from fewer.data.sources import Source, open_source
 from fewer.data.splits import Splits, open_splits, stratified
 from fewer.errors import DataError
@@ -141,6 +146,45 @@ def test_links_in_folders_are_followed(tmp_path: Path) -> None:
     assert list(open_source(f"folder:{root}").names) == ["a/000.png", "b/link.png", "c/000.png", "c/001.png"]
     (root / "a" / "up").symlink_to(root)
     assert "links back" in refusal(f"folder:{root}")
+
+
+NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=()), min_size=1, max_size=6)
+
+
+@given(names=st.lists(NAMES, max_size=30))
+def test_names_are_a_sequence_of_strings(names: list[str]) -> None:
+    packed = Names(names)
+    assert list(packed) == [packed[i] for i in range(len(packed))] == names
+    assert packed[-2:] == names[-2:]
+    for beyond in (len(names), -len(names) - 1):
+        with pytest.raises(IndexError):
+            packed[beyond]
+
+
+@given(paths=st.sets(st.tuples(NAMES, NAMES, NAMES), min_size=1, max_size=20))
+def test_ids_are_positions_in_the_sorted_paths(paths: set[tuple[str, str, str]]) -> None:
+    """However folders and characters sort: "a-b/" lies between "a!/" and "a/"."""
+    files = {"/".join(path): (len(path[2]), number) for number, path in enumerate(sorted(paths))}
+    assume(PARTS.keys().isdisjoint(name for path in paths for name in path))
+    found = arranged("x", grouped(files), ())
+    assert list(found.names) == sorted(files)
+    assert [tuple(row) for row in found.columns.tolist()] == [files[name] for name in sorted(files)]
+    assert [found.classes[label] for label in found.labels] == [name.split("/")[1] for name in sorted(files)]
+
+
+def test_ten_thousand_classes_of_any_name(tmp_path: Path) -> None:
+    odd = ["<script>alert(1)", "😀🏳️‍🌈", "&amp;", '"quoted"', "\u202egnp", "tab\there", "new\nline", "x" * 200]
+    files = {f"{name}/{i}.png": (1,) for name in odd for i in range(2)}
+    files |= {f"class {number:05d}/{i}.png": (1,) for number in range(10_000) for i in range(2)}
+    found = arranged("x", grouped(files), ())
+    assert len(found.classes) == 10_008
+    assert set(odd) <= set(found.classes)
+    label_N = torch.from_numpy(found.labels)
+    chosen = stratified(torch.arange(len(label_N)), label_N, 0.05, 0, "val")
+    assert torch.equal(label_N[chosen], torch.arange(10_008)), "one of two images each"
+    root = folder(tmp_path, dict.fromkeys(odd, 1))
+    splits = open_splits(f"folder:{root}", test="none", val="none")
+    assert all(line.isprintable() for text in splits.manifest() for line in text.split("\t"))
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------
@@ -296,6 +340,15 @@ def test_splits_are_disjoint_complete_and_repeatable() -> None:
     assert (small.label_N >= 0).sum() == len(small)
 
 
+def test_a_class_with_one_image_keeps_it_for_training(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"lone": 1, "many": 9})
+    splits = open_splits(f"folder:{root}")
+    assert splits.train.label_N.tolist().count(0) == 1
+    assert sizes(splits) == (7, 1, 2)
+    for part in ("test", "val"):
+        assert f"the {part} set has no image of lone" in splits.notes
+
+
 # --- fingerprints --------------------------------------------------------------------------------------------------
 
 
@@ -324,8 +377,35 @@ def test_the_fingerprint_sees_labels_and_splits(tmp_path: Path) -> None:
     lines = list(open_splits(f"folder:{root}", test="none", val="none").manifest())
     relabelled = [line.replace("\ta\t", "\tb\t") if i < 2 else line for i, line in enumerate(lines)]
     assert difference(lines, relabelled) == "2 with a changed label (first: train a/000.png)"
+    cross = [line.replace("a/000", "a/0") for line in lines[:1]] + lines[2:]
+    assert difference(lines, cross) == "1 added (first: train a/0.png), 2 removed (first: train a/000.png)"
     moved = list(open_splits(f"folder:{root}", test="25%", val="none").manifest())
     assert "2 moved to another split" in (difference(lines, moved) or "")
+
+
+@given(seed=st.integers(0, 9), names=st.sets(NAMES, min_size=1, max_size=12))
+def test_the_digest_is_that_of_the_sorted_lines(seed: int, names: set[str]) -> None:
+    listed = Names(sorted(names))
+    count = len(listed)
+    random = np.random.default_rng(seed)
+    content = [random.bytes(16) for _ in range(count)]
+    part_N = random.integers(0, 3, count)
+    entries = [
+        Entries(
+            part, np.flatnonzero(part_N == i), listed, np.arange(count), content, np.arange(count) % 2, ["a\t", "b"]
+        )
+        for i, part in enumerate(("train", "val", "test"))
+    ]
+    manifest = Manifest(entries)
+    lines = list(manifest)
+    assert len(lines) == count
+    total = hashlib.blake2b(digest_size=16)
+    for line in sorted(lines):
+        assert line.isprintable() or line.replace("\t", "").isprintable()
+        total.update(line.encode() + b"\n")
+    assert manifest.digest() == total.hexdigest()
+    assert gzip.decompress(manifest.packed()).decode().splitlines() == lines
+    assert difference(manifest, Manifest(entries[::-1])) is None
 
 
 def test_the_cache_is_used_but_never_trusted(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,10 +49,11 @@ class Hashes(Sequence[bytes]):
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        start = index % len(self) * _BYTES
-        return self._buffer[start : start + _BYTES]
+        return self._buffer[index * _BYTES : (index + 1) * _BYTES]
 
 
 def hashes(source: Source, cache: bool = True) -> Hashes:

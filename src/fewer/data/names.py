@@ -7,12 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import final, overload
 
-import numpy as np
-import numpy.typing as npt
-
 # Undecodable bytes of file names are lone surrogates in Python; this keeps them, and bytes sort as the strings do.
 _CODING = ("utf-8", "surrogatepass")
-_CHUNK = 4096
 
 
 @final
@@ -24,12 +20,11 @@ class Names(Sequence[str]):
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        text, ends = bytearray(), array("q")
+        text, ends = bytearray(), array("q", [0])
         for name in names:
             text += name.encode(*_CODING)
             ends.append(len(text))
-        self._text = bytes(text)
-        self._ends: npt.NDArray[np.int64] = np.concatenate([[0], np.frombuffer(ends, np.int64)])
+        self._text, self._ends = bytes(text), ends
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -41,13 +36,12 @@ class Names(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        index %= len(self)
         return self._text[self._ends[index] : self._ends[index + 1]].decode(*_CODING)
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self), _CHUNK):
-            ends = self._ends[start : start + _CHUNK + 1].tolist()
-            for begin, end in pairwise(ends):
-                yield self._text[begin:end].decode(*_CODING)
+        for begin, end in pairwise(self._ends):
+            yield self._text[begin:end].decode(*_CODING)
