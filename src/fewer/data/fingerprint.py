@@ -18,7 +18,7 @@ from typing import final, overload
 import numpy as np
 import numpy.typing as npt
 
-from fewer.data.cache import cache_folder
+from fewer.data.cache import cache_folder as cache_folder
 from fewer.data.sources import Source
 from fewer.errors import DataError
 
@@ -62,10 +62,9 @@ def hashes(source: Source, cache: bool = True) -> Hashes:
     Raises:
         DataError: An image cannot be read.
     """
-    location = hashlib.blake2b(source.location.encode(errors="surrogateescape"), digest_size=16).hexdigest()
-    file = cache_folder() / f"{location}.hashes"
+    file = cache_file(source, "hashes")
     stamp_N2, modified_N = _stamps(source) if cache else (_no_words(len(source)), np.full(len(source), _NEVER))
-    known = _read(file) if cache else _no_words(0, 4)
+    known = read_pairs(file) if cache else _no_words(0, 4)
     row_N = np.where(modified_N == _NEVER, -1, _rows(stamp_N2, known[:, :2]))
     content_N2 = _no_words(len(source))
     content_N2[row_N >= 0] = known[row_N[row_N >= 0], 2:]
@@ -77,7 +76,7 @@ def hashes(source: Source, cache: bool = True) -> Hashes:
             content_N2[ids] = np.frombuffer(found, np.uint64).reshape(-1, 2)
     if cache and len(missing):
         settled = modified_N < now_ns - _SETTLED_NS
-        _write(file, np.concatenate([stamp_N2[settled], content_N2[settled]], axis=1).tobytes())
+        write_pairs(file, np.concatenate([stamp_N2[settled], content_N2[settled]], axis=1).tobytes())
     return Hashes(content_N2)
 
 
@@ -115,8 +114,14 @@ def _no_words(rows: int, columns: int = 2) -> Words:
     return np.zeros((rows, columns), np.uint64)
 
 
-def _read(file: Path) -> Words:
-    """Rows of a stamp's hash and a content hash, two words each; none for a file that is damaged or somebody else's."""
+def cache_file(source: Source, what: str) -> Path:
+    """Where in the user's cache folder something about a source is kept."""
+    place = hashlib.blake2b(source.location.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    return cache_folder() / f"{place}.{what}"
+
+
+def read_pairs(file: Path) -> Words:
+    """Rows of a key and a value, two words each; none for a file that is missing, damaged or somebody else's."""
     try:
         data = file.read_bytes()
     except OSError:
@@ -127,7 +132,7 @@ def _read(file: Path) -> Words:
     return np.frombuffer(body, np.uint64).reshape(-1, 4)
 
 
-def _write(file: Path, body: bytes) -> None:
+def write_pairs(file: Path, body: bytes) -> None:
     """Publishes by rename; a cache that cannot be written is only slower the next time."""
     temporary = None
     try:

@@ -17,8 +17,6 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from fewer.data.names import Names
-
 _CHUNK = 4096
 _LEVEL = 3  # content hashes do not compress, names do at any level
 
@@ -37,7 +35,7 @@ class Entries:
 
     split: str
     ids_M: npt.NDArray[np.int64]
-    names: Names
+    names: Sequence[str]
     sizes_N: npt.NDArray[np.int64]
     hashes: Sequence[bytes]
     label_N: npt.NDArray[np.int64]
@@ -113,8 +111,10 @@ def difference(old_lines: Iterable[str], new_lines: Iterable[str]) -> str | None
         new_lines: Likewise.
     """
     old_hashes, new_hashes = (np.fromiter(map(hash, lines), np.int64) for lines in (old_lines, new_lines))
-    old = _keyed(compress(old_lines, ~np.isin(old_hashes, new_hashes)))
-    new = _keyed(compress(new_lines, ~np.isin(new_hashes, old_hashes)))
+    gone, came = ~np.isin(old_hashes, new_hashes), ~np.isin(new_hashes, old_hashes)
+    if not gone.any() and not came.any():
+        return None
+    old, new = _keyed(compress(old_lines, gone)), _keyed(compress(new_lines, came))
     added, removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
     names = {name for _, name in added} & {name for _, name in removed}
     shared = sorted(old.keys() & new.keys())

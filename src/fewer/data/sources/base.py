@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from fewer.data.decode import Damaged, Pixels, short_side_px
 from fewer.data.layout import Arranged
-from fewer.data.names import Names
 from fewer.errors import DataError
 
 Stamp = tuple[str, int, int]  # where the bytes lie, their size in bytes, when they were modified (ns since 1970)
@@ -34,7 +33,7 @@ class Source(ABC):
 
     def __init__(self, name: str, found: Arranged) -> None:
         self.name = name
-        self.names: Names = found.names
+        self.names: Sequence[str] = found.names
         self.sizes: npt.NDArray[np.int64] = found.columns[:, 0]
         self.labels: npt.NDArray[np.int64] = found.labels
         self.classes: list[str] = found.classes
