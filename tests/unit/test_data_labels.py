@@ -14,6 +14,7 @@ from fewer.data.splits import Splits, open_splits
 from fewer.errors import DataError
 from fewer.folder import MANIFEST, RunFolder
 from fewer.reading import parse_recipe
+from fewer.recipe import Recipe
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -47,6 +48,12 @@ def rows(prefix: str = "train/", by: str = "name", shift: int = 1) -> list[str]:
 def labelled(csv: Path, lines: list[str], header: str = "file,label") -> LabelFile:
     csv.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return LabelFile(str(csv), "file", "label")
+
+
+def recipe_of(root: Path, base: Path) -> Recipe:
+    data = {"source": f"folder:{root}", "labels": {"csv": "l.csv", "column": "label"}}
+    content = {"data": data, "model": {"name": "lenet5"}, "train": {"batch_size": 8}}
+    return parse_recipe(content, base=base)
 
 
 def refusal(root: Path, labels: LabelFile) -> str:
@@ -86,12 +93,7 @@ def test_labels_replace_those_of_training_images_only(
 
 def test_a_run_that_is_resumed_notices_other_labels(tmp_path: Path, root: Path) -> None:
     labelled(tmp_path / "l.csv", rows())
-    content = {
-        "data": {"source": f"folder:{root}", "labels": {"csv": "l.csv", "column": "label"}},
-        "model": {"name": "lenet5"},
-        "train": {"batch_size": 8},
-    }
-    recipe = parse_recipe(content, base=tmp_path)
+    recipe = recipe_of(root, tmp_path)
     splits = open_data(recipe)
     folder = RunFolder(tmp_path)
     folder.file(MANIFEST, splits.manifest().packed())
@@ -187,11 +189,6 @@ def test_a_plan_says_what_the_labels_are(tmp_path: Path, root: Path) -> None:
     for file in root.rglob("*.png"):
         Image.new("RGB", (32, 32)).save(file)
     labelled(tmp_path / "l.csv", rows())
-    content = {
-        "data": {"source": f"folder:{root}", "labels": {"csv": "l.csv", "column": "label"}},
-        "model": {"name": "lenet5"},
-        "train": {"batch_size": 8},
-    }
-    recipe = parse_recipe(content, base=tmp_path)
+    recipe = recipe_of(root, tmp_path)
     plan = make_plan(recipe, open_data(recipe))
     assert any("l.csv, column label, read as names of classes" in note for note in plan.notes)

@@ -10,15 +10,15 @@ import contextlib
 import hashlib
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import final, overload
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from fewer.data.cache import cache_folder as cache_folder
+from fewer.data.names import Buffered
 from fewer.data.sources import Source
 from fewer.errors import DataError
 
@@ -33,7 +33,7 @@ _CHUNK = 256
 
 
 @final
-class Hashes(Sequence[bytes]):
+class Hashes(Buffered[bytes]):
     """Hashes by id, in one buffer."""
 
     def __init__(self, words_N2: Words) -> None:
@@ -42,17 +42,7 @@ class Hashes(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._buffer) // _BYTES
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if index < 0:
-            index += len(self)
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+    def _value(self, index: int) -> bytes:
         return self._buffer[index * _BYTES : (index + 1) * _BYTES]
 
 

@@ -56,33 +56,9 @@ def overridden(
         DataError: The file is unreadable, lacks a column, names unknown images, a training image twice or not at all,
             or unknown classes; with the counts and the first few.
     """
-    paths, values = _columns(file)
-    id_of: dict[str, int] = {}
     trains = np.zeros(len(source), bool)
     trains[train_ids] = True
-    for id, name in enumerate(source.names):
-        if id_of.setdefault(_trimmed(name), id) != id and trains[id]:
-            raise DataError(
-                f"{file.csv}: {source.names[id_of[_trimmed(name)]]} and {name} of {source.name} have the same path "
-                "below train/, so rows cannot tell them apart; fix: rename one of them"
-            )
-    rows: dict[int, str] = {}
-    unknown, twice, spare = [], [], 0
-    for path, value in zip(paths, values, strict=True):
-        id = id_of.get(_trimmed(path), -1)
-        if id < 0:
-            unknown.append(path)
-        elif not trains[id]:
-            spare += 1
-        elif id in rows:
-            twice.append(path)
-        else:
-            rows[id] = value
-    problems = [
-        _problem("rows name images that are not in the source", unknown),
-        _problem("rows name an image for the second time", twice),
-        _problem("training images have no row", (source.names[id] for id in train_ids.tolist() if id not in rows)),
-    ]
+    rows, problems = _matched(file, source, trains, notes)
     known = [source.classes[i] for i in np.unique(source.labels[train_ids])]
     index, meaning = _meaning(rows.values(), source.classes, known)
     problems.append(_problem("labels are no class", (value for value in rows.values() if value not in index)))
@@ -100,9 +76,40 @@ def overridden(
         f"labels of {len(rows):,} training images are those of {file.csv}, column {file.column}, read as {meaning}: "
         f"{changed:,} ({changed / max(1, len(rows)):.2%}) differ from the source's own, which test images keep"
     )
+    return label_N
+
+
+def _matched(
+    file: LabelFile, source: Source, trains: npt.NDArray[np.bool_], notes: list[str]
+) -> tuple[dict[int, str], list[str]]:
+    """The label of each training image as the file writes it, and what is wrong with its rows."""
+    id_of: dict[str, int] = {}
+    for id, name in enumerate(source.names):
+        if id_of.setdefault(_trimmed(name), id) != id and trains[id]:
+            raise DataError(
+                f"{file.csv}: {source.names[id_of[_trimmed(name)]]} and {name} of {source.name} have the same path "
+                "below train/, so rows cannot tell them apart; fix: rename one of them"
+            )
+    rows: dict[int, str] = {}
+    unknown, twice, spare = [], [], 0
+    for path, value in zip(*_columns(file), strict=True):
+        id = id_of.get(_trimmed(path), -1)
+        if id < 0:
+            unknown.append(path)
+        elif not trains[id]:
+            spare += 1
+        elif id in rows:
+            twice.append(path)
+        else:
+            rows[id] = value
     if spare:
         notes.append(f"{spare:,} rows of {file.csv} are on images that do not train, and are left out")
-    return label_N
+    missing = (source.names[id] for id in np.flatnonzero(trains).tolist() if id not in rows)
+    return rows, [
+        _problem("rows name images that are not in the source", unknown),
+        _problem("rows name an image for the second time", twice),
+        _problem("training images have no row", missing),
+    ]
 
 
 def _columns(file: LabelFile) -> tuple[list[str], list[str]]:
