@@ -12,6 +12,7 @@ import torch
 from fewer import models, optim, rng, select
 from fewer.data.augment import Augment
 from fewer.data.images import ImageData
+from fewer.data.labels import LabelFile
 from fewer.data.splits import Splits, open_splits, spread
 from fewer.errors import DataError
 from fewer.facts import gather_facts
@@ -62,7 +63,8 @@ class Session:
 def open_data(recipe: Recipe) -> Splits:
     """Lists the images of a recipe's sources; decodes none."""
     data = recipe.data
-    return open_splits(data.source, data.test, data.val, data.split_seed, cache=data.cache == "auto")
+    labels = LabelFile(**data.labels.model_dump()) if data.labels else None
+    return open_splits(data.source, data.test, data.val, data.split_seed, data.cache == "auto", labels)
 
 
 def make_plan(recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None) -> Plan:

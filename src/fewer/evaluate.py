@@ -14,13 +14,14 @@ import torch
 from fewer.amend import refuse_other_data
 from fewer.build import AUTOCAST, DTYPES, open_data
 from fewer.data.once import chunks, evaluation_batch_size, evenly, once
+from fewer.data.sources import is_source
 from fewer.data.splits import open_given
 from fewer.data.store import DamagedImage, too_damaged
 from fewer.errors import CheckpointError, DataError, RecipeError
 from fewer.facts import device_kind, native_bf16
 from fewer.folder import RESOLVED, RunFolder
 from fewer.handover import About, model_folder, open_model, run_of
-from fewer.reading import is_source, load_recipe, nearest, parse_recipe
+from fewer.reading import load_recipe, nearest, parse_recipe
 from fewer.sync.comm import Alone
 from fewer.tasks.classify import Classify
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +57,7 @@ def fit(
         with _held(folder, discard=True):
             folder.require_space(12 * plan.facts.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep)
             folder.file(GIVEN, given or recipe.to_toml())
-            folder.file(MANIFEST, gzip.compress("\n".join(splits.manifest()).encode(), 3, mtime=0))
+            folder.file(MANIFEST, splits.manifest().packed())
             folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
             session = open_session(recipe, splits, comm, selector, display.decoding)
             return Body(session, folder, display, stop).drive()

@@ -310,6 +310,7 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
+    content["data"].get("labels", {}).pop("csv", None)
     chosen = recipe.select.model_dump(mode="json", exclude_defaults=True)
     content["select"] = own_selector or {**chosen, "method": recipe.select.model_dump()["method"]}
     content["facts"] = [facts.train_images, facts.val_images, facts.test_images, facts.classes, facts.native_side_px]

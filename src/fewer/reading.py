@@ -218,6 +218,8 @@ def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
 
 def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], str]]:
     """Keys that are right one by one but not together."""
+    from fewer.data import sources
+
     problems: list[tuple[tuple[str, ...], str]] = []
     train = recipe.train
     if recipe.stages and "epochs" in content.get("train", {}):
@@ -277,36 +279,35 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
         if match and not 0 < float(match[1]) < 100:
             problems.append((("data", name), f'data.{name} = "{value}": a held-out share lies between 0% and 100%'))
-        elif not match and value != "none" and not (name == "test" and value == "auto") and not is_source(value):
+        elif (
+            not match and value != "none" and not (name == "test" and value == "auto") and not sources.is_source(value)
+        ):
             problems.append((("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, or "none"'))
-    if not is_source(recipe.data.source):
-        problems.append(
-            (
-                ("data", "source"),
-                f'unknown data.source "{recipe.data.source}"; allowed: digits, folder:PATH, tar:PATH',
-            )
-        )
+    if not sources.is_source(source := recipe.data.source):
+        problems.append((("data", "source"), f'unknown data.source "{source}"; {sources.allowed(source)}'))
     return problems
 
 
-def is_source(text: str) -> bool:
-    return text == "digits" or re.fullmatch(r"(folder|tar):.+", text, re.DOTALL) is not None
-
-
 def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple[tuple[str, ...], str]]]:
+    from fewer.data import sources
+
     problems: list[tuple[tuple[str, ...], str]] = []
-    paths = {}
-    for name in ("source", "test", "val"):
-        paths[name] = getattr(recipe.data, name)
-        kind, colon, path = paths[name].partition(":")
+    updates: dict[str, Any] = {}
+    data = recipe.data
+    for name, text in (("source", data.source), ("test", data.test), ("val", data.val)):
         try:
-            if colon:
-                paths[name] = f"{kind}:{(base / Path(path).expanduser()).resolve()}"
+            updates[name] = sources.absolute(text, base)
         except (OSError, ValueError, RuntimeError) as error:
-            problems.append((("data", name), f'data.{name} = "{paths[name]}": no path: {error}; check it'))
+            problems.append((("data", name), f'data.{name} = "{text}": no path: {error}; check it'))
+    if data.labels:
+        csv = data.labels.csv
+        try:
+            updates["labels"] = data.labels.model_copy(update={"csv": str((base / Path(csv).expanduser()).resolve())})
+        except (OSError, ValueError, RuntimeError) as error:
+            problems.append((("data", "labels", "csv"), f'data.labels.csv = "{csv}": no path: {error}; check it'))
     if "\0" in recipe.out.dir:
         problems.append((("out", "dir"), "out.dir: a path cannot hold a null byte; check it"))
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=paths)}), problems
+    return recipe.model_copy(update={"data": data.model_copy(update=updates)}), problems
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:

@@ -36,15 +36,32 @@ from fewer.fields import (
 Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
 
 
+class LabelsRecipe(Section):
+    """`[data.labels]`: labels from a CSV in place of the source's own, for training images only.
+
+    A validation share that is held out of the training images has them too; test keeps the source's own labels.
+    """
+
+    csv: str
+    """Path of a CSV with a header line, relative to the recipe's own folder."""
+    key: str = "file"
+    """Column that names images by their path in the source, with or without a leading `train/`."""
+    column: str
+    """Column with the labels: class names, or indices into the classes as the source orders them."""
+
+
 class DataRecipe(Section):
     """`[data]`: where the images come from."""
 
     source: str
-    """`digits`, `tar:PATH` or `folder:PATH`; a path is relative to the recipe's own folder."""
+    """`digits`, `folder:PATH`, `tar:PATH`, `idx:PATH` (MNIST's files), `cifar10` or `cifar100` (downloaded once, or
+    `cifar10:FOLDER`), `hf:NAME` (Hugging Face); a path is relative to the recipe's own folder."""
     test: str = "auto"
     """`auto` (the source's own split, else 20 % held out), a source, a share such as `"20%"`, or `none`."""
     val: str = "5%"
     """A share of the training images, a source, or `none`. Settings are chosen on it, never on test."""
+    labels: LabelsRecipe | None = None
+    """Labels of the training images from a CSV; left out: the source's own."""
     split_seed: Seed = 0
     """Seed of every held-out share, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"

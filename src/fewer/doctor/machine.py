@@ -123,7 +123,7 @@ def judge_disk(folder: str, writable: bool, free: int) -> Finding:
 
 
 def cache() -> Finding:
-    from fewer.data.fingerprint import cache_folder
+    from fewer.data.cache import cache_folder
 
     folder = cache_folder()
     there = next(path for path in (folder, *folder.parents) if path.exists())
