@@ -35,6 +35,8 @@ class Body:
         self.epoch = EpochSums(session)
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
+        if session.loader:
+            session.loader.note.listen(self._note)
         for split, image in session.damaged:
             self._note(f"quarantined {split} image {image.name}: {image.reason}")
 
@@ -106,6 +108,7 @@ class Body:
             self.folder.status("failed", message=f"{type(error).__name__}: {error}", exit_code=1, **self._where())
             raise
         finally:
+            self.session.close()
             self._write_report()
 
     def _train(self) -> dict[str, Any]:

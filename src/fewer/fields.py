@@ -27,6 +27,7 @@ Index = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Epochs = Annotated[int, Field(ge=1, le=32_767, strict=True)]  # the score table stores epochs in 16 bits
 Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Bounds = tuple[Positive, Positive]
 Flag = Annotated[bool, Field(strict=True)]
 
 

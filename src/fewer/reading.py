@@ -225,6 +225,7 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
                     f"train.epochs = {train.epochs}, but the stages take {total} epochs; leave train.epochs out",
                 )
             )
+    problems += _crop_problems(recipe)
     if train.nesterov and train.momentum == 0:
         problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
     if recipe.model.whiten and recipe.model.name != "cnn":
@@ -272,6 +273,22 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
                 f'unknown data.source "{recipe.data.source}"; allowed: digits, folder:PATH, tar:PATH',
             )
         )
+    return problems
+
+
+def _crop_problems(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
+    augment = recipe.augment
+    problems: list[tuple[tuple[str, ...], str]] = []
+    if augment.crop == "random_resized" and augment.crop_padding_px:
+        text = (
+            f'augment.crop_padding_px = {augment.crop_padding_px} beside augment.crop = "random_resized": one crop only'
+        )
+        problems.append((("augment", "crop_padding_px"), f"{text}; leave it out"))
+    for key, most in (("crop_scale", 1.0), ("crop_ratio", 100.0)):
+        low, high = getattr(augment, key)
+        if not low <= high <= most:
+            text = f"augment.{key} = [{low:g}, {high:g}]: two ascending numbers of at most {most:g}"
+            problems.append((("augment", key), f"{text}, e.g. {list(type(augment).model_fields[key].default)}"))
     return problems
 
 

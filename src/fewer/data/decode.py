@@ -17,6 +17,7 @@ Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 PIXELS_MAX = 100_000_000
+_ORIENTATION = 0x0112  # EXIF tag
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -62,6 +63,29 @@ def decode_counted(raw: bytes | Pixels, side_px: int) -> tuple[Pixels, int]:
         raise Damaged(_phrase(error)) from error
 
 
+def decode_whole(raw: bytes | Pixels) -> tuple[Pixels, int]:
+    """Decodes a whole image at its full size, upright and RGB; what may be cut out of it is not known yet.
+
+    Plain JPEGs go through torchvision's decoder, which is faster than Pillow's and uses the same library, so that
+    the pixels are the same; all others, and whatever it refuses, go through Pillow.
+
+    Returns:
+        The picture (height, width, 3), and how many pixels were decoded.
+
+    Raises:
+        Damaged: As for `decode_counted`.
+    """
+    try:
+        image = _opened(raw)
+        pixels = image.width * image.height
+        picture = _plain_jpeg(raw, image) if image.format == "JPEG" else None
+        return np.asarray(_rgb(_upright(image))) if picture is None else picture, pixels
+    except (Damaged, MemoryError):
+        raise
+    except Exception as error:  # as above
+        raise Damaged(_phrase(error)) from error
+
+
 def short_side_px(raw: bytes | Pixels) -> int:
     """The shorter side that the header states, in pixels; nothing is decoded.
 
@@ -91,6 +115,21 @@ def _opened(raw: bytes | Pixels) -> Image.Image:
     return image
 
 
+def _plain_jpeg(raw: bytes | Pixels, image: Image.Image) -> Pixels | None:
+    """A JPEG by torchvision's decoder; None where Pillow must see to it."""
+    if image.mode not in ("RGB", "L") or image.getexif().get(_ORIENTATION, 1) != 1:
+        return None
+    import torch
+    from torchvision.io import ImageReadMode, decode_jpeg  # type: ignore[import-untyped]
+
+    try:
+        picture = decode_jpeg(torch.frombuffer(bytearray(raw), dtype=torch.uint8), ImageReadMode.RGB)
+    except RuntimeError:  # truncated, or a kind that it does not know: Pillow has the better words
+        return None
+    pixels: Pixels = picture.permute(1, 2, 0).numpy()
+    return pixels
+
+
 def _upright(image: Image.Image) -> Image.Image:
     with contextlib.suppress(Exception):  # broken metadata around sound pixels: taken as upright
         ImageOps.exif_transpose(image, in_place=True)
@@ -108,6 +147,11 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def centre_square(picture: Pixels, side_px: int) -> Pixels:
+    """The evaluation view of a whole picture, as `decode` gives it of one that is not decoded at a fraction."""
+    return np.asarray(_fitted(Image.fromarray(picture), side_px))
 
 
 def _fitted(image: Image.Image, side_px: int) -> Image.Image:

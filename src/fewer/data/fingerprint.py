@@ -66,11 +66,8 @@ def hashes(source: Source, cache: bool = True) -> list[bytes]:
     """
     stamps = [source.stamp(i) for i in range(len(source))]
     keys = [_stamped(stamp) if stamp else b"" for stamp in stamps]
-    file = (
-        _cache_folder()
-        / f"{hashlib.blake2b(source.location.encode(errors='surrogateescape'), digest_size=16).hexdigest()}.hashes"
-    )
-    known = _read(file) if cache else {}
+    file = cache_file(source, "hashes")
+    known = read_pairs(file) if cache else {}
     missing = [i for i, key in enumerate(keys) if key not in known]
     now_ns = time.time_ns()
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -80,7 +77,7 @@ def hashes(source: Source, cache: bool = True) -> list[bytes]:
     result = [fresh[i] if i in fresh else known[key] for i, key in enumerate(keys)]
     if cache and fresh:
         settled = [i for i, stamp in enumerate(stamps) if stamp and stamp[2] < now_ns - _SETTLED_NS]
-        _write(file, b"".join(keys[i] + result[i] for i in settled))
+        write_pairs(file, b"".join(keys[i] + result[i] for i in settled))
     return result
 
 
@@ -97,13 +94,19 @@ def _stamped(stamp: Stamp) -> bytes:
     return hashlib.blake2b(text, digest_size=_BYTES).digest()
 
 
+def cache_file(source: Source, what: str) -> Path:
+    """Where in the user's cache folder something about a source is kept."""
+    place = hashlib.blake2b(source.location.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    return _cache_folder() / f"{place}.{what}"
+
+
 def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "fewer"
 
 
-def _read(file: Path) -> dict[bytes, bytes]:
-    """Stamp to content hash; empty for a file that is missing, damaged or somebody else's."""
+def read_pairs(file: Path) -> dict[bytes, bytes]:
+    """Key to value, 16 bytes each; empty for a file that is missing, damaged or somebody else's."""
     try:
         data = file.read_bytes()
     except OSError:
@@ -114,7 +117,7 @@ def _read(file: Path) -> dict[bytes, bytes]:
     return {body[i : i + _BYTES]: body[i + _BYTES : i + 2 * _BYTES] for i in range(0, len(body), 2 * _BYTES)}
 
 
-def _write(file: Path, body: bytes) -> None:
+def write_pairs(file: Path, body: bytes) -> None:
     """Publishes by rename; a cache that cannot be written is only slower the next time."""
     temporary = None
     try:
