@@ -38,7 +38,7 @@ class AugmentRecipe(Section):
     """`[augment]`: random views of the training images, drawn on the device a batch at a time."""
 
     crop: Literal["shift", "random_resized"] = "shift"
-    """`shift`: the centre square, shifted by `crop_padding_px`. `random_resized`: a part of random area and shape, resized."""
+    """`shift`: the centre square, padded and cropped. `random_resized`: a part of random area and shape, resized."""
     crop_scale: Bounds = (0.08, 1.0)
     """`random_resized`: smallest and largest share of the image's area."""
     crop_ratio: Bounds = (0.75, 1.3333)

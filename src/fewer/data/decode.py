@@ -17,7 +17,6 @@ Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 PIXELS_MAX = 100_000_000
-_ORIENTATION = 0x0112  # EXIF tag
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -66,9 +65,6 @@ def decode_counted(raw: bytes | Pixels, side_px: int) -> tuple[Pixels, int]:
 def decode_whole(raw: bytes | Pixels) -> tuple[Pixels, int]:
     """Decodes a whole image at its full size, upright and RGB; what may be cut out of it is not known yet.
 
-    Plain JPEGs go through torchvision's decoder, which is faster than Pillow's and uses the same library, so that
-    the pixels are the same; all others, and whatever it refuses, go through Pillow.
-
     Returns:
         The picture (height, width, 3), and how many pixels were decoded.
 
@@ -77,9 +73,9 @@ def decode_whole(raw: bytes | Pixels) -> tuple[Pixels, int]:
     """
     try:
         image = _opened(raw)
+        image.load()
         pixels = image.width * image.height
-        picture = _plain_jpeg(raw, image) if image.format == "JPEG" else None
-        return np.asarray(_rgb(_upright(image))) if picture is None else picture, pixels
+        return np.asarray(_rgb(_upright(image))), pixels
     except (Damaged, MemoryError):
         raise
     except Exception as error:  # as above
@@ -113,21 +109,6 @@ def _opened(raw: bytes | Pixels) -> Image.Image:
     if pixels > PIXELS_MAX:
         raise Damaged(f"{image.width}x{image.height} pixels; at most {PIXELS_MAX // 1_000_000} megapixels are decoded")
     return image
-
-
-def _plain_jpeg(raw: bytes | Pixels, image: Image.Image) -> Pixels | None:
-    """A JPEG by torchvision's decoder; None where Pillow must see to it."""
-    if image.mode not in ("RGB", "L") or image.getexif().get(_ORIENTATION, 1) != 1:
-        return None
-    import torch
-    from torchvision.io import ImageReadMode, decode_jpeg  # type: ignore[import-untyped]
-
-    try:
-        picture = decode_jpeg(torch.frombuffer(bytearray(raw), dtype=torch.uint8), ImageReadMode.RGB)
-    except RuntimeError:  # truncated, or a kind that it does not know: Pillow has the better words
-        return None
-    pixels: Pixels = picture.permute(1, 2, 0).numpy()
-    return pixels
 
 
 def _upright(image: Image.Image) -> Image.Image:

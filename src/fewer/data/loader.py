@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -79,6 +79,7 @@ class _Task:
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    awaited_since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,26 +214,24 @@ class Loader:
         ids_2B[0] = request.ids_B
         if request.copy_B is not None:
             ids_2B[1] = request.copy_B
-        busy = {id(worker): 0 for worker in self._workers}
-        for other in self._tasks.values():
-            if other.worker is not None and other is not task:
-                busy[id(other.worker)] += 1
-        task.worker = min(self._workers, key=lambda worker: busy[id(worker)])
+        owners = [other.worker for other in self._tasks.values()]
+        task.worker = min(self._workers, key=owners.count)
         view = (request.epoch, request.side_px, request.strength, request.copy_B is not None)
         with contextlib.suppress(OSError):  # dead: noticed when its answer is waited for
             task.worker.pipe.send((task.number, task.views, task.slot, count, view))
 
     def _wait_for(self, task: _Task) -> None:
-        since = {id(worker): time.monotonic() for worker in self._workers}
+        for worker in self._workers:
+            worker.awaited_since = time.monotonic()
         while task.result is None:
             ready = connection.wait([worker.pipe for worker in self._workers], timeout=_POLL_SECONDS)
             now = time.monotonic()
             for worker in list(self._workers):
-                began = since.setdefault(id(worker), now)
+                owes = any(other.worker is worker for other in self._tasks.values())
                 if worker.pipe in ready:
-                    since[id(worker)] = now
+                    worker.awaited_since = now
                     self._answered(worker)
-                elif now - began > self._patience_seconds and any(t.worker is worker for t in self._tasks.values()):
+                elif owes and now - worker.awaited_since > self._patience_seconds:
                     self._replace(worker, f"gave no answer for {self._patience_seconds:g} s")
 
     def _answered(self, worker: _Worker) -> None:
