@@ -216,6 +216,8 @@ class Loader:
             ids_2B[1] = request.copy_B
         owners = [other.worker for other in self._tasks.values()]
         task.worker = min(self._workers, key=owners.count)
+        if task.worker not in owners:  # it was idle, however long that was
+            task.worker.awaited_since = time.monotonic()
         view = (request.epoch, request.side_px, request.strength, request.copy_B is not None)
         with contextlib.suppress(OSError):  # dead: noticed when its answer is waited for
             task.worker.pipe.send((task.number, task.views, task.slot, count, view))
