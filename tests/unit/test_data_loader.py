@@ -5,7 +5,10 @@ from __future__ import annotations
 import faulthandler
 import io
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -263,6 +266,29 @@ def test_little_memory_means_fewer_batches_ahead(
     assert (loader.prefetch if loader.processes else 0) == ahead
     assert len(notes) == 1
     assert said in notes[0]
+
+
+def test_a_full_dev_shm_does_not_matter(split: Split) -> None:
+    """Really: in a mount namespace of its own, with no byte left in it."""
+    fill = "mount -t tmpfs -o size=4k tmpfs /dev/shm && head -c 4096 /dev/zero > /dev/shm/full"
+    script = f"""
+import torch
+from fewer.data.images import ImageData
+from fewer.data.loader import Loader
+from fewer.data.splits import open_splits
+from fewer.parts import Request
+loader, notes = Loader(2), []
+loader.note.listen(notes.append)
+split = open_splits({split.source.name!r}, test="none", val="none").train
+batches = ImageData(split, loader=loader).batches(Request(torch.arange(8), 0, 64) for _ in range(5))
+print(sum(map(len, batches)), loader.processes, notes)
+loader.close()
+"""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "sh", "-c", fill]).returncode:
+        pytest.skip("needs the right to mount")
+    command = ["unshare", "-m", "sh", "-c", f'{fill} && exec "$0" "$@"', sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("40 2 []\n", "")
 
 
 # --- damaged images ------------------------------------------------------------------------------------------------
