@@ -29,6 +29,7 @@ def textbook(model: str, folder: str, epochs: int) -> None:
     from torchvision.datasets import ImageFolder
 
     from fewer import models
+    from fewer.recipe import ModelRecipe
 
     views = transforms.Compose(
         [
@@ -39,7 +40,8 @@ def textbook(model: str, folder: str, epochs: int) -> None:
         ]
     )
     loader = DataLoader(ImageFolder(folder, views), 128, shuffle=True, num_workers=WORKERS, persistent_workers=True)
-    net = models.build(model, len(loader.dataset.classes), 32)
+    options = ModelRecipe(name=model).model_dump(exclude={"name"})
+    net = models.build(model, len(loader.dataset.classes), 32, **options)
     optimizer = torch.optim.SGD(net.parameters(), 0.05, 0.9, weight_decay=5e-4, nesterov=True)
     for _ in range(epochs):
         for images, targets in loader:
