@@ -17,7 +17,7 @@ from fewer.recipe import Recipe, changed_keys
 from fewer.record import read_json
 
 # Keys that a resumed run may be given anew.
-RESUMABLE = ("out.*", "data.processes", "data.cache", "train.epochs")
+RESUMABLE = ("out.*", "data.in_memory", "data.processes", "data.cache", "train.epochs")
 
 
 def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:

@@ -38,6 +38,8 @@ class Body:
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
         self.amended: set[str] = set()  # keys of amendments that have been recorded
+        if session.loader:
+            session.loader.note.listen(self._note)
         for split, image in session.damaged:
             self._note(f"quarantined {split} image {image.name}: {image.reason}")
 
@@ -111,6 +113,7 @@ class Body:
             self.folder.status("failed", message=f"{type(error).__name__}: {error}", exit_code=1, **self._where())
             raise
         finally:
+            self.session.close()
             self._write_report()
 
     def _train(self) -> dict[str, Any]:

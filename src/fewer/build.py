@@ -11,8 +11,10 @@ import torch
 
 from fewer import models, optim, rng, select
 from fewer.data.augment import Augment
+from fewer.data.crop import RandomResizedCrop
 from fewer.data.images import ImageData
 from fewer.data.labels import LabelFile
+from fewer.data.loader import Loader
 from fewer.data.splits import Splits, open_splits, spread
 from fewer.errors import DataError
 from fewer.facts import gather_facts
@@ -20,7 +22,7 @@ from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
 from fewer.optim.groups import parameter_groups
 from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
-from fewer.plan import Plan, compile_plan
+from fewer.plan import MOMENTS_IMAGES, Plan, compile_plan
 from fewer.recipe import Recipe
 from fewer.run import Run
 from fewer.select.table import Table
@@ -30,7 +32,7 @@ from fewer.sync.every_step import EveryStep
 from fewer.tasks.classify import Classify
 
 if TYPE_CHECKING:
-    from fewer.data.store import DamagedImage
+    from fewer.data.views import DamagedImage
     from fewer.select.base import MethodParams
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32, "fp64": torch.float64}
@@ -49,6 +51,7 @@ class Session:
     val_data: ImageData | None
     test_data: ImageData | None
     damaged: list[tuple[str, DamagedImage]]
+    loader: Loader | None = None
     _decoded: tuple[int, int] = (0, 0)
 
     def book_decoding(self) -> None:
@@ -59,6 +62,11 @@ class Session:
         self.run.ledger.book(stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
         self._decoded = images, pixels
 
+    def close(self) -> None:
+        """Ends the loader processes."""
+        if self.loader:
+            self.loader.close()
+
 
 def open_data(recipe: Recipe) -> Splits:
     """Lists the images of a recipe's sources; decodes none."""
@@ -67,11 +75,13 @@ def open_data(recipe: Recipe) -> Splits:
     return open_splits(data.source, data.test, data.val, data.split_seed, data.cache == "auto", labels)
 
 
-def make_plan(recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None) -> Plan:
+def make_plan(
+    recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None, available: int | None = None
+) -> Plan:
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
     name = type(selector).__qualname__ if selector else ""
     expects = (selector or selector_of(recipe, splits)).expects
-    return compile_plan(recipe, gather_facts(recipe, splits, ranks), expects, name)
+    return compile_plan(recipe, gather_facts(recipe, splits, ranks, available), expects, name)
 
 
 def selector_of(recipe: Recipe, splits: Splits) -> Selector:
@@ -104,16 +114,37 @@ def open_session(
     comm, began = comm or Alone(), time.monotonic()
     plan = make_plan(recipe, splits, comm.workers, selector)
     torch.set_num_threads(plan.facts.threads)
-    data = {name: _data(plan, split, on_progress) for name, split in _named(splits)}
+    plan.device_settings.apply(plan.facts.device)
+    loading = plan.loading
+    loader = None if loading.in_memory else Loader(loading.processes, loading.prefetched_batches, loading.threads)
+    try:
+        return _opened(plan, splits, comm, selector, loader, on_progress, began)
+    except BaseException:
+        if loader:
+            loader.close()
+        raise
+
+
+def _opened(
+    plan: Plan,
+    splits: Splits,
+    comm: Comm,
+    selector: Selector | None,
+    loader: Loader | None,
+    on_progress: Callable[[int, int], None] | None,
+    began: float,
+) -> Session:
+    recipe = plan.recipe
+    data = {name: _data(plan, name, split, loader, on_progress) for name, split in _named(splits)}
     damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
-        plan = make_plan(recipe, splits, comm.workers, selector)
-    mean, std = data["train"].moments(plan.stages[0].side_px)
+        plan = make_plan(recipe, splits, comm.workers, selector, plan.facts.available_bytes)
+    mean, std = data["train"].moments(plan.stages[0].side_px, MOMENTS_IMAGES)
     for part in data.values():
         part.mean, part.std = mean, std
     run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
-    return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged)
+    return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
 
 
 def _named(splits: Splits) -> list[tuple[str, object]]:
@@ -124,17 +155,26 @@ def _side(plan: Plan, name: str) -> int:
     return plan.stages[0].side_px if name == "train" else plan.evaluation_side_px
 
 
-def _data(plan: Plan, split: object, on_progress: Callable[[int, int], None] | None) -> ImageData:
-    recipe = plan.recipe
+def _data(
+    plan: Plan, name: str, split: object, loader: Loader | None, on_progress: Callable[[int, int], None] | None
+) -> ImageData:
+    recipe, asked = plan.recipe, plan.recipe.augment
+    # Held-out images are only ever seen whole.
+    crops = name == "train" and asked.crop == "random_resized"
+    options = asked.model_dump(exclude={"crop", "crop_scale", "crop_ratio"})
     return ImageData(
         split,  # type: ignore[arg-type]
-        augment=Augment(**recipe.augment.model_dump(), reference_side_px=plan.largest_side_px),
+        augment=Augment(**options, reference_side_px=plan.largest_side_px),
+        crop=RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
         seed=recipe.train.seed,
         device=plan.facts.device,
         dtype=DTYPES[plan.precision],
         channels_last=plan.channels_last,
-        threads=0 if recipe.data.processes == "auto" else recipe.data.processes,
+        threads=plan.loading.threads,
         damaged=recipe.data.damaged,
+        loader=loader,
+        pin_memory=plan.device_settings.pinned_memory,
+        cache=recipe.data.cache == "auto",
         on_progress=on_progress,
     )
 

@@ -16,7 +16,8 @@ from fewer.build import AUTOCAST, DTYPES, open_data
 from fewer.data.once import chunks, evaluation_batch_size, evenly, once
 from fewer.data.sources import is_source
 from fewer.data.splits import open_given
-from fewer.data.store import DamagedImage, too_damaged
+from fewer.data.store import too_damaged
+from fewer.data.views import DamagedImage
 from fewer.errors import CheckpointError, DataError, RecipeError
 from fewer.facts import device_kind, native_bf16
 from fewer.folder import RESOLVED, RunFolder

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewer import models
+from fewer.data.memory import available_bytes
 from fewer.parts import ChangesByEpoch
 from fewer.plan import Facts, Flops, stages_of
 from fewer.recipe import Recipe
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from fewer.data.splits import Splits
 
 
-def gather_facts(recipe: Recipe, splits: Splits, ranks: int = 1) -> Facts:
+def gather_facts(recipe: Recipe, splits: Splits, ranks: int = 1, available: int | None = None) -> Facts:
     """Facts for `compile_plan`.
 
     Args:
         recipe: What the user asked; it says which model and which sides to count FLOPs for.
         splits: The listed data.
         ranks: Processes that will train together; each gets its share of the cores.
+        available: Free memory in bytes, where it was looked at before; else it is now.
     """
     native = splits.train.native_side_px()
     stages = stages_of(recipe, native)
@@ -47,6 +49,8 @@ def gather_facts(recipe: Recipe, splits: Splits, ranks: int = 1) -> Facts:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         ranks=ranks,
         threads=max(1, torch.get_num_threads() if ranks == 1 else usable_cores() // ranks),
+        cores=usable_cores(),
+        available_bytes=available_bytes() if available is None else available,
         bf16=native_bf16(device),
         device=device,
         notes=tuple(splits.notes),

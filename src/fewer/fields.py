@@ -29,6 +29,7 @@ Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Factor = Annotated[float, Field(gt=0, le=10, strict=True)]
 Jitter = Annotated[float, Field(ge=0, le=10, strict=True)]
+Bounds = tuple[Positive, Positive]
 Flag = Annotated[bool, Field(strict=True)]
 
 

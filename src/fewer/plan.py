@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fewer.device import DeviceSettings, Loading, choose_device_settings, choose_loading
 from fewer.errors import RecipeError
 from fewer.models import ACCEPTS, FIRST_IMAGES
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
@@ -22,6 +23,7 @@ from fewer.recipe import Recipe, TrainRecipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOMENTS_IMAGES = 10_000  # that a channel's mean and standard deviation are taken over, at most
 _MEANING = 1  # of the recipe's keys and their defaults, see `_digest`
 
 
@@ -47,6 +49,8 @@ class Facts:
         parameters: Number of the model's parameters.
         ranks: Processes that train together.
         threads: Threads of one process.
+        cores: Cores that all ranks share.
+        available_bytes: Free memory before anything is decoded; None where the system does not say.
         bf16: Whether the device computes bfloat16 natively.
         device: "cpu", "cuda" or "mps".
         notes: What was noticed about the data, for people.
@@ -62,6 +66,8 @@ class Facts:
     parameters: int
     ranks: int = 1
     threads: int = 1
+    cores: int = 1
+    available_bytes: int | None = None
     bf16: bool = False
     device: str = "cpu"
     notes: tuple[str, ...] = ()
@@ -108,6 +114,27 @@ class Plan:
     def evaluation_side_px(self) -> int:
         """Models are evaluated at the side of the last stage."""
         return self.stages[-1].side_px
+
+    @property
+    def loading(self) -> Loading:
+        """Where images are kept and who reads them: how the run is done, not what it does."""
+        data, facts = self.recipe.data, self.facts
+        held_out = (facts.val_images + facts.test_images) * self.evaluation_side_px**2
+        if self.recipe.augment.crop == "random_resized":  # whole pictures, most often wider than high
+            pixels = facts.train_images * facts.native_side_px**2 * 3 // 2
+        else:
+            pixels = facts.train_images * self.largest_side_px**2
+        needed_bytes = 3 * (pixels + held_out)
+        return choose_loading(
+            data.in_memory, data.processes, needed_bytes, facts.available_bytes, facts.device, facts.cores, facts.ranks
+        )
+
+    @property
+    def device_settings(self) -> DeviceSettings:
+        """What the device does for speed, as far as determinism allows."""
+        deterministic = bool(getattr(self.recipe.train, "deterministic", False))
+        stays = self.loading.in_memory and self.recipe.augment.crop == "shift"
+        return choose_device_settings(self.facts.device, deterministic, stays)
 
     @property
     def plain_epoch_flops(self) -> float:
@@ -170,6 +197,8 @@ class Plan:
             "ranks": self.facts.ranks,
             "threads": self.facts.threads,
             "device": self.facts.device,
+            "loading": asdict(self.loading),
+            "device_settings": asdict(self.device_settings),
             "select": {"method": self.own_selector}
             if self.own_selector
             else self.recipe.select.model_dump(mode="json"),
@@ -306,7 +335,7 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 
     Whoever changes a default, or what one means, raises `_MEANING`.
     """
-    unasked: Any = {"out": True, "train": {"seed"}, "data": {"processes", "cache"}, "select": True}
+    unasked: Any = {"out": True, "train": {"seed"}, "data": {"in_memory", "processes", "cache"}, "select": True}
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
@@ -321,18 +350,38 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 def _predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[float, float]]:
     epochs = [_priced(plan, epoch, expects(plan.at(epoch))) for epoch in range(plan.epochs)]
     totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
-    sides = [stage.side_px for stage in plan.stages]
-    decodes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
-    decoded = float(decodes * plan.facts.train_images + plan.facts.val_images + plan.facts.test_images)
     flops, trained = totals["flops"], totals["samples_backpropagated"]
     first = min(FIRST_IMAGES, plan.facts.train_images) * plan.facts.ranks if plan.recipe.model.whiten else 0
+    loaded = totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first
     return {
         **totals,
-        "samples_loaded": (totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first),
-        "samples_decoded": (decoded * plan.facts.ranks, decoded * plan.facts.ranks),
+        "samples_loaded": loaded,
+        "samples_decoded": _decoded(plan, *loaded),
         "effective_epochs": (trained[0] / plan.facts.train_images, trained[1] / plan.facts.train_images),
         "full_epoch_equivalents": (flops[0] / plan.plain_epoch_flops, flops[1] / plan.plain_epoch_flops),
     }
+
+
+def _decoded(plan: Plan, loaded_low: float, loaded_high: float) -> tuple[float, float]:
+    """Fewest and most images decoded, over all ranks: in memory once for every side, else whenever one is looked at."""
+    facts, recipe = plan.facts, plan.recipe
+    if plan.loading.in_memory:
+        sides = [stage.side_px for stage in plan.stages]
+        changes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
+        times = 1 if recipe.augment.crop == "random_resized" else changes
+        once = float(times * facts.train_images + facts.val_images + facts.test_images) * facts.ranks
+        return once, once
+    every = recipe.out.evaluate_every
+    validations = len({*range(every, plan.epochs + 1, every), plan.epochs} if every else {plan.epochs}) + 1
+    tests = 1 + (recipe.train.ema != "off")
+    once = validations * facts.val_images + tests * facts.test_images
+    moments = min(MOMENTS_IMAGES, facts.train_images) * facts.ranks
+    # Quarantine decodes all to find the damaged ones, unless it is known already; the last model may differ from the
+    # best, and is then tested too.
+    images = facts.train_images + facts.val_images + facts.test_images
+    checked = images * facts.ranks if recipe.data.damaged == "quarantine" else 0
+    again = facts.test_images if facts.val_images else 0
+    return loaded_low + once + moments, loaded_high + once + moments + checked + again
 
 
 def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, float]]:

@@ -231,6 +231,7 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
                     f"train.epochs = {train.epochs}, but the stages take {total} epochs; leave train.epochs out",
                 )
             )
+    problems += _crop_problems(recipe)
     problems += misplaced(train, content.get("train", {}))
     if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
         problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
@@ -285,6 +286,22 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
             problems.append((("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, or "none"'))
     if not sources.is_source(source := recipe.data.source):
         problems.append((("data", "source"), f'unknown data.source "{source}"; {sources.allowed(source)}'))
+    return problems
+
+
+def _crop_problems(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
+    augment = recipe.augment
+    problems: list[tuple[tuple[str, ...], str]] = []
+    if augment.crop == "random_resized" and augment.crop_padding_px:
+        text = (
+            f'augment.crop_padding_px = {augment.crop_padding_px} beside augment.crop = "random_resized": one crop only'
+        )
+        problems.append((("augment", "crop_padding_px"), f"{text}; leave it out"))
+    for key, most in (("crop_scale", 1.0), ("crop_ratio", 100.0)):
+        low, high = getattr(augment, key)
+        if not low <= high <= most:
+            text = f"augment.{key} = [{low:g}, {high:g}]: two ascending numbers of at most {most:g}"
+            problems.append((("augment", key), f"{text}, e.g. {list(type(augment).model_fields[key].default)}"))
     return problems
 
 

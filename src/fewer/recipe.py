@@ -17,6 +17,7 @@ from fewer import select
 from fewer.clock import Duration
 from fewer.effect import without_effect
 from fewer.fields import (
+    Bounds,
     Count,
     Epochs,
     Factor,
@@ -68,13 +69,23 @@ class DataRecipe(Section):
     """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
     cache: Literal["auto", "no"] = "auto"
     """Whether content hashes are remembered between runs."""
+    in_memory: Literal["auto", "yes", "no"] = "auto"
+    """Whether decoded images are kept in memory; `auto`: where they take less than a third of what is free. Else they
+    are read anew for every batch, with the same pixels."""
     processes: Index | Literal["auto"] = "auto"
-    """Threads that decode images into memory; `auto`: one a core."""
+    """Loader processes of the run, over all ranks, where images are not kept in memory; 0: the training process reads.
+    `auto`: half the cores, or all of them where training runs on a GPU."""
 
 
 class AugmentRecipe(Section):
     """`[augment]`: random views of the training images, drawn on the device a batch at a time."""
 
+    crop: Literal["shift", "random_resized"] = "shift"
+    """`shift`: the centre square, padded and cropped. `random_resized`: a part of random area and shape, resized."""
+    crop_scale: Bounds = (0.08, 1.0)
+    """`random_resized`: smallest and largest share of the image's area."""
+    crop_ratio: Bounds = (0.75, 1.3333)
+    """`random_resized`: smallest and largest width / height."""
     crop_padding_px: Index = 0
     """Random crop of the image padded by this much on each side, at the largest side of the plan."""
     padding: Literal["zero", "reflect", "mean"] = "zero"

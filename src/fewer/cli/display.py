@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,7 @@ def show_plan(plan: Plan) -> None:
         f"digest {plan.digest}",
         soft_wrap=True,
     )
+    console.print(f"{_loading(plan)}; {_device_settings(plan)}", soft_wrap=True)
     header, *rows = table(plan)
     grid = Table(*header, box=None, pad_edge=False)
     for row in rows:
@@ -159,6 +161,21 @@ def show_plan(plan: Plan) -> None:
     console.print(cost)
     for note in plan.notes:
         console.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def _loading(plan: Plan) -> str:
+    loading = plan.loading
+    if loading.in_memory:
+        return f"images decoded once into memory by {loading.threads} thread(s)"
+    if not loading.processes:
+        return "images read in the training process"
+    ahead = loading.prefetched_batches
+    return f"images read by {loading.processes} loader process(es) a rank, {ahead} batches ahead"
+
+
+def _device_settings(plan: Plan) -> str:
+    settings = asdict(plan.device_settings)
+    return ", ".join(f"{name.replace('_', ' ')} {'on' if value else 'off'}" for name, value in settings.items())
 
 
 def _amount(name: str, value: float) -> str:

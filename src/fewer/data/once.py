@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fewer.data.images import ImageData
 from fewer.data.splits import Split
-from fewer.data.store import DamagedImage
+from fewer.data.views import DamagedImage
 from fewer.parts import Batch, Request
 
 
