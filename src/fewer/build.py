@@ -11,7 +11,7 @@ import torch
 
 from fewer import models, rng, select
 from fewer.data.augment import Augment
-from fewer.data.images import ImageData
+from fewer.data.images import ImageData, Moments
 from fewer.data.splits import Splits, open_splits, spread
 from fewer.errors import DataError
 from fewer.facts import gather_facts
@@ -26,11 +26,13 @@ from fewer.select.table import Table
 from fewer.sync.comm import Alone
 from fewer.sync.every_step import EveryStep
 from fewer.tasks.classify import Classify
+from fewer.weights import read_weights
 
 if TYPE_CHECKING:
     from fewer.data.store import DamagedImage
     from fewer.select.base import MethodParams
 
+IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 
 
@@ -67,7 +69,7 @@ def make_plan(recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
     name = type(selector).__qualname__ if selector else ""
     expects = (selector or selector_of(recipe, splits)).expects
-    return compile_plan(recipe, gather_facts(recipe, splits, ranks), expects, name)
+    return compile_plan(recipe, gather_facts(recipe, splits, ranks, read_weights(recipe.model)), expects, name)
 
 
 def selector_of(recipe: Recipe, splits: Splits) -> Selector:
@@ -105,11 +107,19 @@ def open_session(
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
         plan = make_plan(recipe, splits, comm.workers, selector)
-    mean, std = data["train"].moments(plan.stages[0].side_px)
+    mean, std = _moments(plan, data["train"])
     for part in data.values():
         part.mean, part.std = mean, std
     run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
     return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged)
+
+
+def _moments(plan: Plan, data: ImageData) -> Moments:
+    """What images are normalised by: what the first weights were trained with, ImageNet's, or the data's own."""
+    asked = plan.recipe.data.normalize
+    if asked == "imagenet":
+        return IMAGENET
+    return plan.facts.moments if asked == "auto" and plan.facts.moments else data.moments(plan.stages[0].side_px)
 
 
 def _named(splits: Splits) -> list[tuple[str, object]]:
@@ -165,10 +175,12 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
     """
     recipe = plan.recipe
     rng.reseed(recipe.train.seed, "model")
-    options = recipe.model.model_dump(exclude={"name"})
-    model = models.build(recipe.model.name, len(plan.facts.classes), plan.largest_side_px, **options)
-    if recipe.model.whiten and images is not None and isinstance(model, LooksAtData):
-        model.whiten(images(models.FIRST_IMAGES))
+    options, classes = recipe.model.model_dump(exclude={"name"}), len(plan.facts.classes)
+    model = models.build(recipe.model.name, classes, plan.largest_side_px, **options)
+    if recipe.model.first_images and images is not None and isinstance(model, LooksAtData):
+        model.whiten(images(recipe.model.first_images))
+    if weights := read_weights(recipe.model):
+        weights.put_into(recipe.model, model, classes)
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format
     return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
 

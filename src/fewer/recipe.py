@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, PlainSerializer
 from fewer import select
 from fewer.clock import Duration
 from fewer.fields import Count, Epochs, Flag, Index, NonNegative, Positive, Section, Seed, Share, Side, Span
+from fewer.models import ModelParams
 
 
 class DataRecipe(Section):
@@ -24,6 +25,9 @@ class DataRecipe(Section):
     """Seed of every held-out share, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"
     """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
+    normalize: Literal["auto", "dataset", "imagenet"] = "auto"
+    """Mean and standard deviation that images are brought to 0 and 1 from: `auto` (those that `model.weights` were
+    trained with, where known, else the data's own), those of the training images, or ImageNet's."""
     cache: Literal["auto", "no"] = "auto"
     """Whether content hashes are remembered between runs."""
     processes: Index | Literal["auto"] = "auto"
@@ -40,22 +44,6 @@ class AugmentRecipe(Section):
     """Left-right flips: drawn for each view, or drawn once and then alternating from epoch to epoch."""
     cutout_px: Index = 0
     """Side of a square that is blanked at a random place, at the largest side of the plan."""
-
-
-class ModelRecipe(Section):
-    """`[model]`."""
-
-    name: Literal["lenet5", "cnn"]
-    width: Annotated[float, Field(gt=0, le=8, strict=True)] = 1.0
-    """Factor on the number of channels."""
-    whiten: Flag = False
-    """`cnn`: first layer fixed to whitening filters of the training images' 2x2 patches."""
-    whiten_bias_epochs: Index = 3
-    """`cnn`: epochs during which the whitening layer's bias is trained."""
-    batchnorm_momentum: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.4
-    """Weight of the newest batch in BatchNorm's running statistics (torch's convention)."""
-    logit_scale: Positive = 0.111
-    """`cnn`: factor on the logits."""
 
 
 class TaskRecipe(Section):
@@ -150,7 +138,7 @@ class Recipe(Section):
 
     data: DataRecipe
     augment: AugmentRecipe = AugmentRecipe()
-    model: ModelRecipe
+    model: Annotated[ModelParams, PlainSerializer(lambda s: s.model_dump(mode="json"))]
     task: TaskRecipe = TaskRecipe()
     train: TrainRecipe = TrainRecipe()
     select: Annotated[BaseModel, PlainSerializer(lambda s: s.model_dump(mode="json"))] = Field(

@@ -218,7 +218,7 @@ for words in [["--help"], *([verb, "--help"] for verb in ("train", "resume", "pl
         ('lr = 0.05->ema = "0ep"', 11, ['train.ema = "0ep"', '"off"']),
         ("lr = 0.05->momentum = 0", 11, ["Nesterov", "train.nesterov = false"]),
         ("lr = 0.05->accumulate = 65", 11, ["train.accumulate = 65", "64"]),
-        ('"lenet5"->"lenet"', 5, ["model.name = 'lenet'", "'lenet5'"]),
+        ('"lenet5"->"lenet"', 5, ['unknown model.name "lenet"', 'did you mean "lenet5"?']),
         ('"digits"->"digit"', 2, ['unknown data.source "digit"', "folder:PATH"]),
         ('"digits"->7', 2, ["data.source = 7", "string"]),
         ('"digits"->"digits"\nval = "50"', 3, ['data.val = "50"', '"5%"']),
