@@ -12,7 +12,7 @@ import torch
 from fewer import models, optim, rng, select
 from fewer.data.augment import Augment
 from fewer.data.crop import RandomResizedCrop
-from fewer.data.images import ImageData
+from fewer.data.images import ImageData, Moments
 from fewer.data.labels import LabelFile
 from fewer.data.loader import Loader
 from fewer.data.splits import Splits, open_splits, spread
@@ -30,11 +30,13 @@ from fewer.sync.comm import Alone
 from fewer.sync.compiled import Compiler
 from fewer.sync.every_step import EveryStep
 from fewer.tasks.classify import Classify
+from fewer.weights import read_weights
 
 if TYPE_CHECKING:
     from fewer.data.views import DamagedImage
     from fewer.select.base import MethodParams
 
+IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32, "fp64": torch.float64}
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -81,7 +83,8 @@ def make_plan(
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
     name = type(selector).__qualname__ if selector else ""
     expects = (selector or selector_of(recipe, splits)).expects
-    return compile_plan(recipe, gather_facts(recipe, splits, ranks, available), expects, name)
+    facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available)
+    return compile_plan(recipe, facts, expects, name)
 
 
 def selector_of(recipe: Recipe, splits: Splits) -> Selector:
@@ -140,11 +143,21 @@ def _opened(
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
         plan = make_plan(recipe, splits, comm.workers, selector, plan.facts.available_bytes)
-    mean, std = data["train"].moments(plan.stages[0].side_px, MOMENTS_IMAGES)
+    mean, std = _moments(plan, data["train"])
     for part in data.values():
         part.mean, part.std = mean, std
     run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
     return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
+
+
+def _moments(plan: Plan, data: ImageData) -> Moments:
+    """What images are normalised by: what the first weights were trained with, ImageNet's, or the data's own."""
+    asked = plan.recipe.data.normalize
+    if asked == "imagenet":
+        return IMAGENET
+    if asked == "auto" and plan.facts.moments:
+        return plan.facts.moments
+    return data.moments(plan.stages[0].side_px, MOMENTS_IMAGES)
 
 
 def _named(splits: Splits) -> list[tuple[str, object]]:
@@ -209,10 +222,12 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
     """
     recipe = plan.recipe
     rng.reseed(recipe.train.seed, "model")
-    options = recipe.model.model_dump(exclude={"name"})
-    model = models.build(recipe.model.name, len(plan.facts.classes), plan.largest_side_px, **options)
-    if recipe.model.whiten and images is not None and isinstance(model, LooksAtData):
-        model.whiten(images(models.FIRST_IMAGES))
+    options, classes = recipe.model.model_dump(exclude={"name"}), len(plan.facts.classes)
+    model = models.build(recipe.model.name, classes, plan.largest_side_px, **options)
+    if recipe.model.first_images and images is not None and isinstance(model, LooksAtData):
+        model.whiten(images(recipe.model.first_images))
+    if weights := read_weights(recipe.model):
+        weights.put_into(recipe.model, model, classes)
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format
     return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
 

@@ -120,6 +120,12 @@ class LooksAtData(Protocol):
     def whiten(self, image_BCHW: Tensor) -> None: ...
 
 
+def first(output: Any) -> Tensor:
+    """The logits in what a model gives: the output itself, or the first of several (auxiliary heads follow)."""
+    found: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+    return found
+
+
 class Data(Protocol):
     """Samples on request."""
 

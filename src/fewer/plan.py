@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from fewer.device import DeviceSettings, Loading, choose_device_settings, choose_loading
 from fewer.errors import RecipeError
-from fewer.models import ACCEPTS, FIRST_IMAGES
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.parts import At, Expects, Stage
 from fewer.recipe import Recipe, TrainRecipe
@@ -53,7 +52,10 @@ class Facts:
         available_bytes: Free memory before anything is decoded; None where the system does not say.
         bf16: Whether the device computes bfloat16 natively.
         device: "cpu", "cuda" or "mps".
-        notes: What was noticed about the data, for people.
+        notes: What was noticed about data, model and weights, for people.
+        problems: What of the recipe the model cannot do.
+        weights: SHA-256 of the file with the first weights; empty for random ones.
+        moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
     """
 
     train_images: int
@@ -71,6 +73,9 @@ class Facts:
     bf16: bool = False
     device: str = "cpu"
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    weights: str = ""
+    moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def sample_flops(self, side_px: int, epoch: int) -> Flops:
         """FLOPs of one sample at a side in an epoch."""
@@ -202,7 +207,11 @@ class Plan:
             "select": {"method": self.own_selector}
             if self.own_selector
             else self.recipe.select.model_dump(mode="json"),
-            "model": {"name": self.recipe.model.name, "parameters": self.facts.parameters},
+            "model": {
+                "name": self.recipe.model.name,
+                "parameters": self.facts.parameters,
+                "weights": self.facts.weights,
+            },
             "plain_epoch_flops": self.plain_epoch_flops,
             "predicted": {"low": low, "high": high},
             "notes": list(self.notes),
@@ -295,8 +304,7 @@ def shares(total: int, parts: int) -> list[int]:
 
 
 def _misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str]:
-    problems = []
-    accepts = ACCEPTS[recipe.model.name]
+    problems = list(facts.problems)
     if len(facts.classes) < 2:
         problems.append(f"data.source: {len(facts.classes)} class; a classifier needs two or more class folders")
     for stage in stages:
@@ -305,11 +313,6 @@ def _misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[st
             problems.append(
                 f"{name}.batch_size = {stage.batch_size} is larger than the {facts.train_images} training images; "
                 f"use at most {facts.train_images}"
-            )
-        if stage.side_px < accepts.min_side_px:
-            problems.append(
-                f'{name}.side_px = {stage.side_px}: "{recipe.model.name}" takes images of '
-                f"{accepts.min_side_px} px or more"
             )
         if stage.batch_size // (recipe.train.accumulate * facts.ranks) < 2:
             problems.append(
@@ -341,6 +344,10 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
     content["data"].get("labels", {}).pop("csv", None)
     chosen = recipe.select.model_dump(mode="json", exclude_defaults=True)
+    chosen_model = recipe.model.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
+    content["model"] = {**chosen_model, "name": recipe.model.name}
+    if facts.weights:
+        content["model"]["weights"] = facts.weights
     content["select"] = own_selector or {**chosen, "method": recipe.select.model_dump()["method"]}
     content["facts"] = [facts.train_images, facts.val_images, facts.test_images, facts.classes, facts.native_side_px]
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
@@ -351,7 +358,7 @@ def _predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[
     epochs = [_priced(plan, epoch, expects(plan.at(epoch))) for epoch in range(plan.epochs)]
     totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
     flops, trained = totals["flops"], totals["samples_backpropagated"]
-    first = min(FIRST_IMAGES, plan.facts.train_images) * plan.facts.ranks if plan.recipe.model.whiten else 0
+    first = min(plan.recipe.model.first_images, plan.facts.train_images) * plan.facts.ranks
     loaded = totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first
     return {
         **totals,

@@ -11,14 +11,15 @@ import difflib
 import re
 import reprlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fewer import select
+from fewer import models, select
 from fewer.clock import Duration
 from fewer.effect import misplaced
 from fewer.errors import RecipeError, printable
@@ -27,6 +28,24 @@ from fewer.recipe import Recipe
 _LINE_MAX = 600  # characters of a message
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A section with a key that names a file, which says what the other keys are."""
+
+    key: str
+    default: str
+    params: Callable[[str], type[BaseModel]]
+    hint: Callable[[str], str]
+    is_required: bool = False
+    """Whether the name must be given; the default then only stands in while other problems are looked for."""
+
+
+_CHOICES = {
+    "select": _Choice("method", "everything", select.params, lambda name: nearest(name, select.names())),
+    "model": _Choice("name", "lenet5", models.params, models.hint, is_required=True),
+}
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -80,10 +99,12 @@ def parse_recipe(
                 return f"{origin}:{lines[path[:length]]}"
         return origin
 
-    chosen, select_problems = _select(content.get("select", {}), place)
-    problems += select_problems
+    chosen = {}
+    for section in _CHOICES:
+        chosen[section], found = _chosen(section, content, place)
+        problems += found
     try:
-        recipe = Recipe.model_validate({**content, "select": chosen})
+        recipe = Recipe.model_validate({**content, **chosen})
     except ValidationError as error:
         problems += [_explained(detail, content, place) for detail in error.errors()]
         raise RecipeError(list(map(_readable, problems))) from None
@@ -129,20 +150,30 @@ def _override(content: dict[str, Any], overrides: Sequence[str], seen: dict[tupl
     return problems
 
 
-def _select(content: Any, place: Any) -> tuple[Any, list[str]]:
-    """The chosen method's parameters, checked by the method's own file."""
-    default = select.default()
-    if not isinstance(content, dict):
-        return default, [f'{place(("select",))}: [select] is a section, e.g. select.method = "random"']
-    name = content.get("method", "everything")
-    if name not in select.names():
-        hint = nearest(str(name), select.names())
-        return default, [f'{place(("select", "method"))}: unknown select.method "{name}"; {hint}']
+def _chosen(section: str, content: dict[str, Any], place: Any) -> tuple[Any, list[str]]:
+    """A section whose keys depend on what it names, checked by the named thing's own file."""
+    choice, values = _CHOICES[section], content.get(section)
+    fallback = choice.params(choice.default)()
+    if not isinstance(values, dict):
+        if values is None and choice.is_required:
+            return fallback, [_explained({"type": "missing", "loc": (section,)}, content, place)]
+        wrong = values is not None
+        message = f'{place((section,))}: "{section}" is a section, not a value; write [{section}] and its keys below'
+        return fallback, [message] if wrong else []
+    if choice.key not in values and choice.is_required:
+        return fallback, [_explained({"type": "missing", "loc": (section, choice.key)}, content, place)]
+    name = values.get(choice.key, choice.default)
     try:
-        return select.params(name).model_validate(content), []
+        params = choice.params(str(name))
+    except KeyError:
+        return fallback, [
+            f'{place((section, choice.key))}: unknown {section}.{choice.key} "{name}"; {choice.hint(str(name))}'
+        ]
+    try:
+        return params.model_validate(values), []
     except ValidationError as error:
-        return default, [
-            _explained({**detail, "loc": ("select", *detail["loc"])}, {"select": content}, place)
+        return fallback, [
+            _explained({**detail, "loc": (section, *detail["loc"])}, {section: values}, place)
             for detail in error.errors()
         ]
 
@@ -191,9 +222,10 @@ def _example(name: str) -> str:
 
 def _fields_at(path: tuple[str, ...], content: Any) -> dict[str, FieldInfo]:
     """The keys that a section allows, with their defaults."""
-    if path[:1] == ("select",):
-        method = content.get("select", {}).get("method", "everything") if isinstance(content, dict) else "everything"
-        return dict(select.params(method).model_fields)
+    if path[:1] and path[0] in _CHOICES:
+        choice = _CHOICES[path[0]]
+        section = content.get(path[0], {}) if isinstance(content, dict) else {}
+        return dict(choice.params(section.get(choice.key, choice.default)).model_fields)
     model: type[BaseModel] = Recipe
     for part in path:
         if part.isdigit():
@@ -235,8 +267,6 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
     problems += misplaced(train, content.get("train", {}))
     if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
         problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
-    if recipe.model.whiten and recipe.model.name != "cnn":
-        problems.append((("model", "whiten"), f'"{recipe.model.name}" has no whitening layer; use model.name = "cnn"'))
     if recipe.augment.perspective and not recipe.augment.perspective_share:
         problems.append(
             (
@@ -322,9 +352,16 @@ def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple
             updates["labels"] = data.labels.model_copy(update={"csv": str((base / Path(csv).expanduser()).resolve())})
         except (OSError, ValueError, RuntimeError) as error:
             problems.append((("data", "labels", "csv"), f'data.labels.csv = "{csv}": no path: {error}; check it'))
+    weights = recipe.model.weights
+    if weights not in ("none", "default"):
+        try:
+            weights = str((base / Path(weights).expanduser()).resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            problems.append((("model", "weights"), f'model.weights = "{weights}": no path: {error}; check it'))
     if "\0" in recipe.out.dir:
         problems.append((("out", "dir"), "out.dir: a path cannot hold a null byte; check it"))
-    return recipe.model_copy(update={"data": data.model_copy(update=updates)}), problems
+    model = recipe.model.model_copy(update={"weights": weights})
+    return recipe.model_copy(update={"data": data.model_copy(update=updates), "model": model}), problems
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:

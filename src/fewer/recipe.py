@@ -33,6 +33,7 @@ from fewer.fields import (
     Span,
     ascending,
 )
+from fewer.models import ModelParams
 
 Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
 
@@ -67,6 +68,9 @@ class DataRecipe(Section):
     """Seed of every held-out share, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"
     """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
+    normalize: Literal["auto", "dataset", "imagenet"] = "auto"
+    """Mean and standard deviation that images are brought to 0 and 1 from: `auto` (those that `model.weights` were
+    trained with, where known, else the data's own), those of the training images, or ImageNet's."""
     cache: Literal["auto", "no"] = "auto"
     """Whether content hashes are remembered between runs."""
     in_memory: Literal["auto", "yes", "no"] = "auto"
@@ -116,22 +120,6 @@ class AugmentRecipe(Section):
     """Turn of the colour circle by up to this share of it either way."""
     trivial_augment: Flag = False
     """One operation of TrivialAugment (wide) for each view, at a random magnitude."""
-
-
-class ModelRecipe(Section):
-    """`[model]`."""
-
-    name: Literal["lenet5", "cnn"]
-    width: Annotated[float, Field(gt=0, le=8, strict=True)] = 1.0
-    """Factor on the number of channels."""
-    whiten: Flag = False
-    """`cnn`: first layer fixed to whitening filters of the training images' 2x2 patches."""
-    whiten_bias_epochs: Index = 3
-    """`cnn`: epochs during which the whitening layer's bias is trained."""
-    batchnorm_momentum: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.4
-    """Weight of the newest batch in BatchNorm's running statistics (torch's convention)."""
-    logit_scale: Positive = 0.111
-    """`cnn`: factor on the logits."""
 
 
 class TaskRecipe(Section):
@@ -259,7 +247,7 @@ class Recipe(Section):
 
     data: DataRecipe
     augment: AugmentRecipe = AugmentRecipe()
-    model: ModelRecipe
+    model: Annotated[ModelParams, PlainSerializer(lambda s: s.model_dump(mode="json"))]
     task: TaskRecipe = TaskRecipe()
     train: TrainRecipe = TrainRecipe()
     select: Annotated[BaseModel, PlainSerializer(lambda s: s.model_dump(mode="json"))] = Field(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 
 import torch
 
-from fewer.parts import At, Batch, ChangesByEpoch, Comm, Evaluation, Forward, Outcome, Stage
+from fewer.parts import At, Batch, ChangesByEpoch, Comm, Evaluation, Forward, Outcome, Stage, first
 from fewer.tasks.losses import cross_entropy
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class Classify:
     def _logits(self, forward: Forward, inputs: Tensor) -> Tensor:
         enabled = self.autocast is not None
         with torch.autocast(inputs.device.type, dtype=self.autocast, enabled=enabled):
-            logits_BC: Tensor = forward(inputs)
-        return logits_BC
+            return first(forward(inputs))
 
 
 def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
