@@ -19,10 +19,11 @@ from fewer import report
 from fewer.errors import RecipeError, ResourceError
 from fewer.report import units
 from fewer.report.curves import schedule
-from fewer.report.history import history, thin
+from fewer.report.history import history
 from fewer.report.load import load
 from fewer.report.page import events
 from fewer.report.summary import head
+from fewer.report.values import thin
 
 Json = dict[str, Any]
 DIGITS = [str(i) for i in range(10)]
