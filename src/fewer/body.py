@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ class Body:
         self.comm = session.run.comm
         self.saved_at = time.monotonic()
         self.epoch = EpochSums(session)
+        self.plots: report.Budget | None = report.Budget() if folder.writes and session.plan.recipe.out.plots else None
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
         for split, image in session.damaged:
@@ -189,6 +191,19 @@ class Body:
         words = in_words(line, run.plan.epochs)
         self.display.epoch(words)
         self._log(words)
+        if not last and self.plots and self.plots.allows(run.ledger.total_seconds):
+            self._draw()
+
+    def _draw(self) -> None:
+        """Plots that cannot be drawn must not spoil a run: said once, and not tried again."""
+        if not self.plots:
+            return
+        with self.session.run.ledger.phase("other"):
+            try:
+                self.plots.draw(self.folder.path)
+            except Exception as error:
+                self._note(f"plots could not be drawn: {type(error).__name__}: {error}")
+                self.plots = None
 
     def _validate(self, data: ImageData) -> dict[str, float]:
         """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
@@ -314,7 +329,8 @@ class Body:
             evaluation = self._evaluated(name, data, model)
             metrics |= {f"{name}/{key}": value for key, value in evaluation.scalars.items()}
             tables |= {f"{name}/{key}": value for key, value in evaluation.tables.items()}
-            tables[f"{name}/worst"] = [data.split.source.names[i] for i in evaluation.worst_ids]
+            tables[f"{name}/worst"] = [data.split.source.names[sample.id] for sample in evaluation.worst]
+            tables[f"{name}/worst_samples"] = [asdict(sample) for sample in evaluation.worst]
         if session.test_data and not last_is_best:
             evaluation = self._evaluated("test/last", session.test_data, run.evaluated_model())
             metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
@@ -322,6 +338,8 @@ class Body:
             evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
+        folder.status("running", **self._where())
+        self._draw()
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -391,8 +409,10 @@ class Body:
         except Exception as error:
             self._note(f"report.html could not be written: {type(error).__name__}: {error}")
 
-    def _where(self) -> dict[str, int]:
-        return self.session.run.cursor.state_dict()
+    def _where(self) -> dict[str, Any]:
+        run = self.session.run
+        best = {key: run.best[key] for key in ("epoch", "metric", "value")} if run.best else None
+        return {**run.cursor.state_dict(), **({"best": best} if best else {})}
 
 
 def _position(row: dict[str, Any]) -> tuple[int, int]:

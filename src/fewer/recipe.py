@@ -143,6 +143,8 @@ class OutRecipe(Section):
     checkpoint_every: Span = Duration(1, "ep")
     keep: Count = 3
     """Newest checkpoints that are kept."""
+    plots: Flag = True
+    """Curves as PNG files in `plots/`, drawn anew while training goes on, and at its end."""
 
 
 class Recipe(Section):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from fewer.report import units
@@ -245,8 +246,9 @@ def _curve_numbers(story: History, steps: Sequence[Mark], key: str, axis: Axis) 
         cells: list[Cell] = [(mark.epochs, units.plain(mark.epochs))]
         cells += [] if axis == "epochs" else [_cell(mark.at(axis), {"fee": units.epochs}.get(axis, units.duration))]
         for name in ("loss", key):
+            form = partial(units.metric, name)
             found = [mark.row.get(name), *(dig(values[split].get(mark.epochs), "scalars", name) for split in splits)]
-            cells += [_cell(number(value), lambda value, name=name: units.metric(name, value)) for value in found]
+            cells += [_cell(number(value), form) for value in found]
         rows.append(cells)
     return Numbers(head, rows, len(story.epochs), "epochs")
 
