@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fewer import checkpoint, environment, report, signals
+from fewer import checkpoint, environment, previews, report, signals
 from fewer.build import Session
 from fewer.data.images import ImageData
 from fewer.display import Display
@@ -18,7 +18,7 @@ from fewer.errors import FewerError, RecipeError, printable
 from fewer.folder import RESOLVED, RunFolder
 from fewer.handover import link_model, load_model, publish_model
 from fewer.loop import Row, train
-from fewer.parts import Evaluation, Request
+from fewer.parts import Evaluation, Request, WorstSample
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
 
@@ -122,6 +122,7 @@ class Body:
             self._record(self._step_row(row))
             self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
             self.display.row(row, session)
+            self._preview(row)
             if row.epoch_end:
                 self._end_epoch(row)
             if self._checkpoint_due(row) or row.stop or self.is_new_best or run.cursor.epoch == run.plan.epochs:
@@ -193,6 +194,32 @@ class Body:
         self._log(words)
         if not last and self.plots and self.plots.allows(run.ledger.total_seconds):
             self._draw()
+
+    def _preview(self, row: Row) -> None:
+        """Shows the training images of a stage once its side has been decoded: behind its first batch."""
+        plan, folder = self.session.plan, self.folder.path / "previews"
+        stage = plan.stage(row.epoch)
+        if not self.folder.writes or not plan.recipe.out.previews or (row.epoch, row.batch) != (stage.first_epoch, 0):
+            return
+        with self.session.run.ledger.phase("other"):
+            try:
+                previews.write_stage(self.session.train_data, stage, folder)
+            except Exception as error:  # a picture must not spoil a run
+                self._note(f"no preview of stage {stage.index + 1}: {type(error).__name__}: {error}")
+
+    def _thumbnails(self, data: ImageData, worst: list[WorstSample]) -> list[str]:
+        """Paths of the worst samples' pictures within the folder."""
+        plan = self.session.plan
+        if not self.folder.writes or not plan.recipe.out.previews:
+            return []
+        with self.session.run.ledger.phase("other"):
+            try:
+                folder = self.folder.path / "previews" / "worst"
+                names = previews.write_worst(data, worst, plan.evaluation_side_px, folder)
+            except Exception as error:
+                self._note(f"no thumbnails of the worst samples: {type(error).__name__}: {error}")
+                return []
+        return [f"previews/worst/{name}" for name in names]
 
     def _draw(self) -> None:
         """Plots that cannot be drawn must not spoil a run: said once, and not tried again."""
@@ -330,7 +357,11 @@ class Body:
             metrics |= {f"{name}/{key}": value for key, value in evaluation.scalars.items()}
             tables |= {f"{name}/{key}": value for key, value in evaluation.tables.items()}
             tables[f"{name}/worst"] = [data.split.source.names[sample.id] for sample in evaluation.worst]
-            tables[f"{name}/worst_samples"] = [asdict(sample) for sample in evaluation.worst]
+            samples = [asdict(sample) for sample in evaluation.worst]
+            tables[f"{name}/worst_samples"] = samples
+            if name == "test" or not session.test_data:
+                for sample, path in zip(samples, self._thumbnails(data, evaluation.worst), strict=False):
+                    sample["thumbnail"] = path
         if session.test_data and not last_is_best:
             evaluation = self._evaluated("test/last", session.test_data, run.evaluated_model())
             metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}

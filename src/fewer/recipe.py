@@ -145,6 +145,8 @@ class OutRecipe(Section):
     """Newest checkpoints that are kept."""
     plots: Flag = True
     """Curves as PNG files in `plots/`, drawn anew while training goes on, and at its end."""
+    previews: Flag = True
+    """Training views of each stage, and thumbnails of the worst test images, in `previews/`."""
 
 
 class Recipe(Section):

@@ -100,7 +100,8 @@ def best(folder: Folder) -> Mapping[str, Any]:
 
 def star_name(folder: Folder) -> str:
     """What a star in a plot means."""
-    return "model handed over" if folder.result else "best model so far"
+    over = number(folder.status.get("epoch")) == number(folder.plan.get("epochs"))
+    return "model handed over" if folder.result or over else "best model so far"
 
 
 def curve_charts(folder: Folder, story: History) -> list[Chart]:

@@ -21,6 +21,7 @@ class Folder:
     """What a run folder says.
 
     Attributes:
+        path: The folder.
         name: Name of the folder.
         plan: plan.json, empty if there is none; so are the other mappings.
         rows: The rows of rows.jsonl in their order.
@@ -28,6 +29,7 @@ class Folder:
         problems: One sentence for each file that could not be read.
     """
 
+    path: Path
     name: str
     plan: Mapping[str, Any]
     env: Mapping[str, Any]
@@ -46,6 +48,7 @@ def load(run_dir: Path) -> Folder:
     """
     problems: list[str] = []
     return Folder(
+        path=run_dir,
         name=run_dir.resolve().name or str(run_dir),
         plan=_document(run_dir / "plan.json", problems),
         env=_document(run_dir / "env.json", problems),

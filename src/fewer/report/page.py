@@ -13,6 +13,7 @@ from fewer.report.curves import curves, schedule
 from fewer.report.history import History, history
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
+from fewer.report.pictures import previews, worst
 from fewer.report.summary import head, metrics
 from fewer.report.values import dig, mapping, number, sequence, whole
 
@@ -44,6 +45,8 @@ def page(folder: Folder) -> str:
         ("Ledger", lambda: ledger(folder, story)),
         ("Metrics", lambda: metrics(folder)),
         ("Classes", lambda: classes(folder, story)),
+        ("Worst samples", lambda: worst(folder)),
+        ("Previews", lambda: previews(folder)),
         ("Plan", lambda: plan(folder)),
         ("Events", lambda: events(folder, story)),
         ("Recipe", lambda: recipe(folder)),

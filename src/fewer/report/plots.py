@@ -60,7 +60,7 @@ class Sheet:
 
 
 PAGE = Sheet(310, 132, 22, 41, 42, 8, 0.36)
-FILE = Sheet(576, 190, 58, 44, 62, 18, 0.30)
+FILE = Sheet(620, 190, 68, 44, 62, 18, 0.30)
 FILE_DPI = 160
 STYLES: dict[Role, Style] = {
     "train": Style("s1", "solid", "o"),
@@ -236,7 +236,7 @@ def _legend(figure: Figure, chart: Chart, title: str, star: str, light: dict[str
         handles.append(Line2D([], [], color=light["star"], marker="*", markersize=11, linestyle="none",
                               markeredgecolor=light["ink2"], markeredgewidth=0.6, label=star))  # fmt: skip
     if len(chart.bands) > 1:
-        handles.append(Patch(facecolor=light["band"], edgecolor=light["grid"], label="stages"))
+        handles.append(Patch(facecolor=light["band"], edgecolor=light["grid"], label="stages (image side)"))
     if chart.marks:
         handles.append(Line2D([], [], color=light["ink2"], linewidth=0.8, linestyle=(0, (1, 1.5)), label="resumed"))
     height = figure.get_figheight() * 72
@@ -244,7 +244,7 @@ def _legend(figure: Figure, chart: Chart, title: str, star: str, light: dict[str
     if handles:
         figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(9 / FILE.width, 1 - 24 / height),
                       ncols=len(handles), frameon=False, fontsize=8.5, labelcolor=light["ink2"], handlelength=2.2,
-                      columnspacing=1.2, handletextpad=0.6, borderpad=0.3)  # fmt: skip
+                      columnspacing=1.0, handletextpad=0.5, borderpad=0.3)  # fmt: skip
 
 
 def _svg(figure: Figure, chart: Chart) -> Html:
