@@ -57,9 +57,11 @@ def _figure(folder: Folder, sample: object, file: object) -> Html:
     true, predicted = (_class(folder, mapping(sample).get(key)) for key in ("true", "predicted"))
     sure = number(dig(sample, "probability"))
     said = "" if sure is None else f" ({units.share(sure)})"
-    alt = f"{file}: {true}, taken for {predicted}"
+    wrong = true != predicted
+    alt = f"{file}: {true}, {f'taken for {predicted}' if wrong else 'rightly'}"
+    verdict = f"{name(true, 40)} → {name(predicted, 40)}" if wrong else f"{name(true, 40)}, rightly"
     return Html(
-        f'<figure><img alt="{esc(alt)}" src="{data}"><figcaption>{name(true, 40)} → {name(predicted, 40)}{esc(said)}'
+        f'<figure><img alt="{esc(alt)}" src="{data}"><figcaption>{verdict}{esc(said)}'
         f'<br><span class="path">{name(file, 160)}</span></figcaption></figure>\n'
     )
 

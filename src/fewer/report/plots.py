@@ -60,7 +60,7 @@ class Sheet:
 
 
 PAGE = Sheet(310, 132, 22, 41, 42, 8, 0.36)
-FILE = Sheet(620, 190, 68, 44, 62, 18, 0.30)
+FILE = Sheet(620, 190, 82, 44, 62, 18, 0.30)
 FILE_DPI = 160
 STYLES: dict[Role, Style] = {
     "train": Style("s1", "solid", "o"),
@@ -243,7 +243,7 @@ def _legend(figure: Figure, chart: Chart, title: str, star: str, light: dict[str
     figure.text(14 / FILE.width, 1 - 10 / height, title, fontsize=12.5, color=light["ink"], va="top", weight="bold")
     if handles:
         figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(9 / FILE.width, 1 - 24 / height),
-                      ncols=len(handles), frameon=False, fontsize=8.5, labelcolor=light["ink2"], handlelength=2.2,
+                      ncols=4, frameon=False, fontsize=8.5, labelcolor=light["ink2"], handlelength=2.2,
                       columnspacing=1.0, handletextpad=0.5, borderpad=0.3)  # fmt: skip
 
 
