@@ -129,7 +129,8 @@ class Rows:
         self.kept = rows
         self._steps = sum(row.get("kind") == "step" for row in rows)
         # Steps between many other rows cannot be thinned: the next attempt waits for as many again.
-        self._limit = max(self._limit, 2 * self._steps)
+        if self._steps > 0.75 * self._limit:
+            self._limit = 2 * self._steps
 
 
 def _recipes(run_dir: Path, problems: list[str]) -> Sequence[tuple[str, str]]:
