@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from fewer import checkpoint, environment, report, signals
+from fewer import checkpoint, environment, previews, report, signals
 from fewer.build import Session
 from fewer.data.images import ImageData
 from fewer.data.once import evaluation_batch_size
@@ -19,7 +20,7 @@ from fewer.errors import FewerError, RecipeError, printable
 from fewer.folder import RESOLVED, RunFolder
 from fewer.handover import link_model, load_model, publish_model
 from fewer.loop import Row, train
-from fewer.parts import Evaluation, Request
+from fewer.parts import Evaluation, Request, WorstSample
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
 
@@ -35,6 +36,7 @@ class Body:
         self.comm = session.run.comm
         self.saved_at = time.monotonic()
         self.epoch = EpochSums(session)
+        self.plots: report.Budget | None = report.Budget() if folder.writes and session.plan.recipe.out.plots else None
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
         self.amended: set[str] = set()  # keys of amendments that have been recorded
@@ -129,6 +131,7 @@ class Body:
             self._record(self._step_row(row))
             self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
             self.display.row(row, session)
+            self._preview(row)
             if row.epoch_end:
                 self._end_epoch(row)
             if self._checkpoint_due(row) or row.stop or self.is_new_best or run.cursor.epoch == run.plan.epochs:
@@ -210,6 +213,45 @@ class Body:
         words = in_words(line, run.plan.epochs)
         self.display.epoch(words)
         self._log(words)
+        if not last and self.plots and self.plots.allows(run.ledger.total_seconds):
+            self._draw()
+
+    def _preview(self, row: Row) -> None:
+        """Shows the training images of a stage once its side has been decoded: behind its first batch."""
+        plan, folder = self.session.plan, self.folder.path / "previews"
+        stage = plan.stage(row.epoch)
+        if not self.folder.writes or not plan.recipe.out.previews or (row.epoch, row.batch) != (stage.first_epoch, 0):
+            return
+        with self.session.run.ledger.phase("other"):
+            try:
+                previews.write_stage(self.session.train_data, stage, folder)
+            except Exception as error:  # a picture must not spoil a run
+                self._note(f"no preview of stage {stage.index + 1}: {type(error).__name__}: {error}")
+
+    def _thumbnails(self, data: ImageData, worst: list[WorstSample]) -> list[str]:
+        """Paths of the worst samples' pictures within the folder."""
+        plan = self.session.plan
+        if not self.folder.writes or not plan.recipe.out.previews:
+            return []
+        with self.session.run.ledger.phase("other"):
+            try:
+                folder = self.folder.path / "previews" / "worst"
+                names = previews.write_worst(data, worst, plan.evaluation_side_px, folder)
+            except Exception as error:
+                self._note(f"no thumbnails of the worst samples: {type(error).__name__}: {error}")
+                return []
+        return [f"previews/worst/{name}" for name in names]
+
+    def _draw(self) -> None:
+        """Plots that cannot be drawn must not spoil a run: said once, and not tried again."""
+        if not self.plots:
+            return
+        with self.session.run.ledger.phase("other"):
+            try:
+                self.plots.draw(self.folder.path)
+            except Exception as error:
+                self._note(f"plots could not be drawn: {type(error).__name__}: {error}")
+                self.plots = None
 
     def _validate(self, data: ImageData) -> dict[str, float]:
         """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
@@ -339,7 +381,12 @@ class Body:
             evaluation = self._evaluated(name, data, model)
             metrics |= {f"{name}/{key}": value for key, value in evaluation.scalars.items()}
             tables |= {f"{name}/{key}": value for key, value in evaluation.tables.items()}
-            tables[f"{name}/worst"] = [data.split.source.names[i] for i in evaluation.worst_ids]
+            tables[f"{name}/worst"] = [data.split.source.names[sample.id] for sample in evaluation.worst]
+            samples = [asdict(sample) for sample in evaluation.worst]
+            tables[f"{name}/worst_samples"] = samples
+            if name == "test" or not session.test_data:
+                for sample, path in zip(samples, self._thumbnails(data, evaluation.worst), strict=False):
+                    sample["thumbnail"] = path
         if session.test_data and not last_is_best:
             evaluation = self._evaluated("test/last", session.test_data, run.evaluated_model())
             metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
@@ -347,6 +394,8 @@ class Body:
             evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
+        folder.status("running", **self._where())
+        self._draw()
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -417,8 +466,10 @@ class Body:
         except Exception as error:
             self._note(f"report.html could not be written: {type(error).__name__}: {error}")
 
-    def _where(self) -> dict[str, int]:
-        return self.session.run.cursor.state_dict()
+    def _where(self) -> dict[str, Any]:
+        run = self.session.run
+        best = {key: run.best[key] for key in ("epoch", "metric", "value")} if run.best else None
+        return {**run.cursor.state_dict(), **({"best": best} if best else {})}
 
 
 def _position(row: dict[str, Any]) -> tuple[int, int]:

@@ -152,18 +152,37 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class WorstSample:
+    """A sample with a high loss.
+
+    Attributes:
+        id: Its id.
+        loss: Its loss.
+        true: Its class.
+        predicted: The class that the model found most probable.
+        probability: Which probability that class was given.
+    """
+
+    id: int
+    loss: float
+    true: int
+    predicted: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Exact metrics of a model on a set, equal on every rank.
 
     Attributes:
         scalars: Metric name to value, such as `top1`.
         tables: Metric name to nested lists, such as `confusion` (rows: true class).
-        worst_ids: Ids of the samples with the highest loss, worst first.
+        worst: The samples with the highest loss, worst first.
     """
 
     scalars: dict[str, float]
     tables: dict[str, Any] = field(default_factory=dict)
-    worst_ids: list[int] = field(default_factory=list)
+    worst: list[WorstSample] = field(default_factory=list)
 
 
 class Task(Protocol):

@@ -240,6 +240,10 @@ class OutRecipe(Section):
     checkpoint_every: Span = Duration(1, "ep")
     keep: Count = 3
     """Newest checkpoints that are kept."""
+    plots: Flag = True
+    """Curves as PNG files in `plots/`, drawn anew while training goes on, and at its end."""
+    previews: Flag = True
+    """Training views of each stage, and thumbnails of the worst test images, in `previews/`."""
 
 
 class Recipe(Section):
