@@ -222,7 +222,7 @@ def _measured(
     if damaged and (policy == "error" or len(damaged) == total):
         raise too_damaged(images, damaged)
     tables = {f"{name}/{key}": value for key, value in evaluation.tables.items()}
-    tables[f"{name}/worst"] = [images.source.names[i] for i in evaluation.worst_ids]
+    tables[f"{name}/worst"] = [images.source.names[sample.id] for sample in evaluation.worst]
     return {
         "schema": 1,
         "model": str(handed.folder),

@@ -18,7 +18,7 @@ import traceback
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from fewer.data.memory import available_bytes
+from fewer.data.notes import Notes
 from fewer.data.views import Read, Views, needed_bytes, shape
 from fewer.errors import ResourceError
 from fewer.parts import Request
@@ -39,26 +40,6 @@ _POLL_SECONDS = 1.0
 _ID_BYTES = 16  # a sample's id and copy number
 _PAGE = mmap.PAGESIZE
 _SHARE_OF_MEMORY = 0.5  # that prefetched batches may take of what is free
-
-
-class Notes:
-    """Sentences for a person; kept until somebody listens."""
-
-    def __init__(self) -> None:
-        self._waiting: list[str] = []
-        self._listener: Callable[[str], None] | None = None
-
-    def __call__(self, text: str) -> None:
-        if self._listener is None:
-            self._waiting.append(text)
-        else:
-            self._listener(text)
-
-    def listen(self, listener: Callable[[str], None]) -> None:
-        """Tells what has been said so far, and from now on at once."""
-        self._listener = listener
-        while self._waiting:
-            listener(self._waiting.pop(0))
 
 
 @dataclass(slots=True, eq=False)
