@@ -87,6 +87,8 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
     content["stages"] = chance.choice(_STAGES)
     if not content["stages"]:
         content["stages"] = [{"epochs": 3, "side_px": chance.choice([16, 20])}]
+    if chance.random() < 0.3:
+        content["data"] |= {"in_memory": "no", "processes": chance.choice([0, 1])}
     for section, values in fixed.items():
         content[section] = {**content[section], **values} if isinstance(values, dict) else values
     return content
