@@ -19,9 +19,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fewer import models, select
-from fewer.clock import Duration
-from fewer.effect import misplaced
+from fewer import combinations, models, select
 from fewer.errors import RecipeError, printable
 from fewer.recipe import Recipe
 
@@ -111,7 +109,7 @@ def parse_recipe(
     if recipe.stages and "epochs" not in content.get("train", {}):
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": recipe.epochs})})
     recipe, path_problems = _with_absolute_paths(recipe, base or Path.cwd())
-    problems += [f"{place(path)}: {text}" for path, text in path_problems + _combinations(recipe, content)]
+    problems += [f"{place(path)}: {text}" for path, text in path_problems + combinations.problems(recipe, content)]
     if problems:
         raise RecipeError(list(map(_readable, problems)))
     return recipe
@@ -246,93 +244,6 @@ def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     dotted = [".".join((*prefix, key)) for key in (close or known)]
     return f'did you mean "{dotted[0]}"?' if close else f"allowed: {', '.join(dotted)}"
-
-
-def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], str]]:
-    """Keys that are right one by one but not together."""
-    from fewer.data import sources
-
-    problems: list[tuple[tuple[str, ...], str]] = []
-    train = recipe.train
-    if recipe.stages and "epochs" in content.get("train", {}):
-        total = recipe.epochs
-        if train.epochs != total:
-            problems.append(
-                (
-                    ("train", "epochs"),
-                    f"train.epochs = {train.epochs}, but the stages take {total} epochs; leave train.epochs out",
-                )
-            )
-    problems += _crop_problems(recipe)
-    problems += misplaced(train, content.get("train", {}))
-    if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
-        problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
-    if recipe.augment.perspective and not recipe.augment.perspective_share:
-        problems.append(
-            (
-                ("augment", "perspective_share"),
-                f"augment.perspective = {recipe.augment.perspective} is given to no view while "
-                "augment.perspective_share = 0; leave the share out, or set augment.perspective = 0",
-            )
-        )
-    spans = {"warmup": train.warmup, "ema": train.ema, "cycle_peak": train.cycle_peak, "step_every": train.step_every}
-    spans |= {f"step_at.{number}": span for number, span in enumerate(train.step_at)}
-    if train.lookahead:
-        spans["lookahead.start"] = train.lookahead.start
-    spans |= {"select.revision": recipe.select.revision} if hasattr(recipe.select, "revision") else {}
-    if isinstance(train.ema, Duration) and not train.ema.value:
-        problems.append((("train", "ema"), f'train.ema = "{train.ema}" averages nothing; set train.ema = "off"'))
-    every = recipe.out.checkpoint_every
-    if not every.value:
-        problems.append(
-            (
-                ("out", "checkpoint_every"),
-                f'out.checkpoint_every = "{every}": more than nothing must lie between checkpoints; try "1ep"',
-            )
-        )
-    for name, span in spans.items():
-        path = ("select", "revision") if name.startswith("select") else ("train", *name.split("."))
-        if isinstance(span, Duration):
-            if span.unit not in ("ep", "%"):
-                problems.append((path, f'{".".join(path)} = "{span}": only "ep" and "%" are known before training'))
-            elif span.in_epochs(recipe.epochs) > recipe.epochs:
-                problems.append((path, f'{".".join(path)} = "{span}" is longer than the run of {recipe.epochs} epochs'))
-    micro = min([train.batch_size, *(stage.batch_size or train.batch_size for stage in recipe.stages)])
-    if train.accumulate > micro:
-        problems.append(
-            (
-                ("train", "accumulate"),
-                f"train.accumulate = {train.accumulate} cuts a batch of {micro} into empty parts; at most {micro}",
-            )
-        )
-    for name in ("val", "test"):
-        value = getattr(recipe.data, name)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
-        if match and not 0 < float(match[1]) < 100:
-            problems.append((("data", name), f'data.{name} = "{value}": a held-out share lies between 0% and 100%'))
-        elif (
-            not match and value != "none" and not (name == "test" and value == "auto") and not sources.is_source(value)
-        ):
-            problems.append((("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, or "none"'))
-    if not sources.is_source(source := recipe.data.source):
-        problems.append((("data", "source"), f'unknown data.source "{source}"; {sources.allowed(source)}'))
-    return problems
-
-
-def _crop_problems(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
-    augment = recipe.augment
-    problems: list[tuple[tuple[str, ...], str]] = []
-    if augment.crop == "random_resized" and augment.crop_padding_px:
-        text = (
-            f'augment.crop_padding_px = {augment.crop_padding_px} beside augment.crop = "random_resized": one crop only'
-        )
-        problems.append((("augment", "crop_padding_px"), f"{text}; leave it out"))
-    for key, most in (("crop_scale", 1.0), ("crop_ratio", 100.0)):
-        low, high = getattr(augment, key)
-        if not low <= high <= most:
-            text = f"augment.{key} = [{low:g}, {high:g}]: two ascending numbers of at most {most:g}"
-            problems.append((("augment", key), f"{text}, e.g. {list(type(augment).model_fields[key].default)}"))
-    return problems
 
 
 def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple[tuple[str, ...], str]]]:
