@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MEANING = 1  # of the recipe's keys and their defaults, see `_digest`
 
+
 @dataclass(frozen=True, slots=True)
 class Flops:
     """FLOPs of one sample from some epoch on, while the set of trained parameters stays the same."""

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fewer.cli import methods, plan, report, resume, train
+from fewer.cli import data, methods, plan, report, resume, train
 from fewer.errors import INTERRUPTED, FewerError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(resume.resume)
 app.command()(plan.plan)
 app.command()(report.report)
 app.command()(methods.methods)
+app.add_typer(data.app)
 
 
 def main() -> None:
