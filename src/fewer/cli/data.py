@@ -93,7 +93,7 @@ def stats(
         from fewer.errors import printable
 
         for line in as_text(figures):
-            print(printable(line))
+            print(printable(line.replace("\N{NO-BREAK SPACE}", " ")))
         if html is not None:
             print(html)
     return 0
@@ -120,9 +120,8 @@ def _show(found: list[Finding], images: int, counts: dict[str, int], everything:
     for code, group in groupby(found, lambda finding: finding.code):
         findings = list(group)
         kind = findings[0].kind
-        print(
-            f"{kind.severity:8}{code}: {len(findings):,} {kind.title}; {'fix: ' if kind.severity != 'info' else ''}{kind.fix}"
-        )
+        advice = "" if kind.severity == "info" else "fix: "
+        print(f"{kind.severity:8}{code}: {len(findings):,} {kind.title}; {advice}{kind.fix}")
         shown = findings if everything else findings[:_FEW]
         for finding in shown:
             where = f"[{finding.split}] " if finding.split not in ("", "all") else ""

@@ -38,7 +38,7 @@ def look(listing: Listing, processes: int | None = None, on_progress: Progress |
     total, done = len(listing), 0
     reads = (partial(part.read, at) for part in listing.parts for at in range(len(part)))
     facts = examined(reads, processes)
-    looked = []
+    looked: list[list[Facts]] = []
     for part in listing.parts:
         looked.append([])
         for _ in range(len(part)):

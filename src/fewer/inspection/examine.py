@@ -74,7 +74,7 @@ def _facts(raw: bytes | Pixels) -> Facts:
         bits=bits,
         frames=frames,
         turned=turned,
-        bytes_hash=hashlib.blake2b(raw, digest_size=16).digest(),
+        bytes_hash=hashlib.blake2b(bytes(raw), digest_size=16).digest(),
         pixels_hash=pixels.digest(),
         sums=sums,
         squares=squares,

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import Any
 
 from fewer.data.decode import Pixels
@@ -22,7 +23,7 @@ _CRASHED = Facts("crash", "decoding it ended the process")
 
 def examined(
     reads: Iterable[Callable[[], Raw]], processes: int | None = None, examine_one: Examine = examine
-) -> Iterator[Facts]:
+) -> Generator[Facts, None, None]:
     """Facts of images in their order.
 
     Args:
@@ -41,7 +42,7 @@ def examined(
     waiting: deque[tuple[list[Raw | Facts], Future[list[Facts]] | None]] = deque()
     try:
         while True:
-            while len(waiting) < 2 * processes and (chunk := next(chunks, None)) is not None:
+            for chunk in islice(chunks, 2 * processes - len(waiting)):
                 waiting.append((chunk, _submitted(pool, chunk, examine_one)))
             if not waiting:
                 return

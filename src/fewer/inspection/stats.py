@@ -128,4 +128,5 @@ def as_text(figures: Figures) -> Iterator[str]:
         if len(classes) > 40 and i == 20:
             yield f"  ... {len(classes) - 40:,} more (--json lists them)"
         splits = ", ".join(f"{split} {count:,}" for split, count in each["splits"].items())
-        yield f"  {each['name']}: {each['images']:,} ({each['images'] / total:.1%}){'; ' + splits if ',' in splits else ''}"
+        apart = f"; {splits}" if len(each["splits"]) > 1 else ""
+        yield f"  {each['name']}: {each['images']:,} ({each['images'] / total:.1%}){apart}"
