@@ -27,6 +27,7 @@ STYLE = """
 .sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:1rem 1.6rem}
 .sheet h3{margin:0 0 .35rem;overflow-wrap:anywhere}
 .sheet p{display:flex;flex-wrap:wrap;gap:4px;margin:0}
+#classes .notes{margin-bottom:1rem}
 .sheet img{width:72px;height:72px;border-radius:.25rem;background:var(--band)}
 """
 
@@ -154,7 +155,7 @@ def _outline(spread: Figures) -> list[tuple[float, float]]:
 
 
 def _number(value: float) -> Html:
-    return td(esc(units.plain(round(value, 3))), value)
+    return td(esc(units.plain(round(value, 3 if abs(value) < 100 else 0))), value)
 
 
 def _colours(figures: Figures) -> Html:

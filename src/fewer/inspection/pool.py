@@ -53,7 +53,7 @@ def examined(
                 facts = future.result()
             except BrokenProcessPool:
                 pool.shutdown(wait=False)
-                facts = [_alone(each, examine_one) for each in chunk]
+                facts = _one_by_one(chunk, examine_one)
                 pool = _pool(processes)
                 waiting = deque((old, _submitted(pool, old, examine_one)) for old, _ in waiting)
             yield from facts
@@ -77,13 +77,18 @@ def _submitted(pool: ProcessPoolExecutor, chunk: list[Any], examine_one: Examine
         return None
 
 
-def _alone(raw: Raw | Facts, examine_one: Examine) -> Facts:
-    """One image in a process of its own."""
-    with _pool(1) as pool:
+def _one_by_one(chunk: list[Raw | Facts], examine_one: Examine) -> list[Facts]:
+    """A chunk of which one image ended a process, or may have: whichever does so again is the one."""
+    facts, pool = [], _pool(1)
+    for raw in chunk:
         try:
-            return pool.submit(_chunk, [raw], examine_one).result()[0]
+            facts += pool.submit(_chunk, [raw], examine_one).result()
         except BrokenProcessPool:
-            return _CRASHED
+            facts.append(_CRASHED)
+            pool.shutdown(wait=False)
+            pool = _pool(1)
+    pool.shutdown()
+    return facts
 
 
 def _chunk(chunk: list[Raw | Facts], examine_one: Examine) -> list[Facts]:

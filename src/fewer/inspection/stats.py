@@ -45,6 +45,7 @@ def statistics(text: str, listing: Listing, looked: list[list[Facts]]) -> Figure
                 sizes += part.sizes
                 counts[split].update(part.labels)
         splits[split] = _of_split(facts, sizes, counts[split])
+    _measure(splits)
     total = sum(counts.values(), Counter[str]())
     classes = [
         {"name": name, "images": total[name], "splits": {split: count[name] for split, count in counts.items()}}
@@ -71,8 +72,19 @@ def _of_split(facts: list[Facts], sizes: list[int], counts: Counter[str]) -> Fig
         "modes": dict(Counter(each.mode for each in sound).most_common()),
         "mean": mean,
         "std": std,
-        "measures": {name: _spread(values) for name, values in zip(MEASURES, measured, strict=True) if len(values)},
+        "measures": dict(zip(MEASURES, measured, strict=True)) if sound else {},
     }
+
+
+def _measure(splits: dict[str, Figures]) -> None:
+    """Replaces values by their spread; the histograms of all splits have the same bins."""
+    for name in MEASURES:
+        values_of = {split: of["measures"][name] for split, of in splits.items() if of["measures"]}
+        if values_of:
+            low = min(float(values.min()) for values in values_of.values())
+            high = max(float(values.max()) for values in values_of.values())
+        for split, values in values_of.items():
+            splits[split]["measures"][name] = _spread(values, (low, high if high > low else low + 1))
 
 
 def moments(sound: list[Facts]) -> tuple[list[float] | None, list[float] | None]:
@@ -88,14 +100,13 @@ def moments(sound: list[Facts]) -> tuple[list[float] | None, list[float] | None]
     return mean, std
 
 
-def _spread(values: Values) -> Figures:
+def _spread(values: Values, span: tuple[float, float]) -> Figures:
     points = np.percentile(values, list(PERCENTILES.values())).tolist()
-    low, high = float(values.min()), float(values.max())
-    count, edges = np.histogram(values, BINS, (low, high if high > low else low + 1))
+    count, edges = np.histogram(values, BINS, span)
     return {
-        "min": low,
+        "min": float(values.min()),
         **dict(zip(PERCENTILES, points, strict=True)),
-        "max": high,
+        "max": float(values.max()),
         "mean": float(values.mean()),
         "histogram": {"edges": edges.tolist(), "counts": count.tolist()},
     }
