@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | clean | help
+# make demo | test | test-cuda | lint | docs | clean | help
 #
 # Each creates $(VENV) where it is missing and installs what it needs with pip. A stamp for each set of packages, written
 # after the installation, lets the next call start at once; pyproject.toml being newer than the stamp installs again.
@@ -13,7 +13,7 @@ STAMP := $(VENV)/.fewer
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test test-cuda lint docs clean
 
 help: ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ demo: $(STAMP)/demo ## Train four recipes on bundled digits, print a table and t
 
 test: $(STAMP)/dev ## Run all tests on two processes, one thread each; PYTEST="-k NAME" chooses.
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 $(PYTEST)
+
+test-cuda: $(STAMP)/dev ## Run what only a GPU can show: CPU parity, fp16, compiled sizes, two ranks over NCCL.
+	@$(BIN)/python -m pytest -rs tests/cuda $(PYTEST)
 
 lint: $(STAMP)/dev ## Check style and format (ruff), types (mypy strict) and layers (import-linter).
 	@$(BIN)/ruff check .

@@ -62,6 +62,38 @@ def recipes(lines: Sequence[Line]) -> str:
     return markdown(head, rows)
 
 
+def savings(lines: Sequence[Line]) -> str:
+    """A row a variant, plain training first and the others beside it."""
+    head = ("digits, lenet5", "seeds", "test top-1", "EE", "FEE", "FEE saved", "seconds", "steps")
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        if line["split"] == "test":
+            groups.setdefault(line["variant"], []).append(line)
+    baseline = _mean(next(iter(groups.values())), "full_epoch_equivalents")
+    rows = []
+    for variant, runs in groups.items():
+        fee = _mean(runs, "full_epoch_equivalents")
+        rows.append(
+            (
+                f"{variant}{_threshold(runs[0])}",
+                str(len(runs)),
+                _spread([100 * run["top1"] for run in runs]) + " %",
+                f"{_mean(runs, 'effective_epochs'):.2f}",
+                f"{fee:.2f}",
+                f"{1 - fee / baseline:.0%}" if fee != baseline else "–",
+                f"{_mean(runs, 'seconds'):.1f}",
+                f"{_mean(runs, 'steps'):.0f}",
+            )
+        )
+    return markdown(head, rows)
+
+
+def _threshold(line: Line) -> str:
+    """The threshold that a variant was given, where it was."""
+    found = [text.partition("=")[2] for text in line["overrides"] if text.startswith("select.threshold=")]
+    return f", threshold {found[0]}" if found else ""
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table without a final newline."""
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
@@ -85,7 +117,7 @@ def _where(environment: Line) -> str:
     return ", ".join(parts).replace("|", "/")
 
 
-_TABLES = {"recipes": recipes}
+_TABLES = {"recipes": recipes, "savings": savings}
 
 if __name__ == "__main__":
     main()

@@ -46,6 +46,15 @@ class Ended:
         return json.loads(self.stdout)
 
 
+def complains(ended: Ended, code: int, *parts: str) -> None:
+    """The right exit code, a message with these parts, nothing on stdout, and no traceback."""
+    assert ended.code == code, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    for part in parts:
+        assert part in ended.stderr, ended.stderr
+
+
 class Started:
     """A child that may still be running."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any
 
 from fewer import select
-from fewer.data.fingerprint import difference
+from fewer.data.manifest import PackedManifest, difference
 from fewer.data.splits import Splits
 from fewer.errors import DataError, RecipeError
 from fewer.folder import MANIFEST, RunFolder
@@ -18,7 +17,7 @@ from fewer.recipe import Recipe, changed_keys
 from fewer.record import read_json
 
 # Keys that a resumed run may be given anew.
-RESUMABLE = ("out.*", "data.processes", "data.cache", "train.epochs")
+RESUMABLE = ("out.*", "data.in_memory", "data.processes", "data.cache", "train.epochs")
 
 
 def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:
@@ -74,10 +73,9 @@ def require_selector(folder: RunFolder, selector: Selector | None) -> None:
 
 def refuse_other_data(folder: RunFolder, splits: Splits) -> None:
     try:
-        before = gzip.decompress((folder.path / MANIFEST).read_bytes()).decode().split("\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        changed = difference(PackedManifest(folder.path / MANIFEST), splits.manifest())
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{folder.path / MANIFEST}: cannot be read ({error}), so the data cannot be compared") from None
-    changed = difference(before, splits.manifest())
     if changed:
         raise DataError(
             f"{splits.train.source.name}: not the data that the run began with: {changed}; "

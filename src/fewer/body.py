@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from fewer import checkpoint, environment, report, signals
+from fewer import checkpoint, environment, previews, report, signals
 from fewer.build import Session
 from fewer.data.images import ImageData
+from fewer.data.once import evaluation_batch_size
+from fewer.determinism import named_operations
 from fewer.display import Display
 from fewer.epoch import EpochSums, costs, in_words
 from fewer.errors import FewerError, RecipeError, printable
 from fewer.folder import RESOLVED, RunFolder
 from fewer.handover import link_model, load_model, publish_model
 from fewer.loop import Row, train
-from fewer.parts import Evaluation, Request
+from fewer.parts import Evaluation, Request, WorstSample
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
 
@@ -33,8 +36,12 @@ class Body:
         self.comm = session.run.comm
         self.saved_at = time.monotonic()
         self.epoch = EpochSums(session)
+        self.plots: report.Budget | None = report.Budget() if folder.writes and session.plan.recipe.out.plots else None
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
+        self.amended: set[str] = set()  # keys of amendments that have been recorded
+        if session.loader:
+            session.loader.note.listen(self._note)
         for split, image in session.damaged:
             self._note(f"quarantined {split} image {image.name}: {image.reason}")
 
@@ -51,6 +58,7 @@ class Body:
             for text in damaged:
                 self._note(f"passed over a damaged checkpoint: {text}")
             run.load_state_dict(state)
+            self.amended = set(run.amendments)
             self.epoch = EpochSums(self.session)
             self._note(f"resumed from {path.name}")
         self._recover_best()
@@ -97,7 +105,8 @@ class Body:
     def drive(self) -> dict[str, Any]:
         """Trains to the end; whatever happens, `status.json` says so."""
         try:
-            return self._train()
+            with named_operations():
+                return self._train()
         except FewerError as error:
             state = {75: "preempted", 130: "interrupted"}.get(error.exit_code, "failed")
             self.folder.status(state, message=str(error), exit_code=error.exit_code, **self._where())
@@ -106,6 +115,7 @@ class Body:
             self.folder.status("failed", message=f"{type(error).__name__}: {error}", exit_code=1, **self._where())
             raise
         finally:
+            self.session.close()
             self._write_report()
 
     def _train(self) -> dict[str, Any]:
@@ -117,9 +127,11 @@ class Body:
         self.stop.run = run
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
+            self._amend()
             self._record(self._step_row(row))
             self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
             self.display.row(row, session)
+            self._preview(row)
             if row.epoch_end:
                 self._end_epoch(row)
             if self._checkpoint_due(row) or row.stop or self.is_new_best or run.cursor.epoch == run.plan.epochs:
@@ -130,6 +142,16 @@ class Body:
                     f"`fewer resume {self.folder.path}` goes on"
                 )
         return self._finish()
+
+    def _amend(self) -> None:
+        """Says and records what of the plan had to change in the last batch."""
+        run = self.session.run
+        for key in run.amendments.keys() - self.amended:
+            change = {"key": key, **run.amendments[key]}
+            self._note(f'warning: {key} = "{change["old"]}" became "{change["new"]}": {change["reason"]}')
+            where = {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
+            self._record({"kind": "amendment", **change, **where})
+            self.amended.add(key)
 
     def _note(self, text: str) -> None:
         """Shows a line and keeps it in `log.txt`; file names in it may hold anything."""
@@ -160,6 +182,7 @@ class Body:
                     "step",
                     "progress",
                     "lr",
+                    "momentum",
                     "loss",
                     "top1",
                     "kept",
@@ -172,7 +195,8 @@ class Body:
 
     def _end_epoch(self, row: Row) -> None:
         session, run = self.session, self.session.run
-        line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, "lr": row.lr, **self.epoch.line()}
+        rates = {"lr": row.lr, "momentum": row.momentum}
+        line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
         series = run.selector.series(run.table)
         if series:
@@ -189,6 +213,45 @@ class Body:
         words = in_words(line, run.plan.epochs)
         self.display.epoch(words)
         self._log(words)
+        if not last and self.plots and self.plots.allows(run.ledger.total_seconds):
+            self._draw()
+
+    def _preview(self, row: Row) -> None:
+        """Shows the training images of a stage once its side has been decoded: behind its first batch."""
+        plan, folder = self.session.plan, self.folder.path / "previews"
+        stage = plan.stage(row.epoch)
+        if not self.folder.writes or not plan.recipe.out.previews or (row.epoch, row.batch) != (stage.first_epoch, 0):
+            return
+        with self.session.run.ledger.phase("other"):
+            try:
+                previews.write_stage(self.session.train_data, stage, folder)
+            except Exception as error:  # a picture must not spoil a run
+                self._note(f"no preview of stage {stage.index + 1}: {type(error).__name__}: {error}")
+
+    def _thumbnails(self, data: ImageData, worst: list[WorstSample]) -> list[str]:
+        """Paths of the worst samples' pictures within the folder."""
+        plan = self.session.plan
+        if not self.folder.writes or not plan.recipe.out.previews:
+            return []
+        with self.session.run.ledger.phase("other"):
+            try:
+                folder = self.folder.path / "previews" / "worst"
+                names = previews.write_worst(data, worst, plan.evaluation_side_px, folder)
+            except Exception as error:
+                self._note(f"no thumbnails of the worst samples: {type(error).__name__}: {error}")
+                return []
+        return [f"previews/worst/{name}" for name in names]
+
+    def _draw(self) -> None:
+        """Plots that cannot be drawn must not spoil a run: said once, and not tried again."""
+        if not self.plots:
+            return
+        with self.session.run.ledger.phase("other"):
+            try:
+                self.plots.draw(self.folder.path)
+            except Exception as error:
+                self._note(f"plots could not be drawn: {type(error).__name__}: {error}")
+                self.plots = None
 
     def _validate(self, data: ImageData) -> dict[str, float]:
         """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
@@ -255,7 +318,7 @@ class Body:
         self.display.phase(f"evaluating on {split}")
         with run.ledger.phase("evaluate"):
             mine = data.split.ids_M[self.comm.rank :: self.comm.workers]
-            size = max(16, round(512 * (32 / side) ** 2))
+            size = evaluation_batch_size(side)
             requests = (Request(ids, run.cursor.epoch, side, strength=0.0) for ids in mine.split(size))
             evaluation = self.session.task.evaluate(model, data.batches(requests), self.comm)
         run.ledger.book(plan.stage(max(0, run.cursor.epoch - 1)).index, samples_evaluated=len(mine))
@@ -283,6 +346,10 @@ class Body:
                 "model": run.plan.recipe.model.model_dump(mode="json"),
                 "classes": list(run.plan.facts.classes),
                 "side_px": run.plan.evaluation_side_px,
+                "largest_side_px": run.plan.largest_side_px,
+                "precision": run.plan.precision,
+                "channels_last": run.plan.channels_last,
+                "flip_tta": run.plan.recipe.task.flip_tta,
                 "mean": list(session.train_data.mean),
                 "std": list(session.train_data.std),
                 "digest": run.plan.digest,
@@ -314,7 +381,12 @@ class Body:
             evaluation = self._evaluated(name, data, model)
             metrics |= {f"{name}/{key}": value for key, value in evaluation.scalars.items()}
             tables |= {f"{name}/{key}": value for key, value in evaluation.tables.items()}
-            tables[f"{name}/worst"] = [data.split.source.names[i] for i in evaluation.worst_ids]
+            tables[f"{name}/worst"] = [data.split.source.names[sample.id] for sample in evaluation.worst]
+            samples = [asdict(sample) for sample in evaluation.worst]
+            tables[f"{name}/worst_samples"] = samples
+            if name == "test" or not session.test_data:
+                for sample, path in zip(samples, self._thumbnails(data, evaluation.worst), strict=False):
+                    sample["thumbnail"] = path
         if session.test_data and not last_is_best:
             evaluation = self._evaluated("test/last", session.test_data, run.evaluated_model())
             metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
@@ -322,6 +394,8 @@ class Body:
             evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
+        folder.status("running", **self._where())
+        self._draw()
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -335,6 +409,7 @@ class Body:
             "predicted": {key: low if low == high else [low, high] for key, (low, high) in run.plan.predicted.items()},
             "fingerprint": session.splits.fingerprint,
             "quarantined": len(session.damaged),
+            "amendments": run.amendments,
             "state": run.digest(),
             "tables": tables,
         }
@@ -391,8 +466,10 @@ class Body:
         except Exception as error:
             self._note(f"report.html could not be written: {type(error).__name__}: {error}")
 
-    def _where(self) -> dict[str, int]:
-        return self.session.run.cursor.state_dict()
+    def _where(self) -> dict[str, Any]:
+        run = self.session.run
+        best = {key: run.best[key] for key in ("epoch", "metric", "value")} if run.best else None
+        return {**run.cursor.state_dict(), **({"best": best} if best else {})}
 
 
 def _position(row: dict[str, Any]) -> tuple[int, int]:

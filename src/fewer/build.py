@@ -9,29 +9,36 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import models, rng, select
+from fewer import models, optim, rng, select
 from fewer.data.augment import Augment
-from fewer.data.images import ImageData
+from fewer.data.crop import RandomResizedCrop
+from fewer.data.images import ImageData, Moments
+from fewer.data.labels import LabelFile
+from fewer.data.loader import Loader
 from fewer.data.splits import Splits, open_splits, spread
 from fewer.errors import DataError
 from fewer.facts import gather_facts
 from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
-from fewer.optim.sgd import sgd
+from fewer.optim.groups import parameter_groups
 from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
-from fewer.plan import Plan, compile_plan
+from fewer.plan import MOMENTS_IMAGES, Plan, compile_plan
 from fewer.recipe import Recipe
 from fewer.run import Run
 from fewer.select.table import Table
 from fewer.sync.comm import Alone
+from fewer.sync.compiled import Compiler
 from fewer.sync.every_step import EveryStep
 from fewer.tasks.classify import Classify
+from fewer.weights import read_weights
 
 if TYPE_CHECKING:
-    from fewer.data.store import DamagedImage
+    from fewer.data.views import DamagedImage
     from fewer.select.base import MethodParams
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32, "fp64": torch.float64}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -46,6 +53,7 @@ class Session:
     val_data: ImageData | None
     test_data: ImageData | None
     damaged: list[tuple[str, DamagedImage]]
+    loader: Loader | None = None
     _decoded: tuple[int, int] = (0, 0)
 
     def book_decoding(self) -> None:
@@ -56,18 +64,27 @@ class Session:
         self.run.ledger.book(stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
         self._decoded = images, pixels
 
+    def close(self) -> None:
+        """Ends the loader processes."""
+        if self.loader:
+            self.loader.close()
+
 
 def open_data(recipe: Recipe) -> Splits:
     """Lists the images of a recipe's sources; decodes none."""
     data = recipe.data
-    return open_splits(data.source, data.test, data.val, data.split_seed, cache=data.cache == "auto")
+    labels = LabelFile(**data.labels.model_dump()) if data.labels else None
+    return open_splits(data.source, data.test, data.val, data.split_seed, data.cache == "auto", labels)
 
 
-def make_plan(recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None) -> Plan:
+def make_plan(
+    recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None, available: int | None = None
+) -> Plan:
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
     name = type(selector).__qualname__ if selector else ""
     expects = (selector or selector_of(recipe, splits)).expects
-    return compile_plan(recipe, gather_facts(recipe, splits, ranks), expects, name)
+    facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available)
+    return compile_plan(recipe, facts, expects, name)
 
 
 def selector_of(recipe: Recipe, splits: Splits) -> Selector:
@@ -100,16 +117,47 @@ def open_session(
     comm, began = comm or Alone(), time.monotonic()
     plan = make_plan(recipe, splits, comm.workers, selector)
     torch.set_num_threads(plan.facts.threads)
-    data = {name: _data(plan, split, on_progress) for name, split in _named(splits)}
+    plan.device_settings.apply(plan.facts.device)
+    loading = plan.loading
+    loader = None if loading.in_memory else Loader(loading.processes, loading.prefetched_batches, loading.threads)
+    try:
+        return _opened(plan, splits, comm, selector, loader, on_progress, began)
+    except BaseException:
+        if loader:
+            loader.close()
+        raise
+
+
+def _opened(
+    plan: Plan,
+    splits: Splits,
+    comm: Comm,
+    selector: Selector | None,
+    loader: Loader | None,
+    on_progress: Callable[[int, int], None] | None,
+    began: float,
+) -> Session:
+    recipe = plan.recipe
+    data = {name: _data(plan, name, split, loader, on_progress) for name, split in _named(splits)}
     damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
-        plan = make_plan(recipe, splits, comm.workers, selector)
-    mean, std = data["train"].moments(plan.stages[0].side_px)
+        plan = make_plan(recipe, splits, comm.workers, selector, plan.facts.available_bytes)
+    mean, std = _moments(plan, data["train"])
     for part in data.values():
         part.mean, part.std = mean, std
     run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
-    return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged)
+    return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
+
+
+def _moments(plan: Plan, data: ImageData) -> Moments:
+    """What images are normalised by: what the first weights were trained with, ImageNet's, or the data's own."""
+    asked = plan.recipe.data.normalize
+    if asked == "imagenet":
+        return IMAGENET
+    if asked == "auto" and plan.facts.moments:
+        return plan.facts.moments
+    return data.moments(plan.stages[0].side_px, MOMENTS_IMAGES)
 
 
 def _named(splits: Splits) -> list[tuple[str, object]]:
@@ -120,17 +168,26 @@ def _side(plan: Plan, name: str) -> int:
     return plan.stages[0].side_px if name == "train" else plan.evaluation_side_px
 
 
-def _data(plan: Plan, split: object, on_progress: Callable[[int, int], None] | None) -> ImageData:
-    recipe = plan.recipe
+def _data(
+    plan: Plan, name: str, split: object, loader: Loader | None, on_progress: Callable[[int, int], None] | None
+) -> ImageData:
+    recipe, asked = plan.recipe, plan.recipe.augment
+    # Held-out images are only ever seen whole.
+    crops = name == "train" and asked.crop == "random_resized"
+    options = asked.model_dump(exclude={"crop", "crop_scale", "crop_ratio"})
     return ImageData(
         split,  # type: ignore[arg-type]
-        augment=Augment(**recipe.augment.model_dump(), reference_side_px=plan.largest_side_px),
+        augment=Augment(**options, reference_side_px=plan.largest_side_px),
+        crop=RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
         seed=recipe.train.seed,
         device=plan.facts.device,
         dtype=DTYPES[plan.precision],
         channels_last=plan.channels_last,
-        threads=0 if recipe.data.processes == "auto" else recipe.data.processes,
+        threads=plan.loading.threads,
         damaged=recipe.data.damaged,
+        loader=loader,
+        pin_memory=plan.device_settings.pinned_memory,
+        cache=recipe.data.cache == "auto",
         on_progress=on_progress,
     )
 
@@ -152,7 +209,7 @@ def _task(plan: Plan) -> Task:
         len(plan.facts.classes),
         recipe.train.label_smoothing,
         recipe.task.flip_tta,
-        torch.bfloat16 if plan.precision == "bf16" else None,
+        AUTOCAST.get(plan.precision),
     )
 
 
@@ -165,12 +222,35 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
     """
     recipe = plan.recipe
     rng.reseed(recipe.train.seed, "model")
-    options = recipe.model.model_dump(exclude={"name"})
-    model = models.build(recipe.model.name, len(plan.facts.classes), plan.largest_side_px, **options)
-    if recipe.model.whiten and images is not None and isinstance(model, LooksAtData):
-        model.whiten(images(models.FIRST_IMAGES))
+    options, classes = recipe.model.model_dump(exclude={"name"}), len(plan.facts.classes)
+    model = models.build(recipe.model.name, classes, plan.largest_side_px, **options)
+    if recipe.model.first_images and images is not None and isinstance(model, LooksAtData):
+        model.whiten(images(recipe.model.first_images))
+    if weights := read_weights(recipe.model):
+        weights.put_into(recipe.model, model, classes)
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format
     return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
+
+
+def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer for a model, with decay and learning rate by kind of parameter."""
+    train = plan.recipe.train
+    decay = {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay}
+    scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
+    groups = parameter_groups(model, train.lr, {**decay, "embedding": train.embedding_weight_decay}, scale)
+    return optim.build(train.optimizer, groups, train.lr, dict(train))
+
+
+def _compiler(plan: Plan, ledger: Ledger, amendments: dict[str, dict[str, str]]) -> Compiler | None:
+    """What compiles the training forward, where asked; a failure is an amendment of the plan."""
+    asked = plan.recipe.train.compile
+    if asked == "no":
+        return None
+
+    def amend(reason: str) -> None:
+        amendments["train.compile"] = {"old": asked, "new": "no", "reason": reason}
+
+    return Compiler(asked == "require", plan.channels_last, lambda: ledger.phase("compile"), amend)
 
 
 def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector, began: float) -> Run:
@@ -183,25 +263,20 @@ def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Sele
         return next(iter(data.batches([request]))).inputs
 
     model = build_model(plan, first_images)
-    optimizer = sgd(
-        model,
-        train.lr,
-        train.momentum,
-        train.nesterov,
-        {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay},
-        {"weight": 1.0, "bias": train.bias_lr_scale, "norm": train.norm_lr_scale},
-    )
     comm.broadcast(list(model.state_dict().values()))
     ahead = train.lookahead
+    amendments: dict[str, dict[str, str]] = {}
     return Run(
         plan=plan,
         comm=comm,
-        workers=[Worker(comm.rank, model, optimizer)],
+        workers=[Worker(comm.rank, model, build_optimizer(plan, model))],
         selector=selector,
-        sync=EveryStep(comm),
+        sync=EveryStep(comm, _compiler(plan, ledger, amendments)),
         pool_ids=pool_ids,
         table=Table(len(splits.train.source)),
         ledger=ledger,
+        amendments=amendments,
+        scaler=torch.amp.GradScaler(plan.facts.device, enabled=plan.precision == "fp16"),
         ema=None if train.ema == "off" else Ema(model, train.ema.in_epochs(plan.epochs) * plan.facts.train_images),
         lookahead=None
         if ahead is None

@@ -171,7 +171,7 @@ def read_folder(path: Path) -> dict[str, bytes]:
         entries = {str(name): entry for name, entry in manifest["files"].items()}
         files = {name: (path / Path(name).name).read_bytes() for name in entries}
         wrong = [n for n, data in files.items() if hashlib.sha256(data).hexdigest() != entries[n]["sha256"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged: {type(error).__name__}: {error}") from None
     if wrong:
         raise CheckpointError(f"{path}: damaged: {', '.join(wrong)} is not what was written")

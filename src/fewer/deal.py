@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,20 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
         run.ledger.book(stage.index, samples_loaded=sum(map(len, loaded)))
         at = run.plan.at(epoch, number, len(order.sizes))
         yield Candidate(at, stage, number, len(order.sizes), whole[number], mine[number], loaded)
+
+
+def forward_sizes(run: Run) -> list[int]:
+    """Sizes of the epoch's batches as they reach a model, on any rank: shares of micro-batches, most frequent first."""
+    assert run.order is not None
+    counts = Counter(
+        micro
+        for size, times in Counter(run.order.step_sizes).items()
+        for share in shares(size, run.comm.workers)
+        for micro in shares(share, run.plan.recipe.train.accumulate)
+        for _ in range(times)
+        if micro
+    )
+    return sorted(counts, key=lambda size: (-counts[size], -size))
 
 
 def hold(run: Run, candidate: Candidate, mask_G: Tensor) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewer import models
-from fewer.parts import ChangesByEpoch
+from fewer.data.memory import available_bytes
+from fewer.models import trial
+from fewer.parts import ChangesByEpoch, first
 from fewer.plan import Facts, Flops, stages_of
 from fewer.recipe import Recipe
 
@@ -17,40 +20,79 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fewer.data.splits import Splits
+    from fewer.weights import Weights
 
 
-def gather_facts(recipe: Recipe, splits: Splits, ranks: int = 1) -> Facts:
+_SMALL_PX, _COARSE = 64, 4  # where a stem that divides the side by so much deserves a word
+
+
+def gather_facts(
+    recipe: Recipe, splits: Splits, ranks: int = 1, weights: Weights | None = None, available: int | None = None
+) -> Facts:
     """Facts for `compile_plan`.
 
     Args:
         recipe: What the user asked; it says which model and which sides to count FLOPs for.
         splits: The listed data.
         ranks: Processes that will train together; each gets its share of the cores.
+        weights: The model's first weights, unless they are random.
+        available: Free memory in bytes, where it was looked at before; else it is now.
     """
     native = splits.train.native_side_px()
     stages = stages_of(recipe, native)
     sides = sorted({stage.side_px for stage in stages})
-    options = recipe.model.model_dump(exclude={"name"})
-    with torch.device("meta"):
-        model = models.build(recipe.model.name, len(splits.classes), sides[-1], **options)
-    later = model.changes_at if isinstance(model, ChangesByEpoch) else []
-    changes = [0, *(epoch for epoch in later if 0 < epoch < recipe.epochs)]
     device = device_kind()
-    return Facts(
+    facts = Facts(
         train_images=len(splits.train),
         val_images=len(splits.val) if splits.val else 0,
         test_images=len(splits.test) if splits.test else 0,
         classes=tuple(splits.classes),
         native_side_px=native,
-        flops={side: tuple(_flops_from(model, side, epoch) for epoch in changes) for side in sides},
-        plain_sample_flops=sum(_unfrozen_flops(model, sides[-1])),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        flops={},
+        plain_sample_flops=0,
+        parameters=0,
         ranks=ranks,
         threads=max(1, torch.get_num_threads() if ranks == 1 else usable_cores() // ranks),
+        cores=usable_cores(),
+        available_bytes=available_bytes() if available is None else available,
         bf16=native_bf16(device),
         device=device,
         notes=tuple(splits.notes),
     )
+    try:
+        model = trial.take(recipe.model, len(splits.classes), sides)
+    except ValueError as error:
+        return replace(facts, problems=(f'model.name = "{recipe.model.name}": {error}',))
+    later = model.changes_at if isinstance(model, ChangesByEpoch) else []
+    changes = [0, *(epoch for epoch in later if 0 < epoch < recipe.epochs)]
+    return replace(
+        facts,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        notes=facts.notes + _notes(recipe, model, len(splits.classes), sides, weights),
+        weights=weights.sha256 if weights else "",
+        moments=weights.moments if weights else None,
+        flops={side: tuple(_flops_from(model, side, epoch) for epoch in changes) for side in sides},
+        plain_sample_flops=sum(_unfrozen_flops(model, sides[-1])),
+    )
+
+
+def _notes(
+    recipe: Recipe, model: nn.Module, classes: int, sides: list[int], weights: Weights | None
+) -> tuple[str, ...]:
+    """What a person should know of the model: a stem that leaves little of a small image, and which weights fit."""
+    notes, name, least = [], recipe.model.name, sides[0]
+    divided = trial.reduction(model, least)
+    if least <= _SMALL_PX and divided >= _COARSE and getattr(recipe.model, "stem", "") == "own":
+        notes.append(
+            f'the first layers of "{name}" leave {math.ceil(least / divided)} px of images of {least} px; '
+            'model.stem = "small" keeps more'
+        )
+    if weights:
+        found = weights.fitted(recipe.model, model, classes)
+        notes.append(f"first weights from {weights.origin}: {found.describe()}")
+        if recipe.data.normalize == "auto" and weights.moments:
+            notes.append("images are normalised by the mean and standard deviation that the first weights come with")
+    return tuple(notes)
 
 
 def usable_cores() -> int:
@@ -86,7 +128,7 @@ def sample_flops(model: nn.Module, side_px: int) -> tuple[int, int]:
     dtype = next(model.parameters()).dtype
     images = torch.empty(2, 3, side_px, side_px, device=device, dtype=dtype)
     with FlopCounterMode(display=False) as forward:
-        loss = model(images).sum()
+        loss = first(model(images)).sum()
     with FlopCounterMode(display=False) as backward:
         loss.backward()
     for parameter in model.parameters():

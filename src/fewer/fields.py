@@ -27,7 +27,17 @@ Index = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Epochs = Annotated[int, Field(ge=1, le=32_767, strict=True)]  # the score table stores epochs in 16 bits
 Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Factor = Annotated[float, Field(gt=0, le=10, strict=True)]
+Jitter = Annotated[float, Field(ge=0, le=10, strict=True)]
+Bounds = tuple[Positive, Positive]
 Flag = Annotated[bool, Field(strict=True)]
+
+
+def ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    """Checks that a range is written [low, high]."""
+    if pair[0] > pair[1]:
+        raise ValueError(f"a range is written [low, high]; did you mean [{pair[1]:g}, {pair[0]:g}]?")
+    return pair
 
 
 class Section(BaseModel):

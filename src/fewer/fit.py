@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from fewer import signals
 from fewer.amend import extended, finished, refuse_other_data, require_selector
 from fewer.body import Body
 from fewer.build import make_plan, open_data, open_session
+from fewer.determinism import deterministic
 from fewer.display import Display, Silent
 from fewer.errors import RecipeError, Stopped
 from fewer.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
@@ -50,14 +50,14 @@ def fit(
     """
     comm, display = comm or Alone(), display or Silent()
     folder = RunFolder(Path(out), writes=comm.rank == 0)
-    with signals.caught() as stop:
+    with signals.caught() as stop, deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         plan = make_plan(recipe, splits, comm.workers, selector)
         folder.create()
         with _held(folder, discard=True):
             folder.require_space(12 * plan.facts.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep)
             folder.file(GIVEN, given or recipe.to_toml())
-            folder.file(MANIFEST, gzip.compress("\n".join(splits.manifest()).encode(), 3, mtime=0))
+            folder.file(MANIFEST, splits.manifest().packed())
             folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
             session = open_session(recipe, splits, comm, selector, display.decoding)
             return Body(session, folder, display, stop).drive()
@@ -97,7 +97,7 @@ def resume(
         display.note(f"{path}: finished already, nothing to do; train.epochs={2 * recipe.epochs} would train longer")
         return result
     folder.lock()
-    with signals.caught() as stop, _held(folder, discard=False):
+    with signals.caught() as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
         body = Body(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)

@@ -69,7 +69,7 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not 1 <= devices <= cores:
         raise RecipeError(f"--devices {devices}: this machine has {cores} cores; allowed: 1 to {cores}")
-    shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     shared.setdefault("OMP_NUM_THREADS", str(max(1, cores // devices)))
     complaints = [tempfile.TemporaryFile() for _ in range(devices)]  # noqa: SIM115 (closed below)
     ranks = [
@@ -93,7 +93,8 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     return _verdict(codes)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -144,4 +145,4 @@ def _verdict(codes: Sequence[int]) -> int:
     return max(codes)
 
 
-__all__ = ["is_rank", "joined", "launch"]
+__all__ = ["free_port", "is_rank", "joined", "launch"]

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import rng
-from fewer.deal import Candidate, candidates
-from fewer.errors import DivergedError, RecipeError
-from fewer.optim.sgd import set_lr
-from fewer.parts import At, Data, Forward, Outcome, Stage, Task, Worker
-from fewer.plan import shares
+from fewer.deal import Candidate, candidates, forward_sizes
+from fewer.errors import RecipeError
+from fewer.optim.groups import momentum_of
+from fewer.parts import At, Data, Stage, Task
 from fewer.run import Order, Run, chosen_order, state_digest
 from fewer.screen import kept_batches, score_samples
+from fewer.step import agree, nothing, take_step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +26,12 @@ class Row:
 
     Attributes:
         epoch, batch, batches: The candidate batch, from 0, and how many the epoch has.
-        step, steps: Optimizer steps taken so far, and those of this candidate batch.
+        step, steps: Optimizer steps taken so far, and those of this candidate batch; skipped ones are not counted.
         progress: Share of the run before this batch.
         lr: Learning rate of the weights.
+        momentum: Momentum, or the first beta.
         loss, top1: Means over the samples stepped on; None where there was no step.
-        kept, candidates: Samples stepped on, and samples looked at.
+        kept, candidates: Samples backpropagated, and samples looked at.
         stop: A stop was requested on some rank; all ranks see it here.
         epoch_end: This was the epoch's last batch, and the table has been brought up to date.
     """
@@ -43,6 +43,7 @@ class Row:
     steps: int
     progress: float
     lr: float
+    momentum: float
     loss: float | None
     top1: float | None
     kept: int
@@ -71,24 +72,25 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
     """
     while run.cursor.epoch < run.plan.epochs:
         stage = run.plan.stage(run.cursor.epoch)
-        forwards = _enter(task, run, stage)
+        _enter(task, run, stage)
         if run.order is None:
             run.order = _choose(task, data, run, stage)
+        sizes = forward_sizes(run)
+        forwards = [run.sync.forward(worker, stage, sizes) for worker in run.workers]
         for candidate in candidates(data, run, stage):
             batches = [candidate]
             if run.selector.fresh(candidate.at):
                 batches = list(kept_batches(task, data, run, forwards, candidate))
-            steps = [_step(task, run, forwards, batch, nth) for nth, batch in enumerate(batches)]
+            steps = [take_step(task, run, forwards, batch, nth) for nth, batch in enumerate(batches)]
             yield _advance(run, candidate, steps)
 
 
-def _enter(task: Task, run: Run, stage: Stage) -> list[Forward]:
+def _enter(task: Task, run: Run, stage: Stage) -> None:
     """Brings the models into an epoch's shape; done anew in each epoch and after a resume."""
     run.ledger.enter(stage.index)
     for worker in run.workers:
         task.prepare(worker.model, stage, run.cursor.epoch)
         worker.model.train()
-    return [run.sync.forward(worker, stage) for worker in run.workers]
 
 
 def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
@@ -106,71 +108,10 @@ def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
         return chosen_order(run.plan, chosen, at.epoch, run.seed, run.selector.packs or fresh, width)
 
 
-def _step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Tensor:
-    """One optimizer step on one global batch; returns what all ranks agree on, see `_agree`."""
-    plan, at, order = run.plan, step.at, run.order
-    assert order is not None
-    size = len(step.samples)
-    totals = torch.zeros(6, dtype=torch.float64)
-    with run.ledger.phase("train"):
-        for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
-            worker.optimizer.zero_grad(set_to_none=True)
-            part = step.samples.take(positions)
-            first = 0
-            for micro, count in enumerate(shares(len(batch), plan.recipe.train.accumulate)):
-                if not count:
-                    continue
-                cut = slice(first, first + count)
-                first += count
-                rng.reseed(run.seed, "layers", at.epoch, step.number, nth, micro, worker.id)
-                outcome = task.outcome(forward, batch.take(cut), at)
-                loss_sum = (outcome.loss_sum_B * part.weight_G[cut].to(outcome.loss_sum_B)).sum()
-                # Divided by what is known now, the samples; dense tasks know the count of losses after `_agree`.
-                (loss_sum / size).backward()
-                run.observed.add(batch.ids_B[cut], part.copy_G[cut], outcome)
-                totals += _summed(outcome, loss_sum)
-        with run.ledger.phase("sync"):
-            totals = _agree(run, totals)
-            _raise_unless_finite(run, totals, at)
-            run.sync.gradients(run.workers)
-        for worker in run.workers:
-            _update(run, worker, at, order.lr_scale, rescale=size / float(totals[0]))
-        with run.ledger.phase("sync"):
-            run.sync.parameters(run.workers, run.cursor.step + 1)
-        run.cursor.step += 1
-        if run.ema:
-            run.ema.update(run.workers[0].model, size)
-        if run.lookahead:
-            run.lookahead.update(run.workers[0].model, run.cursor.step, at.progress)
-    flops = plan.sample_flops(at.epoch)
-    run.ledger.book(
-        step.stage.index,
-        samples_forwarded=size,
-        samples_backpropagated=size,
-        optimizer_steps=1,
-        flops=size * (flops.forward + flops.backward),
-    )
-    return totals
-
-
-def _update(run: Run, worker: Worker, at: At, lr_scale: float, rescale: float) -> None:
-    """Rescales and clips the summed gradient, then steps."""
-    gradients = [p.grad for p in worker.model.parameters() if p.grad is not None]
-    if rescale != 1:
-        torch._foreach_mul_(gradients, rescale)
-    limit = run.plan.recipe.train.clip_norm
-    if limit:
-        norm = torch.nn.utils.clip_grad_norm_(worker.model.parameters(), limit)
-        if not torch.isfinite(norm):
-            raise _diverged(run, at, "gradient")
-    set_lr(worker.optimizer, run.plan.lr_factor(at.progress) * lr_scale)
-    worker.optimizer.step()
-
-
 def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
     """Moves the cursor behind a candidate batch; at the epoch's end brings the table up to date."""
     at, stage = candidate.at, candidate.stage
-    total = torch.stack(list(steps)).sum(0) if steps else _agree(run, torch.zeros(6, dtype=torch.float64))
+    total = torch.stack(list(steps)).sum(0) if steps else agree(run, nothing())
     kept = int(total[3])
     if not kept and not (run.selector.packs and run.selector.fresh(at)):
         run.ledger.book(stage.index, skipped_steps=1)
@@ -183,9 +124,10 @@ def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
         batch=candidate.number,
         batches=candidate.batches,
         step=run.cursor.step,
-        steps=len(steps),
+        steps=int(total[6]),
         progress=at.progress,
         lr=run.plan.recipe.train.lr * run.plan.lr_factor(at.progress),
+        momentum=_momentum(run, at),
         loss=float(total[1] / total[0]) if kept else None,
         top1=float(total[2] / total[3]) if kept else None,
         kept=kept,
@@ -194,6 +136,11 @@ def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
         stop=bool(total[5] > 0),
         epoch_end=candidate.is_last,
     )
+
+
+def _momentum(run: Run, at: At) -> float:
+    planned = run.plan.momentum(at.progress)
+    return momentum_of(run.workers[0].optimizer) if planned is None else planned
 
 
 def _end_epoch(run: Run, stage: Stage, at: At) -> None:
@@ -216,14 +163,6 @@ def _end_epoch(run: Run, stage: Stage, at: At) -> None:
 # --- Ranks: who works on what, and what they agree on -----------------------------------------------------------
 
 
-def _agree(run: Run, totals: Tensor) -> Tensor:
-    """The loop's one small all-reduce a batch: count, loss, right, samples, non-finite losses, stop requests."""
-    totals[5] = float(run.stop_requested)
-    totals = totals.to(run.device if run.device.type != "mps" else "cpu")
-    run.comm.all_reduce([totals])
-    return totals.cpu()
-
-
 def _require_equal_ranks(run: Run) -> None:
     """Compares a hash of the weights over all ranks, once an epoch.
 
@@ -238,29 +177,7 @@ def _require_equal_ranks(run: Run) -> None:
         raise RuntimeError(f"ranks hold different weights after epoch {run.cursor.epoch + 1}: {digests.tolist()}")
 
 
-def _summed(outcome: Outcome, loss_sum: Tensor) -> Tensor:
-    """One worker's part of what `_agree` adds up."""
-    loss = loss_sum.detach().double()
-    right, count = outcome.right_B.sum(), outcome.count_B.sum()
-    samples = torch.full_like(loss, len(outcome.right_B))
-    numbers = (count, loss, right, samples, ~torch.isfinite(loss), torch.zeros_like(loss))
-    return torch.stack([number.double() for number in numbers]).cpu()
-
-
 # --- What can go wrong -------------------------------------------------------------------------------------------
-
-
-def _raise_unless_finite(run: Run, totals: Tensor, at: At) -> None:
-    if totals[4] > 0:
-        raise _diverged(run, at, "loss")
-
-
-def _diverged(run: Run, at: At, what: str) -> DivergedError:
-    return DivergedError(
-        f"the {what} is not finite in epoch {at.epoch + 1}, batch {run.cursor.batch + 1} (step {run.cursor.step + 1}); "
-        f"the step was not taken and the last good checkpoint is kept; lower train.lr ({run.plan.recipe.train.lr:g}) "
-        "or set train.clip_norm = 1"
-    )
 
 
 def _keeps_nothing(run: Run, kept: int) -> RecipeError:

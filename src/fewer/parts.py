@@ -120,6 +120,12 @@ class LooksAtData(Protocol):
     def whiten(self, image_BCHW: Tensor) -> None: ...
 
 
+def first(output: Any) -> Tensor:
+    """The logits in what a model gives: the output itself, or the first of several (auxiliary heads follow)."""
+    found: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+    return found
+
+
 class Data(Protocol):
     """Samples on request."""
 
@@ -146,18 +152,37 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class WorstSample:
+    """A sample with a high loss.
+
+    Attributes:
+        id: Its id.
+        loss: Its loss.
+        true: Its class.
+        predicted: The class that the model found most probable.
+        probability: Which probability that class was given.
+    """
+
+    id: int
+    loss: float
+    true: int
+    predicted: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Exact metrics of a model on a set, equal on every rank.
 
     Attributes:
         scalars: Metric name to value, such as `top1`.
         tables: Metric name to nested lists, such as `confusion` (rows: true class).
-        worst_ids: Ids of the samples with the highest loss, worst first.
+        worst: The samples with the highest loss, worst first.
     """
 
     scalars: dict[str, float]
     tables: dict[str, Any] = field(default_factory=dict)
-    worst_ids: list[int] = field(default_factory=list)
+    worst: list[WorstSample] = field(default_factory=list)
 
 
 class Task(Protocol):
@@ -306,8 +331,14 @@ class Comm(Protocol):
 class Sync(Protocol):
     """How workers agree. `gradients` or `parameters` acts; the other is a no-op."""
 
-    def forward(self, worker: Worker, stage: Stage) -> Forward:
-        """What to call for a training forward; `worker.model` itself stays bare."""
+    def forward(self, worker: Worker, stage: Stage, sizes: Sequence[int]) -> Forward:
+        """What to call for a training forward in an epoch; `worker.model` itself stays bare.
+
+        Args:
+            worker: The replica.
+            stage: The epoch's stage.
+            sizes: Sizes of the epoch's batches as they reach a model, the same on every rank, most frequent first.
+        """
         ...
 
     def gradients(self, workers: Sequence[Worker]) -> None:

@@ -13,15 +13,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fewer.device import DeviceSettings, Loading, choose_device_settings, choose_loading
 from fewer.errors import RecipeError
-from fewer.models import ACCEPTS, FIRST_IMAGES
-from fewer.optim.schedules import SCHEDULES
+from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.parts import At, Expects, Stage
-from fewer.recipe import Recipe
+from fewer.recipe import Recipe, TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOMENTS_IMAGES = 10_000  # that a channel's mean and standard deviation are taken over, at most
 _MEANING = 1  # of the recipe's keys and their defaults, see `_digest`
 
 
@@ -47,9 +48,14 @@ class Facts:
         parameters: Number of the model's parameters.
         ranks: Processes that train together.
         threads: Threads of one process.
+        cores: Cores that all ranks share.
+        available_bytes: Free memory before anything is decoded; None where the system does not say.
         bf16: Whether the device computes bfloat16 natively.
         device: "cpu", "cuda" or "mps".
-        notes: What was noticed about the data, for people.
+        notes: What was noticed about data, model and weights, for people.
+        problems: What of the recipe the model cannot do.
+        weights: SHA-256 of the file with the first weights; empty for random ones.
+        moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
     """
 
     train_images: int
@@ -62,9 +68,14 @@ class Facts:
     parameters: int
     ranks: int = 1
     threads: int = 1
+    cores: int = 1
+    available_bytes: int | None = None
     bf16: bool = False
     device: str = "cpu"
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    weights: str = ""
+    moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def sample_flops(self, side_px: int, epoch: int) -> Flops:
         """FLOPs of one sample at a side in an epoch."""
@@ -79,7 +90,7 @@ class Plan:
         recipe: What was asked, and what `auto` became.
         facts: What was known.
         stages: Stages in order, without gaps.
-        precision: "fp32", "bf16" or "fp64".
+        precision: "fp32", "bf16", "fp16" or "fp64".
         channels_last: Memory layout of the model.
         digest: Hash of all that shapes the result, but for seed, output and paths.
         predicted: Ledger keys with their lowest and highest predicted value.
@@ -110,6 +121,27 @@ class Plan:
         return self.stages[-1].side_px
 
     @property
+    def loading(self) -> Loading:
+        """Where images are kept and who reads them: how the run is done, not what it does."""
+        data, facts = self.recipe.data, self.facts
+        held_out = (facts.val_images + facts.test_images) * self.evaluation_side_px**2
+        if self.recipe.augment.crop == "random_resized":  # whole pictures, most often wider than high
+            pixels = facts.train_images * facts.native_side_px**2 * 3 // 2
+        else:
+            pixels = facts.train_images * self.largest_side_px**2
+        needed_bytes = 3 * (pixels + held_out)
+        return choose_loading(
+            data.in_memory, data.processes, needed_bytes, facts.available_bytes, facts.device, facts.cores, facts.ranks
+        )
+
+    @property
+    def device_settings(self) -> DeviceSettings:
+        """What the device does for speed, as far as determinism allows."""
+        deterministic = bool(getattr(self.recipe.train, "deterministic", False))
+        stays = self.loading.in_memory and self.recipe.augment.crop == "shift"
+        return choose_device_settings(self.facts.device, deterministic, stays)
+
+    @property
     def plain_epoch_flops(self) -> float:
         """What one plain epoch costs: all training images at the largest side, nothing frozen."""
         return self.facts.train_images * self.facts.plain_sample_flops
@@ -124,8 +156,14 @@ class Plan:
     def lr_factor(self, progress: float) -> float:
         """Learning rate at `progress`, as a share of `train.lr`."""
         train = self.recipe.train
-        warmup = train.warmup.in_epochs(self.epochs) / self.epochs
-        return SCHEDULES[train.schedule](progress, warmup, train.warmup_start, train.final)
+        return SCHEDULES[train.schedule](progress, _shape(train, self.epochs))
+
+    def momentum(self, progress: float) -> float | None:
+        """Momentum, or the first beta, at `progress`; None where it is constant."""
+        train = self.recipe.train
+        if train.schedule != "one_cycle" or train.cycle_momentum == "off":
+            return None
+        return one_cycle_momentum(progress, _shape(train, self.epochs).warmup, *train.cycle_momentum)
 
     def sample_flops(self, epoch: int) -> Flops:
         return self.facts.sample_flops(self.stage(epoch).side_px, epoch)
@@ -158,14 +196,22 @@ class Plan:
             "stages": [asdict(stage) for stage in self.stages],
             "evaluation_side_px": self.evaluation_side_px,
             "precision": self.precision,
+            "compile": self.recipe.train.compile,
+            "deterministic": self.recipe.train.deterministic,
             "channels_last": self.channels_last,
             "ranks": self.facts.ranks,
             "threads": self.facts.threads,
             "device": self.facts.device,
+            "loading": asdict(self.loading),
+            "device_settings": asdict(self.device_settings),
             "select": {"method": self.own_selector}
             if self.own_selector
             else self.recipe.select.model_dump(mode="json"),
-            "model": {"name": self.recipe.model.name, "parameters": self.facts.parameters},
+            "model": {
+                "name": self.recipe.model.name,
+                "parameters": self.facts.parameters,
+                "weights": self.facts.weights,
+            },
             "plain_epoch_flops": self.plain_epoch_flops,
             "predicted": {"low": low, "high": high},
             "notes": list(self.notes),
@@ -209,7 +255,8 @@ def compile_plan(
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     """The recipe with what `auto` became on this machine, so that a resumed run keeps it elsewhere."""
     train = recipe.train
-    precision = train.precision if train.precision != "auto" else "bf16" if facts.bf16 else "fp32"
+    native = "bf16" if facts.bf16 else "fp16" if facts.device == "cuda" else "fp32"
+    precision = native if train.precision == "auto" else train.precision
     layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
     return recipe.model_copy(
         update={"train": train.model_copy(update={"precision": precision, "channels_last": layout})}
@@ -232,6 +279,19 @@ def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
+def _shape(train: TrainRecipe, epochs: int) -> Shape:
+    """The numbers of the learning rate's schedule, as shares of the run."""
+    warmup = train.cycle_peak if train.schedule == "one_cycle" else train.warmup
+    return Shape(
+        warmup=warmup.in_epochs(epochs) / epochs,
+        start=train.warmup_start,
+        final=train.final,
+        every=train.step_every.in_epochs(epochs) / epochs,
+        at=tuple(span.in_epochs(epochs) / epochs for span in train.step_at),
+        gamma=train.step_gamma,
+    )
+
+
 def even_sizes(total: int, parts: int) -> list[int]:
     """`total` cut into `parts` sizes that differ by at most one, larger ones first."""
     return [total // parts + (index < total % parts) for index in range(parts)] if total else []
@@ -244,8 +304,7 @@ def shares(total: int, parts: int) -> list[int]:
 
 
 def _misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str]:
-    problems = []
-    accepts = ACCEPTS[recipe.model.name]
+    problems = list(facts.problems)
     if len(facts.classes) < 2:
         problems.append(f"data.source: {len(facts.classes)} class; a classifier needs two or more class folders")
     for stage in stages:
@@ -254,11 +313,6 @@ def _misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[st
             problems.append(
                 f"{name}.batch_size = {stage.batch_size} is larger than the {facts.train_images} training images; "
                 f"use at most {facts.train_images}"
-            )
-        if stage.side_px < accepts.min_side_px:
-            problems.append(
-                f'{name}.side_px = {stage.side_px}: "{recipe.model.name}" takes images of '
-                f"{accepts.min_side_px} px or more"
             )
         if stage.batch_size // (recipe.train.accumulate * facts.ranks) < 2:
             problems.append(
@@ -284,11 +338,16 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 
     Whoever changes a default, or what one means, raises `_MEANING`.
     """
-    unasked = {"out": True, "train": {"seed"}, "data": {"processes", "cache"}, "select": True}
+    unasked: Any = {"out": True, "train": {"seed"}, "data": {"in_memory", "processes", "cache"}, "select": True}
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
+    content["data"].get("labels", {}).pop("csv", None)
     chosen = recipe.select.model_dump(mode="json", exclude_defaults=True)
+    chosen_model = recipe.model.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
+    content["model"] = {**chosen_model, "name": recipe.model.name}
+    if facts.weights:
+        content["model"]["weights"] = facts.weights
     content["select"] = own_selector or {**chosen, "method": recipe.select.model_dump()["method"]}
     content["facts"] = [facts.train_images, facts.val_images, facts.test_images, facts.classes, facts.native_side_px]
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
@@ -298,18 +357,38 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 def _predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[float, float]]:
     epochs = [_priced(plan, epoch, expects(plan.at(epoch))) for epoch in range(plan.epochs)]
     totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
-    sides = [stage.side_px for stage in plan.stages]
-    decodes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
-    decoded = float(decodes * plan.facts.train_images + plan.facts.val_images + plan.facts.test_images)
     flops, trained = totals["flops"], totals["samples_backpropagated"]
-    first = min(FIRST_IMAGES, plan.facts.train_images) * plan.facts.ranks if plan.recipe.model.whiten else 0
+    first = min(plan.recipe.model.first_images, plan.facts.train_images) * plan.facts.ranks
+    loaded = totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first
     return {
         **totals,
-        "samples_loaded": (totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first),
-        "samples_decoded": (decoded * plan.facts.ranks, decoded * plan.facts.ranks),
+        "samples_loaded": loaded,
+        "samples_decoded": _decoded(plan, *loaded),
         "effective_epochs": (trained[0] / plan.facts.train_images, trained[1] / plan.facts.train_images),
         "full_epoch_equivalents": (flops[0] / plan.plain_epoch_flops, flops[1] / plan.plain_epoch_flops),
     }
+
+
+def _decoded(plan: Plan, loaded_low: float, loaded_high: float) -> tuple[float, float]:
+    """Fewest and most images decoded, over all ranks: in memory once for every side, else whenever one is looked at."""
+    facts, recipe = plan.facts, plan.recipe
+    if plan.loading.in_memory:
+        sides = [stage.side_px for stage in plan.stages]
+        changes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
+        times = 1 if recipe.augment.crop == "random_resized" else changes
+        once = float(times * facts.train_images + facts.val_images + facts.test_images) * facts.ranks
+        return once, once
+    every = recipe.out.evaluate_every
+    validations = len({*range(every, plan.epochs + 1, every), plan.epochs} if every else {plan.epochs}) + 1
+    tests = 1 + (recipe.train.ema != "off")
+    once = validations * facts.val_images + tests * facts.test_images
+    moments = min(MOMENTS_IMAGES, facts.train_images) * facts.ranks
+    # Quarantine decodes all to find the damaged ones, unless it is known already; the last model may differ from the
+    # best, and is then tested too.
+    images = facts.train_images + facts.val_images + facts.test_images
+    checked = images * facts.ranks if recipe.data.damaged == "quarantine" else 0
+    again = facts.test_images if facts.val_images else 0
+    return loaded_low + once + moments, loaded_high + once + moments + checked + again
 
 
 def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, float]]:

@@ -11,21 +11,41 @@ import difflib
 import re
 import reprlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fewer import select
+from fewer import models, select
 from fewer.clock import Duration
+from fewer.effect import misplaced
 from fewer.errors import RecipeError, printable
 from fewer.recipe import Recipe
 
 _LINE_MAX = 600  # characters of a message
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A section with a key that names a file, which says what the other keys are."""
+
+    key: str
+    default: str
+    params: Callable[[str], type[BaseModel]]
+    hint: Callable[[str], str]
+    is_required: bool = False
+    """Whether the name must be given; the default then only stands in while other problems are looked for."""
+
+
+_CHOICES = {
+    "select": _Choice("method", "everything", select.params, lambda name: nearest(name, select.names())),
+    "model": _Choice("name", "lenet5", models.params, models.hint, is_required=True),
+}
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -79,10 +99,12 @@ def parse_recipe(
                 return f"{origin}:{lines[path[:length]]}"
         return origin
 
-    chosen, select_problems = _select(content.get("select", {}), place)
-    problems += select_problems
+    chosen = {}
+    for section in _CHOICES:
+        chosen[section], found = _chosen(section, content, place)
+        problems += found
     try:
-        recipe = Recipe.model_validate({**content, "select": chosen})
+        recipe = Recipe.model_validate({**content, **chosen})
     except ValidationError as error:
         problems += [_explained(detail, content, place) for detail in error.errors()]
         raise RecipeError(list(map(_readable, problems))) from None
@@ -128,20 +150,30 @@ def _override(content: dict[str, Any], overrides: Sequence[str], seen: dict[tupl
     return problems
 
 
-def _select(content: Any, place: Any) -> tuple[Any, list[str]]:
-    """The chosen method's parameters, checked by the method's own file."""
-    default = select.default()
-    if not isinstance(content, dict):
-        return default, [f'{place(("select",))}: [select] is a section, e.g. select.method = "random"']
-    name = content.get("method", "everything")
-    if name not in select.names():
-        hint = nearest(str(name), select.names())
-        return default, [f'{place(("select", "method"))}: unknown select.method "{name}"; {hint}']
+def _chosen(section: str, content: dict[str, Any], place: Any) -> tuple[Any, list[str]]:
+    """A section whose keys depend on what it names, checked by the named thing's own file."""
+    choice, values = _CHOICES[section], content.get(section)
+    fallback = choice.params(choice.default)()
+    if not isinstance(values, dict):
+        if values is None and choice.is_required:
+            return fallback, [_explained({"type": "missing", "loc": (section,)}, content, place)]
+        wrong = values is not None
+        message = f'{place((section,))}: "{section}" is a section, not a value; write [{section}] and its keys below'
+        return fallback, [message] if wrong else []
+    if choice.key not in values and choice.is_required:
+        return fallback, [_explained({"type": "missing", "loc": (section, choice.key)}, content, place)]
+    name = values.get(choice.key, choice.default)
     try:
-        return select.params(name).model_validate(content), []
+        params = choice.params(str(name))
+    except KeyError:
+        return fallback, [
+            f'{place((section, choice.key))}: unknown {section}.{choice.key} "{name}"; {choice.hint(str(name))}'
+        ]
+    try:
+        return params.model_validate(values), []
     except ValidationError as error:
-        return default, [
-            _explained({**detail, "loc": ("select", *detail["loc"])}, {"select": content}, place)
+        return fallback, [
+            _explained({**detail, "loc": (section, *detail["loc"])}, {section: values}, place)
             for detail in error.errors()
         ]
 
@@ -149,7 +181,7 @@ def _select(content: Any, place: Any) -> tuple[Any, list[str]]:
 def _explained(detail: Any, content: Any, place: Any) -> str:
     """One line for one pydantic error."""
     # pydantic names the branch of a union in the place; a person wrote none.
-    branches = ("function-", "literal[", "constrained-")
+    branches = ("function-", "literal[", "constrained-", "tuple[")
     path = tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
@@ -161,6 +193,7 @@ def _explained(detail: Any, content: Any, place: Any) -> str:
         return f'{place(path)}: "{name}" is a section, not a value; write [{name}] and its keys below'
     message = str(detail["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    message = message.replace("a valid tuple", "a list in square brackets")
     field = _fields_at(path[:-1], content).get(path[-1])
     fix = "" if field is None or field.is_required() else f"; the default is {_written(field.get_default())}"
     return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}{fix}"
@@ -170,6 +203,8 @@ def _written(value: Any) -> str:
     """A value as TOML has it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
     return str(value) if isinstance(value, (int, float)) else f'"{value}"'
 
 
@@ -187,9 +222,10 @@ def _example(name: str) -> str:
 
 def _fields_at(path: tuple[str, ...], content: Any) -> dict[str, FieldInfo]:
     """The keys that a section allows, with their defaults."""
-    if path[:1] == ("select",):
-        method = content.get("select", {}).get("method", "everything") if isinstance(content, dict) else "everything"
-        return dict(select.params(method).model_fields)
+    if path[:1] and path[0] in _CHOICES:
+        choice = _CHOICES[path[0]]
+        section = content.get(path[0], {}) if isinstance(content, dict) else {}
+        return dict(choice.params(section.get(choice.key, choice.default)).model_fields)
     model: type[BaseModel] = Recipe
     for part in path:
         if part.isdigit():
@@ -214,6 +250,8 @@ def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
 
 def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], str]]:
     """Keys that are right one by one but not together."""
+    from fewer.data import sources
+
     problems: list[tuple[tuple[str, ...], str]] = []
     train = recipe.train
     if recipe.stages and "epochs" in content.get("train", {}):
@@ -225,11 +263,20 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
                     f"train.epochs = {train.epochs}, but the stages take {total} epochs; leave train.epochs out",
                 )
             )
-    if train.nesterov and train.momentum == 0:
+    problems += _crop_problems(recipe)
+    problems += misplaced(train, content.get("train", {}))
+    if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
         problems.append((("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"))
-    if recipe.model.whiten and recipe.model.name != "cnn":
-        problems.append((("model", "whiten"), f'"{recipe.model.name}" has no whitening layer; use model.name = "cnn"'))
-    spans = {"warmup": train.warmup, "ema": train.ema}
+    if recipe.augment.perspective and not recipe.augment.perspective_share:
+        problems.append(
+            (
+                ("augment", "perspective_share"),
+                f"augment.perspective = {recipe.augment.perspective} is given to no view while "
+                "augment.perspective_share = 0; leave the share out, or set augment.perspective = 0",
+            )
+        )
+    spans = {"warmup": train.warmup, "ema": train.ema, "cycle_peak": train.cycle_peak, "step_every": train.step_every}
+    spans |= {f"step_at.{number}": span for number, span in enumerate(train.step_at)}
     if train.lookahead:
         spans["lookahead.start"] = train.lookahead.start
     spans |= {"select.revision": recipe.select.revision} if hasattr(recipe.select, "revision") else {}
@@ -263,36 +310,58 @@ def _combinations(recipe: Recipe, content: Any) -> list[tuple[tuple[str, ...], s
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
         if match and not 0 < float(match[1]) < 100:
             problems.append((("data", name), f'data.{name} = "{value}": a held-out share lies between 0% and 100%'))
-        elif not match and value != "none" and not (name == "test" and value == "auto") and not _is_source(value):
+        elif (
+            not match and value != "none" and not (name == "test" and value == "auto") and not sources.is_source(value)
+        ):
             problems.append((("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, or "none"'))
-    if not _is_source(recipe.data.source):
-        problems.append(
-            (
-                ("data", "source"),
-                f'unknown data.source "{recipe.data.source}"; allowed: digits, folder:PATH, tar:PATH',
-            )
-        )
+    if not sources.is_source(source := recipe.data.source):
+        problems.append((("data", "source"), f'unknown data.source "{source}"; {sources.allowed(source)}'))
     return problems
 
 
-def _is_source(text: str) -> bool:
-    return text == "digits" or re.fullmatch(r"(folder|tar):.+", text, re.DOTALL) is not None
+def _crop_problems(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
+    augment = recipe.augment
+    problems: list[tuple[tuple[str, ...], str]] = []
+    if augment.crop == "random_resized" and augment.crop_padding_px:
+        text = (
+            f'augment.crop_padding_px = {augment.crop_padding_px} beside augment.crop = "random_resized": one crop only'
+        )
+        problems.append((("augment", "crop_padding_px"), f"{text}; leave it out"))
+    for key, most in (("crop_scale", 1.0), ("crop_ratio", 100.0)):
+        low, high = getattr(augment, key)
+        if not low <= high <= most:
+            text = f"augment.{key} = [{low:g}, {high:g}]: two ascending numbers of at most {most:g}"
+            problems.append((("augment", key), f"{text}, e.g. {list(type(augment).model_fields[key].default)}"))
+    return problems
 
 
 def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple[tuple[str, ...], str]]]:
+    from fewer.data import sources
+
     problems: list[tuple[tuple[str, ...], str]] = []
-    paths = {}
-    for name in ("source", "test", "val"):
-        paths[name] = getattr(recipe.data, name)
-        kind, colon, path = paths[name].partition(":")
+    updates: dict[str, Any] = {}
+    data = recipe.data
+    for name, text in (("source", data.source), ("test", data.test), ("val", data.val)):
         try:
-            if colon:
-                paths[name] = f"{kind}:{(base / Path(path).expanduser()).resolve()}"
+            updates[name] = sources.absolute(text, base)
         except (OSError, ValueError, RuntimeError) as error:
-            problems.append((("data", name), f'data.{name} = "{paths[name]}": no path: {error}; check it'))
+            problems.append((("data", name), f'data.{name} = "{text}": no path: {error}; check it'))
+    if data.labels:
+        csv = data.labels.csv
+        try:
+            updates["labels"] = data.labels.model_copy(update={"csv": str((base / Path(csv).expanduser()).resolve())})
+        except (OSError, ValueError, RuntimeError) as error:
+            problems.append((("data", "labels", "csv"), f'data.labels.csv = "{csv}": no path: {error}; check it'))
+    weights = recipe.model.weights
+    if weights not in ("none", "default"):
+        try:
+            weights = str((base / Path(weights).expanduser()).resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            problems.append((("model", "weights"), f'model.weights = "{weights}": no path: {error}; check it'))
     if "\0" in recipe.out.dir:
         problems.append((("out", "dir"), "out.dir: a path cannot hold a null byte; check it"))
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=paths)}), problems
+    model = recipe.model.model_copy(update={"weights": weights})
+    return recipe.model_copy(update={"data": data.model_copy(update=updates), "model": model}), problems
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:

@@ -4,58 +4,122 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from fewer import select
 from fewer.clock import Duration
-from fewer.fields import Count, Epochs, Flag, Index, NonNegative, Positive, Section, Seed, Share, Side, Span
+from fewer.effect import without_effect
+from fewer.fields import (
+    Bounds,
+    Count,
+    Epochs,
+    Factor,
+    Flag,
+    Index,
+    Jitter,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Side,
+    Span,
+    ascending,
+)
+from fewer.models import ModelParams
+
+Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
+
+
+class LabelsRecipe(Section):
+    """`[data.labels]`: labels from a CSV in place of the source's own, for training images only.
+
+    A validation share that is held out of the training images has them too; test keeps the source's own labels.
+    """
+
+    csv: str
+    """Path of a CSV with a header line, relative to the recipe's own folder."""
+    key: str = "file"
+    """Column that names images by their path in the source, with or without a leading `train/`."""
+    column: str
+    """Column with the labels: class names, or indices into the classes as the source orders them."""
 
 
 class DataRecipe(Section):
     """`[data]`: where the images come from."""
 
     source: str
-    """`digits`, `tar:PATH` or `folder:PATH`; a path is relative to the recipe's own folder."""
+    """`digits`, `folder:PATH`, `tar:PATH`, `idx:PATH` (MNIST's files), `cifar10` or `cifar100` (downloaded once, or
+    `cifar10:FOLDER`), `hf:NAME` (Hugging Face); a path is relative to the recipe's own folder."""
     test: str = "auto"
     """`auto` (the source's own split, else 20 % held out), a source, a share such as `"20%"`, or `none`."""
     val: str = "5%"
     """A share of the training images, a source, or `none`. Settings are chosen on it, never on test."""
+    labels: LabelsRecipe | None = None
+    """Labels of the training images from a CSV; left out: the source's own."""
     split_seed: Seed = 0
     """Seed of every held-out share, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"
     """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
+    normalize: Literal["auto", "dataset", "imagenet"] = "auto"
+    """Mean and standard deviation that images are brought to 0 and 1 from: `auto` (those that `model.weights` were
+    trained with, where known, else the data's own), those of the training images, or ImageNet's."""
     cache: Literal["auto", "no"] = "auto"
     """Whether content hashes are remembered between runs."""
+    in_memory: Literal["auto", "yes", "no"] = "auto"
+    """Whether decoded images are kept in memory; `auto`: where they take less than a third of what is free. Else they
+    are read anew for every batch, with the same pixels."""
     processes: Index | Literal["auto"] = "auto"
-    """Threads that decode images into memory; `auto`: one a core."""
+    """Loader processes of the run, over all ranks, where images are not kept in memory; 0: the training process reads.
+    `auto`: half the cores, or all of them where training runs on a GPU."""
 
 
 class AugmentRecipe(Section):
     """`[augment]`: random views of the training images, drawn on the device a batch at a time."""
 
+    crop: Literal["shift", "random_resized"] = "shift"
+    """`shift`: the centre square, padded and cropped. `random_resized`: a part of random area and shape, resized."""
+    crop_scale: Bounds = (0.08, 1.0)
+    """`random_resized`: smallest and largest share of the image's area."""
+    crop_ratio: Bounds = (0.75, 1.3333)
+    """`random_resized`: smallest and largest width / height."""
     crop_padding_px: Index = 0
     """Random crop of the image padded by this much on each side, at the largest side of the plan."""
-    padding: Literal["zero", "reflect"] = "zero"
+    padding: Literal["zero", "reflect", "mean"] = "zero"
+    """What comes in from outside the image, for all keys that move it: black, its mirror image, or its mean colour."""
     flip: Literal["no", "random", "alternating"] = "no"
     """Left-right flips: drawn for each view, or drawn once and then alternating from epoch to epoch."""
     cutout_px: Index = 0
     """Side of a square that is blanked at a random place, at the largest side of the plan."""
-
-
-class ModelRecipe(Section):
-    """`[model]`."""
-
-    name: Literal["lenet5", "cnn"]
-    width: Annotated[float, Field(gt=0, le=8, strict=True)] = 1.0
-    """Factor on the number of channels."""
-    whiten: Flag = False
-    """`cnn`: first layer fixed to whitening filters of the training images' 2x2 patches."""
-    whiten_bias_epochs: Index = 3
-    """`cnn`: epochs during which the whitening layer's bias is trained."""
-    batchnorm_momentum: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.4
-    """Weight of the newest batch in BatchNorm's running statistics (torch's convention)."""
-    logit_scale: Positive = 0.111
-    """`cnn`: factor on the logits."""
+    rotation_deg: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
+    """Rotation by up to this much either way."""
+    translate: Share = 0.0
+    """Shift by up to this share of the side, each way, in whole pixels."""
+    scale: Annotated[tuple[Factor, Factor], AfterValidator(ascending)] = (1.0, 1.0)
+    """Zoom by a factor between these two; above 1 enlarges what is seen."""
+    shear_deg: Annotated[float, Field(ge=0, le=80, strict=True)] = 0.0
+    """Shear along x by up to this angle either way."""
+    perspective: Share = 0.0
+    """Each corner drawn inwards by up to this share of half a side, as torchvision's `distortion_scale`."""
+    perspective_share: Share = 0.5
+    """Share of the views that `perspective` changes."""
+    brightness: Jitter = 0.0
+    """Factor on all levels between 1 less this (at least 0) and 1 plus this. These four in a random order."""
+    contrast: Jitter = 0.0
+    """Likewise, on the distance from the image's mean grey level."""
+    saturation: Jitter = 0.0
+    """Likewise, on the distance from each pixel's grey level."""
+    hue: Annotated[float, Field(ge=0, le=0.5, strict=True)] = 0.0
+    """Turn of the colour circle by up to this share of it either way."""
+    trivial_augment: Flag = False
+    """One operation of TrivialAugment (wide) for each view, at a random magnitude."""
 
 
 class TaskRecipe(Section):
@@ -89,32 +153,65 @@ class TrainRecipe(Section):
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1
     """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
-    optimizer: Literal["sgd"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9
+    """Peak learning rate. The default is for `sgd`; `adamw` wants one of its own, about a hundredth of that."""
+    momentum: Decay = 0.9
+    """`sgd`: 0 for none."""
     nesterov: Flag = True
+    """`sgd`: Nesterov's form of momentum."""
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """`adamw`: weight of the past in the mean of the gradients, and in that of their squares."""
+    eps: Positive = 1e-8
+    """`adamw`: added to the root in the denominator."""
     weight_decay: NonNegative = 5e-4
+    """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
     bias_lr_scale: Positive = 1.0
     """Factor on the learning rate of biases outside normalisation layers."""
     bias_weight_decay: NonNegative = 0.0
     norm_lr_scale: Positive = 1.0
     """Factor on the learning rate of normalisation layers' weights and biases."""
     norm_weight_decay: NonNegative = 0.0
-    schedule: Literal["linear", "constant"] = "linear"
+    embedding_weight_decay: NonNegative = 0.0
+    """Of class tokens, position embeddings, layer scales and whatever else is neither a layer's weight nor its bias."""
+    schedule: Literal["linear", "constant", "cosine", "one_cycle", "step"] = "linear"
+    """How the learning rate falls after its warm-up; `one_cycle` rises and falls, and momentum runs against it."""
     warmup: Span = Duration(5, "%")
     warmup_start: Share = 0.1
     """Learning rate at the first step, as a share of `lr`."""
     final: Share = 0.0
-    """Learning rate at the very end, as a share of `lr`."""
+    """Learning rate at the very end, as a share of `lr`; `constant` and `step` have none."""
+    cycle_peak: Span = Duration(30, "%")
+    """`one_cycle`: when the learning rate peaks; takes the place of `warmup`."""
+    cycle_momentum: tuple[Decay, Decay] | Literal["off"] = (0.85, 0.95)
+    """`one_cycle`: momentum, or the first beta, at the peak and at both ends; `off`: constant."""
+    step_every: Span = Duration(30, "%")
+    """`step`: time between two drops of the learning rate, counted from the start."""
+    step_at: tuple[Span, ...] = ()
+    """`step`: when it drops, e.g. `["50%", "75%"]`, in place of `step_every`."""
+    step_gamma: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
+    """`step`: factor of a drop."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     clip_norm: NonNegative = 0.0
     """Largest norm of the gradient over all parameters; 0: no clipping."""
     ema: Span | Literal["off"] = "off"
     """Half-life of the exponential moving average of the weights, counted in samples trained on."""
     lookahead: LookaheadRecipe | None = None
-    precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
+    """`bf16` and `fp16` are mixed: weights stay float32. `auto`: `bf16` where it is native, else `fp16` on CUDA and
+    `fp32` elsewhere."""
+    compile: Literal["no", "yes", "require"] = "no"
+    """Compile the training forward with torch.compile; `yes` goes on without where that fails, `require` stops."""
+    deterministic: Flag = False
+    """Use only operations that give the same bits every time, and stop at one that has no such form."""
     channels_last: Literal["auto", "yes", "no"] = "auto"
     seed: Seed = 0
+
+    @model_serializer(mode="wrap")
+    def _with_effect(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out keys without effect: read back, they would be refused."""
+        idle = without_effect(self)
+        return {key: value for key, value in write(self).items() if key not in idle}
 
 
 class StageRecipe(Section):
@@ -143,6 +240,10 @@ class OutRecipe(Section):
     checkpoint_every: Span = Duration(1, "ep")
     keep: Count = 3
     """Newest checkpoints that are kept."""
+    plots: Flag = True
+    """Curves as PNG files in `plots/`, drawn anew while training goes on, and at its end."""
+    previews: Flag = True
+    """Training views of each stage, and thumbnails of the worst test images, in `previews/`."""
 
 
 class Recipe(Section):
@@ -150,7 +251,7 @@ class Recipe(Section):
 
     data: DataRecipe
     augment: AugmentRecipe = AugmentRecipe()
-    model: ModelRecipe
+    model: Annotated[ModelParams, PlainSerializer(lambda s: s.model_dump(mode="json"))]
     task: TaskRecipe = TaskRecipe()
     train: TrainRecipe = TrainRecipe()
     select: Annotated[BaseModel, PlainSerializer(lambda s: s.model_dump(mode="json"))] = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -10,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, final
+from typing import IO, Any, TextIO, final
 
 from fewer.errors import ResourceError
 
@@ -23,6 +24,7 @@ _COLUMNS = (
     "val_top1",
     "val_loss",
     "lr",
+    "momentum",
     "kept_share",
     "effective_epochs",
     "fee",
@@ -99,6 +101,30 @@ def publish(path: Path, content: str | bytes) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def publishing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to bit by bit; it gets its name when all of it is on the disk, and never if something fails.
+
+    Raises:
+        ResourceError: The disk is full or cannot be written; an old file under this name is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            file = temporary.open("wb")
+        with file:
+            yield file
+            with writing(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with writing(path):
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from fewer.clock import Cursor
 from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
-from fewer.optim.sgd import load_optimizer_state, optimizer_state
+from fewer.optim.groups import load_optimizer_state, optimizer_state
 from fewer.parts import Batch, Chosen, Comm, Outcome, Selector, State, Sync, Worker
 from fewer.plan import Plan
 from fewer.select.packer import Packed, Packer
@@ -92,11 +92,13 @@ class Run:
         selector, sync: The parts that a recipe names.
         pool_ids: Ids of the training images.
         table: What is known of every sample.
+        scaler: Scales the loss for float16, and steps unless a gradient has overflowed; idle for other precisions.
         ema, lookahead: Averages of the weights, where asked.
         order: The current epoch's samples; None between epochs.
         packed: Batches that the packer has given out in this epoch.
         held: For each local worker, loaded samples that wait in the packer. Not saved: they are loaded again.
         stop_requested: Set from outside (signals); all ranks leave after the same batch.
+        amendments: What of the plan had to change on the way: key to {"old", "new", "reason"}.
         best: The best validation so far: {"epoch", "metric", "value"}.
     """
 
@@ -108,6 +110,7 @@ class Run:
     pool_ids: Tensor
     table: Table
     ledger: Ledger
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
     ema: Ema | None = None
     lookahead: Lookahead | None = None
     cursor: Cursor = field(default_factory=Cursor)
@@ -117,6 +120,7 @@ class Run:
     held: dict[int, Batch] = field(default_factory=dict)
     observed: Observed = field(default_factory=Observed)
     stop_requested: bool = False
+    amendments: dict[str, dict[str, str]] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -145,6 +149,7 @@ class Run:
                     "optimizer": optimizer_state(self.workers[0].optimizer),
                 }
             },
+            "scaler": self.scaler.state_dict(),
             "ema": self.ema.state_dict() if self.ema else {},
             "lookahead": self.lookahead.state_dict() if self.lookahead else {},
             "table": self.table.state_dict(),
@@ -158,6 +163,7 @@ class Run:
                 **self.ledger.state_dict(),
                 "local": self.comm.gather([torch.tensor([self.ledger.local()], device=self.device)]).tolist(),
             },
+            "amendments": dict(self.amendments),
             "best": dict(self.best),
         }
 
@@ -168,6 +174,7 @@ class Run:
         for worker in self.workers:
             worker.model.load_state_dict(saved["model"])
             load_optimizer_state(worker.optimizer, saved["optimizer"])
+        self.scaler.load_state_dict(state.get("scaler", {}))
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         if self.lookahead:
@@ -187,6 +194,8 @@ class Run:
             # Each rank goes on with its own counts; rank 0 keeps those of ranks that are no more.
             if rank == self.comm.rank or (self.comm.rank == 0 and rank >= self.comm.workers):
                 self.ledger.add_local(rows)
+        self.amendments.clear()
+        self.amendments |= state.get("amendments", {})
         self.best = dict(state["best"])
 
     def digest(self) -> str:

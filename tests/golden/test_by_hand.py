@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from fewer import optim
 from fewer.build import Session
 from fewer.loop import train
-from fewer.optim.sgd import sgd
+from fewer.optim.groups import parameter_groups
 from fewer.parts import Batch, Request, Worker
 from fewer.select.table import Table
 from fewer.testing.harness import one_thread, session_of
@@ -49,8 +50,8 @@ def session_on_points() -> Session:
     session = session_of(content)
     model = torch.nn.Linear(2, 2, bias=False, dtype=torch.float64)
     torch.nn.init.zeros_(model.weight)
-    kinds = ("weight", "bias", "norm")
-    optimizer = sgd(model, LR, MOMENTUM, True, dict.fromkeys(kinds, DECAY), dict.fromkeys(kinds, 1.0))
+    groups = parameter_groups(model, LR, {"weight": DECAY}, {})
+    optimizer = optim.build("sgd", groups, LR, {"momentum": MOMENTUM, "nesterov": True})
     session.run.workers = [Worker(0, model, optimizer)]
     session.run.pool_ids, session.run.table = torch.arange(4), Table(4)
     session.run.plan = replace(session.plan, facts=replace(session.plan.facts, train_images=4))

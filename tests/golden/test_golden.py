@@ -20,7 +20,7 @@ TRAIN = {"batch_size": 32, "lr": 0.05, "precision": "fp32", "channels_last": "no
 SMALL = {"name": "lenet5", "width": 0.2}
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"model": SMALL, "train": {**TRAIN, "epochs": 2}},
-    # No whitening: grey digits leave eight of its twelve eigenvalues equal, and each processor picks a basis of its own.
+    # No whitening: grey digits leave eight of twelve eigenvalues equal, and each processor picks a basis of its own.
     "airbench's ways": {
         "model": {"name": "cnn", "width": 0.1},
         "augment": {"crop_padding_px": 2, "padding": "reflect", "flip": "alternating", "cutout_px": 4},

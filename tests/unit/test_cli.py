@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from server import Ended, Server
+from server import Ended, Server, complains
 
 RECIPE = """[data]
 source = "digits"
@@ -84,15 +84,6 @@ def photos(folder: Path, **sections: str) -> Path:
         f"[train]\nepochs = {keys['epochs']}\nbatch_size = {keys['batch_size']}\nlr = 0.01\n"
     )
     return path
-
-
-def complains(ended: Ended, code: int, *parts: str) -> None:
-    """The right exit code, a message with these parts, nothing on stdout, and no traceback."""
-    assert ended.code == code, ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
-    for part in parts:
-        assert part in ended.stderr, ended.stderr
 
 
 # --- What goes right -----------------------------------------------------------------------------------------------
@@ -183,7 +174,8 @@ def test_help_methods_and_report_need_no_torch(home: Path, trained: Ended) -> No
     code = """
 import sys
 from fewer.cli import app
-for words in [["--help"], *([verb, "--help"] for verb in ("train", "resume", "plan", "report", "methods")),
+verbs = ("train", "resume", "eval", "predict", "plan", "report", "methods", "doctor")
+for words in [["--help"], *([verb, "--help"] for verb in verbs),
               ["methods"], ["methods", "dbpd"], ["report", "done"], ["train", "missing.toml"]]:
     try:
         app(words, standalone_mode=False)
@@ -218,7 +210,7 @@ for words in [["--help"], *([verb, "--help"] for verb in ("train", "resume", "pl
         ('lr = 0.05->ema = "0ep"', 11, ['train.ema = "0ep"', '"off"']),
         ("lr = 0.05->momentum = 0", 11, ["Nesterov", "train.nesterov = false"]),
         ("lr = 0.05->accumulate = 65", 11, ["train.accumulate = 65", "64"]),
-        ('"lenet5"->"lenet"', 5, ["model.name = 'lenet'", "'lenet5'"]),
+        ('"lenet5"->"lenet"', 5, ['unknown model.name "lenet"', 'did you mean "lenet5"?']),
         ('"digits"->"digit"', 2, ['unknown data.source "digit"', "folder:PATH"]),
         ('"digits"->7', 2, ["data.source = 7", "string"]),
         ('"digits"->"digits"\nval = "50"', 3, ['data.val = "50"', '"5%"']),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
 import os
 import subprocess
@@ -9,13 +11,17 @@ import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fewer.data import fingerprint
+from fewer.data.fingerprint import hashes as hashes_of
+from fewer.data.layout import PARTS, arranged, grouped
+from fewer.data.manifest import Entries, Manifest, difference
+from fewer.data.names import Names
 from fewer.data.sources import Source, open_source
 from fewer.data.splits import Splits, open_splits, stratified
 from fewer.errors import DataError
@@ -72,6 +78,10 @@ def refusal(*args: str, **more: str) -> str:
     return str(caught.value)
 
 
+def hashes(source: Source, cache: bool = True) -> list[bytes]:
+    return list(hashes_of(source, cache))
+
+
 def contents(source: Source) -> list[bytes]:
     return [bytes(source.read(i)) for i in range(len(source))]
 
@@ -87,7 +97,7 @@ def test_a_tar_lists_and_reads_as_its_folder_does(tmp_path: Path, format: int) -
     (root / "a" / "notes.txt").write_text("no image")
     by_folder = open_source(f"folder:{root}")
     by_tar = open_source(f"tar:{packed(tmp_path / 'x.tar', root, format)}")
-    assert by_tar.names == by_folder.names == sorted(by_folder.names)
+    assert list(by_tar.names) == list(by_folder.names) == sorted(by_folder.names)
     assert by_tar.classes == by_folder.classes == ["a", "a-b", "b", "b" * 80]
     assert by_tar.labels.tolist() == by_folder.labels.tolist()
     assert by_tar.sizes.tolist() == by_folder.sizes.tolist()
@@ -107,7 +117,7 @@ def test_digits() -> None:
     source = open_source("digits")
     assert len(source) == 1797
     assert source.classes == [str(i) for i in range(10)]
-    assert source.names == sorted(source.names)
+    assert list(source.names) == sorted(source.names)
     image = source.read(0)
     assert image.shape == (8, 8)
     assert max(int(source.read(i).max()) for i in range(20)) == 255
@@ -133,9 +143,48 @@ def test_links_in_folders_are_followed(tmp_path: Path) -> None:
     (root / "b").mkdir()
     (root / "b" / "link.png").symlink_to(root / "a" / "000.png")
     (root / "c").symlink_to(folder(tmp_path / "elsewhere", {"c": 2}) / "c")
-    assert open_source(f"folder:{root}").names == ["a/000.png", "b/link.png", "c/000.png", "c/001.png"]
+    assert list(open_source(f"folder:{root}").names) == ["a/000.png", "b/link.png", "c/000.png", "c/001.png"]
     (root / "a" / "up").symlink_to(root)
     assert "links back" in refusal(f"folder:{root}")
+
+
+NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=()), min_size=1, max_size=6)
+
+
+@given(names=st.lists(NAMES, max_size=30))
+def test_names_are_a_sequence_of_strings(names: list[str]) -> None:
+    packed = Names(names)
+    assert list(packed) == [packed[i] for i in range(len(packed))] == names
+    assert packed[-2:] == names[-2:]
+    for beyond in (len(names), -len(names) - 1):
+        with pytest.raises(IndexError):
+            packed[beyond]
+
+
+@given(paths=st.sets(st.tuples(NAMES, NAMES, NAMES), min_size=1, max_size=20))
+def test_ids_are_positions_in_the_sorted_paths(paths: set[tuple[str, str, str]]) -> None:
+    """However folders and characters sort: "a-b/" lies between "a!/" and "a/"."""
+    files = {"/".join(path): (len(path[2]), number) for number, path in enumerate(sorted(paths))}
+    assume(PARTS.keys().isdisjoint(name for path in paths for name in path))
+    found = arranged("x", grouped(files), ())
+    assert list(found.names) == sorted(files)
+    assert [tuple(row) for row in found.columns.tolist()] == [files[name] for name in sorted(files)]
+    assert [found.classes[label] for label in found.labels] == [name.split("/")[1] for name in sorted(files)]
+
+
+def test_ten_thousand_classes_of_any_name(tmp_path: Path) -> None:
+    odd = ["<script>alert(1)", "😀🏳️‍🌈", "&amp;", '"quoted"', "\u202egnp", "tab\there", "new\nline", "x" * 200]
+    files = {f"{name}/{i}.png": (1,) for name in odd for i in range(2)}
+    files |= {f"class {number:05d}/{i}.png": (1,) for number in range(10_000) for i in range(2)}
+    found = arranged("x", grouped(files), ())
+    assert len(found.classes) == 10_008
+    assert set(odd) <= set(found.classes)
+    label_N = torch.from_numpy(found.labels)
+    chosen = stratified(torch.arange(len(label_N)), label_N, 0.05, 0, "val")
+    assert torch.equal(label_N[chosen], torch.arange(10_008)), "one of two images each"
+    root = folder(tmp_path, dict.fromkeys(odd, 1))
+    splits = open_splits(f"folder:{root}", test="none", val="none")
+    assert all(line.isprintable() for text in splits.manifest() for line in text.split("\t"))
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------
@@ -195,7 +244,7 @@ def test_bad_folders_and_texts(tmp_path: Path) -> None:
     assert "does not exist" in refusal(f"folder:{tmp_path / 'none'}")
     assert "No such file" in refusal(f"tar:{tmp_path / 'none.tar'}")
     assert "folder:PATH" in refusal(f"tar:{tmp_path}")
-    assert "digits, folder:PATH, tar:PATH" in refusal("imagenet")
+    assert "digits, folder:PATH" in refusal("imagenet")
     assert f"fix: folder:{tmp_path}" in refusal(str(tmp_path))
     assert "no images" in refusal(f"folder:{tmp_path}")
     root = folder(tmp_path / "f", {"a": 2, "b": 2})
@@ -291,6 +340,15 @@ def test_splits_are_disjoint_complete_and_repeatable() -> None:
     assert (small.label_N >= 0).sum() == len(small)
 
 
+def test_a_class_with_one_image_keeps_it_for_training(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"lone": 1, "many": 9})
+    splits = open_splits(f"folder:{root}")
+    assert splits.train.label_N.tolist().count(0) == 1
+    assert sizes(splits) == (7, 1, 2)
+    for part in ("test", "val"):
+        assert f"the {part} set has no image of lone" in splits.notes
+
+
 # --- fingerprints --------------------------------------------------------------------------------------------------
 
 
@@ -299,29 +357,55 @@ def test_the_fingerprint_sees_every_change_and_says_it(tmp_path: Path) -> None:
 
     def now() -> tuple[str, list[str]]:
         splits = open_splits(f"folder:{root}", test="none", val="none")
-        return splits.fingerprint, splits.manifest()
+        return splits.fingerprint, list(splits.manifest())
 
     first, lines = now()
     assert now() == (first, lines)
-    assert fingerprint.difference(lines, lines) is None
+    assert difference(lines, lines) is None
     (root / "a" / "000.png").write_bytes(png(200))
     changed, changed_lines = now()
-    assert fingerprint.difference(lines, changed_lines) == "1 with changed content (first: train a/000.png)"
+    assert difference(lines, changed_lines) == "1 with changed content (first: train a/000.png)"
     (root / "b" / "003.png").rename(root / "b" / "009.png")
     renamed, renamed_lines = now()
-    said = fingerprint.difference(changed_lines, renamed_lines)
+    said = difference(changed_lines, renamed_lines)
     assert said == "1 added (first: train b/009.png), 1 removed (first: train b/003.png)"
     assert len({first, changed, renamed}) == 3
 
 
 def test_the_fingerprint_sees_labels_and_splits(tmp_path: Path) -> None:
     root = folder(tmp_path / "f", {"a": 4, "b": 4})
-    lines = open_splits(f"folder:{root}", test="none", val="none").manifest()
+    lines = list(open_splits(f"folder:{root}", test="none", val="none").manifest())
     relabelled = [line.replace("\ta\t", "\tb\t") if i < 2 else line for i, line in enumerate(lines)]
-    assert fingerprint.difference(lines, relabelled) == "2 with a changed label (first: train a/000.png)"
-    moved = open_splits(f"folder:{root}", test="25%", val="none").manifest()
-    assert "2 moved to another split" in (fingerprint.difference(lines, moved) or "")
-    assert len({fingerprint.digest(these) for these in (lines, relabelled, moved)}) == 3
+    assert difference(lines, relabelled) == "2 with a changed label (first: train a/000.png)"
+    cross = [line.replace("a/000", "a/0") for line in lines[:1]] + lines[2:]
+    assert difference(lines, cross) == "1 added (first: train a/0.png), 2 removed (first: train a/000.png)"
+    moved = list(open_splits(f"folder:{root}", test="25%", val="none").manifest())
+    assert "2 moved to another split" in (difference(lines, moved) or "")
+
+
+@given(seed=st.integers(0, 9), names=st.sets(NAMES, min_size=1, max_size=12))
+def test_the_digest_is_that_of_the_sorted_lines(seed: int, names: set[str]) -> None:
+    listed = Names(sorted(names))
+    count = len(listed)
+    random = np.random.default_rng(seed)
+    content = [random.bytes(16) for _ in range(count)]
+    part_N = random.integers(0, 3, count)
+    entries = [
+        Entries(
+            part, np.flatnonzero(part_N == i), listed, np.arange(count), content, np.arange(count) % 2, ["a\t", "b"]
+        )
+        for i, part in enumerate(("train", "val", "test"))
+    ]
+    manifest = Manifest(entries)
+    lines = list(manifest)
+    assert len(lines) == count
+    total = hashlib.blake2b(digest_size=16)
+    for line in sorted(lines):
+        assert line.isprintable() or line.replace("\t", "").isprintable()
+        total.update(line.encode() + b"\n")
+    assert manifest.digest() == total.hexdigest()
+    assert gzip.decompress(manifest.packed()).decode().splitlines() == lines
+    assert difference(manifest, Manifest(entries[::-1])) is None
 
 
 def test_the_cache_is_used_but_never_trusted(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,17 +413,17 @@ def test_the_cache_is_used_but_never_trusted(tmp_path: Path, own_cache: Path, mo
     tar = packed(tmp_path / "x.tar", root)
     for text in (f"folder:{root}", f"tar:{tar}"):
         source = open_source(text)
-        truth = fingerprint.hashes(source, cache=False)
+        truth = hashes(source, cache=False)
         assert not own_cache.exists() or len(list(own_cache.iterdir())) == 1
-        assert fingerprint.hashes(source) == truth
+        assert hashes(source) == truth
         with monkeypatch.context() as patch:
             patch.setattr(type(source), "read", lambda *_: pytest.fail("read although cached"))
-            assert fingerprint.hashes(open_source(text)) == truth
+            assert hashes(open_source(text)) == truth
     for file in own_cache.iterdir():
         sound = file.read_bytes()
         for bad in (b"", sound[:-1], sound[:60] + b"\xff" + sound[61:], b"somebody else's"):
             file.write_bytes(bad)
-            assert fingerprint.hashes(open_source(f"folder:{root}"), cache=True) == truth
+            assert hashes(open_source(f"folder:{root}"), cache=True) == truth
     assert not [file for file in own_cache.iterdir() if file.name.startswith(".new")]
 
 
@@ -347,7 +431,7 @@ def test_a_cache_that_cannot_be_written_is_no_matter(tmp_path: Path, monkeypatch
     (tmp_path / "plain").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "plain"))
     source = open_source(f"folder:{folder(tmp_path / 'f', {'a': 3})}")
-    assert fingerprint.hashes(source) == fingerprint.hashes(source, cache=False)
+    assert hashes(source) == hashes(source, cache=False)
 
 
 def test_what_was_just_written_is_not_cached(tmp_path: Path) -> None:
@@ -355,11 +439,11 @@ def test_what_was_just_written_is_not_cached(tmp_path: Path) -> None:
     file = root / "a" / "000.png"
     file.write_bytes(png(1))
     status = file.stat()
-    before = fingerprint.hashes(open_source(f"folder:{root}"))
+    before = hashes(open_source(f"folder:{root}"))
     file.write_bytes(png(2))
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # as on a disk whose clock ticks slowly
     assert file.stat().st_size == status.st_size
-    assert fingerprint.hashes(open_source(f"folder:{root}")) != before
+    assert hashes(open_source(f"folder:{root}")) != before
 
 
 def test_listing_needs_no_torch() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from fewer.build import make_plan, open_data, open_session
+from fewer.fit import fit
 from fewer.ledger import PHASES, Ledger
 from fewer.loop import train
 from fewer.reading import parse_recipe
@@ -47,6 +48,37 @@ def opened(folder: Path) -> Iterator[list[str]]:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return write_photos(tmp_path / "photos", each=20, width_px=24)
+
+
+def test_images_read_anew_are_files_opened_and_predicted(photos: Path, tmp_path: Path) -> None:
+    """Without memory: moments, every epoch, every evaluation; as the plan said, and the same in the end."""
+    content = {
+        "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no", "in_memory": "no", "processes": 0},
+        "augment": {"crop": "random_resized", "flip": "random"},
+        "model": {"name": "lenet5", "width": 0.05},
+        "train": {"batch_size": 8, "precision": "fp32"},
+        "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+    }
+    with one_thread():
+        results = {}
+        for name, choices in (("anew", {}), ("memory", {"in_memory": "yes"}), ("processes", {"processes": 2})):
+            recipe = parse_recipe({**content, "data": {**content["data"], **choices}})
+            with opened(photos) as before:
+                fingerprint = open_data(recipe)
+                make_plan(recipe, fingerprint), fingerprint.manifest()
+            with opened(photos) as paths:
+                results[name] = fit(recipe, tmp_path / name)
+            decoded = results[name]["ledger"]["samples_decoded"]
+            low_high = results[name]["predicted"]["samples_decoded"]
+            low, high = low_high if isinstance(low_high, list) else (low_high, low_high)
+            assert low <= decoded <= high
+            if name != "processes":
+                headers = len(before) - len(set(before))  # looked at to plan, once by `fit` and once by its session
+                assert len(paths) == len(before) + headers + decoded
+    assert results["memory"]["ledger"]["samples_decoded"] == 40
+    assert results["anew"]["ledger"]["samples_decoded"] == results["processes"]["ledger"]["samples_decoded"] > 100
+    assert len({result["state"] for result in results.values()}) == 1
+    assert len({result["digest"] for result in results.values()}) == 1
 
 
 def test_every_image_that_is_decoded_is_one_file_opened(photos: Path) -> None:

@@ -19,10 +19,12 @@ from fewer import report
 from fewer.errors import RecipeError, ResourceError
 from fewer.report import units
 from fewer.report.curves import schedule
-from fewer.report.history import history, thin
-from fewer.report.load import load
+from fewer.report.history import history
+from fewer.report.live import Budget
+from fewer.report.load import Rows, load
 from fewer.report.page import events
 from fewer.report.summary import head
+from fewer.report.values import thin
 
 Json = dict[str, Any]
 DIGITS = [str(i) for i in range(10)]
@@ -174,7 +176,7 @@ def check_harmless(html: str) -> Reader:
     assert not {"script", "link", "iframe", "object", "base", "form"} & set(reader.tags)
     for key, value in reader.attributes:
         assert not key.startswith("on")
-        assert key not in {"src", "href"} or value.startswith(("data:image/png", "#"))
+        assert key not in {"src", "href"} or value.startswith(("data:image/png", "data:image/jpeg", "#"))
     assert "http://" not in html
     assert "https://" not in html
     assert "url(//" not in html
@@ -515,3 +517,25 @@ def test_thin_keeps_spikes_and_order() -> None:
 )  # fmt: skip
 def test_units(shown: str, expected: str) -> None:
     assert shown.replace(units.NBSP, " ") == expected
+
+
+def test_steps_of_a_long_run_are_thinned_without_losing_spikes_or_other_rows() -> None:
+    rows = Rows(limit=100)
+    for step in range(10_000):
+        rows.add({"kind": "step", "step": step, "loss": 99.0 if step == 4321 else 1 + step % 7})
+        if step % 1000 == 999:
+            rows.add({"kind": "epoch", "epoch": step // 1000})
+    steps = [row["step"] for row in rows.kept if row["kind"] == "step"]
+    assert len(steps) <= 101
+    assert 4321 in steps
+    assert steps == sorted(set(steps))
+    assert [row["epoch"] for row in rows.kept if row["kind"] == "epoch"] == list(range(10))
+
+
+def test_drawing_takes_a_twentieth_of_the_run() -> None:
+    budget = Budget()
+    assert not budget.allows(59)
+    assert budget.allows(60)
+    budget.spent, budget.last = 10.0, 2.0
+    assert not budget.allows(239)
+    assert budget.allows(240)

@@ -63,7 +63,7 @@ def test_metrics_equal_scikit_learns_whatever_the_batches() -> None:
         assert got.tables["confusion"] == metrics.confusion_matrix(true, said, labels=range(8)).tolist()
         assert got.tables["per_class_accuracy"][7] is None
     worst = F.cross_entropy(logits, labels, reduction="none").argsort(descending=True)[:64]
-    assert whole.worst_ids == worst.tolist()
+    assert [sample.id for sample in whole.worst] == worst.tolist()
 
 
 def test_flip_augmentation_at_test_time_is_the_mean_of_both_views() -> None:

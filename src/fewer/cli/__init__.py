@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from fewer.cli import data, methods, plan, report, resume, train
+from fewer.cli import data, doctor, methods, plan, predict, report, resume, train
+from fewer.cli import eval as evaluation
 from fewer.errors import INTERRUPTED, FewerError
 
 app = typer.Typer(
@@ -19,10 +20,13 @@ app = typer.Typer(
 )
 app.command()(train.train)
 app.command()(resume.resume)
+app.command("eval")(evaluation.evaluate)
+app.command()(predict.predict)
 app.command()(plan.plan)
 app.command()(report.report)
 app.command()(methods.methods)
 app.add_typer(data.app)
+app.command()(doctor.doctor)
 
 
 def main() -> None:

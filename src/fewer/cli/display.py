@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,21 @@ def shown(rank: int) -> Iterator[Display | None]:
         yield live
 
 
+@contextmanager
+def counted(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A line on a terminal's stderr that counts images; takes images done and images in all, 0 if nobody knows."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), console=console, transient=True, disable=quiet or not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, description=f"{what}  {done:,}{f' of {total:,}' if total else ''} images")
+
+        yield show
+
+
 def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> int:
     """Prints a run's result on stdout: one JSON document, or a few lines."""
     if rank:
@@ -128,10 +144,12 @@ def show_plan(plan: Plan) -> None:
     )
     console.print(
         f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {facts.device}, "
-        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}; "
+        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}"
+        f"{', compiled' if train.compile != 'no' else ''}{', deterministic' if train.deterministic else ''}; "
         f"digest {plan.digest}",
         soft_wrap=True,
     )
+    console.print(f"{_loading(plan)}; {_device_settings(plan)}", soft_wrap=True)
     header, *rows = table(plan)
     grid = Table(*header, box=None, pad_edge=False)
     for row in rows:
@@ -143,6 +161,21 @@ def show_plan(plan: Plan) -> None:
     console.print(cost)
     for note in plan.notes:
         console.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def _loading(plan: Plan) -> str:
+    loading = plan.loading
+    if loading.in_memory:
+        return f"images decoded once into memory by {loading.threads} thread(s)"
+    if not loading.processes:
+        return "images read in the training process"
+    ahead = loading.prefetched_batches
+    return f"images read by {loading.processes} loader process(es) a rank, {ahead} batches ahead"
+
+
+def _device_settings(plan: Plan) -> str:
+    settings = asdict(plan.device_settings)
+    return ", ".join(f"{name.replace('_', ' ')} {'on' if value else 'off'}" for name, value in settings.items())
 
 
 def _amount(name: str, value: float) -> str:
@@ -157,4 +190,4 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-__all__ = ["Live", "finish", "show_plan", "shown"]
+__all__ = ["Live", "counted", "finish", "show_plan", "shown"]

@@ -12,5 +12,8 @@ Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
     typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, such as train.epochs=20.", show_default=False),
 ]
+Model = Annotated[
+    Path, typer.Argument(help="A run folder, or one of the models in its checkpoints/.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes that train together on this machine.")]

@@ -62,6 +62,26 @@ def decode_counted(raw: bytes | Pixels, side_px: int) -> tuple[Pixels, int]:
         raise Damaged(_phrase(error)) from error
 
 
+def decode_whole(raw: bytes | Pixels) -> tuple[Pixels, int]:
+    """Decodes a whole image at its full size, upright and RGB; what may be cut out of it is not known yet.
+
+    Returns:
+        The picture (height, width, 3), and how many pixels were decoded.
+
+    Raises:
+        Damaged: As for `decode_counted`.
+    """
+    try:
+        image = _opened(raw)
+        image.load()
+        pixels = image.width * image.height
+        return np.asarray(_rgb(_upright(image))), pixels
+    except (Damaged, MemoryError):
+        raise
+    except Exception as error:  # as above
+        raise Damaged(_phrase(error)) from error
+
+
 def short_side_px(raw: bytes | Pixels) -> int:
     """The shorter side that the header states, in pixels; nothing is decoded.
 
@@ -84,22 +104,6 @@ def opened(raw: bytes | Pixels) -> Image.Image:
     """
     try:
         return _opened(raw)
-    except (Damaged, MemoryError):
-        raise
-    except Exception as error:  # as above
-        raise Damaged(_phrase(error)) from error
-
-
-def picture(raw: bytes | Pixels) -> Image.Image:
-    """The whole image at its full size, upright and RGB.
-
-    Raises:
-        Damaged: As for `decode`.
-    """
-    try:
-        image = _opened(raw)
-        image.load()
-        return _rgb(_upright(image))
     except (Damaged, MemoryError):
         raise
     except Exception as error:  # as above
@@ -138,6 +142,11 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def centre_square(picture: Pixels, side_px: int) -> Pixels:
+    """The evaluation view of a whole picture, as `decode` gives it of one that is not decoded at a fraction."""
+    return np.asarray(_fitted(Image.fromarray(picture), side_px))
 
 
 def _fitted(image: Image.Image, side_px: int) -> Image.Image:

@@ -1,120 +1,128 @@
-"""What the data of a run was, image by image, so that a resumed run can tell whether it still is.
+"""Content hashes of a source's images, remembered in the user's cache folder.
 
-Content hashes are remembered in the user's cache folder, each under the place, size and modification time of its
-bytes. The cache is never trusted: what is not exactly as written here is ignored and built anew.
+Each is kept under the place, size and modification time of its bytes. The cache is never trusted: what is not exactly
+as written here is ignored and built anew. N: all ids of the source. K: entries of the cache.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
+from typing import final
 
-from fewer.data.sources import Source, Stamp
+import numpy as np
+import numpy.typing as npt
+
+from fewer.data.cache import cache_folder
+from fewer.data.names import Buffered
+from fewer.data.sources import Source
 from fewer.errors import DataError
+
+Words = npt.NDArray[np.uint64]
 
 _MAGIC = b"fewer content hashes 1\n"
 _BYTES = 16  # of a content hash and of a stamp's
 _SETTLED_NS = 2_000_000_000  # a file this young may change again without its time stamp showing it
+_NEVER = np.iinfo(np.int64).max
 _THREADS = 4  # hashing waits for the disk
+_CHUNK = 256
 
 
-def line(split: str, name: str, size: int, label: str, content: bytes) -> str:
-    """One line of a manifest; the name and the class may hold anything."""
-    return "\t".join((split, _escaped(name), str(size), _escaped(label), content.hex()))
+@final
+class Hashes(Buffered[bytes]):
+    """Hashes by id, in one buffer."""
+
+    def __init__(self, words_N2: Words) -> None:
+        self._buffer = words_N2.tobytes()
+
+    def __len__(self) -> int:
+        return len(self._buffer) // _BYTES
+
+    def _value(self, index: int) -> bytes:
+        return self._buffer[index * _BYTES : (index + 1) * _BYTES]
 
 
-def digest(lines: Iterable[str]) -> str:
-    """32 hexadecimal digits over a manifest, whatever the order of its lines."""
-    total = hashlib.blake2b(digest_size=16)
-    for text in sorted(lines):
-        total.update(text.encode() + b"\n")
-    return total.hexdigest()
-
-
-def difference(old_lines: Iterable[str], new_lines: Iterable[str]) -> str | None:
-    """What changed between two manifests, in words; None if nothing did.
-
-    Such as "3 added (first: train cat/x.png), 1 removed (first: ...), 2 with changed content (first: ...)".
-    """
-    old, new = _keyed(old_lines), _keyed(new_lines)
-    added, removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
-    names = {name for _, name in added} & {name for _, name in removed}
-    shared = sorted(old.keys() & new.keys())
-    found = {
-        "added": [key for key in added if key[1] not in names],
-        "removed": [key for key in removed if key[1] not in names],
-        "moved to another split": [key for key in added if key[1] in names],
-        "with changed content": [key for key in shared if _content(old[key]) != _content(new[key])],
-        "with a changed label": [key for key in shared if old[key][1:2] != new[key][1:2]],
-    }
-    said = [f"{len(keys):,} {what} (first: {' '.join(keys[0])})" for what, keys in found.items() if keys]
-    return ", ".join(said) or None
-
-
-def hashes(source: Source, cache: bool = True) -> list[bytes]:
+def hashes(source: Source, cache: bool = True) -> Hashes:
     """Content hash (blake2b, 16 bytes) of every image of a source, by id.
 
     Raises:
         DataError: An image cannot be read.
     """
-    stamps = [source.stamp(i) for i in range(len(source))]
-    keys = [_stamped(stamp) if stamp else b"" for stamp in stamps]
-    file = (
-        _cache_folder()
-        / f"{hashlib.blake2b(source.location.encode(errors='surrogateescape'), digest_size=16).hexdigest()}.hashes"
-    )
-    known = _read(file) if cache else {}
-    missing = [i for i, key in enumerate(keys) if key not in known]
+    file = cache_file(source, "hashes")
+    stamp_N2, modified_N = _stamps(source) if cache else (_no_words(len(source)), np.full(len(source), _NEVER))
+    known = read_pairs(file) if cache else _no_words(0, 4)
+    row_N = np.where(modified_N == _NEVER, -1, _rows(stamp_N2, known[:, :2]))
+    content_N2 = _no_words(len(source))
+    content_N2[row_N >= 0] = known[row_N[row_N >= 0], 2:]
+    missing = np.flatnonzero(row_N < 0)
     now_ns = time.time_ns()
     with ThreadPoolExecutor(_THREADS) as pool:
-        chunks = [missing[start : start + 256] for start in range(0, len(missing), 256)]
-        parts = pool.map(lambda ids: _hashed(source, ids), chunks)
-        fresh = dict(zip(missing, chain.from_iterable(parts), strict=True))
-    result = [fresh[i] if i in fresh else known[key] for i, key in enumerate(keys)]
-    if cache and fresh:
-        settled = [i for i, stamp in enumerate(stamps) if stamp and stamp[2] < now_ns - _SETTLED_NS]
-        _write(file, b"".join(keys[i] + result[i] for i in settled))
-    return result
+        chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
+        for ids, found in zip(chunks, pool.map(lambda ids: _hashed(source, ids.tolist()), chunks), strict=True):
+            content_N2[ids] = np.frombuffer(found, np.uint64).reshape(-1, 2)
+    if cache and len(missing):
+        settled = modified_N < now_ns - _SETTLED_NS
+        write_pairs(file, np.concatenate([stamp_N2[settled], content_N2[settled]], axis=1).tobytes())
+    return Hashes(content_N2)
 
 
-def _hashed(source: Source, ids: list[int]) -> list[bytes]:
+def _hashed(source: Source, ids: list[int]) -> bytes:
     try:
-        return [hashlib.blake2b(bytes(source.read(i)), digest_size=_BYTES).digest() for i in ids]
+        return b"".join(hashlib.blake2b(bytes(source.read(i)), digest_size=_BYTES).digest() for i in ids)
     except OSError as error:
-        raise DataError(f"{source.name}: {error.filename}: {error.strerror}; fix: make the file readable") from error
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise DataError(f"{source.name}: {what}; fix: make the file readable") from error
 
 
-def _stamped(stamp: Stamp) -> bytes:
-    place, size, modified_ns = stamp
-    text = f"{size}\0{modified_ns}\0{place}".encode(errors="surrogateescape")
-    return hashlib.blake2b(text, digest_size=_BYTES).digest()
+def _stamps(source: Source) -> tuple[Words, npt.NDArray[np.int64]]:
+    """A hash of every image's stamp, and when the image was modified; `_NEVER` where it has no stamp."""
+    buffer, modified_N = bytearray(len(source) * _BYTES), np.full(len(source), _NEVER)
+    for id in range(len(source)):
+        if stamp := source.stamp(id):
+            place, size, modified_N[id] = stamp
+            text = f"{size}\0{stamp[2]}\0{place}".encode(errors="surrogateescape")
+            buffer[id * _BYTES : (id + 1) * _BYTES] = hashlib.blake2b(text, digest_size=_BYTES).digest()
+    return np.frombuffer(buffer, np.uint64).reshape(-1, 2), modified_N
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "fewer"
+def _rows(wanted_N2: Words, known_K2: Words) -> npt.NDArray[np.int64]:
+    """The row of each wanted hash among the known ones; -1 for what is not there."""
+    if not len(known_K2):
+        return np.full(len(wanted_N2), -1)
+    order = np.argsort(known_K2[:, 0], kind="stable")
+    at = np.searchsorted(known_K2[:, 0], wanted_N2[:, 0], sorter=order)
+    row_N = order[at.clip(max=len(order) - 1)]
+    # Of two that agree in their first half one is not found, and then hashed anew.
+    return np.where((known_K2[row_N] == wanted_N2).all(axis=1), row_N, -1)
 
 
-def _read(file: Path) -> dict[bytes, bytes]:
-    """Stamp to content hash; empty for a file that is missing, damaged or somebody else's."""
+def _no_words(rows: int, columns: int = 2) -> Words:
+    return np.zeros((rows, columns), np.uint64)
+
+
+def cache_file(source: Source, what: str) -> Path:
+    """Where in the user's cache folder something about a source is kept."""
+    place = hashlib.blake2b(source.location.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    return cache_folder() / f"{place}.{what}"
+
+
+def read_pairs(file: Path) -> Words:
+    """Rows of a key and a value, two words each; none for a file that is missing, damaged or somebody else's."""
     try:
         data = file.read_bytes()
     except OSError:
-        return {}
-    body, check = data[len(_MAGIC) : -_BYTES], data[-_BYTES:]
+        return _no_words(0, 4)
+    body, check = memoryview(data)[len(_MAGIC) : -_BYTES], data[-_BYTES:]
     if not data.startswith(_MAGIC) or len(body) % (2 * _BYTES) or _checked(body) != check:
-        return {}
-    return {body[i : i + _BYTES]: body[i + _BYTES : i + 2 * _BYTES] for i in range(0, len(body), 2 * _BYTES)}
+        return _no_words(0, 4)
+    return np.frombuffer(body, np.uint64).reshape(-1, 4)
 
 
-def _write(file: Path, body: bytes) -> None:
+def write_pairs(file: Path, body: bytes) -> None:
     """Publishes by rename; a cache that cannot be written is only slower the next time."""
     temporary = None
     try:
@@ -129,21 +137,5 @@ def _write(file: Path, body: bytes) -> None:
                 temporary.unlink()
 
 
-def _checked(body: bytes) -> bytes:
+def _checked(body: bytes | memoryview) -> bytes:
     return hashlib.blake2b(body, digest_size=_BYTES).digest()
-
-
-def _keyed(lines: Iterable[str]) -> dict[tuple[str, str], list[str]]:
-    """(split, name) to [size, class, hash]."""
-    return {(fields[0], fields[1]): fields[2:] for fields in (text.rstrip("\n").split("\t") for text in lines)}
-
-
-def _content(fields: list[str]) -> tuple[str, str]:
-    return fields[0], fields[-1]
-
-
-def _escaped(text: str) -> str:
-    """Without tabs, line ends, control characters or undecodable bytes; reversible."""
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode() for c in text)

@@ -1,29 +1,57 @@
-"""How paths become ids, classes and parts: the rules that folders and tars share."""
+"""How paths, and rows of tables, become ids, classes and parts: the rules that sources share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonpath
 
 import numpy as np
 import numpy.typing as npt
 
+from fewer.data.names import Names
 from fewer.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(("jpg", "jpeg", "png", "bmp", "gif", "webp", "ppm", "pgm", "tif", "tiff"))
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
+Columns = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The images that one folder holds: their names there, sorted, and whole numbers about each, the bytes first."""
+
+    names: Sequence[str]
+    columns: Columns
+
+
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """A listing in its final order; fields as those of `Source`."""
+    """A listing in its final order; fields as those of `Source`, `columns` as those of `Held` (N, any)."""
 
-    names: list[str]
+    names: Names
+    columns: Columns
     classes: list[str]
     labels: npt.NDArray[np.int64]
     parts: dict[str, npt.NDArray[np.int64]]
     notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A part of a source that is a table rather than files.
+
+    Attributes:
+        part: `train`, `val`, `test`, or "" for a source of one part.
+        sizes: Bytes of the image in each row.
+        labels: Class of each row, an index.
+    """
+
+    part: str
+    sizes: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
 
 
 def is_image(path: str) -> bool:
@@ -36,8 +64,19 @@ def is_visible(path: str) -> bool:
     return not (path.startswith((".", "__MACOSX")) or "/." in path or "/__MACOSX" in path)
 
 
-def arranged(source: str, paths: Iterable[str], folders: Iterable[str]) -> Arranged:
-    """Sorts paths into ids, and finds classes and parts.
+def grouped(files: Mapping[str, tuple[int, ...]]) -> dict[str, Held]:
+    """Files by the folder that holds them, from path to whole numbers."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(files):
+        found.setdefault(path.rpartition("/")[0], []).append(path)
+    return {
+        holder: Held([path.rpartition("/")[2] for path in paths], np.array([files[path] for path in paths], np.int64))
+        for holder, paths in found.items()
+    }
+
+
+def arranged(source: str, held: Mapping[str, Held], folders: Iterable[str]) -> Arranged:
+    """Sorts images by path into ids, and finds classes and parts.
 
     The class of an image is the folder that holds it, at whatever depth. Where all class folders lie below `train/`
     and its siblings `val/` (or `valid/`, `validation/`) and `test/`, those are the parts, and other siblings are left
@@ -45,20 +84,20 @@ def arranged(source: str, paths: Iterable[str], folders: Iterable[str]) -> Arran
 
     Args:
         source: What to call the source in messages.
-        paths: Paths of images, `/`-separated, relative to the root of the source.
+        held: Images by the path of their folder, `/`-separated, relative to the root of the source.
         folders: Paths of folders, so that empty classes are noticed.
 
     Raises:
         DataError: No images, images outside class folders, an empty class, or `val/` and `test/` without `train/`.
     """
-    names = sorted(paths)
-    holders = {name.rpartition("/")[0] for name in names}
-    _check(source, names, holders, folders)
+    _check(source, held, folders)
+    # No folder of images lies in another one, so this is the order of whole paths.
+    holders = sorted(held, key=lambda holder: f"{holder}/")
     notes: list[str] = []
     base = _base(holders)
     tops = {holder: holder[len(base) :].partition("/") for holder in holders}
     if any(top == "train" and below for top, _, below in tops.values()):
-        names, holders = _without_strangers(names, tops, notes)
+        holders = _without_strangers(holders, tops, notes)
     elif len(found := {top for top, _, below in tops.values() if below and top in PARTS}) > 1:
         have = ", ".join(f"{part}/" for part in sorted(found))
         raise DataError(f"{source}: there is {have} but no train/; fix: name the folder to train on train/")
@@ -67,48 +106,84 @@ def arranged(source: str, paths: Iterable[str], folders: Iterable[str]) -> Arran
         _check_no_hidden_parts(source, holders)
     classes = sorted({holder.rpartition("/")[2] for holder in holders})
     index = {name: i for i, name in enumerate(classes)}
-    label_of = {holder: index[holder.rpartition("/")[2]] for holder in holders}
-    labels = np.fromiter((label_of[name.rpartition("/")[0]] for name in names), np.int64, len(names))
-    part_N = np.array([PARTS[tops[name.rpartition("/")[0]][0]] if tops else "" for name in names])
-    parts = {part: np.flatnonzero(part_N == part) for part in ("train", "val", "test")} if tops else {}
+    counts = [len(held[holder].names) for holder in holders]
+    labels = np.repeat(np.array([index[holder.rpartition("/")[2]] for holder in holders], np.int64), counts)
+    part_N = np.repeat([PARTS[tops[holder][0]] if tops else "" for holder in holders], counts)
     if not tops and len(classes) < len(holders):
         notes.append(f"{source}: class folders of one name in different places are one class")
-    if len(classes) == 1:
-        notes.append(f"{source} has one class only ({classes[0]!r}): nothing can be told apart")
-    return Arranged(names, classes, labels, {part: ids for part, ids in parts.items() if len(ids)}, notes)
+    names = Names(f"{holder}/{name}" for holder in holders for name in held[holder].names)
+    columns = np.concatenate([held[holder].columns for holder in holders])
+    return _complete(source, Arranged(names, columns, classes, labels, _parts(part_N), notes))
 
 
-def _base(holders: set[str]) -> str:
+def tabled(source: str, tables: Sequence[Rows], classes: list[str]) -> Arranged:
+    """Lists rows of tables as `train/00042`; columns are the bytes, the position in `tables`, and the row there.
+
+    Args:
+        source: What to call the source in messages.
+        tables: The parts.
+        classes: Names of the classes, in the source's own order.
+
+    Raises:
+        DataError: There are no images.
+    """
+    if not any(len(rows.labels) for rows in tables):
+        raise DataError(f"{source}: there are no images in it; fix: give another source")
+    order = sorted(range(len(tables)), key=lambda i: f"{tables[i].part}/")
+    counts = [len(tables[i].labels) for i in order]
+    digits = len(str(max(counts) - 1))
+    prefixes = [f"{tables[i].part}/" if tables[i].part else "" for i in order]
+    names = Names(
+        f"{prefix}{row:0{digits}d}" for prefix, count in zip(prefixes, counts, strict=True) for row in range(count)
+    )
+    columns = [np.concatenate([tables[i].sizes for i in order]), np.repeat(order, counts)]
+    columns.append(np.concatenate([np.arange(count) for count in counts]))
+    part_N = np.repeat([tables[i].part for i in order], counts)
+    labels = np.concatenate([tables[i].labels for i in order])
+    return _complete(source, Arranged(names, np.stack(columns, axis=1), classes, labels, _parts(part_N), []))
+
+
+def _parts(part_N: npt.NDArray[np.str_]) -> dict[str, npt.NDArray[np.int64]]:
+    found = {part: np.flatnonzero(part_N == part) for part in ("train", "val", "test")}
+    return {part: ids for part, ids in found.items() if len(ids)}
+
+
+def _complete(source: str, found: Arranged) -> Arranged:
+    present = np.unique(found.labels)
+    if len(present) == 1:
+        only = found.classes[int(present[0])]
+        found.notes.append(f"{source} has one class only ({only!r}): nothing can be told apart")
+    return found
+
+
+def _base(holders: Iterable[str]) -> str:
     """The leading folders that all class folders share, ending in `/`; "" without any."""
     above = {holder.rpartition("/")[0] for holder in holders}
     shared = "" if "" in above else commonpath(above)
     return f"{shared}/" if shared else ""
 
 
-def _without_strangers(
-    names: list[str], tops: dict[str, tuple[str, str, str]], notes: list[str]
-) -> tuple[list[str], set[str]]:
+def _without_strangers(holders: list[str], tops: dict[str, tuple[str, str, str]], notes: list[str]) -> list[str]:
     strangers = sorted({top for top, _, below in tops.values() if top not in PARTS or not below})
     if strangers:
         notes.append(f"left out, being neither train/, val/ nor test/: {', '.join(f'{top}/' for top in strangers)}")
-    kept = {holder for holder, (top, _, below) in tops.items() if top in PARTS and below}
-    return [name for name in names if name.rpartition("/")[0] in kept], kept
+    return [holder for holder in holders if tops[holder][0] in PARTS and tops[holder][2]]
 
 
-def _check(source: str, names: list[str], holders: set[str], folders: Iterable[str]) -> None:
+def _check(source: str, held: Mapping[str, Held], folders: Iterable[str]) -> None:
     allowed = "allowed: images in class folders, such as cat/1.png and dog/1.png"
-    if not names:
+    if not held:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(f"{source}: no images found ({known}); {allowed}; fix: check the path")
-    full = {holder[:end] for holder in holders for end in _ends(holder)}
+    full = {holder[:end] for holder in held for end in _ends(holder)}
     outer = {path.rpartition("/")[0] for path in full} | {""}
-    for holder in sorted(holders):
+    for holder in sorted(held):
         above, _, last = holder.rpartition("/")
         if holder in outer or (last in PARTS and PARTS.keys().isdisjoint(above.split("/"))):
             here = f"directly in {holder}/" if holder else "directly in the root"
-            first = next(name for name in names if name.rpartition("/")[0] == holder)
+            first = f"{holder}/{held[holder].names[0]}".lstrip("/")
             raise DataError(f"{source}: images lie {here} (first: {first}); {allowed}; fix: move them to class folders")
-    siblings = {holder.rpartition("/")[0] for holder in holders}
+    siblings = {holder.rpartition("/")[0] for holder in held}
     empty = sorted(path for path in folders if path not in full and path.rpartition("/")[0] in siblings)
     if empty:
         more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
@@ -118,7 +193,7 @@ def _check(source: str, names: list[str], holders: set[str], folders: Iterable[s
         )
 
 
-def _check_no_hidden_parts(source: str, holders: set[str]) -> None:
+def _check_no_hidden_parts(source: str, holders: Iterable[str]) -> None:
     """Refuses `x/train/cat` and `x/test/cat` beside `y/dog`: taken as classes they would mix test into training."""
     above = {folder for holder in holders for folder in holder.split("/")[:-1]}
     others = sorted((above & PARTS.keys()) - {"train"})

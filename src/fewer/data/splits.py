@@ -6,15 +6,19 @@ M: ids of a split. N: all ids of its source.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fewer import rng
 from fewer.data import fingerprint
+from fewer.data.labels import LabelFile, overridden
+from fewer.data.manifest import Entries, Manifest
 from fewer.data.sources import Source, open_source
 from fewer.errors import DataError
 
@@ -30,7 +34,7 @@ class Split:
         source: Where the images come from.
         ids_M: Ids, int64, ascending.
         label_N: Class of every id of the source, int64; -1 where the id is not in this split.
-        classes: Names of the classes, sorted; equal in all splits of a run.
+        classes: Names of the classes; equal in all splits of a run.
     """
 
     source: Source
@@ -49,7 +53,7 @@ class Split:
 
     def native_side_px(self) -> int:
         """Median short side of a few of its images, by their headers."""
-        return self.source.native_side_px(self.ids_M.tolist())
+        return self.source.native_side_px(self.ids_M.numpy())
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Splits:
 
     Attributes:
         train, val, test: Disjoint; `val` and `test` may be missing.
-        classes: Names of the classes, sorted.
+        classes: Names of the classes, in the order of the source.
         notes: How the splits came about, a sentence each.
         cache: Whether content hashes may be kept in the user's cache folder.
     """
@@ -71,32 +75,36 @@ class Splits:
     cache: bool = True
 
     @cached_property
-    def _manifest(self) -> list[str]:
-        lines: list[str] = []
-        hashes: dict[int, list[bytes]] = {}
+    def _manifest(self) -> Manifest:
+        found: list[Entries] = []
+        hashes: dict[int, Sequence[bytes]] = {}
         for name, split in (("train", self.train), ("val", self.val), ("test", self.test)):
             if split is None:
                 continue
-            known = hashes.get(id(split.source)) or fingerprint.hashes(split.source, self.cache)
-            hashes[id(split.source)] = known
-            labels = split.label_N.tolist()
-            lines += [
-                fingerprint.line(name, split.source.names[i], split.source.sizes[i], split.classes[labels[i]], known[i])
-                for i in split.ids_M.tolist()
-            ]
-        return lines
+            source, key = split.source, id(split.source)
+            hashes[key] = hashes.get(key) or fingerprint.hashes(source, self.cache)
+            ids_M, label_N = split.ids_M.numpy(), split.label_N.numpy()
+            found.append(Entries(name, ids_M, source.names, source.sizes, hashes[key], label_N, split.classes))
+        return Manifest(found)
 
-    def manifest(self) -> list[str]:
+    def manifest(self) -> Manifest:
         """One line an image: split, path, bytes, class and content hash, tab-separated and escaped."""
         return self._manifest
 
     @cached_property
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change with any name, size, class, content or assignment to a split."""
-        return fingerprint.digest(self._manifest)
+        return self._manifest.digest()
 
 
-def open_splits(source: str, test: str = "auto", val: str = "5%", split_seed: int = 0, cache: bool = True) -> Splits:
+def open_splits(
+    source: str,
+    test: str = "auto",
+    val: str = "5%",
+    split_seed: int = 0,
+    cache: bool = True,
+    labels: LabelFile | None = None,
+) -> Splits:
     """Opens a source and says which of its images are for what.
 
     The test set is, under `test = "auto"`: the folder `test/` if the source has one beside `train/`; else `val/`,
@@ -110,17 +118,24 @@ def open_splits(source: str, test: str = "auto", val: str = "5%", split_seed: in
     Shares are drawn class by class from (`split_seed`, "test" or "val", id), so they depend neither on the training
     seed nor on the order of anything: round(share x images), at least 1 of a class of 2 or more, never a whole class.
 
+    Labels from a file replace those of the training images, and so those of a validation set that is held out from
+    them: whoever has only these labels can choose settings by nothing else. Shares are drawn by the source's own
+    classes, so the same images are held out with and without the file. Test images keep the source's own labels,
+    and so do a folder `val/` and other sources.
+
     Args:
-        source: `digits`, `folder:PATH` or `tar:PATH`.
+        source: A text such as `digits` or `folder:PATH`; see `fewer.data.sources`.
         test: "auto", a share, a source or "none".
         val: A share, a source or "none".
         split_seed: Seed of held-out shares.
         cache: Whether content hashes may be kept in the user's cache folder.
+        labels: Labels of the training images; the source's own if left out.
 
     Raises:
-        DataError: A source is missing, empty or malformed, or a test class is unknown in training.
+        DataError: A source is missing, empty or malformed, a test class is unknown in training, or the file of
+            labels does not fit the images.
     """
-    draft = _Draft(open_source(source), split_seed)
+    draft = _Draft(open_source(source), split_seed, labels)
     test_split = draft.test(test)  # before val: what is left may then validate
     val_split = draft.val(val)
     train = draft.split(draft.train_M, "train")
@@ -131,13 +146,14 @@ def open_splits(source: str, test: str = "auto", val: str = "5%", split_seed: in
 class _Draft:
     """What is still free of a source while its splits are taken from it."""
 
-    def __init__(self, source: Source, split_seed: int) -> None:
+    def __init__(self, source: Source, split_seed: int, labels: LabelFile | None) -> None:
         self.source = source
         self.notes = list(source.notes)
         self.free = {part: torch.from_numpy(ids) for part, ids in source.parts.items()}
         self.train_M = self.free.pop("train", torch.arange(len(source)))
         self.classes = [source.classes[i] for i in np.unique(source.labels[self.train_M.numpy()])]
         self._split_seed = split_seed
+        self._label_N = overridden(labels, source, self.train_M.numpy(), self.notes) if labels else source.labels
 
     def test(self, text: str) -> Split | None:
         share = _share(text, "data.test")
@@ -156,8 +172,9 @@ class _Draft:
             return self._given(text, "val", ("val", "test"))
         return self._folder("val", "val") if "val" in self.free else self._held_out(share, "val")
 
-    def split(self, ids_M: Tensor, purpose: str, source: Source | None = None) -> Split:
-        return _split(source or self.source, ids_M, self.classes, purpose, self.notes)
+    def split(self, ids_M: Tensor, purpose: str) -> Split:
+        label_N = self.source.labels if purpose == "test" else self._label_N
+        return _split(self.source, ids_M, label_N, self.classes, purpose, self.notes)
 
     def _held_out(self, share: float, purpose: str) -> Split:
         chosen = stratified(self.train_M, torch.from_numpy(self.source.labels), share, self._split_seed, purpose)
@@ -174,12 +191,28 @@ class _Draft:
         return self.split(ids_M, purpose)
 
     def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
-        other = open_source(text)
-        part = next((part for part in parts if part in other.parts), None)
-        ids_M = torch.from_numpy(other.parts[part]) if part else torch.arange(len(other))
-        where = f"the folder {part}/ of {text}" if part else text
-        self.notes.append(f"{purpose} is {where} ({len(ids_M):,} images)")
-        return self.split(ids_M, purpose, other)
+        return open_given(text, self.classes, purpose, parts, self.notes)
+
+
+def open_given(text: str, classes: list[str], purpose: str, parts: tuple[str, str], notes: list[str]) -> Split:
+    """Images of a source of their own: those of the first of `parts` that it is laid out in, else all.
+
+    Args:
+        text: The source.
+        classes: Names of the classes known; the source may lack some.
+        purpose: What the images are for, in messages.
+        parts: Which parts of the source to look for.
+        notes: Where a sentence about the outcome is added.
+
+    Raises:
+        DataError: The source is missing, empty or malformed, or has an image of another class.
+    """
+    source = open_source(text)
+    part = next((part for part in parts if part in source.parts), None)
+    ids_M = torch.from_numpy(source.parts[part]) if part else torch.arange(len(source))
+    where = f"the folder {part}/ of {text}" if part else text
+    notes.append(f"{purpose} is {where} ({len(ids_M):,} images)")
+    return _split(source, ids_M, source.labels, classes, purpose, notes)
 
 
 def spread(ids_M: Tensor, count: int) -> Tensor:
@@ -190,34 +223,39 @@ def spread(ids_M: Tensor, count: int) -> Tensor:
 
 def stratified(ids_M: Tensor, label_N: Tensor, share: float, split_seed: int, purpose: str) -> Tensor:
     """The ids that a stratified share holds out, ascending; rule as in `open_splits`."""
-    draw_M = rng.bits(ids_M, split_seed, purpose)
-    shuffled_M = ids_M[torch.argsort(draw_M, stable=True)]
-    chosen = []
-    for label in np.unique(label_N[ids_M].numpy()).tolist():
-        of_class = shuffled_M[label_N[shuffled_M] == label]
-        count = int(len(of_class) * share + 0.5)
-        chosen.append(of_class[: min(max(count, 1), len(of_class) - 1)])
-    return torch.cat(chosen).sort().values
+    shuffled_M = ids_M[torch.argsort(rng.bits(ids_M, split_seed, purpose), stable=True)]
+    by_class_M = shuffled_M[torch.argsort(label_N[shuffled_M], stable=True)]
+    count_C = torch.unique_consecutive(label_N[by_class_M], return_counts=True)[1]
+    chosen_C = torch.minimum((count_C.double() * share + 0.5).long().clamp(min=1), count_C - 1)
+    rank_M = torch.arange(len(by_class_M)) - torch.repeat_interleave(count_C.cumsum(0) - count_C, count_C)
+    return by_class_M[rank_M < torch.repeat_interleave(chosen_C, count_C)].sort().values
 
 
-def _split(source: Source, ids_M: Tensor, classes: list[str], purpose: str, notes: list[str]) -> Split:
-    """A split whose labels index `classes`, whatever the source's own order."""
+def _split(
+    source: Source,
+    ids_M: Tensor,
+    label_N: npt.NDArray[np.int64],
+    classes: list[str],
+    purpose: str,
+    notes: list[str],
+) -> Split:
+    """A split whose labels index `classes`; `label_N` indexes the source's own."""
     index = {name: i for i, name in enumerate(classes)}
     translated = torch.tensor([index.get(name, -1) for name in source.classes])
-    label_M = translated[torch.from_numpy(source.labels)[ids_M]]
+    label_M = translated[torch.from_numpy(label_N)[ids_M]]
     if (label_M < 0).any():
         first = int(ids_M[label_M < 0][0])
-        unknown = source.classes[int(source.labels[first])]
+        unknown = source.classes[int(label_N[first])]
         raise DataError(
             f"{source.name}: class {unknown!r} of the {purpose} set is unknown in training "
             f"(first: {source.names[first]}); allowed: {_listed(classes)}; fix: rename or remove that folder"
         )
-    missing = sorted(set(classes) - {classes[i] for i in set(label_M.tolist())})
+    missing = sorted(set(classes) - {classes[i] for i in label_M.unique().tolist()})
     if missing:
         notes.append(f"the {purpose} set has no image of {_listed(missing)}")
-    label_N = torch.full((len(source),), -1)
-    label_N[ids_M] = label_M
-    return Split(source, ids_M, label_N, classes)
+    own_N = torch.full((len(source),), -1)
+    own_N[ids_M] = label_M
+    return Split(source, ids_M, own_N, classes)
 
 
 def _share(text: str, key: str) -> float | None:

@@ -6,18 +6,19 @@ M: ids of the split, and rows of the tensor. N: all ids of the source.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fewer.data.decode import Damaged, Pixels, decode_counted
+from fewer.data.memory import available_bytes
 from fewer.data.splits import Split
+from fewer.data.views import Counts, DamagedImage, Read
 from fewer.errors import DataError, ResourceError
+from fewer.parts import Request
 
 Policy = Literal["error", "quarantine"]
 Progress = Callable[[int, int], None]
@@ -26,36 +27,72 @@ _CHUNK = 64  # images a thread decodes between two reports of progress
 _SHOWN = 10
 
 
-@dataclass(slots=True)
-class Counts:
-    """What was done so far, for the ledger.
+class Decoding:
+    """Decodes all images of a split in threads, counts them, and sees to the damaged ones.
 
     Attributes:
-        loaded: Samples handed out in batches.
-        decoded: Images decoded; once for every side.
-        decoded_pixels: Width x height as decoded from the files (a JPEG may be decoded at a fraction), before resizing.
+        damaged: Images that could not be decoded (policy "quarantine").
     """
 
-    loaded: int = 0
-    decoded: int = 0
-    decoded_pixels: int = 0
+    def __init__(
+        self,
+        split: Split,
+        threads: int,
+        policy: Policy,
+        counts: Counts,
+        on_progress: Progress | None,
+    ) -> None:
+        self.damaged: list[DamagedImage] = []
+        self._split = split
+        self._threads = threads or os.cpu_count() or 1
+        self._policy = policy
+        self._counts = counts
+        self._on_progress = on_progress
+        self._times = 0
 
+    def all(self, decode: Callable[[int, bytes | Pixels], int]) -> None:
+        """Calls `decode` with the row and the bytes of every image, from several threads; it returns pixels decoded.
 
-@dataclass(frozen=True, slots=True)
-class DamagedImage:
-    """An image that could not be decoded, and why."""
+        Raises:
+            DataError: Damaged images under the policy "error", or ones that were sound the last time.
+        """
+        ids = self._split.ids_M.tolist()
+        starts = range(0, len(ids), _CHUNK)
+        damaged: list[DamagedImage] = []
+        done = 0
+        with ThreadPoolExecutor(self._threads) as pool:
+            for read in pool.map(lambda start: self._chunk(ids[start : start + _CHUNK], start, decode), starts):
+                done += read.decoded + len(read.damaged)
+                damaged += read.damaged
+                self._counts.decoded += read.decoded
+                self._counts.decoded_pixels += read.pixels
+                if self._on_progress is not None:
+                    self._on_progress(done, len(ids))
+        if damaged and self._policy == "error":
+            raise too_damaged(self._split, damaged)
+        listed = {image.id for image in self.damaged}
+        if self._times and any(image.id not in listed for image in damaged):
+            raise too_damaged(self._split, damaged)  # sound at the first side: training has begun with them
+        self._times += 1
+        self.damaged += [image for image in damaged if image.id not in listed]
 
-    id: int
-    name: str
-    reason: str
+    def _chunk(self, ids: list[int], row: int, decode: Callable[[int, bytes | Pixels], int]) -> Read:
+        source, read = self._split.source, Read()
+        for offset, id in enumerate(ids):
+            try:
+                read.pixels += decode(row + offset, source.read(id))
+                read.decoded += 1
+            except (Damaged, OSError) as error:
+                read.damaged.append(DamagedImage(id, source.names[id], str(error)))
+        return read
 
 
 class Store:
     """Decoded images of one split.
 
     Attributes:
-        row_N: Row of every id in the tensors, int64; -1 where the id is not in the split.
-        damaged: Images that could not be decoded (policy "quarantine"); their rows are zero.
+        row_N: Row of every id in the tensors, int64; -1 where the id is not in the split. Those of damaged images
+            are zero.
         counts: What was decoded.
     """
 
@@ -83,16 +120,27 @@ class Store:
         """
         self.split = split
         self.counts = counts or Counts()
-        self.damaged: list[DamagedImage] = []
         self.row_N = torch.full((len(split.source),), -1)
         self.row_N[split.ids_M] = torch.arange(len(split))
         self._device = torch.device(device)
-        self._threads = threads or os.cpu_count() or 1
-        self._policy = damaged
         self._keep_sides = keep_sides
-        self._on_progress = on_progress
-        self._sides_decoded = 0
+        self._decoding = Decoding(split, threads, damaged, self.counts, on_progress)
         self._sides: dict[int, Tensor] = {}  # the least recently used first
+
+    @property
+    def damaged(self) -> list[DamagedImage]:
+        """Images that could not be decoded."""
+        return self._decoding.damaged
+
+    def prepare(self, side_px: int) -> None:
+        """Decodes the images at a side; errors as for `images`."""
+        self.images(side_px)
+
+    def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Tensor, Tensor]]:
+        """For each request: itself, all images at its side, and the rows that it asks for."""
+        for request in requests:
+            images = self.images(request.side_px)
+            yield request, images, self.row_N[request.ids_B].to(images.device)
 
     def images(self, side_px: int) -> Tensor:
         """All images of the split at a side: uint8 (M, side, side, 3), contiguous; decoded at the first call.
@@ -113,37 +161,13 @@ class Store:
         self._check_memory(side_px)
         images = torch.zeros(len(self.split), side_px, side_px, 3, dtype=torch.uint8)
         pixels = images.numpy()
-        ids = self.split.ids_M.tolist()
-        chunks = [slice(start, start + _CHUNK) for start in range(0, len(ids), _CHUNK)]
-        damaged: list[DamagedImage] = []
-        done = 0
-        with ThreadPoolExecutor(self._threads) as pool:
-            for count, pixel_count, bad in pool.map(lambda at: self._chunk(ids[at], pixels[at], side_px), chunks):
-                done += count
-                damaged += bad
-                self.counts.decoded += count - len(bad)
-                self.counts.decoded_pixels += pixel_count
-                if self._on_progress is not None:
-                    self._on_progress(done, len(ids))
-        if damaged and self._policy == "error":
-            raise _too_damaged(self.split, damaged)
-        listed = {image.id for image in self.damaged}
-        if self._sides_decoded and any(image.id not in listed for image in damaged):
-            raise _too_damaged(self.split, damaged)  # sound at the first side: training has begun with them
-        self._sides_decoded += 1
-        self.damaged += [image for image in damaged if image.id not in listed]
-        return images
 
-    def _chunk(self, ids: list[int], out: Pixels, side_px: int) -> tuple[int, int, list[DamagedImage]]:
-        """Decodes some images into `out`: how many, pixels decoded, damaged ones."""
-        source, pixels, damaged = self.split.source, 0, []
-        for row, id in enumerate(ids):
-            try:
-                out[row], decoded = decode_counted(source.read(id), side_px)
-                pixels += decoded
-            except (Damaged, OSError) as error:
-                damaged.append(DamagedImage(id, source.names[id], str(error)))
-        return len(ids), pixels, damaged
+        def decode(row: int, raw: bytes | Pixels) -> int:
+            pixels[row], count = decode_counted(raw, side_px)
+            return count
+
+        self._decoding.all(decode)
+        return images
 
     def _check_memory(self, side_px: int) -> None:
         needed, free = len(self.split) * side_px * side_px * 3, available_bytes()
@@ -155,19 +179,12 @@ class Store:
             )
 
 
-def available_bytes() -> int | None:
-    """Memory that can be had without swapping, in bytes; None where the system does not say (only Linux does)."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
-
-
-def _too_damaged(split: Split, damaged: list[DamagedImage]) -> DataError:
+def too_damaged(split: Split, damaged: list[DamagedImage]) -> DataError:
+    """What to say of images that cannot be decoded."""
     shown = "\n".join(f"  {image.name}: {image.reason}" for image in damaged[:_SHOWN])
     more = f"\n  ... and {len(damaged) - _SHOWN:,} more" if len(damaged) > _SHOWN else ""
     return DataError(
         f"{split.source.name}: {len(damaged):,} of {len(split):,} images cannot be decoded:\n{shown}{more}\n"
-        f'fix: remove or replace them, or leave them out with data.damaged = "quarantine"'
+        f"fix: `fewer data check {split.source.name}` lists them all; remove or replace them, or leave them out with "
+        f'data.damaged = "quarantine"'
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from fewer.data.decode import Damaged, Pixels, opened, picture
+from fewer.data.decode import Damaged, Pixels, decode_whole, opened
 
 _CUT = re.compile(r"truncat|premature|unexpected end|end of (file|data|stream)|not enough (image )?data|no end", re.I)
 _ORIENTATION = 0x0112
@@ -62,7 +62,7 @@ def examine(raw: bytes | Pixels) -> Facts:
 def _facts(raw: bytes | Pixels) -> Facts:
     header = opened(raw)
     frames, turned, bits = _quietly_animated(header), _turned(header), _bits(header, raw)
-    image = picture(raw)
+    image = Image.fromarray(decode_whole(raw)[0])
     pixels = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
     pixels.update(image.tobytes())
     sums, squares = _moments(image)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fewer.data.decode import Pixels
-from fewer.data.layout import PARTS, arranged, is_image, is_visible
-from fewer.data.sources import Source, open_source
+from fewer.data.layout import PARTS, arranged, grouped, is_image, is_visible
+from fewer.data.sources import Source, is_source, open_source
 from fewer.data.tar import members
 from fewer.errors import DataError
 from fewer.inspection.findings import Finding
@@ -74,6 +74,8 @@ def listed(text: str) -> Listing:
 
 def named(text: str) -> tuple[str, str]:
     """The source that a bare path means, and a remark that says so; other texts stay as they are."""
+    if is_source(text):
+        return text, ""
     path = Path(text).expanduser()
     kind = "folder" if path.is_dir() else "tar" if text.endswith(".tar") and path.is_file() else ""
     return (f"{kind}:{text}", f"{text} is taken as {kind}:{text}") if kind else (text, "")
@@ -116,7 +118,7 @@ def _of_recipe(path: str) -> Listing:
 def _one_by_one(texts: dict[str, str], refusal: DataError) -> Listing:
     whole = Listing([])
     for split, text in texts.items():
-        if ":" not in text and split != "train":
+        if not is_source(text):
             continue  # a share, "auto" or "none"
         other = listed(text)
         wanted = [part for part in other.parts if part.split == split] or [p for p in other.parts if p.split == ALL]
@@ -149,7 +151,7 @@ def _as_far_as_possible(text: str, refusal: DataError) -> Listing:
         raise refusal from None
     names = _sifted(text, sizes, folders, findings)
     try:
-        found = arranged(text, names, ())
+        found = arranged(text, grouped({name: (sizes[name],) for name in names}), ())
     except DataError as error:
         if not names and not findings:
             raise refusal from None

@@ -13,22 +13,24 @@ from fewer.data.decode import Damaged, decode
 from fewer.inspection.listing import Listing, Part
 from fewer.inspection.stats import MEASURES, Figures
 from fewer.report import units
+from fewer.report.charts import Chart, Numbers, Panel, Role
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
 from fewer.report.page import POLICY
-from fewer.report.plots import Panel, Role, plot, swatch
+from fewer.report.plots import svg, swatch
 
 PLOTS = ("short_side_px", "aspect", "file_bytes")
 THUMB_PX = 72
 THUMBS = 192  # on the whole page: some 3 kB each
 SHEET_CLASSES = 48
+NO_NUMBERS = Numbers([], [], 0, "")  # the table here has a column of text
 LISTED = 100  # classes shown from either end
 ROLES: dict[str, Role] = {"train": "train", "all": "train", "val": "val", "test": "test"}
 STYLE = """
-.sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:1rem 1.6rem}
-.sheet h3{margin:0 0 .35rem;overflow-wrap:anywhere}
-.sheet p{display:flex;flex-wrap:wrap;gap:4px;margin:0}
+.samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:1rem 1.6rem}
+.samples h3{margin:0 0 .35rem;overflow-wrap:anywhere}
+.samples p{display:flex;flex-wrap:wrap;gap:4px;margin:0}
 #classes .notes{margin-bottom:1rem}
-.sheet img{width:72px;height:72px;border-radius:.25rem;background:var(--band)}
+.samples img{width:72px;height:72px;border-radius:.25rem;background:var(--band)}
 """
 
 
@@ -130,14 +132,15 @@ def _figure(key: str, spreads: dict[str, Figures]) -> Html:
         text = " and ".join(units.plain(value) for value in lone)
         return Html(f'<div><h3>{esc(title)}</h3><p class="note">{esc(text)} throughout.</p></div>')
     panel = Panel("share of images, %", [(ROLES[split], _outline(spread)) for split, spread in spreads.items()], True)
-    drawing = plot(f"data-{key}", [panel], title, f"Histogram of {title} of each split")
+    words = f"Histogram of {title} of each split"
+    drawing = svg(Chart(f"data-{key}", [panel], title, words, NO_NUMBERS))
     rows = [
         [td(esc(split)), _number(low), _number(high), td(esc(units.count(count)), count)]
         for split, spread in spreads.items()
         for low, high, count in _bins(spread)
         if count
     ]
-    data = details("Data table", table(["split", "from", "to", "images"], rows, f"Histogram of {title}"))
+    data = details("Table", table(["split", "from", "to", "images"], rows, words), label=f"Table: {words}")
     return Html(f"<div><figure>{drawing}</figure>{data}</div>")
 
 
@@ -192,7 +195,7 @@ def _sheet(figures: Figures, listing: Listing) -> Html:
     if not cells:
         return Html("")
     lead = "Images at even distances from each class" + ("." if step == 1 else f"; every {step}th class.")
-    return section("Samples", esc(lead), Html(f'<div class="sheet">{join(cells)}</div>'), "samples")
+    return section("Samples", esc(lead), Html(f'<div class="samples">{join(cells)}</div>'), "samples")
 
 
 def _thumb(part: Part, at: int) -> Html:

@@ -24,10 +24,12 @@ class LeNet5(nn.Module):
     Args:
         classes: Number of classes, C.
         width: Factor on the number of channels and hidden units.
+        dropout: Share of the hidden units that is dropped in training.
     """
 
-    def __init__(self, classes: int, width: float = 1.0) -> None:
+    def __init__(self, classes: int, width: float = 1.0, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         channels, hidden_1, hidden_2 = (max(1, round(width * size)) for size in (64, 384, 192))
         self.conv1 = nn.Conv2d(3, channels, 5)
         self.conv2 = nn.Conv2d(channels, channels, 5)
@@ -40,6 +42,9 @@ class LeNet5(nn.Module):
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         if x.shape[-1] != 5:
             x = F.adaptive_avg_pool2d(x, 5)
-        x = F.relu(self.fc1(torch.flatten(x, 1)))
-        logits_BC: Tensor = self.fc3(F.relu(self.fc2(x)))
+        x = self._dropped(F.relu(self.fc1(torch.flatten(x, 1))))
+        logits_BC: Tensor = self.fc3(self._dropped(F.relu(self.fc2(x))))
         return logits_BC
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from fewer.errors import RecipeError
 from fewer.record import publish
+from fewer.report.live import Budget, write_plots
 from fewer.report.load import FILES, load
 from fewer.report.page import page
 
-__all__ = ["render", "write"]
+__all__ = ["Budget", "render", "write", "write_plots"]
 
 
 def render(run_dir: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fewer.report.load import Folder
-from fewer.report.values import mapping, number, sequence, whole
+from fewer.report.values import mapping, number, sequence, thin, whole
 
 Axis = Literal["epochs", "seconds", "fee"]
 AXES: tuple[Axis, ...] = ("epochs", "seconds", "fee")
@@ -56,10 +56,6 @@ class History:
             (number(mark.row.get("kept")) or 0) < (number(mark.row.get("candidates")) or 0) for mark in self.steps
         )
 
-    def skipped(self) -> int:
-        """Steps that changed nothing because no sample was kept."""
-        return sum(mark.row.get("skipped") is True for mark in self.steps)
-
     def at_epoch(self, border: float, axis: Axis) -> float | None:
         """Where the border after `border` epochs lies on an axis; None if the run never came that far."""
         if axis == "epochs" or border <= 0:
@@ -85,19 +81,6 @@ def line(marks: Iterable[Mark], axis: Axis, value: Callable[[Mapping[str, Any]],
     """The points of a curve; marks without position or value are left out."""
     points = ((mark.at(axis), number(value(mark.row))) for mark in marks)
     return [(x, y) for x, y in points if x is not None and y is not None]
-
-
-def thin(values: Sequence[float], limit: int) -> list[int]:
-    """The places of at most `limit` values: the lowest and the highest of each bucket, so that no spike is lost."""
-    size = len(values)
-    if size <= limit:
-        return list(range(size))
-    buckets = max(limit // 2, 1)
-    kept: list[int] = []
-    for i in range(buckets):
-        places = range(i * size // buckets, (i + 1) * size // buckets)
-        kept += sorted({min(places, key=values.__getitem__), max(places, key=values.__getitem__)})
-    return kept
 
 
 def thinned(marks: Sequence[Mark], key: str, limit: int) -> tuple[list[Mark], list[float]]:

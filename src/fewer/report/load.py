@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewer.errors import FewerError
-from fewer.record import read_rows
+from fewer.report.values import number, thin
 
 FILES = ("plan.json", "rows.jsonl", "status.json", "result.json", "recipe.resolved.toml", "recipe.given.toml")
 RECIPE_LIMIT = 100_000  # characters of a recipe that are shown
+STEPS = 40_000  # rows of single steps that are kept; a plot shows some hundreds
 JSON_LIMIT = 256_000_000  # bytes; a larger document is not read: it would take minutes and most of the memory
 
 
@@ -21,6 +21,7 @@ class Folder:
     """What a run folder says.
 
     Attributes:
+        path: The folder.
         name: Name of the folder.
         plan: plan.json, empty if there is none; so are the other mappings.
         rows: The rows of rows.jsonl in their order.
@@ -28,6 +29,7 @@ class Folder:
         problems: One sentence for each file that could not be read.
     """
 
+    path: Path
     name: str
     plan: Mapping[str, Any]
     env: Mapping[str, Any]
@@ -46,6 +48,7 @@ def load(run_dir: Path) -> Folder:
     """
     problems: list[str] = []
     return Folder(
+        path=run_dir,
         name=run_dir.resolve().name or str(run_dir),
         plan=_document(run_dir / "plan.json", problems),
         env=_document(run_dir / "env.json", problems),
@@ -75,17 +78,59 @@ def _document(path: Path, problems: list[str]) -> Mapping[str, Any]:
 
 
 def _rows(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
-    if not path.exists():
-        return []
+    """The rows, of a long run not every step: memory and time to draw stay bounded."""
+    rows, lost = Rows(), 0
     try:
-        rows = read_rows(path)
-        lost = path.read_bytes().count(b"\n") - len(rows)  # a last line without its end is still being written
-    except (FewerError, OSError, ValueError, RecursionError) as error:
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError):
+                    row = None
+                if isinstance(row, dict):
+                    rows.add(row)
+                elif line.endswith(b"\n"):  # a last line without its end is still being written
+                    lost += 1
+    except FileNotFoundError:
+        return []
+    except OSError as error:
         problems.append(f"rows.jsonl could not be read: {_reason(error)}.")
         return []
-    if lost > 0:
+    if lost:
         problems.append(f"{lost:,} damaged {'line' if lost == 1 else 'lines'} of rows.jsonl left out.")
-    return rows
+    return rows.kept
+
+
+class Rows:
+    """Rows in their order; of every four steps in a row only those of lowest and highest loss, once there are many."""
+
+    def __init__(self, limit: int = STEPS) -> None:
+        self.kept: list[Mapping[str, Any]] = []
+        self._steps, self._limit = 0, limit
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.kept.append(row)
+        self._steps += row.get("kind") == "step"
+        if self._steps > self._limit:
+            self._halve()
+
+    def _halve(self) -> None:
+        rows: list[Mapping[str, Any]] = []
+        steps: list[Mapping[str, Any]] = []
+        for row in (*self.kept, {}):
+            if row.get("kind") == "step":
+                steps.append(row)
+            if steps and (len(steps) == 4 or row is not steps[-1]):
+                losses = [number(step.get("loss")) or 0.0 for step in steps]
+                rows += [steps[i] for i in thin(losses, 2)]
+                steps = []
+            if row.get("kind") != "step" and row:
+                rows.append(row)
+        self.kept = rows
+        self._steps = sum(row.get("kind") == "step" for row in rows)
+        # Steps between many other rows cannot be thinned: the next attempt waits for as many again.
+        if self._steps > 0.75 * self._limit:
+            self._limit = 2 * self._steps
 
 
 def _recipes(run_dir: Path, problems: list[str]) -> Sequence[tuple[str, str]]:

@@ -65,9 +65,10 @@ def _header(row: Sequence[Html]) -> Sequence[str]:
     return [f'<th scope="row"{first[3:-5]}</th>', *row[1:]] if first.startswith("<td") else row
 
 
-def details(summary: str, content: Html) -> Html:
-    """Something that opens on a click, without script."""
-    return Html(f"<details><summary>{esc(summary)}</summary>{content}</details>")
+def details(summary: str, content: Html, label: str = "") -> Html:
+    """Something that opens on a click, without script; `label` is its longer name for screen readers."""
+    said = f' aria-label="{esc(label)}"' if label else ""
+    return Html(f"<details><summary{said}>{esc(summary)}</summary>{content}</details>")
 
 
 def section(title: str, lead: Html | str, content: Html, anchor: str) -> Html:

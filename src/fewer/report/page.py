@@ -13,8 +13,9 @@ from fewer.report.curves import curves, schedule
 from fewer.report.history import History, history
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
+from fewer.report.pictures import previews, worst
 from fewer.report.summary import head, metrics
-from fewer.report.values import mapping, number, sequence, whole
+from fewer.report.values import dig, mapping, number, sequence, whole
 
 GLOSSARY = (
     ("FEE", "Full-epoch equivalents: the arithmetic of all that training did (scoring passes too, evaluation not), "
@@ -44,6 +45,8 @@ def page(folder: Folder) -> str:
         ("Ledger", lambda: ledger(folder, story)),
         ("Metrics", lambda: metrics(folder)),
         ("Classes", lambda: classes(folder, story)),
+        ("Worst samples", lambda: worst(folder)),
+        ("Previews", lambda: previews(folder)),
         ("Plan", lambda: plan(folder)),
         ("Events", lambda: events(folder, story)),
         ("Recipe", lambda: recipe(folder)),
@@ -120,7 +123,7 @@ def events(folder: Folder, story: History) -> Html:
         for row in story.amendments[:ITEMS]
     ]
     counts = (
-        (story.skipped(), "steps were skipped because no sample was kept"),
+        (whole(dig(folder.result, "ledger", "skipped_steps")) or 0, "steps were skipped because no sample was kept"),
         (whole(folder.result.get("quarantined")) or 0, "images could not be read and were quarantined"),
         (len(story.checkpoints), "checkpoints were written"),
     )

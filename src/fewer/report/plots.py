@@ -1,31 +1,32 @@
-"""Curves and images drawn by matplotlib as SVG and PNG that belong to the page.
+"""Charts drawn by matplotlib, as SVG that belongs to the page and as PNG files, and images for the page.
 
-matplotlib is told stand-in colours, which are then replaced by the page's CSS variables: so a plot follows the page
-into the dark, takes its typeface, and stays small. Nothing here depends on pyplot or on the user's matplotlibrc.
+For the page matplotlib is told stand-in colours, which are then replaced by the page's CSS variables: so a plot
+follows the page into the dark, takes its typeface, and stays small. PNG files take the light colours of the same style
+sheet. Nothing here depends on pyplot or on the user's matplotlibrc.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import logging
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
-from fewer.report.history import Line, thin
+from fewer.report.charts import NAMES, POINTS, Chart, Panel, Role
 from fewer.report.markup import Html, esc
+from fewer.report.values import thin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-POINTS = 800  # of a curve in a plot; a plot is some 350 px wide
-WIDTH, PANEL = 310.0, 132.0  # in points, of a plot and of one panel of it
-INK, GRID, BAND = "#010101", "#010102", "#010103"
-VARIABLES = {INK: "ink2", GRID: "grid", BAND: "band", "#010104": "star"}
-Role = Literal["train", "steps", "val", "test", "other"]
+Paint = Callable[[str], str]  # from the name of a CSS variable to a colour
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,30 @@ class Style:
     marker: str
     width: float = 1.6
 
-    @property
-    def color(self) -> str:
-        """The stand-in colour that becomes the CSS variable."""
-        return f"#0102{int(self.variable[1:]):02x}"
+
+@dataclass(frozen=True)
+class Sheet:
+    """Sizes of a drawing in points, its resolution aside.
+
+    Attributes:
+        width, panel: Of a drawing, and height of each of its panels.
+        top, bottom: Room above the first and below the last panel.
+        left, right: Room beside the panels.
+        gap: Between two panels, in heights of a panel.
+    """
+
+    width: float
+    panel: float
+    top: float
+    bottom: float
+    left: float
+    right: float
+    gap: float
 
 
+PAGE = Sheet(310, 132, 22, 41, 42, 8, 0.36)
+FILE = Sheet(620, 190, 82, 44, 62, 18, 0.30)
+FILE_DPI = 160
 STYLES: dict[Role, Style] = {
     "train": Style("s1", "solid", "o"),
     "steps": Style("s1", "solid", "", 0.6),
@@ -50,111 +69,131 @@ STYLES: dict[Role, Style] = {
     "test": Style("s3", "dotted", "D"),
     "other": Style("s4", "solid", "o"),
 }
-VARIABLES |= {style.color: style.variable for style in STYLES.values()}
+_VARIABLES = (
+    "ink",
+    "ink2",
+    "grid",
+    "band",
+    "star",
+    "card",
+    *dict.fromkeys(style.variable for style in STYLES.values()),
+)
+_STAND_IN = {variable: f"#0101{i:02x}" for i, variable in enumerate(_VARIABLES, start=1)}
 
 
-@dataclass
-class Panel:
-    """One pair of axes.
-
-    Attributes:
-        name: Stands above the panel.
-        lines: Curves with their roles.
-        percent: The values are shares in [0, 1].
-        star: Where the model that was handed over stands.
-        top: Upper limit of the values, if a spike should not flatten the rest.
-    """
-
-    name: str
-    lines: list[tuple[Role, Line]] = field(default_factory=list)
-    percent: bool = False
-    star: tuple[float, float] | None = None
-    top: float | None = None
-    log: bool = False
+def svg(chart: Chart) -> Html:
+    """A chart as inline SVG."""
+    with _drawn(chart, PAGE, _STAND_IN.__getitem__) as figure:
+        return _svg(figure, chart)
 
 
-def plot(
-    key: str,
-    panels: Sequence[Panel],
-    x_name: str,
-    description: str,
-    *,
-    bands: Sequence[tuple[float, float, str]] = (),
-    marks: Sequence[float] = (),
-    whole_x: bool = False,
-) -> Html:
-    """Panels one above the other on one x axis, as inline SVG.
+def png(chart: Chart, title: str, star: str) -> bytes:
+    """A chart as a PNG file that stands for itself.
 
     Args:
-        key: Makes the ids within the SVG unique on the page.
-        panels: From top to bottom.
-        x_name: Label of the x axis.
-        description: What the plot shows, for those who do not see it.
-        bands: Begin, end, label of stages; drawn only if there are several.
-        marks: Places of thin vertical lines (resumed runs).
-        whole_x: The x axis counts whole things.
+        chart: The chart.
+        title: Stands above the panels.
+        star: What the star means, for the legend.
     """
-    with _canvas(len(panels)) as (figure, axes):
-        for panel, ax in zip(panels, axes, strict=True):
-            _draw(ax, panel)
-            _frame(ax, panel.name)
-            for x in marks:
-                ax.axvline(x, color=INK, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
-        _bands(axes, bands)
-        axes[-1].set_xlabel(x_name, color=INK)
-        _ticks(axes[-1], whole_x)
-        return _svg(figure, key, x_name, panels, description)
+    light = _palette()
+    with _drawn(chart, FILE, light.__getitem__) as figure:
+        _legend(figure, chart, title, star, light)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=FILE_DPI, facecolor=light["card"], metadata=_bare())
+        return buffer.getvalue()
+
+
+def _palette() -> dict[str, str]:
+    """The page's light colours by name."""
+    css = resources.files("fewer.report").joinpath("page.css").read_text(encoding="utf-8")
+    return dict(re.findall(r"--([\w-]+):(#[0-9a-f]+)", css.split("}")[0]))
+
+
+def _bare() -> dict[str, Any]:
+    return {"Software": None}  # without matplotlib's version: the same bytes from the same rows
 
 
 @contextmanager
-def _canvas(count: int) -> Iterator[tuple[Figure, list[Axes]]]:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    height = PANEL * count + 26
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update({"font.size": 11, "svg.fonttype": "none", "text.parse_math": False, "path.snap": False})
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        axes = figure.subplots(count, 1, sharex=True, squeeze=False)
-        figure.subplots_adjust(
-            left=0.135, right=0.975, bottom=41 / height, top=1 - 22 / height, hspace=0.36 if count > 1 else 0
-        )
-        yield figure, [row[0] for row in axes]
+def _drawn(chart: Chart, sheet: Sheet, paint: Paint) -> Iterator[Figure]:
+    """The drawing itself, in whatever form it is saved."""
+    with _canvas(len(chart.panels), sheet) as (figure, axes):
+        for panel, ax in zip(chart.panels, axes, strict=True):
+            _draw(ax, panel, paint)
+            _frame(ax, panel.name, sheet, paint)
+            for x in chart.marks:
+                ax.axvline(x, color=paint("ink2"), linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
+        _bands(axes, chart.bands, paint)
+        axes[-1].set_xlabel(chart.x_name, color=paint("ink2"))
+        _ticks(axes[-1], chart.whole_x)
+        yield figure
 
 
-def _draw(ax: Axes, panel: Panel) -> None:
+@contextmanager
+def _canvas(count: int, sheet: Sheet) -> Iterator[tuple[Figure, list[Axes]]]:
+    with _quiet():
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        inner = sheet.panel * (count + sheet.gap * (count - 1))
+        height = inner + sheet.top + sheet.bottom
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update({"font.size": 11, "svg.fonttype": "none", "text.parse_math": False, "path.snap": False})
+            figure = Figure(figsize=(sheet.width / 72, height / 72))
+            axes = figure.subplots(count, 1, sharex=True, squeeze=False)
+            figure.subplots_adjust(
+                left=sheet.left / sheet.width, right=1 - sheet.right / sheet.width, bottom=sheet.bottom / height,
+                top=1 - sheet.top / height, hspace=sheet.gap,
+            )  # fmt: skip
+            yield figure, [row[0] for row in axes]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Missing glyphs, a font cache being built: not what somebody who trains wants to read."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
     for role, points in panel.lines:
         style = STYLES[role]
         shown = [points[i] for i in thin([y for _, y in points], POINTS)]
         marker = style.marker if len(shown) <= 40 else ""
         ax.plot(
-            [x for x, _ in shown], [y for _, y in shown], color=style.color, linewidth=style.width,
+            [x for x, _ in shown], [y for _, y in shown], color=paint(style.variable), linewidth=style.width,
             linestyle=style.dash, marker=marker, markersize=3.4, alpha=0.45 if role == "steps" else None,
         )  # fmt: skip
-    if panel.log:
-        ax.set_yscale("log")
     if panel.top is not None:
         ax.set_ylim(top=panel.top)
     if panel.star is not None:
-        ax.plot(*panel.star, marker="*", markersize=12, color="#010104", markeredgecolor=INK, markeredgewidth=0.6,
-                zorder=5, clip_on=False)  # fmt: skip
+        ax.plot(*panel.star, marker="*", markersize=12, color=paint("star"), markeredgecolor=paint("ink2"),
+                markeredgewidth=0.6, zorder=5, clip_on=False)  # fmt: skip
     if panel.percent:
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -0.02), min(high, 1.02))
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}")
 
 
-def _frame(ax: Axes, name: str) -> None:
+def _frame(ax: Axes, name: str, sheet: Sheet, paint: Paint) -> None:
+    ink = paint("ink2")
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
-    ax.spines["bottom"].set_color(INK)
+    ax.spines["bottom"].set_color(ink)
     ax.spines["bottom"].set_linewidth(0.6)
-    ax.tick_params(colors=INK, which="both", length=0, pad=4)
+    ax.tick_params(colors=ink, which="both", length=0, pad=4)
     ax.tick_params(axis="x", length=3, width=0.6)
-    ax.grid(True, axis="y", color=GRID, linewidth=0.7)
+    ax.grid(True, axis="y", color=paint("grid"), linewidth=0.7)
     ax.set_axisbelow(True)
-    ax.set_title(name, loc="left", fontsize=11.5, color=INK, pad=6, x=-0.12, fontweight="bold")
+    x = -0.76 * sheet.left / (sheet.width - sheet.left - sheet.right)
+    ax.set_title(name, loc="left", fontsize=11.5, color=ink, pad=6, x=x, fontweight="bold")
     ax.margins(x=0.02)
 
 
@@ -165,7 +204,7 @@ def _ticks(ax: Axes, whole_x: bool) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=whole_x))
 
 
-def _bands(axes: Sequence[Axes], bands: Sequence[tuple[float, float, str]]) -> None:
+def _bands(axes: Sequence[Axes], bands: Sequence[tuple[float, float, str]], paint: Paint) -> None:
     """Every other stage is shaded; a label stands where it has room."""
     if len(bands) < 2:
         return
@@ -175,26 +214,51 @@ def _bands(axes: Sequence[Axes], bands: Sequence[tuple[float, float, str]]) -> N
     for i, (begin, end, label) in enumerate(bands):
         for ax in axes:
             if i % 2 == 0:
-                ax.axvspan(begin, end, facecolor=BAND, edgecolor="none", zorder=0)
+                ax.axvspan(begin, end, facecolor=paint("band"), edgecolor="none", zorder=0)
         if (end - begin) / max(right - left, 1e-9) > 0.13:
             axes[0].annotate(
                 label, ((begin + end) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, -2),
-                textcoords="offset points", ha="center", va="top", fontsize=10, color=INK,
+                textcoords="offset points", ha="center", va="top", fontsize=10, color=paint("ink2"),
             )  # fmt: skip
 
 
-def _svg(figure: Figure, key: str, x_name: str, panels: Sequence[Panel], description: str) -> Html:
+def _legend(figure: Figure, chart: Chart, title: str, star: str, light: dict[str, str]) -> None:
+    """Title and one line that says what is what; the page has both in HTML."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D([], [], color=light[style.variable], linewidth=style.width, linestyle=style.dash, marker=style.marker,
+               markersize=3.4, label=NAMES[role])
+        for role, style in STYLES.items() if role in chart.roles and role in NAMES
+    ]  # fmt: skip
+    if any(panel.star for panel in chart.panels):
+        handles.append(Line2D([], [], color=light["star"], marker="*", markersize=11, linestyle="none",
+                              markeredgecolor=light["ink2"], markeredgewidth=0.6, label=star))  # fmt: skip
+    if len(chart.bands) > 1:
+        handles.append(Patch(facecolor=light["band"], edgecolor=light["grid"], label="stages (image side)"))
+    if chart.marks:
+        handles.append(Line2D([], [], color=light["ink2"], linewidth=0.8, linestyle=(0, (1, 1.5)), label="resumed"))
+    height = figure.get_figheight() * 72
+    figure.text(14 / FILE.width, 1 - 10 / height, title, fontsize=12.5, color=light["ink"], va="top", weight="bold")
+    if handles:
+        figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(9 / FILE.width, 1 - 24 / height),
+                      ncols=4, frameon=False, fontsize=8.5, labelcolor=light["ink2"], handlelength=2.2,
+                      columnspacing=1.0, handletextpad=0.5, borderpad=0.3)  # fmt: skip
+
+
+def _svg(figure: Figure, chart: Chart) -> Html:
     import matplotlib as mpl
 
-    mpl.rcParams["svg.hashsalt"] = key
+    mpl.rcParams["svg.hashsalt"] = chart.key
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    label = f"{', '.join(panel.name for panel in panels)} against {x_name}"
+    label = f"{', '.join(panel.name for panel in chart.panels)} against {chart.x_name}"
     head = (
         f'<svg class="plot" role="img" aria-label="{esc(label)}" viewBox="\\1"><title>{esc(label)}</title>'
-        f"<desc>{esc(description, 600)}</desc>"
+        f"<desc>{esc(chart.description, 600)}</desc>"
     )
-    return Html(_tidy(buffer.getvalue(), head, key))
+    return Html(_tidy(buffer.getvalue(), head, chart.key))
 
 
 def _tidy(svg: str, head: str, key: str) -> str:
@@ -208,7 +272,7 @@ def _tidy(svg: str, head: str, key: str) -> str:
     svg = re.sub(r"font: (?:bold |700 )?([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r' ?font-family: [^;"]*;?| transform="rotate\(-0 [^"]*"', "", svg)
     svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)  # a hundredth of a point is finer than any screen
-    for color, variable in VARIABLES.items():
+    for variable, color in _STAND_IN.items():
         svg = svg.replace(color, f"var(--{variable})")
     svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', head, svg, count=1)
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
@@ -240,7 +304,6 @@ def heat_image(rows: Sequence[Sequence[float]], label: str) -> Html:
     pixels[np.arange(len(share)), np.arange(len(share)), :3] = (0.22, 0.53, 0.87)
     pixels[..., 3] = np.sqrt(share)  # the root: a class that takes 4 % of another's images should be visible
     buffer = io.BytesIO()
-    bare: dict[str, Any] = {"Software": None}  # without matplotlib's version
-    imsave(buffer, pixels, format="png", metadata=bare)
+    imsave(buffer, pixels, format="png", metadata=_bare())
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Html(f'<img class="heat" alt="{esc(label)}" src="data:image/png;base64,{data}">')

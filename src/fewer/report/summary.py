@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewer.report import units
-from fewer.report.curves import metric_key
+from fewer.report.charts import metric_key
 from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, empty, esc, join, section, table, td

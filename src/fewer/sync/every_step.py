@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.parts import Comm, Forward, Stage, State, Worker
+from fewer.sync.compiled import Compiler
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,13 +21,17 @@ class EveryStep:
 
     Losses are divided by the global count before the backward, so the sum is the gradient of the global batch however
     unequal the workers' shares are. A worker whose share is empty has no gradient and adds zeros.
+
+    Args:
+        comm: How processes exchange tensors.
+        compiler: Compiles the forwards, where asked.
     """
 
-    def __init__(self, comm: Comm) -> None:
-        self.comm = comm
+    def __init__(self, comm: Comm, compiler: Compiler | None = None) -> None:
+        self.comm, self.compiler = comm, compiler
 
-    def forward(self, worker: Worker, stage: Stage) -> Forward:
-        return worker.model
+    def forward(self, worker: Worker, stage: Stage, sizes: Sequence[int]) -> Forward:
+        return self.compiler.forward(worker.model, stage, sizes) if self.compiler else worker.model
 
     def gradients(self, workers: Sequence[Worker]) -> None:
         self._agree(workers, [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers])
@@ -58,10 +63,11 @@ class EveryStep:
         return copy.deepcopy(workers[0].model)
 
     def state_dict(self) -> State:
-        return {}
+        return self.compiler.state_dict() if self.compiler else {}
 
     def load_state_dict(self, state: State) -> None:
-        return
+        if self.compiler:
+            self.compiler.load_state_dict(state)
 
 
 def _flat(parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor]) -> Tensor:

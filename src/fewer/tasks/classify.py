@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 
 import torch
 
-from fewer.parts import At, Batch, ChangesByEpoch, Comm, Evaluation, Forward, Outcome, Stage
+from fewer.parts import At, Batch, ChangesByEpoch, Comm, Evaluation, Forward, Outcome, Stage, WorstSample, first
 from fewer.tasks.losses import cross_entropy
 
 if TYPE_CHECKING:
@@ -52,28 +52,40 @@ class Classify:
         device = next(model.parameters()).device
         confusion_CC = torch.zeros(self.classes, self.classes, dtype=torch.float64, device=device)
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among the top five
-        ids, losses = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.float64)]
+        known = [torch.empty(0, 5, dtype=torch.float64)]  # id, loss, class, prediction and its probability
         for batch in batches:
-            logits_BC = self._logits(model, batch.inputs)
-            if self.flip_tta:
-                logits_BC = (logits_BC + self._logits(model, batch.inputs.flip(-1))) / 2
+            logits_BC = self.predict(model, batch.inputs)
             outcome = cross_entropy(logits_BC, batch.targets)
             cells = batch.targets * self.classes + logits_BC.argmax(1)
             confusion_CC += torch.bincount(cells, minlength=self.classes**2).view_as(confusion_CC)
             top_B5 = logits_BC.topk(min(5, self.classes), dim=1).indices
             sums += torch.stack([outcome.loss_sum_B.sum(dtype=torch.float64), (top_B5 == batch.targets[:, None]).sum()])
-            ids.append(batch.ids_B)
-            losses.append(outcome.loss_sum_B.double().cpu())
+            sure_B, said_B = logits_BC.float().softmax(1).max(1)
+            columns = (batch.ids_B, outcome.loss_sum_B, batch.targets, said_B, sure_B)
+            known.append(torch.stack([column.double().cpu() for column in columns], dim=1))
         comm.all_reduce([confusion_CC])
         comm.all_reduce([sums])
-        ids_N, loss_N = comm.gather([torch.cat(ids)]), comm.gather([torch.cat(losses)])
-        return _metrics(confusion_CC.cpu(), sums.cpu(), ids_N[torch.argsort(loss_N, descending=True)[:_WORST]])
+        worst = _worst(comm.gather([_worst(torch.cat(known))]))
+        return _metrics(confusion_CC.cpu(), sums.cpu(), worst)
+
+    @torch.no_grad()
+    def predict(self, model: nn.Module, image_BCHW: Tensor) -> Tensor:
+        """The logits that are evaluated (B, C), of a model in eval mode."""
+        logits_BC = self._logits(model, image_BCHW)
+        if self.flip_tta:
+            logits_BC = (logits_BC + self._logits(model, image_BCHW.flip(-1))) / 2
+        return logits_BC
 
     def _logits(self, forward: Forward, inputs: Tensor) -> Tensor:
         enabled = self.autocast is not None
         with torch.autocast(inputs.device.type, dtype=self.autocast, enabled=enabled):
-            logits_BC: Tensor = forward(inputs)
-        return logits_BC
+            return first(forward(inputs))
+
+
+def _worst(known_N5: Tensor) -> Tensor:
+    """The rows of highest loss, the worst first, of equal ones the lower id: the same for any number of ranks."""
+    by_id = known_N5[torch.argsort(known_N5[:, 0])]
+    return by_id[torch.argsort(by_id[:, 1], descending=True, stable=True)[:_WORST]]
 
 
 def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
@@ -94,5 +106,5 @@ def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
             "confusion": confusion_CC.long().tolist(),
             "per_class_accuracy": [None if value != value else value for value in accuracy_C.tolist()],
         },
-        worst_ids=worst.tolist(),
+        worst=[WorstSample(int(i), loss, int(true), int(said), sure) for i, loss, true, said, sure in worst.tolist()],
     )

@@ -19,6 +19,25 @@ _MODELS: list[dict[str, Any]] = [
     {"name": "cnn", "width": 0.1},
     {"name": "cnn", "width": 0.1, "whiten": True, "whiten_bias_epochs": 1},
 ]
+_VIEWS: list[dict[str, Any]] = [
+    {},
+    {"rotation_deg": 20.0, "translate": 0.1, "scale": [0.8, 1.2], "shear_deg": 10.0},
+    {"perspective": 0.4, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
+    {"trivial_augment": True},
+    {"trivial_augment": True, "rotation_deg": 10.0, "brightness": 0.2},
+]
+_OPTIMIZERS: list[dict[str, Any]] = [
+    {"lr": 0.05},
+    {"lr": 0.05, "momentum": 0.0, "nesterov": False},
+    {"lr": 0.003, "optimizer": "adamw", "weight_decay": 0.05},
+]
+_SCHEDULES: list[dict[str, Any]] = [
+    {},
+    {"schedule": "cosine", "final": 0.05},
+    {"schedule": "step", "step_at": ["1ep", "80%"], "step_gamma": 0.3},
+    {"schedule": "one_cycle", "cycle_peak": "40%"},
+    {"schedule": "one_cycle", "cycle_momentum": "off"},
+]
 _STAGES: list[list[dict[str, Any]]] = [
     [],
     [{"epochs": 1, "side_px": 16, "batch_size": 24}, {"epochs": 2, "side_px": 24}],
@@ -27,7 +46,7 @@ _STAGES: list[list[dict[str, Any]]] = [
 
 
 def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
-    """A recipe on 120 digits: selector x stages x precision x accumulation x averages x clipping x augmentation.
+    """A recipe on 120 digits: selector x stages x optimizer x schedule x precision x accumulation x averages x views.
 
     Args:
         seed: Which recipe.
@@ -41,24 +60,28 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
         "data": {"source": "digits", "test": "93%", "val": "none"},
         "augment": {
             "crop_padding_px": chance.choice([0, 3]),
-            "padding": chance.choice(["zero", "reflect"]),
+            "padding": chance.choice(["zero", "reflect", "mean"]),
             "flip": chance.choice(["no", "random", "alternating"]),
             "cutout_px": chance.choice([0, 6]),
+            **chance.choice(_VIEWS),
         },
         "model": chance.choice(_MODELS),
         "train": {
             "batch_size": chance.choice([24, 32]),
             "accumulate": chance.choice([1, 2, 3]),
-            "lr": 0.05,
             "label_smoothing": chance.choice([0.0, 0.1]),
             "clip_norm": chance.choice([0.0, 1.0]),
             "ema": chance.choice(["off", "0.5ep"]),
-            "precision": chance.choice(["fp32", "fp32", "bf16", "fp64"]),
+            "precision": chance.choice(["fp32", "fp32", "bf16", "fp16", "fp64"]),
             "channels_last": chance.choice(["yes", "no"]),
             "seed": seed,
         },
         "select": chance.choice(_SELECTORS),
     }
+    content["train"] |= chance.choice(_OPTIMIZERS) | chance.choice(_SCHEDULES)
+    if content["train"].get("schedule") == "one_cycle" and content["train"].get("cycle_momentum") != "off":
+        for key in ("momentum", "nesterov"):  # the cycle takes its place
+            content["train"].pop(key, None)
     if chance.random() < 0.3:
         content["train"]["lookahead"] = {"every_steps": 2, "start": "1ep"}
     content["stages"] = chance.choice(_STAGES)

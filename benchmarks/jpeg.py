@@ -1,0 +1,100 @@
+"""Images a second of loading JPEGs with random-resized-crop 128 and flips, in normalised batches of 64.
+
+python benchmarks/jpeg.py data/caltech/train [--rounds 5] [--epochs 2]
+
+Ours through two loader processes ("no") and from memory ("yes", decoded beforehand) against torchvision's ImageFolder,
+Pillow and a DataLoader with two workers. Whole epochs in turn; each process pool lives through all of its epochs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from common import keep, summary
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from fewer import rng
+from fewer.data.augment import Augment
+from fewer.data.crop import RandomResizedCrop
+from fewer.data.images import ImageData
+from fewer.data.loader import Loader
+from fewer.data.splits import open_splits
+from fewer.parts import Request
+
+SIDE_PX, BATCH, WORKERS = 128, 64, 2
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Epoch = Callable[[int], int]
+
+
+def textbook(folder: str) -> Epoch:
+    """What tutorials do."""
+    views = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(SIDE_PX),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    loader = DataLoader(ImageFolder(folder, views), BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True)
+    return lambda _: sum(len(images) for images, _ in loader)
+
+
+def ours(folder: str, loader: Loader | None) -> Epoch:
+    split = open_splits(f"folder:{folder}", test="none", val="none").train
+    data = ImageData(
+        split,
+        augment=Augment(flip="random"),
+        crop=RandomResizedCrop(),
+        mean=MEAN,
+        std=STD,
+        loader=loader,
+        threads=WORKERS,
+    )
+    data.prepare(SIDE_PX)
+
+    def requests(epoch: int) -> Iterator[Request]:
+        shuffled = split.ids_M[rng.shuffled(split.ids_M, 0, "order", epoch)]
+        return (Request(ids, epoch, SIDE_PX) for ids in shuffled.split(BATCH))
+
+    return lambda epoch: sum(map(len, data.batches(requests(epoch))))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=2)
+    arguments = parser.parse_args()
+    loader = Loader(WORKERS)
+    ways = {
+        "no": ours(arguments.folder, loader),
+        "yes": ours(arguments.folder, None),
+        "textbook": textbook(arguments.folder),
+    }
+    speed: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(arguments.rounds + 1):  # the first round starts the processes and warms the disk's cache
+        for name in list(ways)[:: 1 if number % 2 else -1]:
+            began = time.perf_counter()
+            images = sum(ways[name](number * arguments.epochs + epoch) for epoch in range(arguments.epochs))
+            if number:
+                speed[name].append(images / (time.perf_counter() - began))
+    loader.close()
+    for name in ("no", "yes"):
+        ratios = [mine / theirs for mine, theirs in zip(speed[name], speed["textbook"], strict=True)]
+        print(
+            f'in_memory = "{name}": {statistics.median(ratios):.2f} x of {statistics.median(speed["textbook"]):.0f}/s'
+        )
+        line = {"ours": summary(speed[name]), "theirs": summary(speed["textbook"]), "ratio": summary(ratios)}
+        keep("jpeg", in_memory=name, threads=torch.get_num_threads(), **line)
+
+
+if __name__ == "__main__":
+    main()

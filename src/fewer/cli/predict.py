@@ -1,0 +1,100 @@
+"""`fewer predict`: what a model says about images."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from fewer.cli.options import Json, Model
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from fewer.cli.predictions import Outcome
+    from fewer.evaluate import Handed
+
+
+def predict(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
+    top: Annotated[int, typer.Option("--top", min=1, help="Classes told for each image.")] = 2,
+    as_json: Json = False,
+    csv: Annotated[
+        Optional[Path],  # noqa: UP045 (typer reads this at run time)
+        typer.Option("--csv", help="Write a table to this file.", show_default=False),
+    ] = None,
+    sheet: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--sheet", help="Write a contact sheet: a .jpg or .png of at most 200 images.", show_default=False
+        ),
+    ] = None,
+    batch: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--batch", min=1, help="Images in one forward; by default as in evaluation.", show_default=False),
+    ] = None,
+) -> int:
+    """Predict the classes of images, preprocessed exactly as in the run's evaluation.
+
+    Images that cannot be read are listed, the rest is predicted, and the exit code is 3.
+    """
+    from fewer.errors import DataError, RecipeError
+
+    if as_json and csv:
+        raise RecipeError("--json and --csv: give one of the two")
+    from fewer.sheet import FORMATS
+
+    if sheet and sheet.suffix.lower() not in FORMATS:
+        raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
+    from fewer.cli.display import counted
+    from fewer.cli.predictions import Outcome, collected, write_csv, write_json, write_text
+    from fewer.data.files import files_of
+    from fewer.evaluate import handed_over
+    from fewer.predict import predict as predicted
+    from fewer.record import publishing
+
+    files = files_of(images)
+    outcome = Outcome()
+    with ExitStack() as stack:
+        # Opened first: a place that cannot be written is told before anything is computed.
+        table = stack.enter_context(publishing(csv)) if csv else None
+        picture = stack.enter_context(publishing(sheet)) if sheet else None
+        handed = handed_over(model)
+        show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
+        found = collected(predicted(handed, files, top, batch or 0), outcome, keep=bool(sheet), show=show)
+        if csv and table:
+            write_csv(found, handed.about.classes, min(top, len(handed.about.classes)), table, csv)
+        elif as_json:
+            write_json(found, handed)
+        else:
+            write_text(found, handed.about.classes)
+        if sheet and picture:
+            _draw(picture, sheet, handed, outcome)
+    for path in (csv, sheet):
+        if path and not as_json:
+            print(path)
+    if outcome.damaged:
+        raise DataError(f"{outcome.damaged:,} of {outcome.images:,} images could not be read; the rest was predicted")
+    return 0
+
+
+def _draw(picture: IO[bytes], path: Path, handed: Handed, outcome: Outcome) -> None:
+    import sys
+
+    from fewer.handover import run_of
+    from fewer.record import writing
+    from fewer.sheet import FORMATS, Tile, sheet
+
+    classes, sound = handed.about.classes, outcome.images - outcome.damaged
+    tiles = [Tile(shown.path, classes[shown.top[0][0]], *shown.top[0]) for shown in outcome.shown]
+    count = f"{len(tiles):,} images" if len(tiles) == sound else f"the first {len(tiles):,} of {sound:,} images"
+    run = run_of(handed.folder)
+    title = f"{run.name if run else handed.folder.name} ({handed.about.model.name}): {count}"
+    data = sheet(tiles, title, FORMATS[path.suffix.lower()])
+    with writing(path):
+        picture.write(data)
+    if len(tiles) < sound:
+        print(f"the contact sheet shows {count}", file=sys.stderr)

@@ -1,0 +1,109 @@
+"""Predictions as lines for a person, as JSON or as CSV; written as they come, however many there are."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.cells import cell_len, set_cell_size
+
+from fewer.errors import printable
+from fewer.record import writing
+from fewer.sheet import SHOWN_MAX
+
+if TYPE_CHECKING:
+    from fewer.evaluate import Handed
+    from fewer.predict import Prediction
+
+_CLASS_COLUMNS = 24  # at most, in a line for a person
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet compute a cell
+
+
+@dataclass
+class Outcome:
+    """What has passed by: how many images, how many of them damaged, and the first ones for a contact sheet."""
+
+    images: int = 0
+    damaged: int = 0
+    shown: list[Prediction] = field(default_factory=list)
+
+
+def collected(
+    predictions: Iterable[Prediction], outcome: Outcome, keep: bool, show: Callable[[int, int], None]
+) -> Iterator[Prediction]:
+    """Passes predictions on, counts them, and says on stderr which images cannot be read."""
+    for prediction in predictions:
+        outcome.images += 1
+        if prediction.fault:
+            outcome.damaged += 1
+            print(printable(f"{prediction.path}: cannot be read: {prediction.fault}"), file=sys.stderr)
+        elif keep and len(outcome.shown) < SHOWN_MAX:
+            outcome.shown.append(prediction)
+        show(outcome.images, 0)
+        yield prediction
+
+
+def write_text(predictions: Iterable[Prediction], classes: Sequence[str]) -> None:
+    """A line an image: class and probability, the runner-up, and the path, which may be long, at the end."""
+    names = [printable(name) for name in classes]
+    width = min(_CLASS_COLUMNS, max(map(cell_len, names)))
+    shown = [set_cell_size(_cut(name, width), width) for name in names]
+    for prediction in predictions:
+        if not prediction.fault:
+            said = "  ".join(f"{shown[index]} {p:6.1%}" for index, p in prediction.top)
+            print(f"{said}  {printable(prediction.path)}")
+
+
+def write_json(predictions: Iterable[Prediction], handed: Handed) -> None:
+    """One JSON document, an image a line."""
+    classes = handed.about.classes
+    head = {"schema": 1, "model": str(handed.folder), "side_px": handed.side_px, "classes": classes}
+    print(json.dumps(head)[:-1] + ', "predictions": [', end="")
+    comma = ""
+    for prediction in predictions:
+        top = [{"class": classes[index], "probability": p} for index, p in prediction.top]
+        entry: dict[str, Any] = {"path": prediction.path}
+        entry |= {"error": prediction.fault} if prediction.fault else {**top[0], "top": top}
+        print(f"{comma}\n{json.dumps(entry)}", end="")
+        comma = ","
+    print("\n]}")
+
+
+def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], top: int, file: IO[bytes], path: Path) -> None:
+    """A table: path, class and probability (the runners-up as class_2, probability_2, ...), error.
+
+    A spreadsheet takes a cell that begins with one of `= + - @` for a formula and computes it. Such a path gets `./`
+    in front, and still names the same file; any other such text gets an apostrophe.
+
+    Raises:
+        ResourceError: The disk is full or cannot be written.
+    """
+    names = [_inert(name, "'") for name in classes]
+    pairs = [("class", "probability"), *((f"class_{i}", f"probability_{i}") for i in range(2, top + 1))]
+    with writing(path):
+        file.write(_line(["path", *(key for pair in pairs for key in pair), "error"]))
+    for prediction in predictions:
+        cells = [cell for index, p in prediction.top for cell in (names[index], f"{p:.6f}")]
+        cells += [""] * (2 * top - len(cells))
+        with writing(path):
+            file.write(_line([_inert(prediction.path, "./"), *cells, _inert(prediction.fault, "'")]))
+
+
+def _line(cells: Sequence[str]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode(errors="surrogateescape")  # a file name keeps its bytes
+
+
+def _inert(text: str, guard: str) -> str:
+    return guard + text if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"

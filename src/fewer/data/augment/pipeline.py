@@ -1,0 +1,152 @@
+"""What training views differ by, and in which order it is applied.
+
+B: samples of the batch. H, W: rows and columns of the picture. M: rows of the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from fewer.data.augment import colour, geometry
+from fewer.data.augment.chunks import chunked
+from fewer.data.augment.cutout import square
+from fewer.data.augment.key import Key
+from fewer.data.augment.shift import Flip, Padding, flips, gathered, shifts
+from fewer.data.augment.trivial import Trivial
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """What training views differ by. Lengths are in pixels of an image at `reference_side_px`.
+
+    Attributes:
+        crop_padding_px: Pictures are shifted by up to this much either way, in each direction.
+        padding: What comes in from outside, here and in all that follows: "zero" is black, as in torchvision's
+            RandomCrop; "reflect" mirrors, as airbench does; "mean" is the image's own mean colour.
+        flip: "random" mirrors each view with probability 1/2. "alternating" does so in the first epoch and then
+            shows either side in turn (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds", section 3.6).
+        cutout_px: Side of a square that is blanked to the mean colour, i.e. to 0 after normalising. It lies wholly
+            inside, as in airbench.
+        reference_side_px: The side that lengths are stated for; at another side they scale. None: never scaled.
+        rotation_deg: Views are rotated about the middle by up to this much either way.
+        translate: They are moved by up to this share of the side, in each direction, in whole pixels.
+        scale: They are enlarged by a factor between these two.
+        shear_deg: They are sheared along x by up to this angle either way.
+        perspective: Corners are drawn inwards by up to this share of half a side, in each direction.
+        perspective_share: The share of views that this is done to.
+        brightness, contrast, saturation: A factor between 1 less this, but at least 0, and 1 plus this.
+        hue: The colour circle is turned by up to this share either way. The four of them come in a random order.
+        trivial_augment: One operation of TrivialAugment (wide) a view.
+    """
+
+    crop_padding_px: int = 0
+    padding: Padding = "zero"
+    flip: Flip = "no"
+    cutout_px: int = 0
+    reference_side_px: int | None = None
+    rotation_deg: float = 0.0
+    translate: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    shear_deg: float = 0.0
+    perspective: float = 0.0
+    perspective_share: float = 0.5
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    trivial_augment: bool = False
+
+    def scaled(self, length_px: int, side_px: int, strength: float) -> int:
+        """A length at another side and strength, in whole pixels."""
+        reference_px = self.reference_side_px or side_px
+        return int(length_px * strength * side_px / reference_px + 0.5)
+
+    def apply(
+        self, images_MHWC: Tensor, row_B: Tensor, key: Key, strength: float = 1.0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Views of some rows of a store.
+
+        Args:
+            images_MHWC: The store, uint8, contiguous, square.
+            row_B: Which rows, int64, on the store's device.
+            key: What randomness comes from, on any device.
+            strength: Scales every magnitude; 0 is the image itself. What has none, such as a flip, stays.
+
+        Returns:
+            uint8 (B, H, W, 3), contiguous; and where cutout blanks, bool (B, H, W), or None without cutout.
+        """
+        if strength == 0:
+            return images_MHWC.index_select(0, row_B), None
+        side_px, device = images_MHWC.shape[1], images_MHWC.device
+        trivial = Trivial.drawn(key, strength) if self.trivial_augment else None
+        views_BHWC = self._placed(images_MHWC, row_B, key, strength, trivial)
+        views_BHWC = self._jittered(views_BHWC, key, strength)
+        if trivial:
+            views_BHWC = trivial.coloured(views_BHWC)
+        cut_px = min(self.scaled(self.cutout_px, side_px, strength), side_px)
+        return views_BHWC, square(side_px, cut_px, key).to(device) if cut_px else None
+
+    def _placed(self, images_MHWC: Tensor, row_B: Tensor, key: Key, strength: float, trivial: Trivial | None) -> Tensor:
+        """Views after all that is geometric: by index where that suffices, else resampled from the picture itself."""
+        side_px = images_MHWC.shape[1]
+        shift_B = shifts(min(self.scaled(self.crop_padding_px, side_px, strength), side_px - 1), key)
+        flip_B = flips(self.flip, key)
+        maps = [self._affine(key, side_px, strength), self._perspective(key, side_px, strength)]
+        if trivial:
+            maps.append(trivial.map(side_px, side_px / (self.reference_side_px or side_px)))
+        views_BHWC = gathered(images_MHWC, row_B, shift_B, flip_B, self.padding)
+        map_B33 = geometry.identity(len(key))
+        for each_B33 in maps:
+            map_B33 = map_B33 if each_B33 is None else geometry.composed(map_B33, each_B33)
+        moved = (~geometry.is_identity(map_B33)).nonzero()[:, 0]
+        if len(moved):
+            map_B33 = geometry.composed(geometry.shifted_and_flipped(len(key), shift_B, flip_B), map_B33)
+            rows = moved.to(row_B.device)
+            pictures = images_MHWC.index_select(0, row_B[rows])
+            resample = partial(geometry.resampled, padding=self.padding)
+            views_BHWC.index_copy_(0, rows, chunked(resample, pictures, map_B33[moved]))
+        return views_BHWC
+
+    def _affine(self, key: Key, side_px: int, strength: float) -> Tensor | None:
+        if not (self.rotation_deg or self.translate or self.shear_deg or self.scale != (1.0, 1.0)):
+            return None
+        reach_px = self.translate * strength * side_px
+        low, high = (1 + strength * (factor - 1) for factor in self.scale)
+        return geometry.affine(
+            _either_way(self.rotation_deg * strength, key, "rotation"),
+            (_either_way(reach_px, key, "translate_x") + 0.5).floor(),
+            (_either_way(reach_px, key, "translate_y") + 0.5).floor(),
+            key.uniform("scale", low, high),
+            _either_way(self.shear_deg * strength, key, "shear"),
+        )
+
+    def _perspective(self, key: Key, side_px: int, strength: float) -> Tensor | None:
+        if not (self.perspective and self.perspective_share):
+            return None
+        corner_42 = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=torch.float64) * ((side_px - 1) / 2)
+        inward = [key.uniform(f"perspective_{number}", 0.0, self.perspective * strength) for number in range(8)]
+        drawn_B33 = geometry.perspective(corner_42 * (1 - torch.stack(inward, 1).view(-1, 4, 2)), side_px)
+        chosen_B = key.uniform("perspective") < self.perspective_share
+        return torch.where(chosen_B[:, None, None], drawn_B33, geometry.identity(len(key)))
+
+    def _jittered(self, views_BHWC: Tensor, key: Key, strength: float) -> Tensor:
+        factors: dict[colour.Jitter, Tensor] = {}
+        for name in colour.JITTER:
+            reach = getattr(self, name) * strength
+            if reach:
+                middle = 0.0 if name == "hue" else 1.0
+                low = -reach if name == "hue" else max(0.0, 1 - reach)
+                factors[name] = key.uniform(name, low, middle + reach)
+        if not factors or not len(key):
+            return views_BHWC
+        factor_BK = torch.stack(list(factors.values()), 1)
+        order_BK = torch.stack([key.uniform(f"{name}_order") for name in factors], 1).argsort(dim=1)
+        return chunked(partial(colour.jittered, tuple(factors)), views_BHWC, factor_BK, order_BK)
+
+
+def _either_way(limit: float, key: Key, purpose: str) -> Tensor:
+    return key.uniform(purpose, -limit, limit)

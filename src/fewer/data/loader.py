@@ -1,0 +1,383 @@
+"""Loader processes: views are decoded and cut in processes of their own, ahead of the batches that need them.
+
+Each process has a pipe for short messages; pixels and ids travel through anonymous memory that all share, one slot a
+prefetched batch. Views are a pure function of requests, so a process that dies or hangs is replaced and asked again,
+and nothing changes; see docs/adr/0016.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewer.data.memory import available_bytes
+from fewer.data.notes import Notes
+from fewer.data.views import Read, Views, needed_bytes, shape
+from fewer.errors import ResourceError
+from fewer.parts import Request
+
+_ATTEMPTS = 4  # at one batch, before giving up
+_POLL_SECONDS = 1.0
+_ID_BYTES = 16  # a sample's id and copy number
+_PAGE = mmap.PAGESIZE
+_SHARE_OF_MEMORY = 0.5  # that prefetched batches may take of what is free
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    """A request on its way; `slot` None: it is read in this process when its turn comes."""
+
+    number: int
+    views: int
+    request: Request
+    slot: int | None = None
+    worker: _Worker | None = None
+    result: Read | None = None
+    attempts: int = 1
+    is_wanted: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    awaited_since: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Slots of equal size in anonymous shared memory: ids and copy numbers first, then pixels."""
+
+    buffer: mmap.mmap
+    slot_bytes: int
+
+    def ids(self, slot: int, count: int) -> Tensor:
+        """Ids and copy numbers, int64 (2, B)."""
+        return torch.frombuffer(self.buffer, dtype=torch.int64, count=2 * count, offset=slot * self.slot_bytes).view(
+            2, count
+        )
+
+    def pixels(self, slot: int, shape: tuple[int, int, int, int]) -> Tensor:
+        """Views, uint8 (B, side, side, 3)."""
+        at = slot * self.slot_bytes + _ID_BYTES * shape[0]
+        return torch.frombuffer(self.buffer, dtype=torch.uint8, count=int(np.prod(shape)), offset=at).view(shape)
+
+
+class Loader:
+    """A few processes that read ahead for all the splits of a run.
+
+    Attributes:
+        processes: How many; 0: requests are read in this process, in threads, when their turn comes.
+        prefetch: Batches that are read ahead, over all processes.
+        note: Where it says what a person should know.
+    """
+
+    def __init__(
+        self,
+        processes: int,
+        prefetch: int | None = None,
+        threads: int = 1,
+        patience_seconds: float = 120.0,
+        notes: Notes | None = None,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            processes: Loader processes.
+            prefetch: Batches that are read ahead; two a process if left out.
+            threads: That decode what is read in this process.
+            patience_seconds: How long a process may take for one batch before it counts as hung.
+            notes: Where to say what a person should know.
+        """
+        self.processes = processes if can_fork() else 0
+        self.prefetch = 2 * processes if prefetch is None else prefetch
+        self.note = notes or Notes()
+        self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._patience_seconds = patience_seconds
+        self._views: list[Views] = []
+        self._workers: list[_Worker] = []
+        self._tasks: dict[int, _Task] = {}  # sent and not yet answered, by number
+        self._numbers = 0
+        self._memory: _Memory | None = None
+        self._free: list[int] = []
+        self._finalizer = weakref.finalize(self, _kill, self._workers)
+
+    def register(self, views: Views) -> int:
+        """Makes a source known to the processes; returns what `stream` calls it."""
+        self._stop()
+        self._views.append(views)
+        return len(self._views) - 1
+
+    def stream(self, views: int, requests: Iterable[Request]) -> Iterator[tuple[Request, Tensor, Read]]:
+        """For each request, in order: itself, its views uint8 (B, side, side, 3), and what reading them took.
+
+        Requests are drawn no further ahead than batches are read ahead. The views are overwritten later: use them
+        before asking for the next.
+
+        Raises:
+            ResourceError: Processes die or hang again and again.
+        """
+        waiting: deque[_Task] = deque()
+        try:
+            for request in requests:
+                waiting.append(self._begin(views, request))
+                if len(waiting) > (self.prefetch if self.processes else 0):
+                    yield from self._delivered(waiting)
+            while waiting:
+                yield from self._delivered(waiting)
+        finally:
+            for task in waiting:
+                self._abandon(task)
+
+    def close(self) -> None:
+        """Ends the processes; a later request starts them anew."""
+        self._stop()
+        self._memory = None
+
+    # --- Tasks ------------------------------------------------------------------------------------------------
+
+    def _begin(self, views: int, request: Request) -> _Task:
+        """Sends a request to a process, if there is one and memory for its answer."""
+        self._numbers += 1
+        task = _Task(self._numbers, views, request)
+        needed = needed_bytes(request) + _ID_BYTES * len(request.ids_B)
+        if self.processes and len(request.ids_B) and self._ready(needed):
+            task.slot = self._free.pop()
+            self._tasks[task.number] = task
+            self._send(task)
+        return task
+
+    def _delivered(self, waiting: deque[_Task]) -> Iterator[tuple[Request, Tensor, Read]]:
+        """The first task's answer; its slot is free again when the caller comes back for more."""
+        task = waiting[0]
+        if task.slot is None:
+            views_BHWC, read = self._views[task.views].read_here(task.request, self._threads)
+            waiting.popleft()
+            yield task.request, views_BHWC, read
+            return
+        self._wait_for(task)
+        assert self._memory is not None
+        assert task.result is not None
+        yield task.request, self._memory.pixels(task.slot, shape(task.request)), task.result
+        waiting.popleft()
+        self._free.append(task.slot)
+
+    def _abandon(self, task: _Task) -> None:
+        """Nobody waits for this answer any more; its slot is free once nothing can be written into it."""
+        task.is_wanted = False
+        if task.slot is not None and task.number not in self._tasks and self._memory is not None:
+            self._free.append(task.slot)
+
+    def _send(self, task: _Task) -> None:
+        assert self._memory is not None
+        assert task.slot is not None
+        request, count = task.request, len(task.request.ids_B)
+        ids_2B = self._memory.ids(task.slot, count)
+        ids_2B[0] = request.ids_B
+        if request.copy_B is not None:
+            ids_2B[1] = request.copy_B
+        owners = [other.worker for other in self._tasks.values()]
+        task.worker = min(self._workers, key=owners.count)
+        if task.worker not in owners:  # it was idle, however long that was
+            task.worker.awaited_since = time.monotonic()
+        view = (request.epoch, request.side_px, request.strength, request.copy_B is not None)
+        with contextlib.suppress(OSError):  # dead: noticed when its answer is waited for
+            task.worker.pipe.send((task.number, task.views, task.slot, count, view))
+
+    def _wait_for(self, task: _Task) -> None:
+        for worker in self._workers:
+            worker.awaited_since = time.monotonic()
+        while task.result is None:
+            ready = connection.wait([worker.pipe for worker in self._workers], timeout=_POLL_SECONDS)
+            now = time.monotonic()
+            for worker in list(self._workers):
+                owes = any(other.worker is worker for other in self._tasks.values())
+                if worker.pipe in ready:
+                    worker.awaited_since = now
+                    self._answered(worker)
+                elif owes and now - worker.awaited_since > self._patience_seconds:
+                    self._replace(worker, f"gave no answer for {self._patience_seconds:g} s")
+
+    def _answered(self, worker: _Worker) -> None:
+        """Takes one answer; a pipe that has ended means that the process has."""
+        try:
+            number, read, failure = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._replace(worker, "")
+            return
+        if failure:
+            raise RuntimeError(f"in a loader process:\n{failure}")
+        task = self._tasks.pop(number)
+        task.result = read
+        if not task.is_wanted and task.slot is not None:
+            self._free.append(task.slot)
+
+    # --- Processes and their memory ---------------------------------------------------------------------------
+
+    def _ready(self, needed: int) -> bool:
+        """Whether a slot of so many bytes is free, with processes running; starts or enlarges what is missing."""
+        if self._workers and self._tasks:
+            for worker in list(self._workers):
+                while worker in self._workers and worker.pipe.poll():
+                    self._answered(worker)
+        if self._memory is None or self._memory.slot_bytes < needed:
+            if any(task.is_wanted for task in self._tasks.values()) or self._lent():
+                return False  # in use: this one request is read here
+            self._stop()
+            if not self._allocate(needed):
+                return False
+        if not self._workers:
+            try:
+                for _ in range(self.processes):
+                    self._workers.append(self._started())
+            except OSError as error:
+                self._give_up(f"loader processes cannot be started ({error.strerror})")
+                return False
+        return bool(self._free)
+
+    def _lent(self) -> bool:
+        """Whether the caller still looks at views, or will."""
+        return self._memory is not None and len(self._free) + len(self._tasks) < self._slots()
+
+    def _slots(self) -> int:
+        assert self._memory is not None
+        return len(self._memory.buffer) // self._memory.slot_bytes
+
+    def _allocate(self, needed: int) -> bool:
+        """Shared memory for the batches read ahead and the one that is looked at, fewer of them if memory is short."""
+        slot_bytes = -(-needed // _PAGE) * _PAGE
+        free = available_bytes()
+        slots = self.prefetch + 1
+        if free is not None:
+            slots = min(slots, int(free * _SHARE_OF_MEMORY) // slot_bytes)
+        said = f"prefetched batches of {slot_bytes / 1e6:.1f} MB: memory for {max(0, slots)} of {self.prefetch + 1}"
+        if slots < 2:
+            self._give_up(said)
+            return False
+        if slots <= self.prefetch:
+            self.prefetch = slots - 1
+            self.note(f"{said} is free; only {self.prefetch} are read ahead")
+        try:
+            self._memory = _Memory(mmap.mmap(-1, slots * slot_bytes), slot_bytes)
+        except (OSError, ValueError):
+            self._give_up(said)
+            return False
+        self._free = list(range(slots))
+        return True
+
+    def _give_up(self, why: str) -> None:
+        self._stop()
+        self._memory, self.processes = None, 0
+        self.note(f"{why}; images are read in the training process instead, slower and with the same pixels")
+
+    def _started(self) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        siblings = [ours, *(worker.pipe for worker in self._workers)]
+        context = multiprocessing.get_context("fork")
+        assert self._memory is not None
+        process = context.Process(
+            target=_work, args=(theirs, siblings, self._views, self._memory), name="fewer loader", daemon=True
+        )
+        with warnings.catch_warnings():
+            # Python warns of forks with threads: what threads may hold, these processes do not touch.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _replace(self, worker: _Worker, hung: str) -> None:
+        """A new process in place of one that died or hangs; it is sent what the other had not answered.
+
+        Raises:
+            ResourceError: The same batch has seen too many of them go.
+        """
+        _kill([worker])
+        cause = hung or f"was killed by {_signal_name(worker.process.exitcode)}"
+        owed = [task for task in self._tasks.values() if task.worker is worker]
+        self._workers[self._workers.index(worker)] = self._started()
+        for task in owed:
+            task.worker = None
+        for nth, task in enumerate(owed):
+            task.attempts += not nth
+            if task.attempts > _ATTEMPTS:
+                raise ResourceError(
+                    f"{self._views[task.views].source.name}: a loader process {cause}, and so did "
+                    f"{_ATTEMPTS - 1} others at the same batch of {len(task.request.ids_B)} images at "
+                    f"{task.request.side_px} px; is memory short, or the storage stuck? "
+                    f"fix: data.processes = 0 reads in the training process"
+                )
+            self._send(task)
+        self.note(f"a loader process {cause}; another took its place, and no batch is lost or changed")
+
+    def _stop(self) -> None:
+        """Ends the processes and forgets what they owe."""
+        _kill(self._workers)
+        self._workers.clear()
+        for task in self._tasks.values():
+            if task.slot is not None and self._memory is not None and not task.is_wanted:
+                self._free.append(task.slot)
+        self._tasks.clear()
+
+
+def can_fork() -> bool:
+    """Whether processes can share memory and sources as they are here; elsewhere images are read in threads."""
+    return sys.platform.startswith("linux")
+
+
+def _kill(workers: Sequence[_Worker]) -> None:
+    """At once, as nothing that they hold is worth saving; one that is stopped would not hear a milder signal."""
+    for worker in workers:
+        worker.process.kill()
+    for worker in workers:
+        worker.process.join()
+        worker.pipe.close()
+
+
+def _signal_name(exitcode: int | None) -> str:
+    try:
+        return f"signal {signal.Signals(-(exitcode or 0)).name}" if exitcode else "nobody: it ended"
+    except ValueError:
+        return f"its own exit with code {exitcode}"
+
+
+# --- In the loader process ------------------------------------------------------------------------------------------
+
+
+def _work(pipe: Connection, siblings: Sequence[Connection], sources: Sequence[Views], memory: _Memory) -> None:
+    """Reads what it is asked for until the other end of the pipe is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group: the trainer sees to it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for other in siblings:  # else their pipes would not end with the trainer
+        other.close()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders' remarks on odd files
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            number, views, slot, count, (epoch, side_px, strength, has_copies) = pipe.recv()
+            ids_2B = memory.ids(slot, count)
+            request = Request(ids_2B[0], epoch, side_px, strength, ids_2B[1] if has_copies else None)
+            read, failure = Read(), ""
+            try:
+                read = sources[views].read(request, memory.pixels(slot, shape(request)).numpy())
+            except Exception:
+                failure = traceback.format_exc()
+            pipe.send((number, read, failure))

@@ -1,0 +1,83 @@
+"""Where images come from. One file a kind, found by its name; this page only finds and opens them.
+
+A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
+what follows the colon, "" without one. A `PATH` or `FOLDER` in a form is relative to the recipe's own folder. What
+needs another rule has a function `absolute(place, base)`. Listing needs no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fewer.data.sources.base import Source as Source
+from fewer.data.sources.base import Stamp as Stamp
+from fewer.errors import DataError
+
+_SHARED = {"base", "cifar", "download", "unpickle"}  # files in this folder that are not kinds
+
+
+@cache
+def kinds() -> list[str]:
+    """The names of all kinds: what a source's text begins with."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED)
+
+
+def forms() -> list[str]:
+    """How sources are written, such as `digits` and `folder:PATH`."""
+    return [form for kind in kinds() for form in _module(kind).FORMS]
+
+
+def is_source(text: str) -> bool:
+    """Whether a text is written as a source; nothing is opened."""
+    kind, colon, place = text.partition(":")
+    if kind not in kinds() or (colon and not place):
+        return False
+    return any((":" in form) == bool(colon) for form in _module(kind).FORMS)
+
+
+def open_source(text: str) -> Source:
+    """Lists the source that a text such as `digits` or `folder:PATH` names; `forms` has all.
+
+    Raises:
+        DataError: No such kind; missing, unreadable, damaged or empty; no classes.
+    """
+    if not is_source(text):
+        raise DataError(f"{text!r} names no data; {allowed(text)}")
+    kind, _, place = text.partition(":")
+    source: Source = _module(kind).opened(text, place)
+    return source
+
+
+def absolute(text: str, base: Path) -> str:
+    """The same source, with a path that does not depend on the current folder; any other text as it is.
+
+    Raises:
+        OSError, ValueError, RuntimeError: The path is none.
+    """
+    kind, _, place = text.partition(":")
+    if not place or not is_source(text):
+        return text
+    own = getattr(_module(kind), "absolute", None)
+    return f"{kind}:{own(place, base) if own else (base / Path(place).expanduser()).resolve()}"
+
+
+def allowed(text: str) -> str:
+    """What may be written in place of a text that is no source, and the likeliest fix."""
+    kind = text.partition(":")[0]
+    near = difflib.get_close_matches(kind, kinds(), n=1, cutoff=0.6)
+    if "\0" not in text and Path(text).is_dir():
+        fix = f"folder:{text}"
+    elif text.endswith(".tar"):
+        fix = f"tar:{text}"
+    else:
+        fix = _module(near[0]).FORMS[0] if near else "folder:PATH"
+    return f"allowed: {', '.join(forms())}; fix: {fix}"
+
+
+def _module(kind: str) -> Any:
+    return importlib.import_module(f"fewer.data.sources.{kind}")

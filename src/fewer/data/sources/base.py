@@ -1,0 +1,84 @@
+"""What a source is: a listing of images with their classes, and the reading of their bytes.
+
+N: all ids of the source.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fewer.data.decode import Damaged, Pixels, short_side_px
+from fewer.data.layout import Arranged
+from fewer.errors import DataError
+
+Stamp = tuple[str, int, int]  # where the bytes lie, their size in bytes, when they were modified (ns since 1970)
+
+
+class Source(ABC):
+    """Images by id: the position in the source sorted by path, before any split.
+
+    Attributes:
+        name: The text that the user gave, such as `"tar:/data/train.tar"`.
+        names: Path of every image inside the source, sorted; the position is the id.
+        sizes: Bytes of every image, int64 (N).
+        labels: Index into `classes` of every image, int64 (N).
+        classes: Names of the classes: folders sorted, others in the order that the data has them.
+        parts: Ids of `train`, `val` and `test` where the source is laid out that way; else empty.
+        notes: What a person should know of the listing, a sentence each.
+    """
+
+    def __init__(self, name: str, found: Arranged) -> None:
+        self.name = name
+        self.names: Sequence[str] = found.names
+        self.sizes: npt.NDArray[np.int64] = found.columns[:, 0]
+        self.labels: npt.NDArray[np.int64] = found.labels
+        self.classes: list[str] = found.classes
+        self.parts: dict[str, npt.NDArray[np.int64]] = found.parts
+        self.notes: list[str] = found.notes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def read(self, id: int) -> bytes | Pixels:
+        """The file's bytes, or the pixels themselves. Safe to call from several threads.
+
+        Raises:
+            OSError: The file is gone or cannot be read.
+        """
+
+    def stamp(self, id: int) -> Stamp | None:
+        """What a cached hash of the image's bytes is good for; None where caching makes no sense."""
+        return None
+
+    @property
+    def location(self) -> str:
+        """The absolute path of the source, or its name where it has none."""
+        return self.name
+
+    def native_side_px(self, ids: Sequence[int] | npt.NDArray[np.int64] | None = None, sample: int = 16) -> int:
+        """Median of the shorter sides of a few images spread over `ids` (all, if left out), by their headers.
+
+        Raises:
+            DataError: None of them is an image.
+        """
+        pool = np.arange(len(self)) if ids is None else np.asarray(ids)
+        chosen = pool[np.linspace(0, len(pool) - 1, min(sample, len(pool))).astype(int)]
+        sides = []
+        for id in chosen.tolist():
+            try:
+                sides.append(short_side_px(self.read(id)))
+            except (Damaged, OSError) as error:
+                last = f"{self.names[id]}: {error}"
+        if not sides:
+            raise DataError(f"{self.name}: none of {len(chosen)} images tried can be read ({last}); fix: copy it again")
+        return int(np.median(sides))
+
+
+def unreadable(name: str, what: str) -> DataError:
+    """A source that cannot be listed at all."""
+    return DataError(f"{name}: {what}; allowed: a readable folder or tar of class folders; fix: check path and rights")

@@ -1,0 +1,217 @@
+"""Cores, memory, files and disk. The judgements are pure functions of what was found."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fewer.doctor.finding import FAIL, OK, WARN, Finding
+
+_GIB = 2**30
+MEMORY_LOW, MEMORY_LEAST = 2 * _GIB, _GIB // 2
+DISK_LOW, DISK_LEAST = 5 * _GIB, _GIB // 5
+FILES_LOW = 1024
+# What one loader process keeps ready: two batches of 256 images of 128 px.
+LOADER_BYTES = 2 * 256 * 128 * 128 * 3
+_GROUP = Path("/sys/fs/cgroup")
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def threads(stack: dict[str, Any]) -> Finding:
+    return judge_threads(cores(), core_quota(), os.environ.get("OMP_NUM_THREADS", ""), stack.get("threads"))
+
+
+def judge_threads(cores: int, quota: float | None, asked: str, used: int | None) -> Finding:
+    """Whether torch computes on as many cores as it may.
+
+    Args:
+        cores: Cores that this process may use.
+        quota: Cores' worth of time that its control group gets; None without a limit.
+        asked: The environment variable OMP_NUM_THREADS.
+        used: torch's threads; None where torch does not work.
+    """
+    usable = cores if quota is None else min(cores, max(1, int(quota)))
+    limit = "" if quota is None else f", of which the container may use {quota:g}"
+    what = f"{cores} cores{limit}; torch uses {'an unknown number of' if used is None else used} thread(s)"
+    if asked:
+        what += f" (OMP_NUM_THREADS={asked})"
+    if used is not None and used > usable:
+        return Finding("threads", WARN, f"{what}: they get in each other's way", f"export OMP_NUM_THREADS={usable}")
+    if used is not None and asked and used < usable:
+        return Finding("threads", WARN, f"{what}: {usable - used} core(s) stay idle", "unset OMP_NUM_THREADS")
+    return Finding("threads", OK, what)
+
+
+def memory() -> Finding:
+    return judge_memory(_available_bytes(), *_group_memory())
+
+
+def judge_memory(free: int | None, limit: int | None, used: int | None) -> Finding:
+    """Memory left on the machine and in the container; None for what is not known or not limited."""
+    left = None if limit is None else max(0, limit - (used or 0))
+    known = [value for value in (free, left) if value is not None]
+    if not known:
+        return Finding("memory", OK, "how much is free is not known on this system")
+    least = min(known)
+    what = f"{least / _GIB:.1f} GiB available"
+    if limit is not None and left == least:
+        what += f" of the container's {limit / _GIB:.1f} GiB"
+    fix = "close other programs, or give the container more (docker run --memory)"
+    if least < MEMORY_LEAST:
+        return Finding("memory", FAIL, f"{what}: torch alone needs about {MEMORY_LEAST / _GIB:g} GiB", fix)
+    return Finding("memory", WARN, what, fix) if least < MEMORY_LOW else Finding("memory", OK, what)
+
+
+def shared_memory() -> Finding:
+    path = Path("/dev/shm")
+    if not path.is_dir():
+        return judge_shared_memory(None, None, cores())
+    usage = shutil.disk_usage(path)
+    return judge_shared_memory(usage.total, usage.free if _writable(path) else 0, cores())
+
+
+def judge_shared_memory(total: int | None, free: int | None, processes: int) -> Finding:
+    """Whether /dev/shm has room for what `processes` loader processes keep ready."""
+    if total is None or free is None:
+        expected = sys.platform.startswith("linux")
+        what = "there is no /dev/shm"
+        fix = "mount one, or set data.processes = 0"
+        return Finding("shared memory", WARN, what, fix) if expected else Finding("shared memory", OK, what)
+    needed = processes * LOADER_BYTES
+    what = f"/dev/shm: {_size(free)} of {_size(total)} free; {processes} loader process(es) need about {_size(needed)}"
+    if free < needed:
+        fits = free // LOADER_BYTES
+        fix = f"make it larger (docker run --shm-size=1g), remove what lies there, or set data.processes = {fits}"
+        return Finding("shared memory", WARN, what, fix)
+    return Finding("shared memory", OK, what)
+
+
+def open_files() -> Finding:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return judge_open_files(*(None if value == resource.RLIM_INFINITY else value for value in (soft, hard)))
+
+
+def judge_open_files(soft: int | None, hard: int | None) -> Finding:
+    """The limits of this process; None for no limit."""
+    if soft is not None and soft < FILES_LOW:
+        most = 4096 if hard is None else min(hard, 4096)
+        return Finding("open files", WARN, f"at most {soft}; loader processes may need more", f"ulimit -n {most}")
+    return Finding("open files", OK, "no limit" if soft is None else f"at most {soft:,}")
+
+
+def disk() -> Finding:
+    wanted = Path("runs").absolute()
+    there = next(path for path in (wanted, *wanted.parents) if path.exists())
+    return judge_disk(str(wanted), there.is_dir() and _writable(there), shutil.disk_usage(there).free)
+
+
+def judge_disk(folder: str, writable: bool, free: int) -> Finding:
+    if not writable:
+        return Finding("disk", FAIL, f"{folder} cannot be written", "change the folder or its rights, or use --out DIR")
+    what = f"{_size(free)} free for {folder}"
+    fix = "free some space, use --out DIR, or keep fewer checkpoints (out.keep = 1)"
+    if free < DISK_LEAST:
+        return Finding("disk", FAIL, what, fix)
+    return Finding("disk", WARN, what, fix) if free < DISK_LOW else Finding("disk", OK, what)
+
+
+def cache() -> Finding:
+    from fewer.data.cache import cache_folder
+
+    folder = cache_folder()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return judge_cache(str(folder), there.is_dir() and _writable(there))
+
+
+def judge_cache(folder: str, writable: bool) -> Finding:
+    if writable:
+        return Finding("cache", OK, f"{folder} can be written")
+    what = f"{folder} cannot be written: the data is hashed anew at every start"
+    return Finding("cache", WARN, what, "make it writable, or set XDG_CACHE_HOME")
+
+
+def allocator() -> Finding:
+    try:
+        pages = _HUGE_PAGES.read_text()
+    except OSError:
+        pages = ""
+    preloaded = os.environ.get("LD_PRELOAD", "")
+    return judge_allocator(platform.system(), platform.libc_ver()[0], pages, preloaded)
+
+
+def judge_allocator(system: str, libc: str, huge_pages: str, preloaded: str) -> Finding:
+    """Whether `fewer.memory` can keep freed memory and use huge pages, which makes CPU steps faster."""
+    if system != "Linux":
+        return Finding("allocator", OK, f"{system}'s own settings")
+    other = next((name for name in ("jemalloc", "tcmalloc", "mimalloc") if name in preloaded), "")
+    if other:
+        return Finding("allocator", OK, f"{other} in place of glibc's")
+    if libc != "glibc":
+        return Finding("allocator", WARN, "not glibc: freed memory is cleared anew at each step", "use a glibc system")
+    if "[never]" in huge_pages:
+        fix = f"echo madvise | sudo tee {_HUGE_PAGES}"
+        return Finding("allocator", WARN, "glibc keeps freed memory, but huge pages are off: CPU steps are slower", fix)
+    mode = next((part.strip("[]") for part in huge_pages.split() if part.startswith("[")), "unknown")
+    return Finding("allocator", OK, f"glibc keeps freed memory; huge pages: {mode}")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def core_quota(group: Path = _GROUP) -> float | None:
+    """Cores' worth of time that the control group of this process gets, by either version; None without a limit."""
+    try:
+        quota, _, period = (group / "cpu.max").read_text().partition(" ")
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        pass
+    try:
+        micros = [int((group / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period")]
+        return micros[0] / micros[1] if micros[0] > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _group_memory(group: Path = _GROUP) -> tuple[int | None, int | None]:
+    """Limit and use of the control group, in bytes; None without a limit."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            value = int((group / limit).read_text())
+            return (value, int((group / used).read_text())) if value < 2**60 else (None, None)
+        except (OSError, ValueError):
+            continue
+    return None, None
+
+
+def _available_bytes() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a file can really be made: rights alone do not say."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+        return True
+    except OSError:
+        return False
+
+
+def _size(value: float) -> str:
+    return f"{value / _GIB:.1f} GiB" if value >= _GIB else f"{value / 2**20:.0f} MiB"

@@ -1,0 +1,254 @@
+"""Evaluating a model that was handed over: on images of its own run, or on others."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fewer.amend import refuse_other_data
+from fewer.build import AUTOCAST, DTYPES, open_data
+from fewer.data.once import chunks, evaluation_batch_size, evenly, once
+from fewer.data.sources import is_source
+from fewer.data.splits import open_given
+from fewer.data.store import too_damaged
+from fewer.data.views import DamagedImage
+from fewer.errors import CheckpointError, DataError, RecipeError
+from fewer.facts import device_kind, native_bf16
+from fewer.folder import RESOLVED, RunFolder
+from fewer.handover import About, model_folder, open_model, run_of
+from fewer.reading import load_recipe, nearest, parse_recipe
+from fewer.sync.comm import Alone
+from fewer.tasks.classify import Classify
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.data.splits import Split
+    from fewer.parts import Batch
+    from fewer.recipe import Recipe
+
+# Keys that an evaluation may be given anew; all others belong to the model.
+CHANGEABLE = ("data.test", "data.damaged", "data.cache", "task.flip_tta", "train.precision")
+_OTHERS = "or evaluate other images with data.test=folder:PATH"
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A model ready to look at images, exactly as its run's evaluation did.
+
+    Attributes:
+        folder: Where it was published.
+        model: With its weights, in evaluation mode.
+        about: What was published about it.
+        task: Turns images into logits and metrics.
+        side_px: Side of the images that it is given.
+    """
+
+    folder: Path
+    model: nn.Module
+    about: About
+    task: Classify
+    side_px: int
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """How images become inputs: keywords for `fewer.data.once.once`."""
+        return {
+            "mean": self.about.mean,
+            "std": self.about.std,
+            "device": device_kind(),
+            "dtype": DTYPES[self.about.precision],
+            "channels_last": self.about.channels_last,
+        }
+
+
+def handed_over(path: str | Path, *, precision: str = "", flip_tta: bool | None = None, side_px: int = 0) -> Handed:
+    """The model that a path stands for, as for `fewer.handover.open_model`.
+
+    Args:
+        path: A run folder, or the folder of a published model.
+        precision: Left out: that of the run.
+        flip_tta: Left out: that of the run.
+        side_px: Left out: that of the run's evaluation.
+
+    Raises:
+        RecipeError: There is no model at this path, or it does not take images of this side.
+        CheckpointError: The model cannot be used.
+    """
+    folder = model_folder(Path(path))
+    model, about = open_model(folder, precision)
+    flip = about.flip_tta if flip_tta is None else flip_tta
+    if side_px and side_px != about.side_px:
+        _require_side(model, about, side_px)
+    task = Classify(len(about.classes), flip_tta=flip, autocast=AUTOCAST.get(about.precision))
+    return Handed(folder, model, about, task, side_px or about.side_px)
+
+
+def evaluate(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    side_px: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluates the model that a run handed over; on the run's own images, `result.json`'s numbers come out again.
+
+    Args:
+        path: A run folder, or the folder of a published model.
+        overrides: `key=value` texts; keys are `CHANGEABLE`. `data.test` names a source to evaluate on.
+        split: Which images of the run, "test" or "val".
+        side_px: Side of the images; left out: that of the run's evaluations.
+        on_progress: Called with images done and images in all.
+
+    Returns:
+        Metrics and tables under the names that `result.json` has, and what they were measured on.
+
+    Raises:
+        RecipeError: No model at this path, a key that cannot change, or the run has no such images.
+        DataError: The images are gone, damaged, of unknown classes, or no longer what the run began with.
+        CheckpointError: The model cannot be used.
+    """
+    folder = model_folder(Path(path))
+    elsewhere = _is_elsewhere(overrides, split)
+    recipe, run = _recipe(folder, overrides, elsewhere)
+    precision = recipe.train.precision
+    if precision == "auto":
+        precision = "bf16" if native_bf16(device_kind()) else "fp32"
+    handed = handed_over(folder, precision=precision, flip_tta=recipe.task.flip_tta, side_px=side_px)
+    notes: list[str] = []
+    if elsewhere:
+        images = open_given(recipe.data.test, list(handed.about.classes), "test", ("test", "val"), notes)
+    else:
+        assert run is not None
+        images = _own(run, recipe, handed.about, split)
+    return _measured(handed, images, split, recipe.data.damaged, on_progress) | {"notes": notes}
+
+
+def per_class(confusion_CC: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """A confusion matrix class by class: images, accuracy, precision, F1, and the class that it is mostly taken for."""
+    said_C = [sum(column) for column in zip(*confusion_CC, strict=True)]
+    rows = []
+    for index, row in enumerate(confusion_CC):
+        images, right = sum(row), row[index]
+        others = [count if other != index else 0 for other, count in enumerate(row)]
+        rows.append(
+            {
+                "class": index,
+                "images": images,
+                "accuracy": right / images if images else None,
+                "precision": right / said_C[index] if said_C[index] else None,
+                "f1": 2 * right / (images + said_C[index]) if images else None,
+                "taken_for": others.index(max(others)) if any(others) else None,
+            }
+        )
+    return rows
+
+
+def _is_elsewhere(overrides: Sequence[str], split: str) -> bool:
+    """Whether a source of its own is asked for; refuses keys that an evaluation cannot change."""
+    keys = [text.partition("=")[0].strip() for text in overrides]
+    problems = [
+        f'argument "{text}": an evaluation does not change {key}; {nearest(key, CHANGEABLE)}'
+        for key, text in zip(keys, overrides, strict=True)
+        if "=" in text and key not in CHANGEABLE
+    ]
+    if "data.test" in keys and split != "test":
+        problems.append(f"--split {split}: data.test names the images already; leave one of the two out")
+    if problems:
+        raise RecipeError(problems)
+    return "data.test" in keys
+
+
+def _recipe(folder: Path, overrides: Sequence[str], elsewhere: bool) -> tuple[Recipe, Path | None]:
+    """The run's recipe with the changes, and the run; of a model on its own, a recipe that says as much as it does."""
+    run = run_of(folder)
+    if run is not None:
+        content = load_recipe(run / RESOLVED).model_dump(mode="json", exclude_none=True)
+    elif elsewhere:
+        _, about = open_model(folder)
+        content = {
+            "data": {"source": "digits"},
+            "model": about.model.model_dump(mode="json", exclude_none=True),
+            "task": {"flip_tta": about.flip_tta},
+            "train": {"precision": about.precision},
+        }
+    else:
+        raise RecipeError(f"{folder}: this model lies outside its run; say what to evaluate on: data.test=folder:PATH")
+    recipe = parse_recipe(content, overrides)
+    if elsewhere and not is_source(recipe.data.test):
+        raise RecipeError(f'data.test = "{recipe.data.test}": an evaluation takes a source, such as folder:PATH')
+    return recipe, run
+
+
+def _own(run: Path, recipe: Recipe, about: About, split: str) -> Split:
+    """The run's own images, which must be those that it began with."""
+    try:
+        splits = open_data(recipe)
+        refuse_other_data(RunFolder(run, writes=False), splits)
+    except DataError as error:
+        raise DataError(f"{error}; {_OTHERS}") from None
+    images: Split | None = getattr(splits, split)
+    if images is None:
+        raise RecipeError(f"{run}: the run has no {split} images; give another --split, {_OTHERS}")
+    if images.classes != list(about.classes):
+        raise CheckpointError(f"{run}: the model's classes are not those of the run's data; evaluate another model")
+    return images
+
+
+def _measured(
+    handed: Handed, images: Split, name: str, policy: str, on_progress: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    damaged: list[DamagedImage] = []
+    size, total, began = evaluation_batch_size(handed.side_px), len(images), time.perf_counter()
+
+    def sound() -> Iterator[Batch]:
+        done = 0
+        for chunk in once(chunks(images, size), handed.side_px, **handed.images):
+            damaged.extend(chunk.damaged)
+            done += len(chunk.split)
+            if on_progress is not None:
+                on_progress(done, total)
+            if chunk.batch is not None and not (damaged and policy == "error"):
+                yield chunk.batch
+
+    evaluation = handed.task.evaluate(handed.model, evenly(sound(), size), Alone())
+    if damaged and (policy == "error" or len(damaged) == total):
+        raise too_damaged(images, damaged)
+    tables = {f"{name}/{key}": value for key, value in evaluation.tables.items()}
+    tables[f"{name}/worst"] = [images.source.names[sample.id] for sample in evaluation.worst]
+    return {
+        "schema": 1,
+        "model": str(handed.folder),
+        "epochs": handed.about.epochs,
+        "split": name,
+        "source": images.source.name,
+        "images": total - len(damaged),
+        "damaged": [{"name": image.name, "reason": image.reason} for image in damaged],
+        "side_px": handed.side_px,
+        "precision": handed.about.precision,
+        "flip_tta": handed.task.flip_tta,
+        "seconds": time.perf_counter() - began,
+        "classes": list(handed.about.classes),
+        "metrics": {f"{name}/{key}": value for key, value in evaluation.scalars.items()},
+        "tables": tables,
+    }
+
+
+def _require_side(model: nn.Module, about: About, side_px: int) -> None:
+    try:
+        copy.deepcopy(model).to("meta")(
+            torch.empty(1, 3, side_px, side_px, device="meta", dtype=DTYPES[about.precision])
+        )
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RecipeError(
+            f"side_px = {side_px}: {about.model.name} does not take images of this side ({reason}); "
+            f"it was evaluated at {about.side_px}"
+        ) from None

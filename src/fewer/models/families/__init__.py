@@ -1,0 +1,1 @@
+"""One file a family of models; `fewer.models` says what such a file has."""

@@ -1,0 +1,118 @@
+"""Weights of one network put into another: what fits by name and shape, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+_LEAST = 0.5  # of the network's and of the file's numbers that must fit
+_SHOWN = 3  # names listed of each kind
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What of some weights fits a network.
+
+    Attributes:
+        fitting: Tensors to be copied, by name.
+        missing: Names of the network's that the weights lack.
+        unexpected: Names that the network lacks.
+        reshaped: Name, their shape and ours.
+        head: Names of a last layer with another number of classes; it stays as it was drawn.
+        share: Part of the network's numbers, without the head, that fits.
+        used: Part of the weights' numbers, without the head, that fits.
+    """
+
+    fitting: Mapping[str, Tensor]
+    missing: Sequence[str]
+    unexpected: Sequence[str]
+    reshaped: Sequence[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    head: Sequence[str]
+    share: float
+    used: float
+
+    @property
+    def suffices(self) -> bool:
+        """Whether the weights may be called weights of this network."""
+        return self.share >= _LEAST and self.used >= _LEAST
+
+    def describe(self) -> str:
+        """How much fits, and the first names of what does not."""
+        parts = [f"{len(self.fitting)} tensors fit ({self.share:.0%} of the network without its head)"]
+        if self.head:
+            parts.append(f"the head ({', '.join(self.head[:_SHOWN])}) is of another size and begins anew")
+        shapes = [f"{name} {_sized(theirs)} for {_sized(ours)}" for name, theirs, ours in self.reshaped]
+        for what, found in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes)):
+            if found:
+                parts.append(f"{len(found)} {what}: {', '.join(found[:_SHOWN])}{', ...' * (len(found) > _SHOWN)}")
+        return "; ".join(parts)
+
+
+def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Fit:
+    """Compares weights with a network, which may be on the meta device.
+
+    Args:
+        model: The network.
+        tensors: Weights by name.
+        classes: Number of the network's outputs.
+
+    Raises:
+        ValueError: A weight that fits is not finite.
+    """
+    state = model.state_dict()
+    heads = _heads(model, classes)
+    fitting: dict[str, Tensor] = {}
+    reshaped, head = [], []
+    for name, ours in state.items():
+        theirs = tensors.get(name)
+        if theirs is None:
+            continue
+        if theirs.shape == ours.shape:
+            fitting[name] = theirs
+        elif name in heads and theirs.shape[1:] == ours.shape[1:]:
+            head.append(name)
+        else:
+            reshaped.append((name, tuple(theirs.shape), tuple(ours.shape)))
+    for name, theirs in fitting.items():
+        if theirs.is_floating_point() and not torch.isfinite(theirs).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    # Files that were written before torch counted batches lack the counts, and nothing is lost.
+    missing = [name for name in state if name not in tensors and not name.endswith("num_batches_tracked")]
+    body = {name: value.numel() for name, value in state.items() if name not in heads}
+    theirs_total = sum(value.numel() for name, value in tensors.items() if name not in heads)
+    fits = sum(body[name] for name in fitting if name in body)
+    return Fit(
+        fitting,
+        missing,
+        [name for name in tensors if name not in state],
+        reshaped,
+        head,
+        fits / max(1, sum(body.values())),
+        fits / max(1, theirs_total),
+    )
+
+
+@torch.no_grad()
+def put(model: nn.Module, fitted: Fit) -> None:
+    """Copies what fits into the network, in the network's own number format."""
+    state = model.state_dict()
+    for name, tensor in fitted.fitting.items():
+        state[name].copy_(tensor)
+
+
+def _heads(model: nn.Module, classes: int) -> set[str]:
+    """Names of the weights and biases of the last layer, and of further layers called head, with one output a class."""
+    layers = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, (nn.Linear, nn.Conv2d)) and layer.weight.shape[0] == classes
+    ]
+    chosen = [name for name, _ in layers if "head" in name] + [name for name, _ in layers[-1:]]
+    return {f"{name}.{part}" for name in chosen for part in ("weight", "bias")}
+
+
+def _sized(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,122 @@
+"""Groups of parameters with a learning rate and a decay of their own, and an optimizer's state by parameter name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KINDS = ("weight", "bias", "norm", "embedding")
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
+
+def grouped(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+    """A model's trainable parameters by kind and name.
+
+    `weight`: matrices and filters. `bias`: their biases. `norm`: weights and biases of normalisation layers.
+    `embedding`: everything else, such as class tokens, position embeddings, tables of relative positions and layer
+    scales, which are usually not decayed.
+
+    A parameter that is frozen from the start is left out unless its layer thaws later; one that is frozen later
+    simply gets no gradient. One that several layers share is listed once.
+    """
+    groups: dict[str, dict[str, nn.Parameter]] = {kind: {} for kind in KINDS}
+    seen: set[int] = set()
+    for prefix, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                groups[_kind(module, name, parameter)][f"{prefix}.{name}".lstrip(".")] = parameter
+    return groups
+
+
+def _kind(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
+    if isinstance(module, _NORMS):
+        return "norm"
+    if name == "bias" or name.endswith("_bias"):
+        return "bias"
+    # Attention keeps its matrices as `in_proj_weight`; a weight of one dimension is a scale, such as PReLU's slope.
+    is_matrix = name == "weight" or name.endswith("_weight")
+    return "weight" if is_matrix and parameter.dim() > 1 and not isinstance(module, _EMBEDDINGS) else "embedding"
+
+
+def parameter_groups(
+    model: nn.Module, lr: float, weight_decay: Mapping[str, float], lr_scale: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Groups for any of torch's optimizers; each remembers its peak rate as `base_lr` and its parameters' `names`.
+
+    Args:
+        model: The model.
+        lr: Peak learning rate of the weights.
+        weight_decay: Decay for each kind of parameter; 0 where a kind is left out.
+        lr_scale: Factor on `lr` for each kind of parameter; 1 where a kind is left out.
+    """
+    return [
+        {
+            "params": list(named.values()),
+            "names": list(named),
+            "lr": lr * lr_scale.get(kind, 1.0),
+            "base_lr": lr * lr_scale.get(kind, 1.0),
+            "weight_decay": weight_decay.get(kind, 0.0),
+        }
+        for kind, named in grouped(model).items()
+        if named
+    ]
+
+
+def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Sets every group's learning rate to its peak times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def set_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> None:
+    """Sets every group's momentum, or the first of its betas where it has those."""
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum
+
+
+def momentum_of(optimizer: torch.optim.Optimizer) -> float:
+    """The momentum that steps are taken with now, or the first beta."""
+    group = optimizer.param_groups[0]
+    return float(group["betas"][0] if "betas" in group else group["momentum"])
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors by `parameter name/entry`."""
+    return {
+        f"{name}/{entry}": value
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+        for entry, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Puts back what `optimizer_state` gave, in each parameter's own memory layout.
+
+    The layout matters: a reduction over another layout adds in another order, and resuming would no longer be exact.
+    """
+    by_name = {
+        name: parameter
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+    }
+    optimizer.state.clear()
+    for key, value in state.items():
+        name, _, entry = key.rpartition("/")
+        parameter = by_name[name]
+        # Counters of steps stay on the CPU, where torch's optimizers keep them.
+        is_like = entry != "step" and value.shape == parameter.shape
+        copied = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if is_like else value.clone()
+        optimizer.state[parameter][entry] = copied.detach()

@@ -1,0 +1,134 @@
+"""`previews/` of a run folder: training views as contact sheets, and thumbnails of the worst samples.
+
+All pixels come from the data object's own batches, so what is shown is what is trained on. Batches are a pure function
+of their requests, and only the loop books loaded samples: looking changes neither the run nor its ledger.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from fewer.data.images import ImageData
+from fewer.errors import printable
+from fewer.parts import Request, Stage, WorstSample
+from fewer.record import publish, writing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROWS, VIEWS = 8, 6
+CELL_PX, GAP_PX, LABEL_PX, HEAD_PX = 96, 4, 130, 22
+THUMBNAIL_PX = 96
+
+
+def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
+    """Publishes `stage-N.jpg`: a row a sample, first as it is evaluated, then as the stage's first epochs show it.
+
+    Args:
+        data: The training images.
+        stage: The stage, whose side has been decoded.
+        folder: Where to.
+
+    Raises:
+        ResourceError: The folder cannot be written to.
+    """
+    ids_B, labels = _of_different_classes(data)
+    epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
+    requests = [Request(ids_B, stage.first_epoch, stage.side_px, strength=0.0)]
+    requests += [Request(ids_B, epoch, stage.side_px) for epoch in epochs]
+    views = [pictures(batch.inputs, data) for batch in data.batches(requests)]
+    sheet = _sheet(views, labels, ["evaluated", *(f"epoch {epoch + 1}" for epoch in epochs)])
+    return _publish(folder / f"stage-{stage.index + 1}.jpg", sheet)
+
+
+def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, folder: Path) -> list[str]:
+    """Publishes a thumbnail for each of the worst samples, as the model saw them; returns the files' names in order.
+
+    Raises:
+        ResourceError: The folder cannot be written to.
+    """
+    if not worst:
+        return []
+    ids_B = torch.tensor([sample.id for sample in worst])
+    batch = next(iter(data.batches([Request(ids_B, 0, side_px, strength=0.0)])))
+    names = []
+    for place, pixels in enumerate(pictures(batch.inputs, data), start=1):
+        image = Image.fromarray(pixels)
+        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+        names.append(_publish(folder / f"{place:03d}.jpg", image).name)
+    return names
+
+
+def pictures(inputs_BCHW: torch.Tensor, data: ImageData) -> NDArray[np.uint8]:
+    """Inputs of a model as pixels again: uint8 (B, H, W, 3)."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
+    pixels = inputs_BCHW.detach().cpu().float() * std + mean
+    return pixels.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[str]]:
+    """The first images of up to `ROWS` classes, evenly spread over all; more of each where there are fewer classes."""
+    ids_M = data.split.ids_M
+    label_M = data.split.label_N[ids_M]
+    order = torch.argsort(label_M, stable=True)
+    counts = torch.bincount(label_M, minlength=len(data.split.classes))
+    rank_M = torch.arange(len(ids_M)) - (counts.cumsum(0) - counts)[label_M[order]]
+    by_turn = order[torch.argsort(rank_M, stable=True)]  # each class's first image, then each one's second, ...
+    present = int((counts > 0).sum())
+    if present > ROWS:
+        by_turn = by_turn[torch.linspace(0, present - 1, ROWS).round().long()]
+    chosen = by_turn[:ROWS]
+    return ids_M[chosen], [data.split.classes[label] for label in label_M[chosen].tolist()]
+
+
+def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: Sequence[str]) -> Image.Image:
+    """A white sheet: labels on the left, a row a sample, a column a view."""
+    step = CELL_PX + GAP_PX
+    sheet = Image.new("RGB", (LABEL_PX + step * len(views), HEAD_PX + step * len(labels)), "white")
+    draw, font = ImageDraw.Draw(sheet), _font(13)
+    for column, title in enumerate(columns):
+        draw.text((LABEL_PX + step * column, 3), title, "#16191d", font)
+    for row, label in enumerate(labels):
+        draw.text((6, HEAD_PX + step * row + CELL_PX // 2 - 8), _fitted(label, font, LABEL_PX - 12), "#16191d", font)
+        for column, view in enumerate(views):
+            image = Image.fromarray(view[row])
+            way = Image.Resampling.NEAREST if image.width < CELL_PX else Image.Resampling.BOX
+            sheet.paste(image.resize((CELL_PX, CELL_PX), way), (LABEL_PX + step * column, HEAD_PX + step * row))
+    return sheet
+
+
+def _font(size_px: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """The typeface that comes with matplotlib, which knows many scripts; found without importing it."""
+    spec = importlib.util.find_spec("matplotlib")
+    for place in spec.submodule_search_locations or [] if spec else []:
+        path = Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.is_file():
+            return ImageFont.truetype(str(path), size_px)
+    return ImageFont.load_default(size_px)
+
+
+def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: int) -> str:
+    """As much of a name as there is room for."""
+    text = printable(text)[:80]
+    if font.getlength(text) <= width_px:
+        return text
+    while text and font.getlength(text + "…") > width_px:
+        text = text[:-1]
+    return text + "…"
+
+
+def _publish(path: Path, image: Image.Image) -> Path:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88, subsampling=0)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    publish(path, buffer.getvalue())
+    return path

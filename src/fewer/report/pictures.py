@@ -1,0 +1,85 @@
+"""Pictures of the run: augmented training views and the worst samples, embedded from `previews/`."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from fewer.report import units
+from fewer.report.load import Folder
+from fewer.report.markup import Html, details, esc, join, name, section
+from fewer.report.values import dig, mapping, number, sequence, whole
+
+SHEETS, WORST = 4, 24  # embedded at most
+SHEET_BYTES, THUMBNAIL_BYTES = 250_000, 12_000  # each, at most: the page stays below 2 MB
+_SAFE = re.compile(r"previews/(worst/)?[\w-]+\.jpg")
+
+
+def previews(folder: Folder) -> Html:
+    """A sheet for each stage."""
+    found = [(stage, _embedded(folder.path, f"previews/stage-{stage}.jpg", SHEET_BYTES)) for stage in range(1, 100)]
+    sheets = [(stage, data) for stage, data in found if data]
+    if not sheets:
+        return Html("")
+    shown = [_sheet(stage, data) for stage, data in sheets[:SHEETS]]
+    rest = len(sheets) - len(shown)
+    if rest:
+        shown.append(Html(f'<p class="note">{rest} more in the folder previews.</p>'))
+    return section("Previews", esc("Training images as the model saw them."), join(shown), "previews")
+
+
+def _sheet(stage: int, data: str) -> Html:
+    alt = f"Training images of stage {stage}: a row each, first as evaluated, then as successive epochs show them"
+    return details(f"Stage {stage}", Html(f'<img class="sheet" alt="{esc(alt)}" src="{data}">'))
+
+
+def worst(folder: Folder) -> Html:
+    """The samples of highest loss, with what the model took them for."""
+    for split in ("test", "val"):
+        samples = sequence(dig(folder.result, "tables", f"{split}/worst_samples"))
+        files = sequence(dig(folder.result, "tables", f"{split}/worst"))
+        figures = [
+            _figure(folder, sample, file) for sample, file in zip(samples[:WORST], files, strict=False)
+        ]  # fmt: skip
+        figures = [figure for figure in figures if figure]
+        if figures:
+            lead = f"The images of {split} with the highest loss, the worst first, as the model saw them."
+            return section("Worst samples", esc(lead), Html(f'<div class="worst">{join(figures)}</div>'), "worst")
+    return Html("")
+
+
+def _figure(folder: Folder, sample: object, file: object) -> Html:
+    thumbnail = mapping(sample).get("thumbnail")
+    data = _embedded(folder.path, thumbnail, THUMBNAIL_BYTES) if isinstance(thumbnail, str) else ""
+    if not data:
+        return Html("")
+    true, predicted = (_class(folder, mapping(sample).get(key)) for key in ("true", "predicted"))
+    sure = number(dig(sample, "probability"))
+    said = "" if sure is None else f" ({units.share(sure)})"
+    wrong = true != predicted
+    alt = f"{file}: {true}, {f'taken for {predicted}' if wrong else 'rightly'}"
+    verdict = f"{name(true, 40)} → {name(predicted, 40)}" if wrong else f"{name(true, 40)}, rightly"
+    return Html(
+        f'<figure><img alt="{esc(alt)}" src="{data}"><figcaption>{verdict}{esc(said)}'
+        f'<br><span class="path">{name(file, 160)}</span></figcaption></figure>\n'
+    )
+
+
+def _class(folder: Folder, index: object) -> str:
+    names, place = sequence(folder.plan.get("classes")), whole(index)
+    return str(names[place]) if place is not None and 0 <= place < len(names) else str(index)
+
+
+def _embedded(run_dir: Path, path: str, limit: int) -> str:
+    """A JPEG of the folder as a data URI; empty for anything else: a folder is not trusted, nor are its links."""
+    file = run_dir / path
+    if not _SAFE.fullmatch(path) or any(part.is_symlink() for part in (file, *file.parents[: path.count("/")])):
+        return ""
+    try:
+        if not file.is_file() or file.stat().st_size > limit:
+            return ""
+        data = file.read_bytes()
+    except OSError:
+        return ""
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}" if data[:3] == b"\xff\xd8\xff" else ""

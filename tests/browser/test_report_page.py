@@ -1,0 +1,134 @@
+"""The report of a real run in headless Chromium: it fits, it fetches nothing, it can be read in light and dark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fewer import fit, report
+from fewer.reading import parse_recipe
+from fewer.testing.harness import one_thread
+
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")  # fmt: skip
+RECIPE: dict[str, Any] = {
+    "data": {"source": "digits", "test": "90%", "val": "20%", "cache": "no"},
+    "augment": {"crop_padding_px": 2},
+    "model": {"name": "lenet5", "width": 0.1},
+    "train": {"batch_size": 32, "lr": 0.05},
+    "select": {"method": "dbpd", "threshold": 0.5, "revision": "1ep"},
+    "stages": [{"epochs": 2, "side_px": 16}, {"epochs": 2, "side_px": 20}],
+}
+# Text against the first opaque ground behind it, by WCAG's formula; half-transparent grounds are laid over one another.
+CONTRAST = """() => {
+  const rgba = text => { const n = text.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1] };
+  const over = (a, b) => a.slice(0, 3).map((v, i) => v * a[3] + b[i] * (1 - a[3]));
+  const light = c => c.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const ground = element => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) {
+      const layer = rgba(getComputedStyle(e).backgroundColor);
+      if (layer[3] > 0) layers.push(layer);
+      if (layer[3] === 1) break;
+    }
+    return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]);
+  };
+  const bad = [];
+  let seen = 0;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || e.closest('[aria-hidden], title, desc, style')) continue;
+    const style = getComputedStyle(e), below = ground(e);
+    const ink = over(rgba(e.closest('svg') ? style.fill : style.color), below);
+    const [low, high] = [light(ink), light(below)].sort((a, b) => a - b);
+    seen++;
+    if ((high + .05) / (low + .05) < 4.5) bad.push(`${e.tagName} ${e.className} "${walker.currentNode.data.trim()}"`);
+  }
+  return [seen, bad];
+}"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("browser") / "digits"
+    with one_thread():
+        fit(parse_recipe(RECIPE), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("FEWER_REQUIRE_BROWSER") == "1":
+            pytest.fail("FEWER_REQUIRE_BROWSER=1, but there is no chromium on the path")
+        pytest.skip("no chromium on the path; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_fetches_nothing_and_can_be_read(run: Path, browser: Any, scheme: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    fetched: list[str] = []
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: fetched.append(request.url))
+    page.goto((run / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    for width_px in (1280, 640, 390):  # 640 px is what 200 % zoom leaves of 1280
+        page.set_viewport_size({"width": width_px, "height": 900})
+        wide, there = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert wide <= there, f"{wide} px at {width_px}"
+        page.screenshot(path=tmp_path / f"{scheme}-{width_px}.png", full_page=True)
+        assert (tmp_path / f"{scheme}-{width_px}.png").stat().st_size > 20_000
+    images = page.evaluate("Promise.all([...document.images].map(e => e.decode().then(() => [e.naturalWidth, e.alt])))")
+    assert len(images) >= 20, "thumbnails and previews"
+    assert all(width_px > 0 and alt for width_px, alt in images)
+    seen, bad = page.evaluate(CONTRAST)
+    assert seen > 100
+    assert not bad
+    unnamed = "[...document.querySelectorAll('.scroll')].filter(e => e.tabIndex !== 0 || !e.ariaLabel).length"
+    assert page.evaluate(unnamed) == 0
+    assert not said
+    assert [url for url in fetched if not url.startswith("data:")] == [(run / "report.html").as_uri()]
+    context.close()
+
+
+def test_run_left_plots_previews_and_thumbnails(run: Path) -> None:
+    from PIL import Image
+
+    assert {path.name for path in (run / "plots").iterdir()} == {
+        "epochs.png", "seconds.png", "fee.png", "schedule.png",
+    }  # fmt: skip
+    for path in [*(run / "plots").iterdir(), *(run / "previews").rglob("*.jpg")]:
+        with Image.open(path) as image:
+            image.load()
+    assert {path.name for path in (run / "previews").glob("*.jpg")} == {"stage-1.jpg", "stage-2.jpg"}
+    assert len(list((run / "previews" / "worst").iterdir())) == 64
+
+
+def test_links_and_other_files_are_not_embedded(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(b"\xff\xd8\xff" + b"secret")
+    first, second = (copy / "previews" / "worst" / f"{i:03d}.jpg" for i in (1, 2))
+    first.unlink()
+    first.symlink_to(secret)
+    second.write_bytes(b"<script>alert(1)</script>")
+    before, after = report.render(run), report.render(copy)
+    assert after.count("data:image/jpeg") == before.count("data:image/jpeg") - 2

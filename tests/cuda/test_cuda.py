@@ -1,0 +1,86 @@
+"""What only a GPU can show: parity with the CPU, fp16 with skipped steps, compiled sizes, two ranks over NCCL.
+
+# untested: needs a GPU
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from fewer import facts
+from fewer.loop import Row, train
+from fewer.testing.harness import interrupted, session_of, trained
+
+CONTENT: dict[str, Any] = {
+    "data": {"source": "digits", "test": "80%", "val": "none"},
+    "model": {"name": "cnn", "width": 0.25},
+    "augment": {"crop_padding_px": 2, "flip": "random"},
+    "train": {"batch_size": 60, "lr": 0.02, "precision": "fp32", "deterministic": True},
+    "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 24, "batch_size": 40}],
+}
+
+
+def with_train(**keys: Any) -> dict[str, Any]:
+    return {**CONTENT, "train": {**CONTENT["train"], **keys}}
+
+
+def losses(content: dict[str, Any]) -> list[float]:
+    found: list[float] = []
+    trained(content, look=lambda session, row: found.append(row.loss or 0.0))
+    return found
+
+
+@pytest.mark.parametrize("keys", [{}, {"optimizer": "adamw", "lr": 0.001}])
+def test_a_gpu_trains_as_the_cpu_does(keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    on_gpu = losses(with_train(**keys))
+    monkeypatch.setattr(facts, "device_kind", lambda: "cpu")
+    for step, (ours, theirs) in enumerate(zip(on_gpu, losses(with_train(**keys)), strict=True)):
+        assert ours == pytest.approx(theirs, rel=1e-3 * 1.25**step), f"batch {step}"
+
+
+def test_fp16_skips_steps_that_overflow_and_resumes_bit_for_bit() -> None:
+    content = with_train(precision="fp16")
+    session = session_of(content)
+    assert session.run.scaler.is_enabled()
+    session.run.scaler.load_state_dict({**session.run.scaler.state_dict(), "scale": 2.0**30})
+    rows: list[Row] = list(train(session.task, session.train_data, session.run))
+    skipped = sum(not row.steps for row in rows)
+    assert 0 < skipped < len(rows)
+    assert session.run.ledger.total("skipped_steps") == skipped
+    assert interrupted(content, [3]).run.digest() == trained(content).run.digest()
+
+
+def test_at_most_two_sizes_a_stage_are_compiled() -> None:
+    counters.clear()
+    select = {"method": "dbpd", "score": "stale", "threshold": 0.11}
+    session = trained({**with_train(compile="require", precision="fp16"), "select": select})
+    assert 0 < counters["stats"]["unique_graphs"] <= 2 * len(CONTENT["stages"])
+    assert session.run.ledger.totals()["seconds"]["compile"] > 0
+
+
+def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
+    """Through the command line, which starts two ranks over NCCL; without BatchNorm, whose statistics are local."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        '[data]\nsource = "digits"\ntest = "80%"\n[model]\nname = "lenet5"\nwidth = 0.25\n'
+        '[train]\nepochs = 2\nbatch_size = 60\nlr = 0.02\nprecision = "fp32"\ndeterministic = true\n'
+    )
+    results = []
+    for devices in ("1", "2"):
+        out = tmp_path / f"on{devices}"
+        command = [sys.executable, "-m", "fewer", "train", str(recipe), "--devices", devices, "--out", str(out)]
+        subprocess.run(command, check=True, timeout=600)
+        results.append(json.loads((out / "result.json").read_text()))
+    one, two = results
+    assert two["steps"] == one["steps"]
+    assert two["metrics"]["test/loss"] == pytest.approx(one["metrics"]["test/loss"], rel=2e-2)
