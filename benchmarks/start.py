@@ -18,6 +18,7 @@ COMMANDS = {
     "fewer --help": ["--help"],
     "fewer report --help": ["report", "--help"],
     "fewer methods": ["methods"],
+    "fewer data check --help": ["data", "check", "--help"],
     "fewer plan": ["plan", RECIPE],
 }
 
@@ -36,7 +37,7 @@ def main() -> None:
             spent[name].append(time.perf_counter() - began)
     for name, values in spent.items():
         result = summary(values[1:])
-        print(f"{name:22} {result['median']:.3f} s ({result['lowest']:.3f} to {result['highest']:.3f})")
+        print(f"{name:24} {result['median']:.3f} s ({result['lowest']:.3f} to {result['highest']:.3f})")
         keep("start", command=name, seconds=result)
 
 

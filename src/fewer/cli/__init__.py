@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fewer.cli import doctor, methods, plan, predict, report, resume, train
+from fewer.cli import data, doctor, methods, plan, predict, report, resume, train
 from fewer.cli import eval as evaluation
 from fewer.errors import INTERRUPTED, FewerError
 
@@ -25,6 +25,7 @@ app.command()(predict.predict)
 app.command()(plan.plan)
 app.command()(report.report)
 app.command()(methods.methods)
+app.add_typer(data.app)
 app.command()(doctor.doctor)
 
 

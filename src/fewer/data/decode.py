@@ -96,6 +96,20 @@ def short_side_px(raw: bytes | Pixels) -> int:
         raise Damaged(_phrase(error)) from error
 
 
+def opened(raw: bytes | Pixels) -> Image.Image:
+    """The image as its header states it; nothing is decoded yet.
+
+    Raises:
+        Damaged: As for `decode`.
+    """
+    try:
+        return _opened(raw)
+    except (Damaged, MemoryError):
+        raise
+    except Exception as error:  # as above
+        raise Damaged(_phrase(error)) from error
+
+
 def _opened(raw: bytes | Pixels) -> Image.Image:
     if isinstance(raw, np.ndarray):
         return Image.fromarray(raw)

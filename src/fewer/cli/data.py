@@ -1,0 +1,154 @@
+"""`fewer data`: what is in a source, before anything trains on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from fewer.cli.options import Json
+
+if TYPE_CHECKING:
+    from fewer.inspection.findings import Finding
+    from fewer.inspection.listing import Listing
+
+app = typer.Typer(
+    name="data",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look at data before training: what is wrong with it, and what is there.",
+)
+FOUND = 3  # exit code of `data check` if there is anything but infos
+_FEW = 5  # findings shown of one code
+
+Place = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help="A source such as folder:PATH or digits, a path, or a recipe.", show_default=False),
+]
+Processes = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False),
+]
+
+
+@app.command()
+def check(
+    source: Place,
+    everything: Annotated[bool, typer.Option("--all", help="List every finding, not the first of a kind.")] = False,
+    processes: Processes = None,
+    as_json: Json = False,
+) -> int:
+    """Read every image and list what is wrong, with path and reason.
+
+    Exit code 3 if there are errors or warnings. Errors stop a run (under data.damaged="error") or leak test images.
+    """
+    listing, text = _listed(source)
+    from fewer.inspection.check import check as checked
+    from fewer.inspection.check import look
+
+    with _progress() as on_progress:
+        found = checked(listing, look(listing, processes, on_progress))
+    counts = {level: sum(f.kind.severity == level for f in found) for level in ("error", "warning", "info")}
+    if as_json:
+        import json
+
+        images = {part.split: len(part) for part in listing.parts}
+        print(json.dumps({"schema": 1, "source": text, "images": images, "counts": counts, "notes": listing.notes,
+                          "findings": [finding.as_json() for finding in found]}))  # fmt: skip
+    else:
+        _show(found, len(listing), counts, everything)
+    return FOUND if counts["error"] or counts["warning"] else 0
+
+
+@app.command()
+def stats(
+    source: Place,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--html", help="Write a page with plots and sample images to this file.", show_default=False),
+    ] = None,
+    processes: Processes = None,
+    as_json: Json = False,
+) -> int:
+    """Show class counts, image sizes, formats, and mean and deviation of the pixels."""
+    listing, text = _listed(source)
+    from fewer.inspection.check import look
+    from fewer.inspection.stats import as_text, statistics
+
+    with _progress() as on_progress:
+        figures = statistics(text, listing, look(listing, processes, on_progress))
+    if html is not None:
+        from fewer.inspection.page import page
+        from fewer.record import publish
+
+        publish(html, page(figures, listing))
+    if as_json:
+        import json
+
+        print(json.dumps(figures))
+    else:
+        from fewer.errors import printable
+
+        for line in as_text(figures):
+            print(printable(line.replace("\N{NO-BREAK SPACE}", " ")))
+        if html is not None:
+            print(html)
+    return 0
+
+
+def _listed(source: str) -> tuple[Listing, str]:
+    import sys
+
+    from fewer.errors import printable
+    from fewer.inspection.listing import listed, named
+
+    text, remark = named(source)
+    listing = listed(text)
+    for line in [remark] if remark else []:
+        print(printable(line), file=sys.stderr)
+    return listing, text
+
+
+def _show(found: list[Finding], images: int, counts: dict[str, int], everything: bool) -> None:
+    from itertools import groupby
+
+    from fewer.errors import printable
+
+    for code, group in groupby(found, lambda finding: finding.code):
+        findings = list(group)
+        kind = findings[0].kind
+        advice = "" if kind.severity == "info" else "fix: "
+        print(f"{kind.severity:8}{code}: {len(findings):,} {kind.title}; {advice}{kind.fix}")
+        shown = findings if everything else findings[:_FEW]
+        for finding in shown:
+            where = f"[{finding.split}] " if finding.split not in ("", "all") else ""
+            path = f"{printable(finding.path)}: " if finding.path else ""
+            print(f"        {where}{path}{printable(finding.reason)}")
+        if len(findings) > len(shown):
+            print(f"        ... and {len(findings) - len(shown):,} more (--all lists them)")
+    said = ", ".join(f"{count:,} {level}{'' if count == 1 else 's'}" for level, count in counts.items())
+    print(f"{images:,} images: {said}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A line on a terminal; nothing elsewhere."""
+    import sys
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading images", total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            if done % 64 == 0 or done == total:
+                bar.update(task, completed=done, total=total)
+
+        yield on_progress

@@ -1,0 +1,274 @@
+"""Which images there are, split by split: as training lists them, or as far as a faulty source can be listed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fewer.data.decode import Pixels
+from fewer.data.layout import PARTS, arranged, grouped, is_image, is_visible
+from fewer.data.sources import Source, is_source, open_source
+from fewer.data.tar import members
+from fewer.errors import DataError
+from fewer.inspection.findings import Finding
+
+ALL = "all"  # the only split of a source without splits
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one split.
+
+    Attributes:
+        split: `train`, `val`, `test` or `all`.
+        source: Name of the source that they lie in.
+        names: Their paths inside it.
+        labels: Their classes.
+        sizes: Bytes of each file.
+        read: Gives bytes or pixels by position in this part.
+    """
+
+    split: str
+    source: str
+    names: list[str]
+    labels: list[str]
+    sizes: list[int]
+    read: Callable[[int], bytes | Pixels]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass
+class Listing:
+    """What there is to look at, and what was wrong with the listing itself."""
+
+    parts: list[Part]
+    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+
+def listed(text: str) -> Listing:
+    """Lists a source, or the sources of a recipe (a path that ends in `.toml`).
+
+    A source that training would refuse is listed as far as that goes, with findings.
+
+    Raises:
+        DataError: There is nothing to list.
+        RecipeError: The recipe is wrong.
+    """
+    if text.endswith(".toml"):
+        return _of_recipe(text)
+    try:
+        source = open_source(text)
+    except DataError as error:
+        return _as_far_as_possible(text, error)
+    return Listing(_parts(source), list(source.notes))
+
+
+def named(text: str) -> tuple[str, str]:
+    """The source that a bare path means, and a remark that says so; other texts stay as they are."""
+    if is_source(text):
+        return text, ""
+    path = Path(text).expanduser()
+    kind = "folder" if path.is_dir() else "tar" if text.endswith(".tar") and path.is_file() else ""
+    return (f"{kind}:{text}", f"{text} is taken as {kind}:{text}") if kind else (text, "")
+
+
+def _parts(source: Source) -> list[Part]:
+    ids_of = {split: ids.tolist() for split, ids in source.parts.items()} or {ALL: list(range(len(source)))}
+    labels = source.labels.tolist()
+    return [_part(source, split, ids, [source.classes[labels[i]] for i in ids]) for split, ids in ids_of.items()]
+
+
+def _part(source: Source, split: str, ids: list[int], labels: list[str]) -> Part:
+    sizes = source.sizes.tolist()
+    return Part(
+        split, source.name, [source.names[i] for i in ids], labels, [sizes[i] for i in ids],
+        lambda at: source.read(ids[at]),
+    )  # fmt: skip
+
+
+def _of_recipe(path: str) -> Listing:
+    """The splits as training takes them; if it would refuse them, the recipe's sources one by one."""
+    from fewer.reading import load_recipe
+
+    recipe = load_recipe(path)
+    from fewer.build import open_data
+
+    try:
+        splits = open_data(recipe)
+    except DataError as error:
+        return _one_by_one({"train": recipe.data.source, "val": recipe.data.val, "test": recipe.data.test}, error)
+    parts = []
+    for name in ("train", "val", "test"):
+        split = getattr(splits, name)
+        if split is not None:
+            ids, label_N = split.ids_M.tolist(), split.label_N.tolist()
+            parts.append(_part(split.source, name, ids, [split.classes[label_N[i]] for i in ids]))
+    return Listing(parts, list(splits.notes))
+
+
+def _one_by_one(texts: dict[str, str], refusal: DataError) -> Listing:
+    whole = Listing([])
+    for split, text in texts.items():
+        if not is_source(text):
+            continue  # a share, "auto" or "none"
+        other = listed(text)
+        wanted = [part for part in other.parts if part.split == split] or [p for p in other.parts if p.split == ALL]
+        chosen = other.parts if split == "train" else wanted or other.parts[:1]
+        for part in chosen:
+            role = split if part.split == ALL else part.split if split == "train" else split
+            whole.parts.append(Part(role, part.source, part.names, part.labels, part.sizes, part.read))
+        whole.notes += other.notes
+        whole.findings += other.findings
+    train = {label for part in whole.parts if part.split in ("train", ALL) for label in part.labels}
+    explained = whole.findings or any(set(part.labels) - train for part in whole.parts)
+    if not explained:
+        whole.findings.append(Finding("layout", "", "", str(refusal)))
+    return whole
+
+
+def _as_far_as_possible(text: str, refusal: DataError) -> Listing:
+    kind, _, path = text.partition(":")
+    root = Path(path).expanduser().absolute()
+    findings: list[Finding] = []
+    try:
+        if kind == "folder" and root.is_dir():
+            sizes, folders = _walked(str(root), text, findings)
+            read: Callable[[str], bytes] = lambda name: (root / name).read_bytes()  # noqa: E731
+        elif kind == "tar" and root.is_file():
+            sizes, folders, read = _packed(root)
+        else:
+            raise refusal
+    except OSError:
+        raise refusal from None
+    names = _sifted(text, sizes, folders, findings)
+    try:
+        found = arranged(text, grouped({name: (sizes[name],) for name in names}), ())
+    except DataError as error:
+        if not names and not findings:
+            raise refusal from None
+        findings.append(Finding("layout", "", "", str(error), text))
+        labels = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
+        return Listing([_by_name(ALL, text, names, labels, sizes, read)], [], findings)
+    if not findings:
+        findings.append(Finding("layout", "", "", str(refusal), text))
+    ids_of = {split: ids.tolist() for split, ids in found.parts.items()} or {ALL: list(range(len(found.names)))}
+    parts = [
+        _by_name(
+            split, text, [found.names[i] for i in ids], [found.classes[int(found.labels[i])] for i in ids], sizes, read
+        )
+        for split, ids in ids_of.items()
+    ]
+    return Listing(parts, found.notes, findings)
+
+
+def _by_name(
+    split: str, text: str, names: list[str], labels: list[str], sizes: dict[str, int], read: Callable[[str], bytes]
+) -> Part:
+    return Part(split, text, names, labels, [sizes[name] for name in names], lambda at: read(names[at]))
+
+
+def _packed(path: Path) -> tuple[dict[str, int], list[str], Callable[[str], bytes]]:
+    """Files with their sizes, folders and a reader of a tar whose headers are sound.
+
+    Raises:
+        DataError: They are not.
+    """
+    with path.open("rb") as file:
+        found = members(file.fileno(), str(path))
+    files = {name: place for name, place in found.files.items() if is_visible(name) and is_image(name)}
+
+    def read(name: str) -> bytes:
+        offset, size = files[name]
+        with path.open("rb") as file:
+            return os.pread(file.fileno(), size, offset)
+
+    return {name: size for name, (_, size) in files.items()}, [f for f in found.folders if f and is_visible(f)], read
+
+
+def _walked(root: str, text: str, findings: list[Finding]) -> tuple[dict[str, int], list[str]]:
+    """Files with their sizes, and folders; what cannot be listed is a finding."""
+    sizes: dict[str, int] = {}
+    folders: list[str] = []
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", ())]
+    while waiting:
+        below, above = waiting.pop()
+        here = os.path.realpath(f"{root}/{below}")
+        if here in above:
+            findings.append(Finding("link-loop", "", below.rstrip("/"), f"links back to {here}", text))
+            folders.remove(below.rstrip("/"))
+            continue
+        try:
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError as error:
+            findings.append(Finding("unreadable-folder", "", below or ".", error.strerror or str(error), text))
+            if below:
+                folders.remove(below.rstrip("/"))
+            continue
+        for entry in entries:
+            path = below + entry.name
+            if not is_visible(entry.name):
+                continue
+            if _is_folder(entry):
+                folders.append(path)
+                waiting.append((path + "/", (*above, here)))
+            elif is_image(entry.name):
+                _add(entry, path, text, sizes, findings)
+    return sizes, folders
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _add(entry: os.DirEntry[str], path: str, text: str, sizes: dict[str, int], findings: list[Finding]) -> None:
+    try:
+        status = entry.stat()
+    except OSError as error:
+        findings.append(Finding("not-a-file", "", path, error.strerror or str(error), text))
+        return
+    if stat.S_ISREG(status.st_mode):
+        sizes[path] = status.st_size
+    else:
+        findings.append(Finding("not-a-file", "", path, "neither a file nor a folder", text))
+
+
+def _sifted(text: str, sizes: dict[str, int], folders: list[str], findings: list[Finding]) -> list[str]:
+    """The paths less those outside class folders; these, and empty class folders, become findings."""
+    holder_of = {name: name.rpartition("/")[0] for name in sizes}
+    holders = set(holder_of.values())
+    above = {folder for holder in holders for folder in _above(holder)}
+    astray = {
+        holder
+        for holder in holders
+        if holder in above
+        or not holder
+        or (holder.rpartition("/")[2] in PARTS and PARTS.keys().isdisjoint(holder.split("/")[:-1]))
+    }
+    for name in sorted(name for name, holder in holder_of.items() if holder in astray):
+        where = f"directly in {holder_of[name]}/" if holder_of[name] else "directly in the root"
+        findings.append(Finding("outside-class-folder", "", name, f"lies {where}", text))
+    sound = holders - astray
+    siblings = {holder.rpartition("/")[0] for holder in sound}
+    known = {finding.path.rpartition("/")[0] for finding in findings}
+    full = {*sound, *above, *astray}
+    for folder in sorted(set(folders) - full - known):
+        if folder.rpartition("/")[0] in siblings:
+            findings.append(Finding("empty-class", "", folder, "holds no images", text))
+    return sorted(name for name, holder in holder_of.items() if holder in sound)
+
+
+def _above(holder: str) -> list[str]:
+    """Every folder above one."""
+    return [holder[:i] for i, letter in enumerate(holder) if letter == "/"]

@@ -1,0 +1,143 @@
+"""Figures of a source: classes, sizes, formats and moments, split by split, as one JSON document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fewer.inspection.examine import Facts
+from fewer.inspection.listing import Listing
+from fewer.report import units
+
+Figures = dict[str, Any]
+Values = npt.NDArray[np.float64]
+BINS = 32
+PERCENTILES = {"p1": 1, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99}
+MEASURES = {
+    "short_side_px": "short side, px",
+    "width_px": "width, px",
+    "height_px": "height, px",
+    "aspect": "width / height",
+    "file_bytes": "bytes a file",
+}
+
+
+def statistics(text: str, listing: Listing, looked: list[list[Facts]]) -> Figures:
+    """The figures of all splits; names are stable, and more may be added.
+
+    Mean and deviation are those of training: of each channel over the pixels of upright RGB images, in units where
+    white is 1. Here they are taken at the images' own sizes, in training of the centre square at the side of the run,
+    so the two agree where images are squares of that side.
+    """
+    splits: dict[str, Figures] = {}
+    counts: dict[str, Counter[str]] = {}
+    for split in dict.fromkeys(part.split for part in listing.parts):
+        facts: list[Facts] = []
+        sizes: list[int] = []
+        counts[split] = Counter()
+        for part, looked_part in zip(listing.parts, looked, strict=True):
+            if part.split == split:
+                facts += looked_part
+                sizes += part.sizes
+                counts[split].update(part.labels)
+        splits[split] = _of_split(facts, sizes, counts[split])
+    _measure(splits)
+    total = sum(counts.values(), Counter[str]())
+    classes = [
+        {"name": name, "images": total[name], "splits": {split: count[name] for split, count in counts.items()}}
+        for name in sorted(total, key=lambda name: (-total[name], name))
+    ]
+    return {"schema": 1, "source": text, "notes": listing.notes, "classes": classes, "splits": splits}
+
+
+def _of_split(facts: list[Facts], sizes: list[int], counts: Counter[str]) -> Figures:
+    sound = [each for each in facts if not each.code]
+    width = np.array([each.width_px for each in sound], np.float64)
+    height = np.array([each.height_px for each in sound], np.float64)
+    file_bytes = np.array([size for size, each in zip(sizes, facts, strict=True) if not each.code], np.float64)
+    measured = (np.minimum(width, height), width, height, width / height, file_bytes)
+    mean, std = moments(sound)
+    return {
+        "images": len(facts),
+        "damaged": len(facts) - len(sound),
+        "bytes": sum(sizes),
+        "pixels": int((width * height).sum()),
+        "classes": len(counts),
+        "imbalance": max(counts.values()) / min(counts.values()) if counts else None,
+        "formats": dict(Counter(each.format for each in sound).most_common()),
+        "modes": dict(Counter(each.mode for each in sound).most_common()),
+        "mean": mean,
+        "std": std,
+        "measures": dict(zip(MEASURES, measured, strict=True)) if sound else {},
+    }
+
+
+def _measure(splits: dict[str, Figures]) -> None:
+    """Replaces values by their spread; the histograms of all splits have the same bins."""
+    for name in MEASURES:
+        values_of = {split: of["measures"][name] for split, of in splits.items() if of["measures"]}
+        if values_of:
+            low = min(float(values.min()) for values in values_of.values())
+            high = max(float(values.max()) for values in values_of.values())
+        for split, values in values_of.items():
+            splits[split]["measures"][name] = _spread(values, (low, high if high > low else low + 1))
+
+
+def moments(sound: list[Facts]) -> tuple[list[float] | None, list[float] | None]:
+    """Mean and standard deviation of each channel, in units where white is 1; from whole numbers, so exact."""
+    pixels = sum(each.width_px * each.height_px for each in sound)
+    if not pixels:
+        return None, None
+    totals = [sum(each.sums[channel] for each in sound) for channel in range(3)]
+    squares = [sum(each.squares[channel] for each in sound) for channel in range(3)]
+    mean = [total / pixels / 255 for total in totals]
+    # pixels * squares - total^2 stays whole until the end: floats would cancel here
+    std = [(pixels * s - t * t) ** 0.5 / pixels / 255 for t, s in zip(totals, squares, strict=True)]
+    return mean, std
+
+
+def _spread(values: Values, span: tuple[float, float]) -> Figures:
+    points = np.percentile(values, list(PERCENTILES.values())).tolist()
+    count, edges = np.histogram(values, BINS, span)
+    return {
+        "min": float(values.min()),
+        **dict(zip(PERCENTILES, points, strict=True)),
+        "max": float(values.max()),
+        "mean": float(values.mean()),
+        "histogram": {"edges": edges.tolist(), "counts": count.tolist()},
+    }
+
+
+def as_text(figures: Figures) -> Iterator[str]:
+    """What a terminal shows, line by line; names are as they came."""
+    for split, of in figures["splits"].items():
+        yield f"{split}: {of['images']:,} images of {of['classes']:,} classes, {units.amount(of['bytes'], 'B')}"
+        if of["damaged"]:
+            yield f"  {of['damaged']:,} of them cannot be decoded; `fewer data check` lists them"
+        if of["imbalance"]:
+            yield f"  imbalance     {of['imbalance']:.3g} (largest class / smallest)"
+        for name, spread in of["measures"].items():
+            show = units.count if name == "file_bytes" else units.plain
+            yield (
+                f"  {name:13} min {show(spread['min'])}, 5 % {show(spread['p5'])}, median {show(spread['median'])}, "
+                f"95 % {show(spread['p95'])}, max {show(spread['max'])}"
+            )
+        for name in ("formats", "modes"):
+            yield f"  {name:13} " + ", ".join(f"{key} {count:,}" for key, count in of[name].items())
+        for name in ("mean", "std"):
+            if of[name]:
+                yield f"  {name:13} " + " ".join(f"{value:.4f}" for value in of[name]) + "  (red, green, blue)"
+    classes = figures["classes"]
+    total = sum(each["images"] for each in classes)
+    yield "classes, the largest first:"
+    shown = classes if len(classes) <= 40 else [*classes[:20], *classes[-20:]]
+    for i, each in enumerate(shown):
+        if len(classes) > 40 and i == 20:
+            yield f"  ... {len(classes) - 40:,} more (--json lists them)"
+        splits = ", ".join(f"{split} {count:,}" for split, count in each["splits"].items())
+        apart = f"; {splits}" if len(each["splits"]) > 1 else ""
+        yield f"  {each['name']}: {each['images']:,} ({each['images'] / total:.1%}){apart}"
