@@ -46,6 +46,9 @@ def test_kinds_are_found_by_their_files() -> None:
     assert kinds() == ["cifar10", "cifar100", "digits", "folder", "hf", "idx", "tar"]
     for text in ("digits", "cifar10", "cifar100:x", "folder:x", "hf:a/b:c?label=d", "idx:x"):
         assert is_source(text)
+    for kind in ("folder", "tar", "idx", "cifar10", "hf"):
+        refusal(f"{kind}:/{'x' * 5000}")
+    refusal("x" * 5000)
     for text in ("", "digit", "digits:x", "folder", "folder:", "hf", "idx", "cifar", "base:x", "unpickle", "download"):
         assert not is_source(text)
 

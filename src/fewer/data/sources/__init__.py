@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import pkgutil
 from functools import cache
 from pathlib import Path
@@ -70,7 +71,7 @@ def allowed(text: str) -> str:
     """What may be written in place of a text that is no source, and the likeliest fix."""
     kind = text.partition(":")[0]
     near = difflib.get_close_matches(kind, kinds(), n=1, cutoff=0.6)
-    if "\0" not in text and Path(text).is_dir():
+    if os.path.isdir(text):
         fix = f"folder:{text}"
     elif text.endswith(".tar"):
         fix = f"tar:{text}"

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 from fewer.errors import DataError
 
@@ -47,6 +48,8 @@ def fetch(url: str, path: Path, md5: str) -> None:
         part.chmod(0o644)
         part.replace(path)
     except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # a refusal comes with an open connection
         raise DataError(
             f"{path.name}: cannot be downloaded from {url}: {error}; fix: get this file elsewhere (md5 {md5}) and "
             f"place it in {path.parent}"

@@ -20,8 +20,8 @@ class Folder(Source):
 
     def __init__(self, name: str, path: str) -> None:
         self._root = str(Path(path).expanduser().absolute())
-        if not Path(self._root).is_dir():
-            what = "is a file, not a folder" if Path(self._root).exists() else "does not exist"
+        if not os.path.isdir(self._root):
+            what = "is a file, not a folder" if os.path.exists(self._root) else "does not exist"
             raise unreadable(name, f"{self._root} {what}")
         held: dict[str, Held] = {}
         folders: list[str] = []

@@ -80,7 +80,7 @@ def absolute(place: str, base: Path) -> str:
     """A folder beside the recipe by its path; anything else is a name on the Hub."""
     name, mark, query = place.partition("?")
     folder = base / Path(name).expanduser()
-    return f"{folder.resolve()}{mark}{query}" if name[:1] in (".", "/", "~") or folder.is_dir() else place
+    return f"{folder.resolve()}{mark}{query}" if name[:1] in (".", "/", "~") or os.path.isdir(folder) else place
 
 
 def _loaded(name: str, place: str) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def _loaded(name: str, place: str) -> dict[str, Any]:
         raise DataError(f"{name}: the library `datasets` is missing; fix: pip install 'fewer[hf]'") from None
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
-    path, _, config = (place, "", "") if Path(place).is_dir() else place.partition(":")
-    if Path(path).is_absolute() and not Path(path).is_dir():
+    path, _, config = (place, "", "") if os.path.isdir(place) else place.partition(":")
+    if Path(path).is_absolute() and not os.path.isdir(path):
         raise DataError(f"{name}: the folder {path} does not exist; fix: check the path")
     try:
         return dict(datasets.load_dataset(path, config or None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -70,7 +71,7 @@ def opened(text: str, place: str) -> Idx:
 
 def _parts(name: str, path: Path) -> dict[str, tuple[Path, Path]]:
     """Images and labels of each part; the part of a lone file is ""."""
-    if path.is_dir():
+    if os.path.isdir(path):
         files = {part: _pair(path, stems) for part, stems in _STEMS.items()}
         found = {part: pair for part, pair in files.items() if pair}
         if not found:
@@ -79,7 +80,7 @@ def _parts(name: str, path: Path) -> dict[str, tuple[Path, Path]]:
                 "(and t10k-...), also with .gz; fix: give the folder that holds them, or one file of images"
             )
         return found if "train" in found else {"": found["test"]}
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{name}: {path} does not exist; fix: check the path")
     beside = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
     for labels in (path.with_name(beside), path.with_name(f"{beside}.gz")):
