@@ -287,7 +287,7 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 
     Whoever changes a default, or what one means, raises `_MEANING`.
     """
-    unasked = {"out": True, "train": {"seed"}, "data": {"processes", "cache"}, "select": True}
+    unasked: dict[str, Any] = {"out": True, "train": {"seed"}, "data": {"processes", "cache"}, "select": True}
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FAMILIES = Folder("fewer.models.families", noun="family of models", group="fewer.models", key="name")
 _MOST_SHOWN = 12  # names in a message
 
-__all__ = ["ModelParams", "build", "families", "family", "hint", "names", "params"]
+__all__ = ["ModelParams", "build", "card", "families", "family", "family_params", "hint", "names", "params"]
 
 
 def families() -> list[str]:
@@ -38,6 +38,12 @@ def families() -> list[str]:
 def card(name: str) -> dict[str, Any]:
     """What a family's file says of itself: summary, description, and keys with default and help."""
     return _FAMILIES.card(name)
+
+
+def family_params(name: str) -> type[ModelParams]:
+    """The pydantic class of a family's keys."""
+    found: type[ModelParams] = _FAMILIES.params(name)  # type: ignore[assignment]
+    return found
 
 
 @cache
