@@ -111,7 +111,7 @@ def _model_keys() -> str:
     """The keys that every model has, then those of each family."""
     shared = models.ModelParams.model_fields
     text = table([(name, kind(each), default(each), each.description or "") for name, each in shared.items()])
-    for family in models.families():
+    for family in models.family_names():
         card = models.card(family)
         rows = [
             (name, kind(each), default(each), each.description or "")
