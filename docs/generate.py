@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import fewer
-from fewer import select
+from fewer import models, select
 from fewer.clock import Duration
 from fewer.recipe import Recipe
 
@@ -90,6 +90,9 @@ def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
         inner = _model_of(field.annotation)
         if inner is None or inner is BaseModel:
             continue
+        if inner is models.ModelParams:
+            yield key, _model_keys()
+            continue
         rows = [
             (name, kind(each), default(each), each.description or "")
             for name, each in inner.model_fields.items()
@@ -102,6 +105,21 @@ def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
             lead += "\n\nOptional as a whole: off where the section is left out."
         yield name, f"{lead}\n\n{table(rows)}".lstrip()
         yield from _sections(inner, f"{prefix}{key}.")
+
+
+def _model_keys() -> str:
+    """The keys that every model has, then those of each family."""
+    shared = models.ModelParams.model_fields
+    text = table([(name, kind(each), default(each), each.description or "") for name, each in shared.items()])
+    for family in models.family_names():
+        card = models.card(family)
+        rows = [
+            (name, kind(each), default(each), each.description or "")
+            for name, each in models.family_params(family).model_fields.items()
+            if name not in shared
+        ]
+        text += f"\n### {family}\n\n{card['summary']}\n\n{card['description']}\n\n{table(rows)}"
+    return text
 
 
 def _sentence(text: str) -> str:

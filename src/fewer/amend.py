@@ -12,6 +12,7 @@ from fewer.data.splits import Splits
 from fewer.errors import DataError, RecipeError
 from fewer.folder import MANIFEST, RunFolder
 from fewer.parts import Selector
+from fewer.plan import Plan
 from fewer.reading import parse_recipe
 from fewer.recipe import Recipe, changed_keys
 from fewer.record import read_json
@@ -68,6 +69,19 @@ def require_selector(folder: RunFolder, selector: Selector | None) -> None:
         raise RecipeError(
             f"{folder.path}: the run began with a selector of its own, {method}; "
             "resume it from Python with fewer.resume(path, selector=...)"
+        )
+
+
+def refuse_other_weights(folder: RunFolder, plan: Plan) -> None:
+    """A run whose first weights have changed since could no longer be told from its recipe."""
+    try:
+        before = read_json(folder.path / "plan.json")["model"].get("weights", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    if before and before != plan.facts.weights:
+        raise RecipeError(
+            f'model.weights = "{plan.recipe.model.weights}": not the weights that the run began with; '
+            "put the file back, or start a new run"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fewer import signals
-from fewer.amend import extended, finished, refuse_other_data, require_selector
+from fewer.amend import extended, finished, refuse_other_data, refuse_other_weights, require_selector
 from fewer.body import Body
 from fewer.build import make_plan, open_data, open_session
 from fewer.determinism import deterministic
@@ -100,6 +100,7 @@ def resume(
     with signals.caught() as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
+        refuse_other_weights(folder, make_plan(recipe, splits, comm.workers, selector))
         body = Body(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
         body.restore(before)
         return body.drive()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import safe_open
 from safetensors.torch import load as tensors_from_bytes
 
 from fewer import models
@@ -86,7 +87,21 @@ def read_weights(params: ModelParams) -> Weights | None:
         raise RecipeError(f'model.weights = "{path}": no such file or folder; check the path')
     if path.suffix not in SUFFIXES:
         raise RecipeError(f'model.weights = "{path}": a file of weights ends in {", ".join(SUFFIXES)}; rename it')
-    return Weights(read_tensors(path), str(path), file_hash(path))
+    return Weights(read_tensors(path), str(path), file_hash(path), _stated(path))
+
+
+def _stated(path: Path) -> Moments | None:
+    """The statistics that a safetensors file names in its metadata, `mean` and `std`, each as a JSON list."""
+    if path.suffix != ".safetensors":
+        return None
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+    if not {"mean", "std"} <= about.keys():
+        return None
+    try:
+        return _moments(json.loads(about["mean"]), json.loads(about["std"]))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: mean and std of its metadata: {error}; write JSON lists of three numbers") from None
 
 
 def _published(params: ModelParams) -> Weights:
@@ -116,16 +131,17 @@ def _of_run(path: Path) -> Weights:
     files = read_folder(place)
     try:
         tensors, about = tensors_from_bytes(files[_MODEL]), json.loads(files[_ABOUT])
-        moments = _numbers(about["mean"]), _numbers(about["std"])
-        if min(moments[1]) <= 0:
-            raise ValueError("a standard deviation that is not above 0")
+        moments = _moments(about["mean"], about["std"])
     except Exception as error:  # a manifest that agrees with foreign content
         raise CheckpointError(f"{place}: not a model of this program ({type(error).__name__}: {error})") from None
     # The folder that a link points to may be another one tomorrow: the hash says which it was.
     return Weights(tensors, str(place), file_hash(place / _MODEL), moments)
 
 
-def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    if len(values) != 3 or not all(isinstance(value, (int, float)) and abs(value) < 1e6 for value in values):
-        raise ValueError("no mean or standard deviation of three channels")
-    return tuple(map(float, values))
+def _moments(mean: Sequence[Any], std: Sequence[Any]) -> Moments:
+    for values in (mean, std):
+        if len(values) != 3 or not all(isinstance(each, (int, float)) and abs(each) < 1e6 for each in values):
+            raise ValueError("no three finite numbers")
+    if min(std) <= 0:
+        raise ValueError("a standard deviation that is not above 0")
+    return tuple(map(float, mean)), tuple(map(float, std))

@@ -26,7 +26,9 @@ _FEW = 5  # findings shown of one code
 
 Place = Annotated[
     str,
-    typer.Argument(metavar="SOURCE", help="A source such as folder:PATH or digits, a path, or a recipe.", show_default=False),
+    typer.Argument(
+        metavar="SOURCE", help="A source such as folder:PATH or digits, a path, or a recipe.", show_default=False
+    ),
 ]
 Processes = Annotated[
     Optional[int],  # noqa: UP045

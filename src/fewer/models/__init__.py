@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _FAMILIES = Folder("fewer.models.families", noun="family of models", group="fewer.models", key="name")
 _MOST_SHOWN = 12  # names in a message
 
-__all__ = ["ModelParams", "build", "families", "family", "hint", "names", "params"]
+__all__ = ["ModelParams", "build", "card", "family", "family_names", "family_params", "hint", "names", "params"]
 
 
-def families() -> list[str]:
+def family_names() -> list[str]:
     """All families: their files, then those that installed packages add."""
     return _FAMILIES.names()
 
@@ -40,11 +40,17 @@ def card(name: str) -> dict[str, Any]:
     return _FAMILIES.card(name)
 
 
+def family_params(name: str) -> type[ModelParams]:
+    """The pydantic class of a family's keys."""
+    found: type[ModelParams] = _FAMILIES.params(name)  # type: ignore[assignment]
+    return found
+
+
 @cache
 def _family_of() -> dict[str, str]:
     """The family of every model that can be named here and now."""
     found: dict[str, str] = {}
-    for each in families():
+    for each in family_names():
         listed = getattr(_FAMILIES.module(each), "names", lambda each=each: [each])()
         found |= {name: each for name in listed if name not in found}
     return found

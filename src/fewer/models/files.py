@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         DataError: The file cannot be read, is damaged, or holds something else.
     """
     try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except SafetensorError as error:
         raise DataError(f"{path}: not a whole safetensors file ({_short(error)}); copy it anew") from None
@@ -41,8 +46,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path}: holds more than tensors ({_short(error)}), and reading that could run code of the file's; "
             "save model.state_dict() alone, best as .safetensors"
         ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or _short(error)}; check the path") from None
     except Exception as error:  # torch's reader raises whatever its parts do on damaged files
         raise DataError(f"{path}: damaged, or no file of tensors ({_short(error)}); copy it anew") from None
     tensors = _tensors(content)
@@ -54,7 +57,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> Any:
     # torch maps what it can; older files are not zip archives and must be read.
-    return torch.load(path, weights_only=True, map_location="cpu", mmap=zipfile.is_zipfile(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about formats that it goes on to read or to refuse
+        return torch.load(path, weights_only=True, map_location="cpu", mmap=zipfile.is_zipfile(path))
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:

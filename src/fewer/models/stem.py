@@ -41,13 +41,13 @@ def small_stem(model: nn.Module, side_px: int) -> nn.Module:
     conv, pool = _stem(model, side_px)
     if conv is None:
         raise ValueError("has no first layer that reduces the image; leave model.stem out")
-    name, layer = conv
+    layer = conv[1]
     if _first(layer.kernel_size) >= _PATCH_PX and layer.kernel_size == layer.stride:
         raise ValueError(
             f"cuts the image into patches of {_first(layer.kernel_size)} px, which is no stem to adapt; leave "
             "model.stem out, or take a model that begins with convolutions"
         )
-    _put(model, name, _unstrided(layer))
+    _unstride(layer)
     if pool is not None:
         _put(model, pool[0], nn.Identity())
     return model
@@ -81,8 +81,8 @@ def _in_order(model: nn.Module, side_px: int) -> list[tuple[str, nn.Module]]:
 
 
 @torch.no_grad()
-def _unstrided(layer: nn.Conv2d) -> nn.Conv2d:
-    """The same convolution with stride 1, its kernel cut to 3x3 where it is larger."""
+def _unstride(layer: nn.Conv2d) -> None:
+    """Gives a convolution stride 1, and cuts its kernel to 3x3 where it is larger."""
     layer.stride = (1, 1)
     side = _first(layer.kernel_size)
     if side > 3:
@@ -92,7 +92,6 @@ def _unstrided(layer: nn.Conv2d) -> nn.Conv2d:
         layer.kernel_size = (3, 3)
     if layer.padding != "same":
         layer.padding = tuple((each - 1) // 2 for each in layer.kernel_size)
-    return layer
 
 
 def _put(model: nn.Module, name: str, layer: nn.Module) -> None:

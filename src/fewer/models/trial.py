@@ -59,8 +59,13 @@ def reduction(model: nn.Module, side_px: int) -> int:
 
 
 def _built(params: ModelParams, classes: int, side_px: int) -> nn.Module:
-    with torch.device("meta"):
-        return models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
+    options = params.model_dump(exclude={"name"})
+    try:
+        with torch.device("meta"):
+            return models.build(params.name, classes, side_px, **options)
+    except NotImplementedError:  # some constructors compute with tensors (regnet)
+        with torch.random.fork_rng(devices=[]):
+            return models.build(params.name, classes, side_px, **options).to("meta")
 
 
 def _forward(model: nn.Module, classes: int, side_px: int) -> None:
