@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -379,13 +378,11 @@ class Body:
             if not data:
                 continue
             evaluation = self._evaluated(name, data, model)
-            metrics |= {f"{name}/{key}": value for key, value in evaluation.scalars.items()}
-            tables |= {f"{name}/{key}": value for key, value in evaluation.tables.items()}
-            tables[f"{name}/worst"] = [data.split.source.names[sample.id] for sample in evaluation.worst]
-            samples = [asdict(sample) for sample in evaluation.worst]
-            tables[f"{name}/worst_samples"] = samples
+            found, listed = evaluation.named(name, data.split.source.names)
+            metrics, tables = metrics | found, tables | listed
             if name == "test" or not session.test_data:
-                for sample, path in zip(samples, self._thumbnails(data, evaluation.worst), strict=False):
+                paths = self._thumbnails(data, evaluation.worst)
+                for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
                     sample["thumbnail"] = path
         if session.test_data and not last_is_best:
             evaluation = self._evaluated("test/last", session.test_data, run.evaluated_model())

@@ -221,8 +221,7 @@ def _measured(
     evaluation = handed.task.evaluate(handed.model, evenly(sound(), size), Alone())
     if damaged and (policy == "error" or len(damaged) == total):
         raise too_damaged(images, damaged)
-    tables = {f"{name}/{key}": value for key, value in evaluation.tables.items()}
-    tables[f"{name}/worst"] = [images.source.names[sample.id] for sample in evaluation.worst]
+    metrics, tables = evaluation.named(name, images.source.names)
     return {
         "schema": 1,
         "model": str(handed.folder),
@@ -236,7 +235,7 @@ def _measured(
         "flip_tta": handed.task.flip_tta,
         "seconds": time.perf_counter() - began,
         "classes": list(handed.about.classes),
-        "metrics": {f"{name}/{key}": value for key, value in evaluation.scalars.items()},
+        "metrics": metrics,
         "tables": tables,
     }
 

@@ -7,7 +7,7 @@ order. N: all ids of the source. M: samples chosen for an epoch. C: classes. W: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -183,6 +183,21 @@ class Evaluation:
     scalars: dict[str, float]
     tables: dict[str, Any] = field(default_factory=dict)
     worst: list[WorstSample] = field(default_factory=list)
+
+    def named(self, split: str, names: Sequence[str]) -> tuple[dict[str, float], dict[str, Any]]:
+        """Metrics and tables as files hold them.
+
+        Args:
+            split: Which images these were: the keys begin with it.
+            names: The path of every id in the source.
+        """
+        tables = {
+            **self.tables,
+            "worst": [names[sample.id] for sample in self.worst],
+            "worst_samples": [asdict(sample) for sample in self.worst],
+        }
+        metrics = {f"{split}/{key}": value for key, value in self.scalars.items()}
+        return metrics, {f"{split}/{key}": value for key, value in tables.items()}
 
 
 class Task(Protocol):
