@@ -123,6 +123,8 @@ class Body:
         self.recorder = Recorder(self.folder.rows) if self.folder.writes else None
         for line in self.head:
             self._record(line)
+        for text in () if self.head else session.plan.notes:  # a resumed run has said them before
+            self._note(text)
         self.stop.run = run
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
