@@ -56,6 +56,7 @@ def run(recipe: Path, overrides: list[str], seed: int, digest: str) -> None:
     environment.pop("command", None)
     line = {
         "recipe": recipe.stem,
+        "overrides": overrides,
         "digest": result["digest"],
         "seed": seed,
         "metrics": result["metrics"],

@@ -1,6 +1,6 @@
 """What selection saves on the digits that scikit-learn brings: one line a run in results/savings.jsonl.
 
-    python benchmarks/savings.py [--seeds 0,1,2,3,4,5,6,7]
+    python benchmarks/savings.py [--seeds 0,1,2,3,4]
 
 The threshold of `dbpd` is chosen on validation images with seeds of its own: the lowest whose mean top-1 lies within
 half a point of plain training's, or the best if none does. Then every variant is trained on all training images with
@@ -23,8 +23,8 @@ from common import RESULTS, keep
 import fewer
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "digits.toml"
-THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
-CHOOSING_SEEDS = (100, 101, 102)
+THRESHOLDS = (0.5, 0.7, 0.9)
+CHOOSING_SEEDS = (100, 101)
 SLACK = 0.005
 DBPD = ("select.method=dbpd", "select.revision=1ep")
 KINDS = ("stale", "fresh")
@@ -32,7 +32,7 @@ KINDS = ("stale", "fresh")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="0,1,2,3,4,5,6,7", help="comma-separated")
+    parser.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated")
     seeds = list(map(int, parser.parse_args().seeds.split(",")))
     variants: dict[str, tuple[str, ...]] = {
         "plain training": (),
@@ -75,8 +75,9 @@ def result(variant: str, overrides: Sequence[str], split: str, seed: int) -> dic
         if all(line[key] == value for key, value in cell.items()):
             return line
     held_out = ["data.val=20%"] if split == "val" else []
-    # The page and the plots are no part of what is measured.
-    recipe = fewer.load_recipe(RECIPE, [*overrides, *held_out, f"train.seed={seed}", "out.keep=1"])
+    # Pictures are no part of what is measured.
+    quiet = ["out.keep=1", "out.plots=false", "out.previews=false"]
+    recipe = fewer.load_recipe(RECIPE, [*overrides, *held_out, *quiet, f"train.seed={seed}"])
     with tempfile.TemporaryDirectory() as folder:
         done = fewer.fit(recipe, Path(folder) / "run")
     ledger = done["ledger"]

@@ -43,7 +43,8 @@ def recipes(lines: Sequence[Line]) -> str:
     head = ("recipe", "digest", "seeds", "test top-1", "EE", "FEE", "minutes", "where")
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
-        groups.setdefault((line["recipe"], line["digest"]), []).append(line)
+        name = " ".join([line["recipe"], *(f"`{text}`" for text in line.get("overrides", []))])
+        groups.setdefault((name, line["digest"]), []).append(line)
     rows = []
     for (recipe, digest), runs in sorted(groups.items()):
         ledgers = [run["ledger"] for run in runs]
