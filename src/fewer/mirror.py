@@ -6,6 +6,7 @@ lost in the kill, and a run that is given its mirror late has it from the first 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
@@ -77,7 +78,8 @@ class Mirror:
         with writing(folder):
             folder.mkdir(exist_ok=True)
             for old in folder.glob(f"events.out.tfevents.*.{_SUFFIX}"):
-                old.unlink()
+                # A TensorBoard that reads a file never gets beyond it once it is gone; beyond an empty one it does.
+                os.truncate(old, 0) if old.stat().st_size else old.unlink()
             # The nanoseconds put this file behind any that a TensorBoard that is already looking has read.
             now = time.time_ns()
             file = (folder / f"events.out.tfevents.{now // 10**9:010d}.{now % 10**9:09d}.{_SUFFIX}").open("wb")
