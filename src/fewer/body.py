@@ -362,8 +362,6 @@ class Body:
             evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
-        folder.status("running", **self._where())
-        self.exhibits.plots(last=True)
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -427,6 +425,7 @@ class Body:
         """A report that cannot be drawn must not spoil a run that has been trained."""
         if not self.folder.writes:
             return
+        self.exhibits.plots(last=True)
         try:
             if self.recorder:
                 self.recorder.close()

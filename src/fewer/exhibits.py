@@ -1,4 +1,4 @@
-"""What a person may look at while a run goes on: plots, previews, the TensorBoard mirror. None of it may spoil a run."""
+"""What people look at while a run goes on: plots, previews, the TensorBoard mirror. None of it may spoil a run."""
 
 from __future__ import annotations
 
