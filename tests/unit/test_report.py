@@ -465,6 +465,35 @@ def test_reports_of_large_runs_stay_small(tmp_path: Path) -> None:
     assert "The 20 classes with the lowest accuracy" in html
 
 
+def test_the_worst_case_stays_below_two_megabytes(tmp_path: Path) -> None:
+    """10,000 classes with long names that have to be escaped, every list at its limit, every picture at its own."""
+    name = "'\"<&>🦆\u202e" * 30
+    names = [f"{i}{name}" for i in range(10_000)]
+    stages = [{"index": i, "first_epoch": i, "epochs": 1, "side_px": 8 + i, "batch_size": 8} for i in range(150)]
+    folder = build(tmp_path / "run", epochs=150, steps=20, classes=DIGITS, resume_at=4)
+    (folder / "plan.json").write_text(
+        json.dumps(plan_document(150, names, stages) | {"notes": [name * 5] * 300}, ensure_ascii=False)
+    )
+    result = result_document(150, 10_000, matrix=False)
+    samples = [{"id": i, "loss": 9.0, "true": i, "predicted": i + 1, "probability": 0.5,
+                "thumbnail": f"previews/worst/{i:03d}.jpg"} for i in range(64)]  # fmt: skip
+    result["tables"] |= {"test/worst": [name] * 64, "test/worst_samples": samples}
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "env.json").write_text(json.dumps({f"{name}{i}": name * 4 for i in range(300)}))
+    for kind in ("given", "resolved"):
+        (folder / f"recipe.{kind}.toml").write_text(name * 1000)
+    (folder / "previews" / "worst").mkdir(parents=True)
+    for i in range(64):
+        (folder / "previews" / "worst" / f"{i:03d}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(11_900))
+    for i in range(1, 6):
+        (folder / "previews" / f"stage-{i}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(249_900))
+    html = report.render(folder)
+    check_harmless(html)
+    assert 1_500_000 < len(html.encode()) < 2_000_000, "the pictures take what room there is"
+    assert html.count("data:image/jpeg") >= 5
+    assert "in the folder previews." in html
+
+
 def luminance(color: str) -> float:
     digits = color if len(color) == 6 else "".join(2 * c for c in color)
     parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
