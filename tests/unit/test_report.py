@@ -22,6 +22,7 @@ from fewer.report.curves import schedule
 from fewer.report.history import history
 from fewer.report.live import Budget
 from fewer.report.load import Rows, load
+from fewer.report.markup import esc
 from fewer.report.page import events
 from fewer.report.summary import head
 from fewer.report.values import thin
@@ -582,6 +583,27 @@ def test_a_long_record_is_read_in_part_without_losing_spikes_other_rows_or_damag
     assert 10_000 < len(steps) <= 40_000
     assert [row["epoch"] for row in folder.rows if row["kind"] == "epoch"] == list(range(90))
     assert folder.problems == ["1 damaged line of rows.jsonl left out."]
+
+
+def test_labels_of_ticks_are_not_cut(tmp_path: Path) -> None:
+    rows = [{"kind": "step", "epoch": 0, "step": i, "progress": i / 9, "lr": 0.1 * i / 8} for i in range(9)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "plan.json").write_text(json.dumps(plan_document(1, DIGITS)))
+    folder = load(tmp_path)
+    shown = re.findall(r">([\d.]+)</text>", schedule(folder, history(folder)))
+    assert {"0.025", "0.050", "0.075"} <= set(shown)
+
+
+def test_a_running_stage_ends_where_the_run_stands(tmp_path: Path) -> None:
+    folder = build(tmp_path / "run", epochs=3, steps=2, state="running", result=False)
+    (folder / "plan.json").write_text(json.dumps(plan_document(10, DIGITS)))
+    read = load(folder)
+    assert history(read).stages(read.plan, "epochs") == [(0, 3, "24 px")]
+
+
+def test_names_cannot_turn_the_text_around() -> None:
+    assert "\u202e" not in esc("x\u202eevil")
+    assert esc("مرحبا") == "مرحبا"
 
 
 def test_drawing_takes_a_twentieth_of_the_run() -> None:

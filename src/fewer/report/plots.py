@@ -273,7 +273,8 @@ def _tidy(svg: str, head: str, key: str) -> str:
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r"font: (?:bold |700 )?([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r' ?font-family: [^;"]*;?| transform="rotate\(-0 [^"]*"', "", svg)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)  # a hundredth of a point is finer than any screen
+    # A hundredth of a point is finer than any screen; what stands between the tags is text, and stays.
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
     for variable, color in _STAND_IN.items():
         svg = svg.replace(color, f"var(--{variable})")
     svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', head, svg, count=1)
