@@ -12,8 +12,7 @@ import pytest
 
 from fewer import mirror, previews, report
 from fewer.display import Silent
-from fewer.errors import RecipeError
-from fewer.exhibits import Exhibits
+from fewer.errors import RecipeError, ResourceError
 from fewer.fit import fit, resume
 from fewer.loop import Row
 from fewer.reading import parse_recipe
@@ -30,7 +29,7 @@ SECONDS = {"cost/seconds", "cost/images_per_second"}
 
 def content(**out: Any) -> dict[str, Any]:
     return {
-        "data": {"source": "digits", "test": "40%", "val": "50%", "cache": "no"},
+        "data": {"source": "digits", "test": "60%", "val": "60%", "cache": "no"},
         "augment": {"crop_padding_px": 2},
         "model": {"name": "lenet5", "width": 0.1},
         "train": {"batch_size": 60, "lr": 0.05, "precision": "fp32"},
@@ -50,6 +49,16 @@ class Killed(Silent):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
+
+
+class Curious(Silent):
+    """A display that draws the training images behind every batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def row(self, row: Row, session: Any) -> None:
+        previews.write_stage(session.train_data, session.plan.stage(row.epoch), self.folder)
 
 
 class Noting(Silent):
@@ -74,11 +83,12 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Folder and result of a run that draws all there is behind every epoch."""
+    """Folder and result of a run that draws pictures behind every batch, and plots behind every epoch."""
     folder = tmp_path_factory.mktemp("shown") / "run"
+    display = Curious(folder.with_name("seen"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report.Budget, "allows", lambda *_: True)
-        return folder, fit(parse_recipe(content(**ALL)), folder)
+        return folder, fit(parse_recipe(content(**ALL)), folder, display=display)
 
 
 def rows_of(run: Path) -> list[dict[str, Any]]:
@@ -123,13 +133,13 @@ def test_tensorboard_reads_what_was_recorded(shown: tuple[Path, dict[str, Any]])
     assert len(list((folder / "tensorboard").iterdir())) == 1
 
 
-@pytest.mark.parametrize("behind", [5, 14])
+@pytest.mark.parametrize("behind", [4, 13])
 def test_a_resumed_run_has_the_curves_of_one_that_never_stopped(
     behind: int, tmp_path: Path, shown: tuple[Path, dict[str, Any]]
 ) -> None:
     quiet = {"plots": False, "previews": False}
     with pytest.raises(KeyboardInterrupt):
-        fit(parse_recipe(content(tensorboard=behind == 5, **quiet)), tmp_path / "run", display=Killed(behind))
+        fit(parse_recipe(content(tensorboard=behind == 4, **quiet)), tmp_path / "run", display=Killed(behind))
     resume(tmp_path / "run", ["out.tensorboard=true"])
     again, whole = curves_of(tmp_path / "run"), curves_of(shown[0])
     assert again.keys() == whole.keys()
@@ -188,33 +198,10 @@ def test_what_cannot_be_shown_is_noted_once_and_spoils_nothing(
     assert log.count("no ink") == 3
 
 
-def test_a_full_disk_ends_the_mirror_alone(tmp_path: Path, shown: tuple[Path, dict[str, Any]]) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "tensorboard").write_text("a file where a folder should be")
-    notes: list[str] = []
-
-    class Folder:
-        writes, path, rows = True, tmp_path / "run", tmp_path / "run" / "rows.jsonl"
-
-    class Ledger:
-        total_seconds = 0.0
-
-        def phase(self, _: str) -> Any:
-            from contextlib import nullcontext
-
-            return nullcontext()
-
-    class Stand:
-        recipe = parse_recipe(content(**ALL))
-        ledger = Ledger()
-
-    session: Any = type("Session", (), {"plan": Stand, "run": Stand})
-    exhibits = Exhibits(session, Folder, notes.append)  # type: ignore[arg-type]
-    exhibits.open()
-    exhibits.record({"kind": "step", "step": 1})
-    exhibits.close()
-    assert len(notes) == 1
-    assert "tensorboard" in notes[0]
+def test_a_mirror_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("a file where a folder should be")
+    with pytest.raises(ResourceError, match=r"tensorboard: cannot be written"):
+        mirror.Mirror(tmp_path / "tensorboard", [], 0.0)
 
 
 def test_no_point_stands_twice_on_the_curves(shown: tuple[Path, dict[str, Any]]) -> None:
