@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from fewer import checkpoint, environment, previews, report, signals
+from fewer import checkpoint, environment, report, signals
 from fewer.build import Session
 from fewer.data.images import ImageData
 from fewer.data.once import evaluation_batch_size
@@ -16,10 +16,11 @@ from fewer.determinism import named_operations
 from fewer.display import Display
 from fewer.epoch import EpochSums, costs, in_words
 from fewer.errors import FewerError, RecipeError, printable
+from fewer.exhibits import Exhibits
 from fewer.folder import RESOLVED, RunFolder
 from fewer.handover import link_model, load_model, publish_model
 from fewer.loop import Row, train
-from fewer.parts import Evaluation, Request, WorstSample
+from fewer.parts import Evaluation, Request
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
 
@@ -35,7 +36,7 @@ class Body:
         self.comm = session.run.comm
         self.saved_at = time.monotonic()
         self.epoch = EpochSums(session)
-        self.plots: report.Budget | None = report.Budget() if folder.writes and session.plan.recipe.out.plots else None
+        self.exhibits = Exhibits(session, folder, self._note)
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
         self.amended: set[str] = set()  # keys of amendments that have been recorded
@@ -115,11 +116,13 @@ class Body:
             raise
         finally:
             self.session.close()
+            self.exhibits.close()
             self._write_report()
 
     def _train(self) -> dict[str, Any]:
         session, run = self.session, self.session.run
         self._write_head()
+        self.exhibits.open()
         self.recorder = Recorder(self.folder.rows) if self.folder.writes else None
         for line in self.head:
             self._record(line)
@@ -132,7 +135,7 @@ class Body:
             self._record(self._step_row(row))
             self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
             self.display.row(row, session)
-            self._preview(row)
+            self.exhibits.stage(row)
             if row.epoch_end:
                 self._end_epoch(row)
             if self._checkpoint_due(row) or row.stop or self.is_new_best or run.cursor.epoch == run.plan.epochs:
@@ -168,6 +171,7 @@ class Body:
     def _record(self, row: dict[str, Any]) -> None:
         if self.recorder:
             self.recorder.write(row)
+            self.exhibits.record(row)
         if row["kind"] in ("epoch", "evaluation"):
             self.lines.append(row)
 
@@ -214,45 +218,8 @@ class Body:
         words = in_words(line, run.plan.epochs)
         self.display.epoch(words)
         self._log(words)
-        if not last and self.plots and self.plots.allows(run.ledger.total_seconds):
-            self._draw()
-
-    def _preview(self, row: Row) -> None:
-        """Shows the training images of a stage once its side has been decoded: behind its first batch."""
-        plan, folder = self.session.plan, self.folder.path / "previews"
-        stage = plan.stage(row.epoch)
-        if not self.folder.writes or not plan.recipe.out.previews or (row.epoch, row.batch) != (stage.first_epoch, 0):
-            return
-        with self.session.run.ledger.phase("other"):
-            try:
-                previews.write_stage(self.session.train_data, stage, folder)
-            except Exception as error:  # a picture must not spoil a run
-                self._note(f"no preview of stage {stage.index + 1}: {type(error).__name__}: {error}")
-
-    def _thumbnails(self, data: ImageData, worst: list[WorstSample]) -> list[str]:
-        """Paths of the worst samples' pictures within the folder."""
-        plan = self.session.plan
-        if not self.folder.writes or not plan.recipe.out.previews:
-            return []
-        with self.session.run.ledger.phase("other"):
-            try:
-                folder = self.folder.path / "previews" / "worst"
-                names = previews.write_worst(data, worst, plan.evaluation_side_px, folder)
-            except Exception as error:
-                self._note(f"no thumbnails of the worst samples: {type(error).__name__}: {error}")
-                return []
-        return [f"previews/worst/{name}" for name in names]
-
-    def _draw(self) -> None:
-        """Plots that cannot be drawn must not spoil a run: said once, and not tried again."""
-        if not self.plots:
-            return
-        with self.session.run.ledger.phase("other"):
-            try:
-                self.plots.draw(self.folder.path)
-            except Exception as error:
-                self._note(f"plots could not be drawn: {type(error).__name__}: {error}")
-                self.plots = None
+        if not last:
+            self.exhibits.plots()
 
     def _validate(self, data: ImageData) -> dict[str, float]:
         """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
@@ -379,11 +346,12 @@ class Body:
         for name, data in (("val", session.val_data), ("test", session.test_data)):
             if not data:
                 continue
-            evaluation = self._evaluated(name, data, model)
+            # On validation the model handed over is a point of its own, not one of the curve over the epochs.
+            evaluation = self._evaluated({"val": "val/best"}.get(name, name), data, model)
             found, listed = evaluation.named(name, data.split.source.names)
             metrics, tables = metrics | found, tables | listed
             if name == "test" or not session.test_data:
-                paths = self._thumbnails(data, evaluation.worst)
+                paths = self.exhibits.worst(data, evaluation.worst)
                 for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
                     sample["thumbnail"] = path
         if session.test_data and not last_is_best:
@@ -393,8 +361,6 @@ class Body:
             evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
-        folder.status("running", **self._where())
-        self._draw()
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -458,6 +424,7 @@ class Body:
         """A report that cannot be drawn must not spoil a run that has been trained."""
         if not self.folder.writes:
             return
+        self.exhibits.plots(last=True)
         try:
             if self.recorder:
                 self.recorder.close()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fewer import signals
+from fewer import mirror, signals
 from fewer.amend import extended, finished, refuse_other_data, refuse_other_weights, require_selector
 from fewer.body import Body
 from fewer.build import make_plan, open_data, open_session
@@ -48,6 +48,8 @@ def fit(
     Raises:
         FewerError: Whatever is wrong with recipe, data, disk or training; see `fewer.errors`.
     """
+    if recipe.out.tensorboard:
+        mirror.require()
     comm, display = comm or Alone(), display or Silent()
     folder = RunFolder(Path(out), writes=comm.rank == 0)
     with signals.caught() as stop, deterministic(recipe.train.deterministic):
@@ -91,6 +93,8 @@ def resume(
         raise RecipeError(f"{path}: not a run folder: it has no {RESOLVED}; give the folder that `fewer train` made")
     before = load_recipe(folder.path / RESOLVED)
     recipe = extended(before, overrides)
+    if recipe.out.tensorboard:
+        mirror.require()
     require_selector(folder, selector)
     result = finished(folder, recipe)
     if result:

@@ -6,7 +6,6 @@ of their requests, and only the loop books loaded samples: looking changes neith
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from fewer.data.images import ImageData
-from fewer.errors import printable
+from fewer.data.previews import contact_sheet
 from fewer.parts import Request, Stage, WorstSample
 from fewer.record import publish, writing
+from fewer.sheet import drawable, fitting, font_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ROWS, VIEWS = 8, 6
 CELL_PX, GAP_PX, LABEL_PX, HEAD_PX = 96, 4, 130, 22
 THUMBNAIL_PX = 96
+INK = "#16191d"
+SHEET_BYTES, THUMBNAIL_BYTES = 160_000, 8_000  # at most, so that a report has room for them
+QUALITIES = (88, 75, 60, 40, 20, 5)  # of JPEG, until the file is small enough
 
 
 def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
@@ -40,13 +43,14 @@ def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
     Raises:
         ResourceError: The folder cannot be written to.
     """
-    ids_B, labels = _of_different_classes(data)
+    ids_B, classes = _of_different_classes(data)
+    labels = [drawable(data.split.classes[number], number, font_of(13)) for number in classes]
     epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
     requests = [Request(ids_B, stage.first_epoch, stage.side_px, strength=0.0)]
     requests += [Request(ids_B, epoch, stage.side_px) for epoch in epochs]
     views = [pictures(batch.inputs, data) for batch in data.batches(requests)]
     sheet = _sheet(views, labels, ["evaluated", *(f"epoch {epoch + 1}" for epoch in epochs)])
-    return _publish(folder / f"stage-{stage.index + 1}.jpg", sheet)
+    return _publish(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
 
 
 def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, folder: Path) -> list[str]:
@@ -63,7 +67,7 @@ def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, fol
     for place, pixels in enumerate(pictures(batch.inputs, data), start=1):
         image = Image.fromarray(pixels)
         image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-        names.append(_publish(folder / f"{place:03d}.jpg", image).name)
+        names.append(_publish(folder / f"{place:03d}.jpg", image, THUMBNAIL_BYTES).name)
     return names
 
 
@@ -74,7 +78,7 @@ def pictures(inputs_BCHW: torch.Tensor, data: ImageData) -> NDArray[np.uint8]:
     return pixels.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[str]]:
+def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[int]]:
     """The first images of up to `ROWS` classes, evenly spread over all; more of each where there are fewer classes."""
     ids_M = data.split.ids_M
     label_M = data.split.label_N[ids_M]
@@ -86,48 +90,36 @@ def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[str]]:
     if present > ROWS:
         by_turn = by_turn[torch.linspace(0, present - 1, ROWS).round().long()]
     chosen = by_turn[:ROWS]
-    return ids_M[chosen], [data.split.classes[label] for label in label_M[chosen].tolist()]
+    return ids_M[chosen], label_M[chosen].tolist()
 
 
 def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: Sequence[str]) -> Image.Image:
     """A white sheet: labels on the left, a row a sample, a column a view."""
-    step = CELL_PX + GAP_PX
-    sheet = Image.new("RGB", (LABEL_PX + step * len(views), HEAD_PX + step * len(labels)), "white")
-    draw, font = ImageDraw.Draw(sheet), _font(13)
+    cells_RCHWC = torch.stack([torch.stack([_cell(view[row]) for view in views]) for row in range(len(labels))])
+    grid = Image.fromarray(contact_sheet(cells_RCHWC, GAP_PX).numpy())
+    sheet = Image.new("RGB", (LABEL_PX + grid.width, HEAD_PX + grid.height), "white")
+    sheet.paste(grid, (LABEL_PX, HEAD_PX))
+    draw, font, step = ImageDraw.Draw(sheet), font_of(13), CELL_PX + GAP_PX
     for column, title in enumerate(columns):
-        draw.text((LABEL_PX + step * column, 3), title, "#16191d", font)
+        draw.text((LABEL_PX + GAP_PX + step * column, 5), title, INK, font)
     for row, label in enumerate(labels):
-        draw.text((6, HEAD_PX + step * row + CELL_PX // 2 - 8), _fitted(label, font, LABEL_PX - 12), "#16191d", font)
-        for column, view in enumerate(views):
-            image = Image.fromarray(view[row])
-            way = Image.Resampling.NEAREST if image.width < CELL_PX else Image.Resampling.BOX
-            sheet.paste(image.resize((CELL_PX, CELL_PX), way), (LABEL_PX + step * column, HEAD_PX + step * row))
+        middle = HEAD_PX + GAP_PX + step * row + CELL_PX // 2
+        draw.text((8, middle), fitting(label, LABEL_PX - 12, font), INK, font, anchor="lm")
     return sheet
 
 
-def _font(size_px: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """The typeface that comes with matplotlib, which knows many scripts; found without importing it."""
-    spec = importlib.util.find_spec("matplotlib")
-    for place in spec.submodule_search_locations or [] if spec else []:
-        path = Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if path.is_file():
-            return ImageFont.truetype(str(path), size_px)
-    return ImageFont.load_default(size_px)
+def _cell(view: NDArray[np.uint8]) -> torch.Tensor:
+    image = Image.fromarray(view)
+    way = Image.Resampling.NEAREST if image.width < CELL_PX else Image.Resampling.BOX
+    return torch.from_numpy(np.array(image.resize((CELL_PX, CELL_PX), way)))
 
 
-def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: int) -> str:
-    """As much of a name as there is room for."""
-    text = printable(text)[:80]
-    if font.getlength(text) <= width_px:
-        return text
-    while text and font.getlength(text + "…") > width_px:
-        text = text[:-1]
-    return text + "…"
-
-
-def _publish(path: Path, image: Image.Image) -> Path:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88, subsampling=0)
+def _publish(path: Path, image: Image.Image, most_bytes: int) -> Path:
+    for quality in QUALITIES:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, subsampling=0)
+        if buffer.tell() <= most_bytes:
+            break
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     publish(path, buffer.getvalue())

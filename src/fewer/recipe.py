@@ -244,6 +244,8 @@ class OutRecipe(Section):
     """Curves as PNG files in `plots/`, drawn anew while training goes on, and at its end."""
     previews: Flag = True
     """Training views of each stage, and thumbnails of the worst test images, in `previews/`."""
+    tensorboard: Flag = False
+    """Scalars for TensorBoard in `tensorboard/`: a mirror of `rows.jsonl` (extra `tensorboard`)."""
 
 
 class Recipe(Section):

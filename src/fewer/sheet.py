@@ -22,7 +22,7 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _THUMB, _GAP, _MARGIN, _LINE, _BAR = 144, 16, 24, 18, 4  # px
 _COLUMNS_MAX = 14
 _INK, _FAINT, _TRACK, _FILL = "#1a1a1a", "#666666", "#e4e4e4", "#2f6db0"
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def sheet(tiles: Sequence[Tile], title: str, format: str) -> bytes:
     cell = _THUMB + _BAR + 2 * _LINE + _GAP + 8
     picture = Image.new("RGB", (width, 2 * _MARGIN + 2 * _LINE + rows * cell - _GAP), "white")
     draw = ImageDraw.Draw(picture)
-    big = _font(15)
+    big = font_of(15)
     draw.text((_MARGIN, _MARGIN - 4), fitting(printable(title), width - 2 * _MARGIN, big), _INK, big)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
@@ -64,7 +64,18 @@ def sheet(tiles: Sequence[Tile], title: str, format: str) -> bytes:
     return out.getvalue()
 
 
-def fitting(text: str, width_px: float, font: _Font, keep_end: bool = False) -> str:
+@lru_cache(maxsize=4)
+def font_of(size_px: int) -> Font:
+    """DejaVu Sans, which comes with matplotlib and knows Latin, Greek, Cyrillic and more; else Pillow's own font."""
+    package = importlib.util.find_spec("matplotlib")  # not imported: that would take longer than the drawing
+    if package is not None and package.origin is not None:
+        file = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if file.is_file():
+            return ImageFont.truetype(str(file), size_px)
+    return ImageFont.load_default(size_px)
+
+
+def fitting(text: str, width_px: float, font: Font, keep_end: bool = False) -> str:
     """A text, cut with an ellipsis where it is wider than `width_px`; of a file name the end is the better half."""
     if font.getlength(text) <= width_px:
         return text
@@ -76,7 +87,7 @@ def fitting(text: str, width_px: float, font: _Font, keep_end: bool = False) -> 
     return "…" + text[len(text) - low :] if keep_end else text[:low].rstrip() + "…"
 
 
-def drawable(label: str, number: int, font: _Font) -> str:
+def drawable(label: str, number: int, font: Font) -> str:
     """A class's name in the characters that the font has; where some are missing, after the class's number."""
     kept = _in_font(label, font)
     return kept if kept == printable(label) else f"#{number} {' '.join(kept.split())}".rstrip()
@@ -92,7 +103,7 @@ def _draw(picture: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int
     draw.rectangle((left, bar, left + _THUMB - 1, bar + _BAR - 1), fill=_TRACK)
     if filled:
         draw.rectangle((left, bar, left + filled - 1, bar + _BAR - 1), fill=_FILL)
-    font, small = _font(13), _font(10)
+    font, small = font_of(13), font_of(10)
     percent = f"{tile.probability:.0%}"
     room = _THUMB - font.getlength(percent) - 8
     line = bar + _BAR + 3
@@ -102,23 +113,12 @@ def _draw(picture: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int
     draw.text((left, line + _LINE), fitting(name, _THUMB, small, keep_end=True), _FAINT, small)
 
 
-@lru_cache(maxsize=4)
-def _font(size: int) -> _Font:
-    """DejaVu Sans, which comes with matplotlib and knows Latin, Greek, Cyrillic and more; else Pillow's own font."""
-    package = importlib.util.find_spec("matplotlib")  # not imported: that would take longer than the drawing
-    if package is not None and package.origin is not None:
-        file = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if file.is_file():
-            return ImageFont.truetype(str(file), size)
-    return ImageFont.load_default(size)
-
-
-def _in_font(text: str, font: _Font) -> str:
+def _in_font(text: str, font: Font) -> str:
     return "".join(c for c in printable(text) if _has(font, c))
 
 
 @lru_cache(maxsize=4096)
-def _has(font: _Font, character: str) -> bool:
+def _has(font: Font, character: str) -> bool:
     """Whether the font draws a character otherwise than one that no font has."""
     if character == " ":
         return True

@@ -22,6 +22,7 @@ from fewer.report.curves import schedule
 from fewer.report.history import history
 from fewer.report.live import Budget
 from fewer.report.load import Rows, load
+from fewer.report.markup import esc
 from fewer.report.page import events
 from fewer.report.summary import head
 from fewer.report.values import thin
@@ -465,6 +466,35 @@ def test_reports_of_large_runs_stay_small(tmp_path: Path) -> None:
     assert "The 20 classes with the lowest accuracy" in html
 
 
+def test_the_worst_case_stays_below_two_megabytes(tmp_path: Path) -> None:
+    """10,000 classes with long names that have to be escaped, every list at its limit, every picture at its own."""
+    name = "'\"<&>🦆\u202e" * 30
+    names = [f"{i}{name}" for i in range(10_000)]
+    stages = [{"index": i, "first_epoch": i, "epochs": 1, "side_px": 8 + i, "batch_size": 8} for i in range(150)]
+    folder = build(tmp_path / "run", epochs=150, steps=20, classes=DIGITS, resume_at=4)
+    (folder / "plan.json").write_text(
+        json.dumps(plan_document(150, names, stages) | {"notes": [name * 5] * 300}, ensure_ascii=False)
+    )
+    result = result_document(150, 10_000, matrix=False)
+    samples = [{"id": i, "loss": 9.0, "true": i, "predicted": i + 1, "probability": 0.5,
+                "thumbnail": f"previews/worst/{i:03d}.jpg"} for i in range(64)]  # fmt: skip
+    result["tables"] |= {"test/worst": [name] * 64, "test/worst_samples": samples}
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "env.json").write_text(json.dumps({f"{name}{i}": name * 4 for i in range(300)}))
+    for kind in ("given", "resolved"):
+        (folder / f"recipe.{kind}.toml").write_text(name * 1000)
+    (folder / "previews" / "worst").mkdir(parents=True)
+    for i in range(64):
+        (folder / "previews" / "worst" / f"{i:03d}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(11_900))
+    for i in range(1, 6):
+        (folder / "previews" / f"stage-{i}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(249_900))
+    html = report.render(folder)
+    check_harmless(html)
+    assert 1_500_000 < len(html.encode()) < 2_000_000, "the pictures take what room there is"
+    assert html.count("data:image/jpeg") >= 5
+    assert "in the folder previews." in html
+
+
 def luminance(color: str) -> float:
     digits = color if len(color) == 6 else "".join(2 * c for c in color)
     parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
@@ -530,6 +560,50 @@ def test_steps_of_a_long_run_are_thinned_without_losing_spikes_or_other_rows() -
     assert 4321 in steps
     assert steps == sorted(set(steps))
     assert [row["epoch"] for row in rows.kept if row["kind"] == "epoch"] == list(range(10))
+
+
+def test_a_long_record_is_read_in_part_without_losing_spikes_other_rows_or_damage(tmp_path: Path) -> None:
+    def line(**row: Any) -> str:
+        return json.dumps(row, separators=(",", ":"), allow_nan=True) + "\n"
+
+    count = 90_001
+    with (tmp_path / "rows.jsonl").open("w") as file:
+        for step in range(count):
+            loss = {4321: 99.0, 54_322: -5.0, 7: math.nan, 8: None}.get(step, 1 + step % 7 / 7)
+            file.write(line(kind="step", step=step, loss=loss, kept=9))
+            if step % 1000 == 999:
+                file.write(line(kind="epoch", epoch=step // 1000, loss=1.0))
+            if step == 60_000:
+                file.write('{"kind":"step","step":60000,"lo\n')
+        file.write('{"kind":"step","step":90001,"loss":1')
+    folder = load(tmp_path)
+    steps = [row["step"] for row in folder.rows if row["kind"] == "step"]
+    assert steps == sorted(set(steps))
+    assert {4321, 54_322} <= set(steps)
+    assert 10_000 < len(steps) <= 40_000
+    assert [row["epoch"] for row in folder.rows if row["kind"] == "epoch"] == list(range(90))
+    assert folder.problems == ["1 damaged line of rows.jsonl left out."]
+
+
+def test_labels_of_ticks_are_not_cut(tmp_path: Path) -> None:
+    rows = [{"kind": "step", "epoch": 0, "step": i, "progress": i / 9, "lr": 0.1 * i / 8} for i in range(9)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "plan.json").write_text(json.dumps(plan_document(1, DIGITS)))
+    folder = load(tmp_path)
+    shown = re.findall(r">([\d.]+)</text>", schedule(folder, history(folder)))
+    assert {"0.025", "0.050", "0.075"} <= set(shown)
+
+
+def test_a_running_stage_ends_where_the_run_stands(tmp_path: Path) -> None:
+    folder = build(tmp_path / "run", epochs=3, steps=2, state="running", result=False)
+    (folder / "plan.json").write_text(json.dumps(plan_document(10, DIGITS)))
+    read = load(folder)
+    assert history(read).stages(read.plan, "epochs") == [(0, 3, "24 px")]
+
+
+def test_names_cannot_turn_the_text_around() -> None:
+    assert "\u202e" not in esc("x\u202eevil")
+    assert esc("مرحبا") == "مرحبا"
 
 
 def test_drawing_takes_a_twentieth_of_the_run() -> None:

@@ -476,8 +476,8 @@ def test_names_are_cut_to_fit() -> None:
 
 
 def test_names_that_the_font_cannot_draw_get_the_class_number() -> None:
-    from fewer.sheet import _font
+    from fewer.sheet import font_of
 
-    assert drawable("cat", 7, _font(13)) == "cat"
-    assert drawable("猫 cat", 7, _font(13)) == "#7 cat"
-    assert drawable("猫", 7, _font(13)) == "#7"
+    assert drawable("cat", 7, font_of(13)) == "cat"
+    assert drawable("猫 cat", 7, font_of(13)) == "#7 cat"
+    assert drawable("猫", 7, font_of(13)) == "#7"

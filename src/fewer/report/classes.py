@@ -16,6 +16,7 @@ LABELLED = 30  # classes up to which the matrix is a table with names and number
 DRAWN = 100  # classes up to which it is an image; beyond, only the worst are listed
 WORST = 20
 HARDEST = 50  # images named
+BESIDE = 12  # classes, and characters of their names, up to which table and matrix stand side by side
 Matrix = Sequence[Sequence[float]]
 
 
@@ -42,7 +43,9 @@ def classes(folder: Folder, story: History) -> Html:
     names = _names(folder, size)
     verdicts = [_verdict(i, matrix, accuracy, kept) for i in range(size)]
     boxes = (join([_picture(matrix, names), _pairs(matrix, names), _hardest(folder)]), _listing(verdicts, names))
-    content = Html(f'<div class="two">{join(Html(f"<div>{box}</div>") for box in boxes if box)}</div>')
+    narrow = size <= BESIDE and all(len(name) <= BESIDE for name in names)
+    layout = "two" if narrow else "stack"
+    content = Html(f'<div class="{layout}">{join(Html(f"<div>{box}</div>") for box in boxes if box)}</div>')
     lead = f"{size:,} classes on test. Row: the true class; column: what the model said."
     return section("Classes", esc(lead if matrix else f"{size:,} classes."), content, "classes")
 

@@ -70,7 +70,8 @@ class History:
             if first is None or length is None or (begin := self.at_epoch(first, axis)) is None:
                 continue
             end = self.at_epoch(first + length, axis)
-            end = end if end is not None or self.last is None else self.last.at(axis)
+            here = self.last.at(axis) if self.last else None
+            end = here if end is None or (axis == "epochs" and here is not None and here < end) else end
             side = whole(stage.get("side_px"))
             if end is not None and end > begin:
                 found.append((begin, end, f"{side} px" if side is not None else ""))

@@ -34,8 +34,9 @@ def write_plots(run_dir: Path) -> list[Path]:
     if schedule:
         charts["schedule"] = stacked("schedule", schedule)
     plots = run_dir / "plots"
-    with writing(plots):
-        plots.mkdir(exist_ok=True)
+    if charts:
+        with writing(plots):
+            plots.mkdir(exist_ok=True)
     curves = "Loss and accuracy against"
     titles = {key: f"{curves} {'FEE' if key == 'fee' else key}" for key in charts} | {"schedule": "Schedule"}
     for key, chart in charts.items():

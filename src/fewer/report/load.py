@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fewer.report.values import number, thin
 FILES = ("plan.json", "rows.jsonl", "status.json", "result.json", "recipe.resolved.toml", "recipe.given.toml")
 RECIPE_LIMIT = 100_000  # characters of a recipe that are shown
 STEPS = 40_000  # rows of single steps that are kept; a plot shows some hundreds
+_STEP = b'{"kind":"step",'
 JSON_LIMIT = 256_000_000  # bytes; a larger document is not read: it would take minutes and most of the memory
 
 
@@ -78,11 +80,13 @@ def _document(path: Path, problems: list[str]) -> Mapping[str, Any]:
 
 
 def _rows(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
-    """The rows, of a long run not every step: memory and time to draw stay bounded."""
+    """The rows, of a long run not every step: memory and time to read and draw stay bounded."""
     rows, lost = Rows(), 0
     try:
         with path.open("rb") as file:
-            for line in file:
+            steps = sum(line.startswith(_STEP) for line in file)
+            file.seek(0)
+            for line in _outstanding(file, math.ceil(2 * steps / STEPS)):
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError):
@@ -99,6 +103,33 @@ def _rows(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
     if lost:
         problems.append(f"{lost:,} damaged {'line' if lost == 1 else 'lines'} of rows.jsonl left out.")
     return rows.kept
+
+
+def _outstanding(lines: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """All lines but those of steps; of every `size` steps in a row those of lowest and highest loss.
+
+    To parse all of a million lines would take some ten times as long as to look for one number in each.
+    """
+    steps: list[bytes] = []
+    for line in lines:
+        whole = line.startswith(_STEP) and line.endswith(b"}\n")
+        if whole:
+            steps.append(line)
+        if steps and (len(steps) >= size or not whole):
+            yield from (steps[i] for i in thin([_loss(step) for step in steps], 2))
+            steps = []
+        if not whole:
+            yield line
+    yield from (steps[i] for i in thin([_loss(step) for step in steps], 2))
+
+
+def _loss(line: bytes) -> float:
+    """The loss in a step's line, 0 where there is none."""
+    _, _, rest = line.partition(b'"loss":')
+    try:
+        return float(rest[: rest.index(b",")])
+    except ValueError:
+        return 0.0
 
 
 class Rows:

@@ -9,7 +9,8 @@ from typing import NewType
 
 Html = NewType("Html", str)
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Controls, lone surrogates, and marks that turn text around: `x<U+202E>evil` would be read as `xlive`.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def esc(value: object, limit: int = 300) -> Html:

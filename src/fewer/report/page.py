@@ -29,6 +29,8 @@ GLOSSARY = (
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STAGE_COLUMNS = (("side_px", "image side"), ("batch_size", "batch size"))
 ITEMS = 200  # of any list whose length the run decides
+PAGE_BYTES = 1_900_000  # of all sections: with its frame the page stays below 2 MB, whatever the folder holds
+PICTURES = ("Worst samples", "Previews")  # take the room that the others leave
 
 
 def page(folder: Folder) -> str:
@@ -38,21 +40,26 @@ def page(folder: Folder) -> str:
         folder: What the run folder says.
     """
     story = history(folder)
-    parts: tuple[tuple[str, Callable[[], Html]], ...] = (
-        ("Head", lambda: head(folder, story)),
-        ("Curves", lambda: curves(folder, story)),
-        ("Schedule", lambda: schedule(folder, story)),
-        ("Ledger", lambda: ledger(folder, story)),
-        ("Metrics", lambda: metrics(folder)),
-        ("Classes", lambda: classes(folder, story)),
-        ("Worst samples", lambda: worst(folder)),
-        ("Previews", lambda: previews(folder)),
-        ("Plan", lambda: plan(folder)),
-        ("Events", lambda: events(folder, story)),
-        ("Recipe", lambda: recipe(folder)),
-        ("Environment", lambda: environment(folder)),
-    )
-    body = join(_guarded(title, draw) for title, draw in parts)
+    parts: dict[str, Callable[[int], Html]] = {
+        "Head": lambda _: head(folder, story),
+        "Curves": lambda _: curves(folder, story),
+        "Schedule": lambda _: schedule(folder, story),
+        "Ledger": lambda _: ledger(folder, story),
+        "Metrics": lambda _: metrics(folder),
+        "Classes": lambda _: classes(folder, story),
+        "Worst samples": lambda room_bytes: worst(folder, room_bytes),
+        "Previews": lambda room_bytes: previews(folder, room_bytes),
+        "Plan": lambda _: plan(folder),
+        "Events": lambda _: events(folder, story),
+        "Recipe": lambda _: recipe(folder),
+        "Environment": lambda _: environment(folder),
+    }
+    drawn: dict[str, Html] = {}
+    room_bytes = PAGE_BYTES
+    for title in sorted(parts, key=lambda title: title in PICTURES):
+        drawn[title] = _guarded(title, parts[title], room_bytes)
+        room_bytes -= len(drawn[title].encode())
+    body = join(drawn[title] for title in parts)
     style = resources.files("fewer.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -64,13 +71,18 @@ def page(folder: Folder) -> str:
     )
 
 
-def _guarded(title: str, draw: Callable[[], Html]) -> Html:
+def _guarded(title: str, draw: Callable[[int], Html], room_bytes: int) -> Html:
     """A damaged folder may hold what no reader foresaw: then one section is lost, not the page."""
     try:
-        return draw()
+        html = draw(room_bytes)
+        if len(html.encode()) <= room_bytes:
+            return html
+        text = "This section is left out: the page would be larger than 2 MB."
     except Exception as error:  # the rest of the report is worth more than a traceback
         text = f"This section could not be drawn: {type(error).__name__}: {error}"
-        return section(title, Html(""), Html(f'<p class="failed">{esc(text)}</p>'), f"{title.lower()}-failed")
+    return section(
+        title, Html(""), Html(f'<p class="failed">{esc(text)}</p>'), f"{title.lower().replace(' ', '-')}-failed"
+    )
 
 
 def plan(folder: Folder) -> Html:

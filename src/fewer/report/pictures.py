@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from fewer.report import units
@@ -12,20 +13,22 @@ from fewer.report.markup import Html, details, esc, join, name, section
 from fewer.report.values import dig, mapping, number, sequence, whole
 
 SHEETS, WORST = 4, 24  # embedded at most
-SHEET_BYTES, THUMBNAIL_BYTES = 250_000, 12_000  # each, at most: the page stays below 2 MB
+SHEET_BYTES, THUMBNAIL_BYTES = 250_000, 12_000  # each, at most; those of a run are smaller
+FRAME_BYTES = 2_000  # of a section, for its title and the like
 _SAFE = re.compile(r"previews/(worst/)?[\w-]+\.jpg")
 
 
-def previews(folder: Folder) -> Html:
-    """A sheet for each stage."""
+def previews(folder: Folder, room_bytes: int) -> Html:
+    """A sheet for each stage, as many as there is room for."""
     found = [(stage, _embedded(folder.path, f"previews/stage-{stage}.jpg", SHEET_BYTES)) for stage in range(1, 100)]
     sheets = [(stage, data) for stage, data in found if data]
     if not sheets:
         return Html("")
-    shown = [_sheet(stage, data) for stage, data in sheets[:SHEETS]]
+    shown = _fitting((_sheet(stage, data) for stage, data in sheets[:SHEETS]), room_bytes)
     rest = len(sheets) - len(shown)
     if rest:
-        shown.append(Html(f'<p class="note">{rest} more in the folder previews.</p>'))
+        note = f"{rest} {'more ' if shown else ''}in the folder previews."
+        shown.append(Html(f'<p class="note">{note}</p>'))
     return section("Previews", esc("Training images as the model saw them."), join(shown), "previews")
 
 
@@ -34,19 +37,29 @@ def _sheet(stage: int, data: str) -> Html:
     return details(f"Stage {stage}", Html(f'<img class="sheet" alt="{esc(alt)}" src="{data}">'))
 
 
-def worst(folder: Folder) -> Html:
-    """The samples of highest loss, with what the model took them for."""
+def worst(folder: Folder, room_bytes: int) -> Html:
+    """The samples of highest loss, with what the model took them for, as many as there is room for."""
     for split in ("test", "val"):
         samples = sequence(dig(folder.result, "tables", f"{split}/worst_samples"))
         files = sequence(dig(folder.result, "tables", f"{split}/worst"))
-        figures = [
-            _figure(folder, sample, file) for sample, file in zip(samples[:WORST], files, strict=False)
-        ]  # fmt: skip
-        figures = [figure for figure in figures if figure]
+        drawn = (_figure(folder, sample, file) for sample, file in zip(samples[:WORST], files, strict=False))
+        figures = [figure for figure in _fitting(drawn, room_bytes) if figure]
         if figures:
             lead = f"The images of {split} with the highest loss, the worst first, as the model saw them."
             return section("Worst samples", esc(lead), Html(f'<div class="worst">{join(figures)}</div>'), "worst")
     return Html("")
+
+
+def _fitting(pieces: Iterable[Html], room_bytes: int) -> list[Html]:
+    """The first pieces, until the room is full."""
+    kept: list[Html] = []
+    room_bytes -= FRAME_BYTES
+    for piece in pieces:
+        room_bytes -= len(piece.encode())
+        if room_bytes < 0:
+            break
+        kept.append(piece)
+    return kept
 
 
 def _figure(folder: Folder, sample: object, file: object) -> Html:

@@ -180,7 +180,8 @@ def _facts(folder: Folder) -> Html:
     if sequence(plan.get("classes")):
         facts.append(("classes", f"{len(plan['classes']):,}"))
     if select.get("method"):
-        others = ", ".join(f"{key} {value}" for key, value in select.items() if key != "method" and _short(value))
+        said = {key: value for key, value in select.items() if key != "method" and value != "0ep" and _short(value)}
+        others = ", ".join(f"{key} {value}" for key, value in said.items())
         facts.append(("selection", f"{select['method']}{f' ({others})' if others else ''}"))
     if plan.get("precision"):
         layout = ", channels last" if plan.get("channels_last") is True else ""
