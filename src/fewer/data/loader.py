@@ -29,17 +29,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewer.data.memory import available_bytes
 from fewer.data.notes import Notes
 from fewer.data.views import Read, Views, needed_bytes, shape
+from fewer.device import SHARE_OF_MEMORY_AHEAD
 from fewer.errors import ResourceError
+from fewer.memory import available_bytes
 from fewer.parts import Request
 
 _ATTEMPTS = 4  # at one batch, before giving up
 _POLL_SECONDS = 1.0
 _ID_BYTES = 16  # a sample's id and copy number
 _PAGE = mmap.PAGESIZE
-_SHARE_OF_MEMORY = 0.5  # that prefetched batches may take of what is free
 
 
 @dataclass(slots=True, eq=False)
@@ -268,7 +268,7 @@ class Loader:
         free = available_bytes()
         slots = self.prefetch + 1
         if free is not None:
-            slots = min(slots, int(free * _SHARE_OF_MEMORY) // slot_bytes)
+            slots = min(slots, int(free * SHARE_OF_MEMORY_AHEAD) // slot_bytes)
         said = f"prefetched batches of {slot_bytes / 1e6:.1f} MB: memory for {max(0, slots)} of {self.prefetch + 1}"
         if slots < 2:
             self._give_up(said)
