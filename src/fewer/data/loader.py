@@ -38,6 +38,7 @@ from fewer.parts import Request
 
 _ATTEMPTS = 4  # at one batch, before giving up
 _POLL_SECONDS = 1.0
+_NO_MEMORY = "MemoryError"  # what a process answers in place of a traceback
 _ID_BYTES = 16  # a sample's id and copy number
 _PAGE = mmap.PAGESIZE
 
@@ -224,6 +225,11 @@ class Loader:
         except (EOFError, OSError):
             self._replace(worker, "")
             return
+        if failure == _NO_MEMORY:
+            raise ResourceError(
+                f"{self._views[self._tasks[number].views].source.name}: a loader process has no memory left for a "
+                f"batch; fix: fewer data.processes, smaller batches or images, or close other programs"
+            )
         if failure:
             raise RuntimeError(f"in a loader process:\n{failure}")
         task = self._tasks.pop(number)
@@ -378,6 +384,8 @@ def _work(pipe: Connection, siblings: Sequence[Connection], sources: Sequence[Vi
             read, failure = Read(), ""
             try:
                 read = sources[views].read(request, memory.pixels(slot, shape(request)).numpy())
+            except MemoryError:
+                failure = _NO_MEMORY
             except Exception:
                 failure = traceback.format_exc()
             pipe.send((number, read, failure))
