@@ -29,7 +29,6 @@ def textbook(model: str, folder: str, epochs: int) -> None:
     from torchvision.datasets import ImageFolder
 
     from fewer import models
-    from fewer.recipe import ModelRecipe
 
     views = transforms.Compose(
         [
@@ -40,8 +39,7 @@ def textbook(model: str, folder: str, epochs: int) -> None:
         ]
     )
     loader = DataLoader(ImageFolder(folder, views), 128, shuffle=True, num_workers=WORKERS, persistent_workers=True)
-    options = ModelRecipe(name=model).model_dump(exclude={"name"})
-    net = models.build(model, len(loader.dataset.classes), 32, **options)
+    net = models.build(model, len(loader.dataset.classes), 32)
     optimizer = torch.optim.SGD(net.parameters(), 0.05, 0.9, weight_decay=5e-4, nesterov=True)
     for _ in range(epochs):
         for images, targets in loader:
@@ -69,7 +67,7 @@ lr = 0.05
 
 
 def subset(source: Path, target: Path, images: int) -> None:
-    """Links an even share of every class."""
+    """Copies an even share of every class."""
     classes = sorted(path for path in source.iterdir() if path.is_dir())
     for number, folder in enumerate(classes):
         (target / folder.name).mkdir(parents=True)

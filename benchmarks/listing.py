@@ -95,7 +95,7 @@ def measured(folder: Path, overrides: list[str], until: str) -> list[dict[str, A
         return result
 
     from fewer.build import make_plan, open_data, open_session
-    from fewer.parts import Request
+    from fewer.loop import train
     from fewer.reading import parse_recipe
 
     content = {
@@ -111,8 +111,8 @@ def measured(folder: Path, overrides: list[str], until: str) -> list[dict[str, A
     step("plan", lambda: make_plan(recipe, splits))
     if until == "batch":
         session = step("session", lambda: open_session(recipe, splits))
-        request = Request(session.run.pool_ids[:256], 0, session.plan.stages[0].side_px, strength=1.0)
-        step("first batch", lambda: next(iter(session.train_data.batches([request]))))
+        step("order and first step", lambda: next(iter(train(session.task, session.train_data, session.run))))
+        session.close()
     return steps
 
 

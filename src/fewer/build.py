@@ -16,6 +16,7 @@ from fewer.data.images import ImageData, Moments
 from fewer.data.labels import LabelFile
 from fewer.data.loader import Loader
 from fewer.data.splits import Splits, open_splits, spread
+from fewer.eager import without_compiler
 from fewer.errors import DataError
 from fewer.facts import gather_facts
 from fewer.ledger import Ledger
@@ -81,6 +82,8 @@ def make_plan(
     recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None, available: int | None = None
 ) -> Plan:
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
+    if recipe.train.compile == "no":
+        without_compiler()
     name = type(selector).__qualname__ if selector else ""
     expects = (selector or selector_of(recipe, splits)).expects
     facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available)
@@ -100,6 +103,7 @@ def open_session(
     comm: Comm | None = None,
     selector: Selector | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    plan: Plan | None = None,
 ) -> Session:
     """Decodes the images and builds task, model and run, ready for the first batch.
 
@@ -109,13 +113,14 @@ def open_session(
         comm: How processes exchange tensors; one process alone if left out.
         selector: A selector of the caller's own, in place of the recipe's.
         on_progress: Called with images decoded and images to decode.
+        plan: The recipe's plan for this data, selector and number of ranks, where it is compiled already.
 
     Raises:
         DataError: Images are damaged, and the recipe's policy is to stop.
         RecipeError: The recipe does not fit the data.
     """
     comm, began = comm or Alone(), time.monotonic()
-    plan = make_plan(recipe, splits, comm.workers, selector)
+    plan = plan or make_plan(recipe, splits, comm.workers, selector)
     torch.set_num_threads(plan.facts.threads)
     plan.device_settings.apply(plan.facts.device)
     loading = plan.loading

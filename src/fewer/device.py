@@ -11,6 +11,7 @@ from typing import Literal
 _SHARE_OF_MEMORY = 1 / 3  # of what is free, that images in memory may take over all ranks
 _PROCESSES_MOST = 8  # of a rank, chosen by "auto"
 _PREFETCHED_EACH = 2  # batches of a loader process
+SHARE_OF_MEMORY_AHEAD = 0.5  # of what is free, that batches read ahead may take
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewer.data.memory import available_bytes
+from fewer.memory import available_bytes
 from fewer.models import trial
 from fewer.parts import ChangesByEpoch, first
 from fewer.plan import Facts, Flops, stages_of

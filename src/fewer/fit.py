@@ -61,7 +61,7 @@ def fit(
             folder.file(GIVEN, given or recipe.to_toml())
             folder.file(MANIFEST, splits.manifest().packed())
             folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
-            session = open_session(recipe, splits, comm, selector, display.decoding)
+            session = open_session(recipe, splits, comm, selector, display.decoding, plan)
             return Body(session, folder, display, stop).drive()
 
 

@@ -1,4 +1,4 @@
-"""How the process gets its memory; set once, before torch is imported."""
+"""How the process gets its memory (set once, before torch is imported), and how much is free."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _KEEP_BYTES = 2**31 - 1
@@ -26,3 +27,12 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEEP_BYTES), (_M_TOP_PAD, _TOP_PAD_BYTES)):
             mallopt(option, value)
+
+
+def available_bytes() -> int | None:
+    """Memory that can be had without swapping, in bytes; None where the system does not say (only Linux does)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None

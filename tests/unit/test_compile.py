@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
 
 from fewer import build
@@ -121,6 +123,27 @@ def test_a_failing_compiler_is_one_warning_and_the_plain_run(tmp_path: Path, mon
     assert fit(parse_recipe(plain), tmp_path / "plain")["metrics"] == result["metrics"]
     longer = resume(tmp_path / "run", ["train.epochs=5"])
     assert longer["amendments"] == result["amendments"], "a resumed run goes on as it was"
+
+
+def test_a_backward_that_cannot_be_compiled_is_one_warning_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch compiles it with the forward, within what is caught and booked as compilation."""
+    calls: list[str] = []
+
+    def forward(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
+        calls.append("forward")
+        return make_boxed_func(graph.forward)
+
+    def backward(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
+        calls.append("backward")
+        raise RuntimeError("no backward here")
+
+    with_backend(aot_autograd(fw_compiler=forward, bw_compiler=backward), monkeypatch)
+    plain = {**CONTENT, "train": {**CONTENT["train"], "compile": "no"}}
+    session = trained(CONTENT)
+    assert calls == ["forward", "backward"]
+    assert "no backward here" in session.run.amendments["train.compile"]["reason"]
+    assert session.run.ledger.totals()["seconds"]["compile"] > 0
+    assert weights(session) == weights(trained(plain))
 
 
 def test_a_required_compiler_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

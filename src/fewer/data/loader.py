@@ -29,17 +29,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewer.data.memory import available_bytes
 from fewer.data.notes import Notes
 from fewer.data.views import Read, Views, needed_bytes, shape
+from fewer.device import SHARE_OF_MEMORY_AHEAD
 from fewer.errors import ResourceError
+from fewer.memory import available_bytes
 from fewer.parts import Request
 
 _ATTEMPTS = 4  # at one batch, before giving up
 _POLL_SECONDS = 1.0
+_NO_MEMORY = "MemoryError"  # what a process answers in place of a traceback
 _ID_BYTES = 16  # a sample's id and copy number
 _PAGE = mmap.PAGESIZE
-_SHARE_OF_MEMORY = 0.5  # that prefetched batches may take of what is free
 
 
 @dataclass(slots=True, eq=False)
@@ -224,6 +225,11 @@ class Loader:
         except (EOFError, OSError):
             self._replace(worker, "")
             return
+        if failure == _NO_MEMORY:
+            raise ResourceError(
+                f"{self._views[self._tasks[number].views].source.name}: a loader process has no memory left for a "
+                f"batch; fix: fewer data.processes, smaller batches or images, or close other programs"
+            )
         if failure:
             raise RuntimeError(f"in a loader process:\n{failure}")
         task = self._tasks.pop(number)
@@ -268,7 +274,7 @@ class Loader:
         free = available_bytes()
         slots = self.prefetch + 1
         if free is not None:
-            slots = min(slots, int(free * _SHARE_OF_MEMORY) // slot_bytes)
+            slots = min(slots, int(free * SHARE_OF_MEMORY_AHEAD) // slot_bytes)
         said = f"prefetched batches of {slot_bytes / 1e6:.1f} MB: memory for {max(0, slots)} of {self.prefetch + 1}"
         if slots < 2:
             self._give_up(said)
@@ -378,6 +384,8 @@ def _work(pipe: Connection, siblings: Sequence[Connection], sources: Sequence[Vi
             read, failure = Read(), ""
             try:
                 read = sources[views].read(request, memory.pixels(slot, shape(request)).numpy())
+            except MemoryError:
+                failure = _NO_MEMORY
             except Exception:
                 failure = traceback.format_exc()
             pipe.send((number, read, failure))

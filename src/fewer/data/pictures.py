@@ -15,11 +15,11 @@ from torch import Tensor
 from fewer.data.augment import Key
 from fewer.data.crop import RandomResizedCrop, cut
 from fewer.data.decode import Pixels, decode_whole
-from fewer.data.memory import available_bytes
 from fewer.data.splits import Split
 from fewer.data.store import Decoding, Policy, Progress
 from fewer.data.views import Counts, DamagedImage, shape
 from fewer.errors import ResourceError
+from fewer.memory import available_bytes
 from fewer.parts import Request
 
 _SPARED_BYTES = 256 << 20  # of memory that decoding leaves free

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from fewer.data.decode import Damaged, Pixels, decode_counted
-from fewer.data.memory import available_bytes
 from fewer.data.splits import Split
 from fewer.data.views import Counts, DamagedImage, Read
 from fewer.errors import DataError, ResourceError
+from fewer.memory import available_bytes
 from fewer.parts import Request
 
 Policy = Literal["error", "quarantine"]

@@ -24,7 +24,7 @@ def findings() -> Iterator[Finding]:
         software.torchvision_version,
         software.image_formats,
         machine.memory,
-        machine.shared_memory,
+        machine.loader_memory,
         machine.open_files,
         machine.disk,
         machine.cache,

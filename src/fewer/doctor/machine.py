@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from fewer.device import SHARE_OF_MEMORY_AHEAD, choose_loading
 from fewer.doctor.finding import FAIL, OK, WARN, Finding
+from fewer.memory import available_bytes
 
 _GIB = 2**30
 MEMORY_LOW, MEMORY_LEAST = 2 * _GIB, _GIB // 2
 DISK_LOW, DISK_LEAST = 5 * _GIB, _GIB // 5
 FILES_LOW = 1024
-# What one loader process keeps ready: two batches of 256 images of 128 px.
-LOADER_BYTES = 2 * 256 * 128 * 128 * 3
+_BATCH_IMAGES, _BATCH_SIDE_PX = 256, 224  # of a large batch, for what loader processes may need
 _GROUP = Path("/sys/fs/cgroup")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -48,7 +48,7 @@ def judge_threads(cores: int, quota: float | None, asked: str, used: int | None)
 
 
 def memory() -> Finding:
-    return judge_memory(_available_bytes(), *_group_memory())
+    return judge_memory(available_bytes(), *_group_memory())
 
 
 def judge_memory(free: int | None, limit: int | None, used: int | None) -> Finding:
@@ -67,28 +67,25 @@ def judge_memory(free: int | None, limit: int | None, used: int | None) -> Findi
     return Finding("memory", WARN, what, fix) if least < MEMORY_LOW else Finding("memory", OK, what)
 
 
-def shared_memory() -> Finding:
-    path = Path("/dev/shm")
-    if not path.is_dir():
-        return judge_shared_memory(None, None, cores())
-    usage = shutil.disk_usage(path)
-    return judge_shared_memory(usage.total, usage.free if _writable(path) else 0, cores())
+def loader_memory() -> Finding:
+    return judge_loader_memory(available_bytes(), cores())
 
 
-def judge_shared_memory(total: int | None, free: int | None, processes: int) -> Finding:
-    """Whether /dev/shm has room for what `processes` loader processes keep ready."""
-    if total is None or free is None:
-        expected = sys.platform.startswith("linux")
-        what = "there is no /dev/shm"
-        fix = "mount one, or set data.processes = 0"
-        return Finding("shared memory", WARN, what, fix) if expected else Finding("shared memory", OK, what)
-    needed = processes * LOADER_BYTES
-    what = f"/dev/shm: {_size(free)} of {_size(total)} free; {processes} loader process(es) need about {_size(needed)}"
-    if free < needed:
-        fits = free // LOADER_BYTES
-        fix = f"make it larger (docker run --shm-size=1g), remove what lies there, or set data.processes = {fits}"
-        return Finding("shared memory", WARN, what, fix)
-    return Finding("shared memory", OK, what)
+def judge_loader_memory(free: int | None, cores: int) -> Finding:
+    """Whether what loader processes read ahead fits into memory, where images are read from files in a run of its own.
+
+    They share anonymous memory with the training process: the size of /dev/shm does not matter.
+    """
+    loading = choose_loading("no", "auto", 0, free, "cpu", cores, 1)
+    needed = (loading.prefetched_batches + 1) * _BATCH_IMAGES * _BATCH_SIDE_PX**2 * 3
+    what = (
+        f"{loading.processes} by default, with {loading.prefetched_batches} batches ahead; {_size(needed)} at "
+        f"{_BATCH_IMAGES} images of {_BATCH_SIDE_PX} px"
+    )
+    if free is not None and needed > free * SHARE_OF_MEMORY_AHEAD:
+        fix = "set data.processes lower, or close other programs"
+        return Finding("loader processes", WARN, f"{what}, more than half of the {_size(free)} that are free", fix)
+    return Finding("loader processes", OK, what)
 
 
 def open_files() -> Finding:
@@ -193,14 +190,6 @@ def _group_memory(group: Path = _GROUP) -> tuple[int | None, int | None]:
         except (OSError, ValueError):
             continue
     return None, None
-
-
-def _available_bytes() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
 
 
 def _writable(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -83,7 +83,7 @@ class Compiler:
 
     def _first(self, call: Forward, model: nn.Module, inputs: Tensor) -> Any:
         before = [buffer.clone() for buffer in model.buffers()]
-        with self.phase():
+        with self.phase(), _backward_at_once():
             try:
                 return call(inputs)
             except Exception as error:  # whatever a compiler raises; the model's own errors come again below
@@ -110,6 +110,20 @@ class Compiler:
     def load_state_dict(self, state: State) -> None:
         self.stage, self.sizes, self.failure = state["stage"], list(state["sizes"]), state["failure"]
         self._calls.clear()
+
+
+def _backward_at_once() -> AbstractContextManager[None]:
+    """Has torch compile the backward with the forward; by itself it waits for the first call of backward.
+
+    Then its seconds are compilation's too, and its failure is a failure of compilation.
+    """
+    from torch._functorch import config
+
+    option = "force_non_lazy_backward_lowering"
+    if not hasattr(config, option):
+        return nullcontext()
+    changed: AbstractContextManager[None] = config.patch(option, True)
+    return changed
 
 
 def _with_code_of_its_own(model: nn.Module) -> Forward:
