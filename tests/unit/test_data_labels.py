@@ -117,6 +117,7 @@ def test_where_the_csv_lies_is_no_part_of_the_digest(
     facts = Facts.__new__(Facts)
     for name in ("train_images", "val_images", "test_images", "classes", "native_side_px"):
         object.__setattr__(facts, name, 1)
+    object.__setattr__(facts, "weights", "")
     found = set()
     for csv, column in (("a.csv", "x"), ("b.csv", "x"), ("a.csv", "y"), (None, None)):
         data = {"source": "digits"} | ({"labels": {"csv": csv, "column": column}} if csv else {})
