@@ -16,7 +16,6 @@ from fewer.data.images import ImageData, Moments
 from fewer.data.labels import LabelFile
 from fewer.data.loader import Loader
 from fewer.data.splits import Splits, open_splits, spread
-from fewer.eager import without_compiler
 from fewer.errors import DataError
 from fewer.facts import gather_facts
 from fewer.ledger import Ledger
@@ -82,8 +81,6 @@ def make_plan(
     recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None, available: int | None = None
 ) -> Plan:
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
-    if recipe.train.compile == "no":
-        without_compiler()
     name = type(selector).__qualname__ if selector else ""
     expects = (selector or selector_of(recipe, splits)).expects
     facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available)

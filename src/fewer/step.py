@@ -9,7 +9,6 @@ import torch
 
 from fewer import rng
 from fewer.deal import Candidate
-from fewer.eager import step_once
 from fewer.errors import DivergedError
 from fewer.optim.groups import set_lr, set_momentum
 from fewer.parts import At, Forward, Outcome, Task, Worker
@@ -87,10 +86,7 @@ def _update(run: Run, at: At, lr_scale: float, rescale: float) -> bool:
         set_lr(worker.optimizer, run.plan.lr_factor(at.progress) * lr_scale)
         if momentum is not None:
             set_momentum(worker.optimizer, momentum)
-        if run.scaler.is_enabled():
-            run.scaler.step(worker.optimizer)
-        else:
-            step_once(worker.optimizer)
+        run.scaler.step(worker.optimizer)
     run.scaler.update()
     if run.scaler.get_scale() < SMALLEST_SCALE:
         raise _diverged(run, at, "gradient, at the smallest loss scale of fp16,")

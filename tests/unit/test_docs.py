@@ -106,3 +106,12 @@ def test_importing_the_package_does_not_import_torch() -> None:
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         fewer.nothing  # noqa: B018
+
+
+def test_the_ledgers_page_names_every_entry() -> None:
+    from fewer.ledger import Ledger
+
+    totals = Ledger(stages=1, train_images=1, plain_epoch_flops=1.0).totals()
+    page = (ROOT / "docs" / "ledger.md").read_text("utf-8")
+    missing = [name for name in (*totals, *totals["seconds"]) if f"`{name}`" not in page and name != "stages"]
+    assert not missing

@@ -219,6 +219,13 @@ def test_an_unfinished_run_gives_its_newest_model(server: Server, copied: Path) 
     complains(server.run("eval", str(checkpoint), cwd=copied.parent), 5, "not a published model", "checkpoints/best")
 
 
+def test_the_page_on_run_folders_names_every_file(copied: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "run-folder.md").read_text("utf-8")
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in copied.iterdir()]
+    assert {"result.json", "rows.jsonl", "checkpoints/"} <= set(names)
+    assert not [name for name in names if f"`{name}`" not in page and name != ".lock"]
+
+
 def test_damaged_weights(server: Server, copied: Path) -> None:
     weights = copied / "checkpoints" / "best" / "model.safetensors"
     data = bytearray(weights.read_bytes())
