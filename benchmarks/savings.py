@@ -58,7 +58,11 @@ def chosen(kind: str) -> float:
     found = {}
     for threshold in THRESHOLDS:
         overrides = (*DBPD, f"select.score={kind}", f"select.threshold={threshold}")
-        found[threshold] = mean_top1(f"dbpd {kind} {threshold}", overrides)
+        try:
+            found[threshold] = mean_top1(f"dbpd {kind} {threshold}", overrides)
+        except fewer.FewerError as error:  # a run that keeps nothing any more is no choice
+            print(f"val: dbpd {kind} {threshold}: {error}", flush=True)
+            continue
         print(f"val: dbpd {kind} {threshold}: {found[threshold]:.2%}, plain {plain:.2%}", flush=True)
     good = [threshold for threshold, top1 in found.items() if top1 >= plain - SLACK]
     return min(good) if good else max(found, key=lambda threshold: found[threshold])

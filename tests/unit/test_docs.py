@@ -88,7 +88,7 @@ def test_the_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     path = tmp_path / "photos.toml"
     path.write_text(block)
-    assert load_recipe(path).model.name == "cnn"
+    assert load_recipe(path).model.name == "resnet18"
 
 
 def test_public_names_exist_and_are_few() -> None:
