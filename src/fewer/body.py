@@ -361,6 +361,7 @@ class Body:
             evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
+        run.ledger.book(run.plan.stages[-1].index, bytes_sent=self.comm.take_bytes_sent())
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -369,7 +370,7 @@ class Body:
             "steps": run.cursor.step,
             "metrics": metrics,
             "best": run.best,
-            "ledger": self._ledger(),
+            "ledger": run.ledger.of_all_ranks(self.comm),
             # A number where it is certain, [lowest, highest] where a threshold decides.
             "predicted": {key: low if low == high else [low, high] for key, (low, high) in run.plan.predicted.items()},
             "fingerprint": session.splits.fingerprint,
@@ -381,29 +382,6 @@ class Body:
         folder.json("result.json", result)
         folder.status("done", **self._where())
         return result
-
-    def _ledger(self) -> dict[str, Any]:
-        """The ledger of all ranks: what each did on its own is summed, and listed per rank."""
-        ledger, last_stage = self.session.run.ledger, self.session.plan.stages[-1].index
-        ledger.book(last_stage, bytes_sent=self.comm.take_bytes_sent())
-        totals = ledger.totals()
-        if self.comm.workers == 1:
-            return totals
-        names = (
-            "samples_loaded",
-            "samples_decoded",
-            "decoded_pixels",
-            "samples_evaluated",
-            "bytes_sent",
-            "peak_memory_bytes",
-        )
-        mine = torch.tensor([[float(totals[name]) for name in names]], dtype=torch.float64)
-        rows = self.comm.gather([mine]).tolist()
-        totals["ranks"] = [dict(zip(names, map(int, row), strict=True)) for row in rows]
-        for index, name in enumerate(names):
-            column = [int(row[index]) for row in rows]
-            totals[name] = max(column) if name == "peak_memory_bytes" else sum(column)
-        return totals
 
     # --- The run folder ---------------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
 from fewer.optim.groups import parameter_groups
 from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
-from fewer.plan import MOMENTS_IMAGES, Plan, compile_plan
+from fewer.plan import Plan, compile_plan
+from fewer.pricing import MOMENTS_IMAGES
 from fewer.recipe import Recipe
 from fewer.run import Run
 from fewer.select.table import Table

@@ -7,7 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from fewer.parts import Comm
 
 PHASES = ("train", "select", "data_wait", "evaluate", "checkpoint", "compile", "sync", "other")
 
@@ -102,6 +105,22 @@ class Ledger:
                 for counts, seconds in zip(self.counts, self.seconds, strict=True)
             ],
         }
+
+    def of_all_ranks(self, comm: Comm) -> dict[str, Any]:
+        """`totals` of the whole run: what each rank did on its own is summed, memory is the largest, and `ranks` lists
+        them one by one."""
+        import torch
+
+        totals = self.totals()
+        if comm.workers == 1:
+            return totals
+        names = (*LOCAL, "peak_memory_bytes")
+        mine = torch.tensor([[float(totals[name]) for name in names]], dtype=torch.float64)
+        rows = [[int(value) for value in row] for row in comm.gather([mine]).tolist()]
+        totals["ranks"] = [dict(zip(names, row, strict=True)) for row in rows]
+        for name, column in zip(names, zip(*rows, strict=True), strict=True):
+            totals[name] = max(column) if name == "peak_memory_bytes" else sum(column)
+        return totals
 
     def state_dict(self) -> dict[str, Any]:
         self._lap()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 Forward = Callable[["Tensor"], Any]
+WORST_SAMPLES = 64  # that an evaluation lists, at most
 State = dict[str, Any]  # nested dicts of tensors and of what JSON can hold
 
 

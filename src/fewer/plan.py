@@ -17,12 +17,12 @@ from fewer.device import DeviceSettings, Loading, choose_device_settings, choose
 from fewer.errors import RecipeError
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.parts import At, Expects, Stage
+from fewer.pricing import predicted
 from fewer.recipe import Recipe, TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOMENTS_IMAGES = 10_000  # that a channel's mean and standard deviation are taken over, at most
 _MEANING = 1  # of the recipe's keys and their defaults, see `_digest`
 
 
@@ -137,9 +137,8 @@ class Plan:
     @property
     def device_settings(self) -> DeviceSettings:
         """What the device does for speed, as far as determinism allows."""
-        deterministic = bool(getattr(self.recipe.train, "deterministic", False))
         stays = self.loading.in_memory and self.recipe.augment.crop == "shift"
-        return choose_device_settings(self.facts.device, deterministic, stays)
+        return choose_device_settings(self.facts.device, self.recipe.train.deterministic, stays)
 
     @property
     def plain_epoch_flops(self) -> float:
@@ -248,7 +247,7 @@ def compile_plan(
         predicted={},
         notes=_notes(facts, stages),
     )
-    object.__setattr__(plan, "predicted", _predicted(plan, expects or (lambda at: Expects(1.0, 1.0))))
+    object.__setattr__(plan, "predicted", predicted(plan, expects or (lambda at: Expects(1.0, 1.0))))
     return plan
 
 
@@ -352,62 +351,6 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     content["facts"] = [facts.train_images, facts.val_images, facts.test_images, facts.classes, facts.native_side_px]
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[float, float]]:
-    epochs = [_priced(plan, epoch, expects(plan.at(epoch))) for epoch in range(plan.epochs)]
-    totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
-    flops, trained = totals["flops"], totals["samples_backpropagated"]
-    first = min(plan.recipe.model.first_images, plan.facts.train_images) * plan.facts.ranks
-    loaded = totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first
-    return {
-        **totals,
-        "samples_loaded": loaded,
-        "samples_decoded": _decoded(plan, *loaded),
-        "effective_epochs": (trained[0] / plan.facts.train_images, trained[1] / plan.facts.train_images),
-        "full_epoch_equivalents": (flops[0] / plan.plain_epoch_flops, flops[1] / plan.plain_epoch_flops),
-    }
-
-
-def _decoded(plan: Plan, loaded_low: float, loaded_high: float) -> tuple[float, float]:
-    """Fewest and most images decoded, over all ranks: in memory once for every side, else whenever one is looked at."""
-    facts, recipe = plan.facts, plan.recipe
-    if plan.loading.in_memory:
-        sides = [stage.side_px for stage in plan.stages]
-        changes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
-        times = 1 if recipe.augment.crop == "random_resized" else changes
-        once = float(times * facts.train_images + facts.val_images + facts.test_images) * facts.ranks
-        return once, once
-    every = recipe.out.evaluate_every
-    validations = len({*range(every, plan.epochs + 1, every), plan.epochs} if every else {plan.epochs}) + 1
-    tests = 1 + (recipe.train.ema != "off")
-    once = validations * facts.val_images + tests * facts.test_images
-    moments = min(MOMENTS_IMAGES, facts.train_images) * facts.ranks
-    # Quarantine decodes all to find the damaged ones, unless it is known already; the last model may differ from the
-    # best, and is then tested too.
-    images = facts.train_images + facts.val_images + facts.test_images
-    checked = images * facts.ranks if recipe.data.damaged == "quarantine" else 0
-    again = facts.test_images if facts.val_images else 0
-    return loaded_low + once + moments, loaded_high + once + moments + checked + again
-
-
-def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, float]]:
-    """Lowest and highest ledger entries of one epoch."""
-    images, stage, flops = plan.facts.train_images, plan.stage(epoch), plan.sample_flops(epoch)
-
-    def bounds(entry: Callable[[int], float]) -> tuple[float, float]:
-        return entry(round(expects.kept_low * images)), entry(round(expects.kept_high * images))
-
-    scored = round(expects.scored * images)
-    low, high = bounds(lambda kept: float(max(kept, scored)))
-    return {
-        # With several ranks one may lack what another has loaded and scored, and loads it again.
-        "samples_loaded": (low, high + (scored if plan.facts.ranks > 1 else 0)),
-        "samples_forwarded": bounds(lambda kept: float(kept + scored)),
-        "samples_backpropagated": bounds(float),
-        "optimizer_steps": bounds(lambda kept: float(math.ceil(kept / stage.batch_size))),
-        "flops": bounds(lambda kept: float(kept * (flops.forward + flops.backward) + scored * flops.forward)),
-    }
 
 
 def table(plan: Plan) -> Iterator[tuple[str, ...]]:

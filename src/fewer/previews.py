@@ -18,13 +18,14 @@ from PIL import Image, ImageDraw
 from fewer.data.images import ImageData
 from fewer.data.previews import contact_sheet
 from fewer.parts import Request, Stage, WorstSample
+from fewer.pricing import PREVIEW_ROWS as ROWS
+from fewer.pricing import PREVIEW_VIEWS as VIEWS
 from fewer.record import publish, writing
 from fewer.sheet import drawable, fitting, font_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROWS, VIEWS = 8, 6
 CELL_PX, GAP_PX, LABEL_PX, HEAD_PX = 96, 4, 130, 22
 THUMBNAIL_PX = 96
 INK = "#16191d"

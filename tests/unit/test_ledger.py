@@ -58,7 +58,6 @@ def test_images_read_anew_are_files_opened_and_predicted(photos: Path, tmp_path:
         "model": {"name": "lenet5", "width": 0.05},
         "train": {"batch_size": 8, "precision": "fp32"},
         "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
-        "out": {"previews": False},  # pictures for people are read besides, and no plan predicts them
     }
     with one_thread():
         results = {}

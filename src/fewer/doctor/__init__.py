@@ -25,6 +25,7 @@ def findings() -> Iterator[Finding]:
         software.image_formats,
         machine.memory,
         machine.loader_memory,
+        machine.shared_memory,
         machine.open_files,
         machine.disk,
         machine.cache,

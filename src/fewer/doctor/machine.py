@@ -16,6 +16,7 @@ from fewer.memory import available_bytes
 _GIB = 2**30
 MEMORY_LOW, MEMORY_LEAST = 2 * _GIB, _GIB // 2
 DISK_LOW, DISK_LEAST = 5 * _GIB, _GIB // 5
+SHARED_LOW = _GIB // 4
 FILES_LOW = 1024
 _BATCH_IMAGES, _BATCH_SIDE_PX = 256, 224  # of a large batch, for what loader processes may need
 _GROUP = Path("/sys/fs/cgroup")
@@ -86,6 +87,25 @@ def judge_loader_memory(free: int | None, cores: int) -> Finding:
         fix = "set data.processes lower, or close other programs"
         return Finding("loader processes", WARN, f"{what}, more than half of the {_size(free)} that are free", fix)
     return Finding("loader processes", OK, what)
+
+
+def shared_memory() -> Finding:
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        return judge_shared_memory(None, None)
+    usage = shutil.disk_usage(folder)
+    return judge_shared_memory(usage.total, usage.free if _writable(folder) else 0)
+
+
+def judge_shared_memory(total: int | None, free: int | None) -> Finding:
+    """Room in /dev/shm, for torch's DataLoader in a loop of one's own and for NCCL; None where there is none."""
+    if total is None or free is None:
+        return Finding("shared memory", OK, "there is no /dev/shm; fewer's own loader processes need none")
+    what = f"{_size(free)} of {_size(total)} free in /dev/shm"
+    if free < SHARED_LOW:
+        fix = "give the container more (docker run --shm-size=1g), or remove what lies there"
+        return Finding("shared memory", WARN, f"{what}: little for torch's DataLoader and for NCCL", fix)
+    return Finding("shared memory", OK, what)
 
 
 def open_files() -> Finding:

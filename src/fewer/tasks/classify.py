@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, final
 
 import torch
 
-from fewer.parts import At, Batch, ChangesByEpoch, Comm, Evaluation, Forward, Outcome, Stage, WorstSample, first
+from fewer.parts import (
+    WORST_SAMPLES,
+    At,
+    Batch,
+    ChangesByEpoch,
+    Comm,
+    Evaluation,
+    Forward,
+    Outcome,
+    Stage,
+    WorstSample,
+    first,
+)
 from fewer.tasks.losses import cross_entropy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-_WORST = 64  # samples listed as worst
 
 
 @final
@@ -85,7 +95,7 @@ class Classify:
 def _worst(known_N5: Tensor) -> Tensor:
     """The rows of highest loss, the worst first, of equal ones the lower id: the same for any number of ranks."""
     by_id = known_N5[torch.argsort(known_N5[:, 0])]
-    return by_id[torch.argsort(by_id[:, 1], descending=True, stable=True)[:_WORST]]
+    return by_id[torch.argsort(by_id[:, 1], descending=True, stable=True)[:WORST_SAMPLES]]
 
 
 def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
