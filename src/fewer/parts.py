@@ -29,13 +29,14 @@ class At:
         epoch: The current epoch, from 0.
         epochs: All epochs of the run.
         progress: Share of the run that lies behind, in [0, 1].
-        share: The share of the full cost that a cost controller aims at; 1.0 without one.
+        share: The share of the training images that the epoch is to train on, where `select.cost` decides it; then it
+            takes the place of a method's own amount. None: the method decides.
     """
 
     epoch: int
     epochs: int
     progress: float
-    share: float = 1.0
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +263,13 @@ class Population:
         seed: The run's seed.
         label_N: Class of every id, int64; -1 where an id is not a training sample.
         classes: Number of classes.
+        reference_loss_N: Loss of every id under a reference model, for methods that ask for one; NaN where unknown.
     """
 
     seed: int
     label_N: Tensor
     classes: int
+    reference_loss_N: Tensor | None = None
 
 
 class Selector(Protocol):
@@ -276,13 +279,15 @@ class Selector(Protocol):
     """In-batch choice only: gather kept samples into batches of the plan's size, rather than shrink batches."""
     scores_in_train_mode: bool
     """Scoring forwards run as published: batch statistics, running statistics moved, dropout active."""
+    scoring_side_px: int | None
+    """In-batch choice only: side of the images for scoring; None: that of training."""
 
     def wants(self, table: Table, at: At) -> Tensor:
         """Ids to score forward-only before the epoch; often none."""
         ...
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        """The samples to load in this epoch."""
+        """The samples to load in this epoch; called once an epoch, so that a method may bring its state up to date."""
         ...
 
     def fresh(self, at: At) -> bool:
@@ -303,6 +308,10 @@ class Selector(Protocol):
 
     def series(self, table: Table) -> dict[str, Tensor]:
         """Per-class numbers worth plotting: name to a tensor of C."""
+        ...
+
+    def counts(self) -> dict[str, float]:
+        """Numbers of the last epoch worth recording: name to number, such as how many samples a guard has added."""
         ...
 
     def state_dict(self) -> State: ...

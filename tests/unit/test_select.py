@@ -76,9 +76,13 @@ def test_dbpd_scores_the_dropped_again_where_asked() -> None:
     table, at = Table(4), At(1, 6, 1 / 6)
     score = torch.tensor([0.9, 0.1, 0.8, 0.2])
     table.observe("trained", torch.arange(4), -score.log(), score, score > 0.5, 0)
+    assert selector.wants(table, at).tolist() == [], "nothing has been left out yet"
+    assert selector.order(table, torch.arange(4), at).ids_M.tolist() == [1, 3]
+    table.observe("trained", torch.tensor([1, 3]), -score[[1, 3]].log(), score[[1, 3]], score[[1, 3]] > 0.5, 1)
+    at = At(2, 6, 2 / 6)
     assert selector.wants(table, at).tolist() == [0, 2]
     forgotten = torch.tensor([0.3])
-    table.observe("scored", torch.tensor([2]), -forgotten.log(), forgotten, forgotten > 0.5, 1)
+    table.observe("scored", torch.tensor([2]), -forgotten.log(), forgotten, forgotten > 0.5, 2)
     assert selector.order(table, torch.arange(4), at).ids_M.tolist() == [1, 2, 3]
 
 

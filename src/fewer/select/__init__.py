@@ -20,7 +20,7 @@ _METHODS = Folder(
     noun="selection method",
     group="fewer.select",
     key="method",
-    shared=frozenset({"base", "packer", "revision", "table"}),
+    shared=frozenset({"around", "base", "draws", "guards", "packer", "refresh", "revision", "table"}),
 )
 
 
@@ -47,16 +47,20 @@ def default() -> MethodParams:
 
 
 def build(parameters: MethodParams, population: Population, epochs: int) -> Selector:
-    """The selector that a recipe asks for, with its revision epochs.
+    """The selector that a recipe asks for, with what is put around every method: refreshing, guards, revision epochs.
 
     Args:
         parameters: The method's checked parameters.
         population: What is known of the training set.
         epochs: All epochs of the run.
     """
+    from fewer.select.base import ScoredParams
+    from fewer.select.refresh import Refresh
     from fewer.select.revision import Revision
 
     selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
+    if isinstance(parameters, ScoredParams) and parameters.refresh_every:
+        selector = Refresh(selector, parameters.refresh_every, population.seed)
     return Revision(selector, parameters.revision.in_epochs(epochs)) if parameters.revision.value else selector
 
 

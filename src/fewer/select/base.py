@@ -1,18 +1,22 @@
-"""What most selection methods share: nothing scored, nothing chosen in the batch, no state."""
+"""What selection methods share: common keys, and a base class that chooses before the epoch and keeps no state."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from fewer.clock import Duration
-from fewer.fields import Section, Span
+from fewer.fields import Flag, Index, NonNegative, Section, Share, Side, Span
 from fewer.parts import At, Chosen, Expects, Keep, State
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.select.table import Table
+
+OpenShare = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
 class MethodParams(Section):
@@ -23,11 +27,77 @@ class MethodParams(Section):
     """Final epochs on all data."""
 
 
+class ChoiceParams(MethodParams):
+    """Parameters of every method that leaves samples out."""
+
+    cost: OpenShare | None = None
+    """Share of the cost of training on everything (FEE, scoring included) that the run is to take, in place of the
+    method's own amount; met within 1 %. Left out: the method's own amount."""
+    batches: Literal["pack", "shrink"] = "pack"
+    """`pack`: batches of constant size, fewer steps. `shrink`: as many steps as plain training, smaller batches."""
+
+
+class Guards(Section):
+    """What keeps a method that favours hard samples from harm; each is off at 0 or false."""
+
+    class_floor: Share = 0.05
+    """Share of every class (two images at least) that an epoch holds, whatever the method says."""
+    noise_cap: Share | Literal["auto"] = 0.05
+    """Share of the training images, those of the highest losses among the wrongly predicted, whose labels are suspected
+    and which are left out; `auto`: estimated from the losses, nothing where they do not fall into two groups."""
+    noise_from: Span = Duration(20, "%")
+    """Before this, no label is suspected: early on, every loss is high."""
+    never_empty: Flag = True
+    """An epoch of which next to nothing would be left goes on with the hardest samples, rather than end the run."""
+    batchnorm_images: Index = 2048
+    """Training images that BatchNorm's statistics are estimated from anew, before an evaluation or hand-over that
+    follows an epoch on a part of the data."""
+    break_even: Flag = True
+    """Warns where scoring costs more than selection saves."""
+
+
+class ScoredParams(ChoiceParams):
+    """Parameters of methods that choose by what is known of each sample."""
+
+    refresh_every: Index = 0
+    """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
+    guards: Guards = Guards()
+
+
+class InBatchParams(ScoredParams):
+    """Parameters of methods that can score each batch with the current weights."""
+
+    score: Literal["stale", "fresh"] = "stale"
+    """`stale`: chosen before the epoch, from the last known scores. `fresh`: scored in the batch."""
+    scoring: Literal["eval", "train"] = "eval"
+    """`fresh`: mode of the scoring forward; published codes score in train mode."""
+    scorer_side_px: Side | None = None
+    """`fresh`: image side for scoring, to make it cheaper; left out: the side of training."""
+
+
+class WeightParams(Section):
+    """Parameters of methods that draw samples with known probabilities."""
+
+    weights: Literal["none", "inclusion"] = "none"
+    """`inclusion`: a sample that was drawn with probability p weighs 1/p, so that the expected sum of gradients is that
+    of all samples (Horvitz and Thompson 1952)."""
+    clip_weights: NonNegative = 10.0
+    """Largest weight; 0: no limit, and no bias."""
+    self_normalise: Flag = False
+    """Divide an epoch's weights by their mean: less variance, a small bias."""
+
+
 class Selection(ABC):
-    """A selector that chooses before the epoch; `order` and `expects` are the method's own."""
+    """A selector that chooses before the epoch; `order` and `expects` are the method's own.
+
+    Attributes:
+        favours_hard: The method prefers high losses, which wrong labels have, too: the noise guard applies.
+    """
 
     packs = True
     scores_in_train_mode = False
+    scoring_side_px: int | None = None
+    favours_hard = False
 
     @abstractmethod
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen: ...
@@ -54,6 +124,9 @@ class Selection(ABC):
     def series(self, table: Table) -> dict[str, Tensor]:
         return {}
 
+    def counts(self) -> dict[str, float]:
+        return {}
+
     def state_dict(self) -> State:
         return {}
 
@@ -61,8 +134,44 @@ class Selection(ABC):
         return
 
 
+class InBatch(Selection):
+    """A selector that chooses in the batch where `score = "fresh"`: all are loaded and scored, `keep` decides."""
+
+    def __init__(self, params: InBatchParams) -> None:
+        self.is_fresh = params.score == "fresh"
+        self.packs = params.batches == "pack"
+        self.scores_in_train_mode = params.scoring == "train"
+        self.scoring_side_px = params.scorer_side_px
+
+    def fresh(self, at: At) -> bool:
+        return self.is_fresh
+
+
 def chosen(ids_M: Tensor) -> Chosen:
     """These samples, all with weight 1."""
     import torch
 
     return Chosen(ids_M, torch.ones(len(ids_M), dtype=torch.float64))
+
+
+def weighted(ids_M: Tensor, inclusion_M: Tensor, params: WeightParams) -> Chosen:
+    """These samples, weighted as `params` says.
+
+    Args:
+        ids_M: The samples drawn.
+        inclusion_M: The probability with which each was drawn, in (0, 1].
+        params: The method's parameters.
+    """
+    return Chosen(ids_M, weights_of(inclusion_M, params))
+
+
+def weights_of(inclusion_M: Tensor, params: WeightParams) -> Tensor:
+    """Loss weights, float64, of samples that were drawn with these probabilities."""
+    import torch
+
+    if params.weights == "none":
+        return torch.ones(len(inclusion_M), dtype=torch.float64)
+    weight_M = 1 / inclusion_M.double()
+    if params.clip_weights:
+        weight_M = weight_M.clamp(max=params.clip_weights)
+    return weight_M / weight_M.mean() if params.self_normalise and len(weight_M) else weight_M

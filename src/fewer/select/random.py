@@ -6,13 +6,11 @@ annealed over the shortened run it is the baseline that difficulty-based methods
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
-from pydantic import Field
-
-from fewer import rng
 from fewer.parts import At, Chosen, Expects, Population
-from fewer.select.base import MethodParams, Selection, chosen
+from fewer.select.base import ChoiceParams, OpenShare, Selection, chosen
+from fewer.select.draws import count_of, uniform
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,9 +18,9 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 
-class Params(MethodParams):
+class Params(ChoiceParams):
     method: Literal["random"] = "random"
-    share: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.5
+    share: OpenShare = 0.5
     """Share of the training images that each epoch trains on."""
 
 
@@ -30,17 +28,19 @@ class Params(MethodParams):
 class Random(Selection):
     """Chooses round(share * n) of n samples, anew in each epoch."""
 
-    def __init__(self, share: float, seed: int) -> None:
-        self.share, self.seed = share, seed
+    def __init__(self, params: Params, seed: int) -> None:
+        self.share, self.seed = params.share, seed
+        self.packs = params.batches == "pack"
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        count = max(1, round(self.share * len(pool_ids)))
-        shuffled = rng.shuffled(pool_ids, self.seed, "select.random", at.epoch)
-        return chosen(pool_ids[shuffled[:count]])
+        return chosen(uniform(pool_ids, count_of(self._share(at), len(pool_ids)), self.seed, "select.random", at.epoch))
 
     def expects(self, at: At) -> Expects:
-        return Expects(self.share, self.share)
+        return Expects(self._share(at), self._share(at))
+
+    def _share(self, at: At) -> float:
+        return self.share if at.share is None else at.share
 
 
 def build(params: Params, population: Population) -> Random:
-    return Random(params.share, population.seed)
+    return Random(params, population.seed)

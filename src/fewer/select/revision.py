@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
-from fewer.parts import At, Chosen, Expects, Keep, Selector, State
+from fewer.parts import At, Chosen, Expects, Selector
+from fewer.select.around import Around
 from fewer.select.base import chosen
 
 if TYPE_CHECKING:
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
 
 
 @final
-class Revision:
+class Revision(Around):
     """A selector that chooses everything once only `revision` epochs are left."""
 
     def __init__(self, selector: Selector, revision: float) -> None:
-        self.selector, self.revision = selector, revision
-        self.packs = selector.packs
-        self.scores_in_train_mode = selector.scores_in_train_mode
+        super().__init__(selector)
+        self.revision = revision
 
     def _revising(self, at: At) -> bool:
         # A started epoch counts: "5%" of ten epochs is one.
@@ -40,17 +40,5 @@ class Revision:
     def candidates(self, at: At) -> float:
         return 1.0 if self._revising(at) else self.selector.candidates(at)
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
-        return self.selector.keep(ids_G, loss_G, score_G, right_G, at)
-
     def expects(self, at: At) -> Expects:
         return Expects(1.0, 1.0) if self._revising(at) else self.selector.expects(at)
-
-    def series(self, table: Table) -> dict[str, Tensor]:
-        return self.selector.series(table)
-
-    def state_dict(self) -> State:
-        return self.selector.state_dict()
-
-    def load_state_dict(self, state: State) -> None:
-        self.selector.load_state_dict(state)
