@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewer.clock import Duration
 from fewer.effect import misplaced
 from fewer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from fewer.select.base import MethodParams
 
 Problem = tuple[tuple[str, ...], str]  # the key's path, and what is wrong with it
 
@@ -20,7 +23,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
         recipe: The recipe, checked key by key.
         content: The recipe as it was given, to tell what was asked from what is a default.
     """
-    checks = (_epochs, _optimizer, _averages, _spans, _batches)
+    checks = (_epochs, _optimizer, _averages, _spans, _batches, _selection)
     found = [problem for check in checks for problem in check(recipe, content)]
     return [*found, *_views(recipe), *_splits(recipe)]
 
@@ -62,6 +65,13 @@ def _spans(recipe: Recipe, content: Any) -> Iterator[Problem]:
             yield tuple(name.split(".")), f'{name} = "{span}": only "ep" and "%" are known before training'
         elif span.in_epochs(recipe.epochs) > recipe.epochs:
             yield tuple(name.split(".")), f'{name} = "{span}" is longer than the run of {recipe.epochs} epochs'
+
+
+def _selection(recipe: Recipe, content: Any) -> Iterator[Problem]:
+    """What the method itself finds amiss among its keys."""
+    chosen: MethodParams = recipe.select  # type: ignore[assignment]
+    for key, sentence in chosen.misfits(recipe.epochs).items():
+        yield ("select", key), f"select.{key} = {getattr(chosen, key)} {sentence}"
 
 
 def _batches(recipe: Recipe, content: Any) -> Iterator[Problem]:

@@ -26,6 +26,14 @@ class MethodParams(Section):
     revision: Span = Duration(0, "ep")
     """Final epochs on all data."""
 
+    def misfits(self, epochs: int) -> dict[str, str]:
+        """Keys that are right one by one but not together, or not in a run of so many epochs.
+
+        Returns:
+            Key to a sentence that goes on after `select.KEY = VALUE`, and says what is allowed or names a fix.
+        """
+        return {}
+
 
 class ChoiceParams(MethodParams):
     """Parameters of every method that leaves samples out."""
