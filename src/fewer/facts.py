@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fewer.batchnorm import has_batchnorm
 from fewer.memory import available_bytes
 from fewer.models import trial
 from fewer.parts import ChangesByEpoch, first
@@ -41,6 +42,7 @@ def gather_facts(
     native = splits.train.native_side_px()
     stages = stages_of(recipe, native)
     sides = sorted({stage.side_px for stage in stages})
+    looked_at = sorted({*sides, getattr(recipe.select, "scorer_side_px", None) or sides[0]})
     device = device_kind()
     facts = Facts(
         train_images=len(splits.train),
@@ -60,7 +62,7 @@ def gather_facts(
         notes=tuple(splits.notes),
     )
     try:
-        model = trial.take(recipe.model, len(splits.classes), sides)
+        model = trial.take(recipe.model, len(splits.classes), looked_at)
     except ValueError as error:
         return replace(facts, problems=(f'model.name = "{recipe.model.name}": {error}',))
     later = model.changes_at if isinstance(model, ChangesByEpoch) else []
@@ -71,7 +73,8 @@ def gather_facts(
         notes=facts.notes + _notes(recipe, model, len(splits.classes), sides, weights),
         weights=weights.sha256 if weights else "",
         moments=weights.moments if weights else None,
-        flops={side: tuple(_flops_from(model, side, epoch) for epoch in changes) for side in sides},
+        batchnorm=has_batchnorm(model),
+        flops={side: tuple(_flops_from(model, side, epoch) for epoch in changes) for side in looked_at},
         plain_sample_flops=sum(_unfrozen_flops(model, sides[-1])),
     )
 

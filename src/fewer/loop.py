@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fewer.cost import affordable_share
 from fewer.deal import Candidate, candidates, forward_sizes
 from fewer.errors import RecipeError
 from fewer.optim.groups import momentum_of
@@ -95,7 +96,9 @@ def _enter(task: Task, run: Run, stage: Stage) -> None:
 
 def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
     """Scores what the selector wants to know, then draws the epoch's samples."""
-    at = run.plan.at(run.cursor.epoch)
+    epoch = run.cursor.epoch
+    share = affordable_share(run.plan, run.selector.expects, epoch, run.ledger.total("flops"))
+    at = run.plan.at(epoch, share=share)
     with run.ledger.phase("select"):
         wanted = run.selector.wants(run.table, at)
         if len(wanted):
@@ -105,7 +108,7 @@ def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
             raise _keeps_nothing(run, len(chosen.ids_M))
         fresh = run.selector.fresh(at)
         width = run.selector.candidates(at) if fresh else 1.0
-        return chosen_order(run.plan, chosen, at.epoch, run.seed, run.selector.packs or fresh, width)
+        return chosen_order(run.plan, chosen, at, run.seed, run.selector.packs or fresh, width)
 
 
 def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fewer.cost import smallest_cost
 from fewer.device import DeviceSettings, Loading, choose_device_settings, choose_loading
 from fewer.errors import RecipeError
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
@@ -56,6 +57,7 @@ class Facts:
         problems: What of the recipe the model cannot do.
         weights: SHA-256 of the file with the first weights; empty for random ones.
         moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
+        batchnorm: Whether the model keeps running statistics of batches.
     """
 
     train_images: int
@@ -76,6 +78,7 @@ class Facts:
     problems: tuple[str, ...] = ()
     weights: str = ""
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    batchnorm: bool = False
 
     def sample_flops(self, side_px: int, epoch: int) -> Flops:
         """FLOPs of one sample at a side in an epoch."""
@@ -148,9 +151,31 @@ class Plan:
     def stage(self, epoch: int) -> Stage:
         return next(stage for stage in reversed(self.stages) if stage.first_epoch <= epoch)
 
-    def at(self, epoch: int, batch: int = 0, batches: int = 1) -> At:
-        """The moment before a batch of an epoch."""
-        return At(epoch, self.epochs, (epoch + batch / batches) / self.epochs)
+    @property
+    def full_flops(self) -> float:
+        """What the run would cost if every epoch trained on everything."""
+        every = (self.sample_flops(epoch) for epoch in range(self.epochs))
+        return float(sum(self.facts.train_images * (flops.forward + flops.backward) for flops in every))
+
+    @property
+    def cost(self) -> float | None:
+        """The share of `full_flops` that was asked for, where one was."""
+        return None if self.own_selector else getattr(self.recipe.select, "cost", None)
+
+    @property
+    def batchnorm_images(self) -> int:
+        """Images that BatchNorm's statistics are estimated from after an epoch on a part of the data."""
+        guards = None if self.own_selector else getattr(self.recipe.select, "guards", None)
+        return min(guards.batchnorm_images, self.facts.train_images) if guards and self.facts.batchnorm else 0
+
+    @property
+    def batchnorm_flops(self) -> float:
+        """What that costs, once, for the model that is handed over."""
+        return float(self.batchnorm_images * self.facts.sample_flops(self.evaluation_side_px, self.epochs - 1).forward)
+
+    def at(self, epoch: int, batch: int = 0, batches: int = 1, share: float | None = None) -> At:
+        """The moment before a batch of an epoch, in which a given share of the images may be trained on."""
+        return At(epoch, self.epochs, (epoch + batch / batches) / self.epochs, share)
 
     def lr_factor(self, progress: float) -> float:
         """Learning rate at `progress`, as a share of `train.lr`."""
@@ -166,6 +191,11 @@ class Plan:
 
     def sample_flops(self, epoch: int) -> Flops:
         return self.facts.sample_flops(self.stage(epoch).side_px, epoch)
+
+    def scoring_flops(self, epoch: int) -> int:
+        """FLOPs of one sample's scoring forward in an epoch."""
+        side_px = getattr(self.recipe.select, "scorer_side_px", None)
+        return self.facts.sample_flops(side_px, epoch).forward if side_px else self.sample_flops(epoch).forward
 
     def batch_sizes(self, samples: int, stage: Stage, packs: bool = True, candidates: float = 1.0) -> list[int]:
         """Sizes of an epoch's batches; they differ by at most one, and none holds one sample alone.
@@ -247,8 +277,19 @@ def compile_plan(
         predicted={},
         notes=_notes(facts, stages),
     )
-    object.__setattr__(plan, "predicted", predicted(plan, expects or (lambda at: Expects(1.0, 1.0))))
+    expects = expects or (lambda at: Expects(1.0, 1.0))
+    if plan.cost is not None and (least := smallest_cost(plan, expects)) > plan.cost:
+        raise RecipeError(_too_cheap(plan, least))
+    object.__setattr__(plan, "predicted", predicted(plan, expects))
     return plan
+
+
+def _too_cheap(plan: Plan, least: float) -> str:
+    allowed = math.ceil(least * 1000) / 1000
+    text = f'select.cost = {plan.cost}: select.method = "{plan.recipe.select.model_dump()["method"]}" cannot do with'
+    fix = f"use {allowed:g} or more" if allowed <= 1 else "leave select.cost out"
+    reason = "epochs on all images, scoring and class floors come to more"
+    return f"{text} less than {allowed:g} of the full cost here ({reason}); {fix}, or train more epochs"
 
 
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
@@ -319,6 +360,10 @@ def _misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[st
                 f"micro-batches leaves fewer than two images for one forward; "
                 f"use {2 * recipe.train.accumulate * facts.ranks} or more"
             )
+    scorer_px = getattr(recipe.select, "scorer_side_px", None)
+    if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
+        text = f"select.scorer_side_px = {scorer_px} is larger than the images that are trained on ({smallest} px)"
+        problems.append(f"{text}; use at most {smallest}, or leave it out")
     return problems
 
 
@@ -343,6 +388,8 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
     content["data"].get("labels", {}).pop("csv", None)
     chosen = recipe.select.model_dump(mode="json", exclude_defaults=True)
+    if guards := getattr(recipe.select, "guards", None):
+        chosen["guards"] = guards.model_dump(mode="json")  # results from before there were guards are others
     chosen_model = recipe.model.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
     content["model"] = {**chosen_model, "name": recipe.model.name}
     if facts.weights:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fewer.cost import affordable_share, epoch_flops
 from fewer.parts import WORST_SAMPLES, At, Expects
 
 if TYPE_CHECKING:
     from fewer.plan import Plan
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
+_LOOKED_AT = ("samples_loaded", "samples_forwarded")
 PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that a person is shown, and epochs' views of each
 
 
@@ -22,8 +24,11 @@ def predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[f
         plan: The plan, complete but for this.
         expects: The selector's expectation of an epoch.
     """
-    epochs = [_priced(plan, epoch, expects(plan.at(epoch))) for epoch in range(plan.epochs)]
+    share = affordable_share(plan, expects, 0, 0.0)
+    told = [expects(plan.at(epoch, share=share)) for epoch in range(plan.epochs)]
+    epochs = [_priced(plan, epoch, expected) for epoch, expected in enumerate(told)]
     totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
+    totals = {**totals, **_handed_over(plan, totals, told[-1])}
     flops, trained = totals["flops"], totals["samples_backpropagated"]
     first = min(plan.recipe.model.first_images, plan.facts.train_images) * plan.facts.ranks
     loaded = totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first
@@ -34,6 +39,13 @@ def predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[f
         "effective_epochs": (trained[0] / plan.facts.train_images, trained[1] / plan.facts.train_images),
         "full_epoch_equivalents": (flops[0] / plan.plain_epoch_flops, flops[1] / plan.plain_epoch_flops),
     }
+
+
+def _handed_over(plan: Plan, totals: dict[str, tuple[float, float]], last: Expects) -> dict[str, tuple[float, float]]:
+    """Entries that BatchNorm's new statistics add to, where the last epoch leaves something out, or may."""
+    surely, perhaps = last.kept_high < 1, last.kept_low < 1
+    extra = {"flops": plan.batchnorm_flops, **dict.fromkeys(_LOOKED_AT, float(plan.batchnorm_images))}
+    return {key: (totals[key][0] + surely * more, totals[key][1] + perhaps * more) for key, more in extra.items()}
 
 
 def _decoded(plan: Plan, loaded_low: float, loaded_high: float) -> tuple[float, float]:
@@ -69,7 +81,7 @@ def _shown(plan: Plan) -> int:
 
 def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, float]]:
     """Lowest and highest ledger entries of one epoch."""
-    images, stage, flops = plan.facts.train_images, plan.stage(epoch), plan.sample_flops(epoch)
+    images, stage = plan.facts.train_images, plan.stage(epoch)
 
     def bounds(entry: Callable[[int], float]) -> tuple[float, float]:
         return entry(round(expects.kept_low * images)), entry(round(expects.kept_high * images))
@@ -82,5 +94,5 @@ def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, 
         "samples_forwarded": bounds(lambda kept: float(kept + scored)),
         "samples_backpropagated": bounds(float),
         "optimizer_steps": bounds(lambda kept: float(math.ceil(kept / stage.batch_size))),
-        "flops": bounds(lambda kept: float(kept * (flops.forward + flops.backward) + scored * flops.forward)),
+        "flops": epoch_flops(plan, epoch, expects),
     }

@@ -13,7 +13,7 @@ from fewer.clock import Cursor
 from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
 from fewer.optim.groups import load_optimizer_state, optimizer_state
-from fewer.parts import Batch, Chosen, Comm, Outcome, Selector, State, Sync, Worker
+from fewer.parts import At, Batch, Chosen, Comm, Outcome, Selector, State, Sync, Worker
 from fewer.plan import Plan
 from fewer.select.packer import Packed, Packer
 from fewer.select.table import Table
@@ -32,15 +32,17 @@ class Order:
     step_sizes: list[int]
     """Samples in each step's batch, where all are kept."""
     lr_scale: float
+    share: float | None = None
+    """What `At.share` is in this epoch."""
 
     def state_dict(self) -> State:
         sizes = {"sizes": torch.tensor(self.sizes), "step_sizes": torch.tensor(self.step_sizes)}
-        return {"samples": self.samples.state_dict(), **sizes, "lr_scale": self.lr_scale}
+        return {"samples": self.samples.state_dict(), **sizes, "lr_scale": self.lr_scale, "share": self.share}
 
     @classmethod
     def from_state(cls, state: State) -> Order:
         sizes, step_sizes = (state[name].tolist() for name in ("sizes", "step_sizes"))
-        return cls(Packed.from_state(state["samples"]), sizes, step_sizes, state["lr_scale"])
+        return cls(Packed.from_state(state["samples"]), sizes, step_sizes, state["lr_scale"], state.get("share"))
 
 
 @final
@@ -206,17 +208,17 @@ class Run:
         return state_digest(state)
 
 
-def chosen_order(plan: Plan, chosen: Chosen, epoch: int, seed: int, packs: bool, candidates: float) -> Order:
+def chosen_order(plan: Plan, chosen: Chosen, at: At, seed: int, packs: bool, candidates: float) -> Order:
     """Shuffles an epoch's samples and cuts them into batches."""
     from fewer import rng
 
     copy_M = occurrences(chosen.ids_M)
-    shuffled = rng.shuffled(chosen.ids_M, seed, "order", epoch, copy_M=copy_M)
+    shuffled = rng.shuffled(chosen.ids_M, seed, "order", at.epoch, copy_M=copy_M)
     unowned = torch.zeros_like(copy_M)
     samples = Packed(chosen.ids_M, chosen.weight_M, copy_M, unowned).take(shuffled)
-    stage = plan.stage(epoch)
+    stage = plan.stage(at.epoch)
     sizes, step_sizes = (plan.batch_sizes(len(samples), stage, packs, width) for width in (candidates, 1.0))
-    return Order(samples, sizes, step_sizes, chosen.lr_scale)
+    return Order(samples, sizes, step_sizes, chosen.lr_scale, at.share)
 
 
 def occurrences(ids_M: Tensor) -> Tensor:

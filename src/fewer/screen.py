@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import interpolate
 
 from fewer import rng
 from fewer.deal import Candidate, hold, local, release
@@ -44,15 +46,15 @@ def kept_batches(
     with run.ledger.phase("select"):
         rows = [
             looked_at(task, worker, forward, batch, at, run.selector.scores_in_train_mode, (run.seed, candidate.number))
-            for worker, forward, batch in zip(run.workers, forwards, candidate.loaded, strict=True)
+            for worker, forward, batch in _as_scored(run, forwards, candidate)
         ]
         if run.selector.scores_in_train_mode:
             run.sync.statistics(run.workers)
         ids_G, loss_G, score_G, right_G = run.comm.gather(rows).unbind(1)
         keep = run.selector.keep(ids_G.long(), loss_G, score_G, right_G.bool(), at)
         run.table.observe("scored", ids_G.long(), loss_G, score_G, right_G.bool(), at.epoch)
-        flops = run.plan.sample_flops(at.epoch).forward
-        run.ledger.book(stage.index, samples_forwarded=len(ids_G), flops=len(ids_G) * flops)
+        flops = len(ids_G) * run.plan.scoring_flops(at.epoch)
+        run.ledger.book(stage.index, samples_forwarded=len(ids_G), flops=flops)
         hold(run, candidate, keep.mask_G)
         weighted = Packed(
             candidate.samples.ids_G,
@@ -69,6 +71,17 @@ def kept_batches(
             return
         run.packed += 1
         yield release(data, run, candidate, packed)
+
+
+def _as_scored(run: Run, forwards: Sequence[Forward], candidate: Candidate) -> Iterator[tuple[Worker, Forward, Batch]]:
+    """Each worker's forward and images for scoring: reduced ones where the selector asks for a cheaper look."""
+    side_px = run.selector.scoring_side_px
+    for worker, forward, batch in zip(run.workers, forwards, candidate.loaded, strict=True):
+        if side_px is None or not len(batch):
+            yield worker, forward, batch
+        else:
+            small = interpolate(batch.inputs, (side_px, side_px), mode="bilinear", antialias=True)
+            yield worker, worker.model, replace(batch, inputs=small)  # a compiled forward knows the other side only
 
 
 @torch.no_grad()

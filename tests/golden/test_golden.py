@@ -35,12 +35,12 @@ CASES: dict[str, dict[str, Any]] = {
     "dbpd stale": {
         "model": SMALL,
         "train": {**TRAIN, "epochs": 3, "ema": "0.5ep", "clip_norm": 1.0},
-        "select": {"method": "dbpd", "threshold": 0.11, "refresh_every": 2},
+        "select": {"method": "dbpd", "threshold": 0.11, "refresh_every": 2, "guards": "off"},
     },
     "dbpd fresh": {
         "model": SMALL,
         "train": {**TRAIN, "epochs": 2, "accumulate": 2},
-        "select": {"method": "dbpd", "score": "fresh", "threshold": 0.11},
+        "select": {"method": "dbpd", "score": "fresh", "threshold": 0.11, "guards": "off"},
     },
 }
 

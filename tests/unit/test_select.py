@@ -53,7 +53,7 @@ def test_the_conformance_kit_catches_a_selector_that_breaks_it() -> None:
 def test_dbpd_by_hand() -> None:
     """Eight samples over three epochs, worked on paper: stale scores with threshold 0.5."""
     population = Population(0, torch.zeros(8, dtype=torch.int64), 2)
-    selector = build({"method": "dbpd", "threshold": 0.5, "revision": "1ep"}, population, epochs=4)
+    selector = build({"method": "dbpd", "threshold": 0.5, "revision": "1ep", "guards": "off"}, population, epochs=4)
     table, pool = Table(8), torch.arange(8)
     expected = [
         [0, 1, 2, 3, 4, 5, 6, 7],  # nothing is known yet: all
@@ -72,7 +72,7 @@ def test_dbpd_by_hand() -> None:
 
 def test_dbpd_scores_the_dropped_again_where_asked() -> None:
     population = Population(0, torch.zeros(4, dtype=torch.int64), 2)
-    selector = build({"method": "dbpd", "threshold": 0.5, "refresh_every": 1}, population)
+    selector = build({"method": "dbpd", "threshold": 0.5, "refresh_every": 1, "guards": "off"}, population)
     table, at = Table(4), At(1, 6, 1 / 6)
     score = torch.tensor([0.9, 0.1, 0.8, 0.2])
     table.observe("trained", torch.arange(4), -score.log(), score, score > 0.5, 0)
@@ -87,7 +87,8 @@ def test_dbpd_scores_the_dropped_again_where_asked() -> None:
 
 
 def test_fresh_dbpd_keeps_what_is_below_the_threshold() -> None:
-    selector = build({"method": "dbpd", "score": "fresh", "threshold": 0.3}, Population(0, torch.zeros(3), 2))
+    content = {"method": "dbpd", "score": "fresh", "threshold": 0.3, "guards": "off"}
+    selector = build(content, Population(0, torch.zeros(3, dtype=torch.int64), 2))
     score = torch.tensor([0.29, 0.3, 0.31])
     assert selector.keep(torch.arange(3), -score.log(), score, score > 0.5, At(0, 6, 0.0)).mask_G.tolist() == [
         True,

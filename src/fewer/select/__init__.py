@@ -55,12 +55,16 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
         epochs: All epochs of the run.
     """
     from fewer.select.base import ScoredParams
+    from fewer.select.guards import Guarded
     from fewer.select.refresh import Refresh
     from fewer.select.revision import Revision
 
     selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
-    if isinstance(parameters, ScoredParams) and parameters.refresh_every:
-        selector = Refresh(selector, parameters.refresh_every, population.seed)
+    if isinstance(parameters, ScoredParams):
+        favours_hard = getattr(selector, "favours_hard", False)
+        if parameters.refresh_every:
+            selector = Refresh(selector, parameters.refresh_every, population.seed)
+        selector = Guarded(selector, parameters.guards, population, favours_hard, epochs)
     return Revision(selector, parameters.revision.in_epochs(epochs)) if parameters.revision.value else selector
 
 

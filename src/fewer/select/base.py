@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from fewer.clock import Duration
 from fewer.fields import Flag, Index, NonNegative, Section, Share, Side, Span
@@ -46,7 +46,7 @@ class ChoiceParams(MethodParams):
 
 
 class Guards(Section):
-    """What keeps a method that favours hard samples from harm; each is off at 0 or false."""
+    """What keeps a method that favours hard samples from harm; each is off at 0 or false, all with `guards = "off"`."""
 
     class_floor: Share = 0.05
     """Share of every class (two images at least) that an epoch holds, whatever the method says."""
@@ -64,12 +64,19 @@ class Guards(Section):
     """Warns where scoring costs more than selection saves."""
 
 
+OFF = Guards(class_floor=0.0, noise_cap=0.0, never_empty=False, batchnorm_images=0, break_even=False)
+
+
+def _guards(value: object) -> object:
+    return OFF if value == "off" else value
+
+
 class ScoredParams(ChoiceParams):
     """Parameters of methods that choose by what is known of each sample."""
 
     refresh_every: Index = 0
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
-    guards: Guards = Guards()
+    guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
 
 
 class InBatchParams(ScoredParams):

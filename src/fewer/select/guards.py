@@ -1,0 +1,211 @@
+"""What keeps selection from harm, around any method that chooses by scores: class floor, noise cap, never empty.
+
+A guard mends what a method leaves out; where a method leaves out nothing, a guard does nothing. What each has done is
+counted. N: all ids. M: samples of the pool. C: classes. G: samples of a global batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, final
+
+import torch
+
+from fewer import rng
+from fewer.parts import At, Chosen, Expects, Keep, Population, Selector, State
+from fewer.select.around import Around
+from fewer.select.base import Guards, chosen
+from fewer.select.draws import highest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.select.table import Table
+
+_SUSPECTS_REFRESHED = 4  # a random 1/4 of the suspected labels is looked at again before each epoch
+_SAMPLED = 20_000  # losses that the share of wrong labels is estimated from, at most
+_APART = 2.0  # distance of two groups of losses, in standard deviations, from which they count as two
+
+
+@final
+class Guarded(Around):
+    """A selector whose choice is mended by guards.
+
+    Args:
+        selector: The method.
+        guards: Which guards are on.
+        population: Labels of the training set.
+        favours_hard: Whether the method prefers high losses: the noise cap applies to no other.
+        epochs: All epochs of the run.
+    """
+
+    def __init__(
+        self, selector: Selector, guards: Guards, population: Population, favours_hard: bool, epochs: int
+    ) -> None:
+        super().__init__(selector)
+        self.guards, self.population, self.favours_hard = guards, population, favours_hard
+        self.noise_from = math.ceil(guards.noise_from.in_epochs(epochs) - 1e-9)
+        label_N = population.label_N
+        self.images_C = torch.bincount(label_N[label_N >= 0], minlength=population.classes)
+        floor_C = (self.images_C * guards.class_floor).ceil().long().clamp(min=2)
+        self.floor_C = torch.minimum(floor_C, self.images_C) if guards.class_floor else torch.zeros_like(self.images_C)
+        self.suspects = torch.empty(0, dtype=torch.int64)
+        self.seen_C, self.kept_C = torch.zeros_like(self.images_C), torch.zeros_like(self.images_C)
+        self.added = {"class_floor": 0, "never_empty": 0}
+        self.cap = 0.0
+
+    # --- Before the epoch -------------------------------------------------------------------------------------
+
+    def wants(self, table: Table, at: At) -> Tensor:
+        own = self.selector.wants(table, at)
+        again = rng.uniform(self.suspects, self.population.seed, "select.suspects", at.epoch) < 1 / _SUSPECTS_REFRESHED
+        return own if not again.any() else torch.cat([own, self.suspects[again]]).unique()
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        self.added = dict.fromkeys(self.added, 0)
+        self.seen_C, self.kept_C = torch.zeros_like(self.seen_C), torch.zeros_like(self.kept_C)
+        self.suspects = self._suspects(table, pool_ids, at)
+        trusted = pool_ids[~torch.isin(pool_ids, self.suspects)]
+        found = self.selector.order(table, trusted, at)
+        if self.selector.fresh(at):
+            return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
+        if len(found.ids_M.unique()) == len(trusted):  # nothing was left out, so there is nothing to mend
+            everything = len(found.ids_M) == len(trusted) and bool((found.weight_M == 1).all())
+            return replace(found, ids_M=pool_ids, weight_M=chosen(pool_ids).weight_M) if everything else found
+        return self._mended(found, table, trusted, at)
+
+    def _suspects(self, table: Table, pool_ids: Tensor, at: At) -> Tensor:
+        """Ids whose labels are suspected: of the wrongly predicted, those of the highest losses."""
+        self.cap = 0.0
+        asked = self.guards.noise_cap
+        if not self.favours_hard or not asked or at.epoch < self.noise_from:
+            return pool_ids[:0]
+        loss_M = table.loss_N[pool_ids]
+        known_M = torch.isfinite(loss_M)
+        sampled = pool_ids[known_M][rng.shuffled(pool_ids[known_M], self.population.seed, "select.noise")[:_SAMPLED]]
+        self.cap = asked if asked != "auto" else noisy_share(table.loss_N[sampled.sort().values])
+        wrong = pool_ids[known_M & ~table.right_N[pool_ids]]
+        count = min(len(wrong), int(self.cap * len(pool_ids)))
+        return highest(wrong, table.loss_N[wrong], count, self.population.seed, "select.noise", at.epoch).sort().values
+
+    def _mended(self, found: Chosen, table: Table, trusted: Tensor, at: At) -> Chosen:
+        left = trusted[~torch.isin(trusted, found.ids_M)]
+        label_N = self.population.label_N
+        present_C = torch.bincount(label_N[found.ids_M.unique()], minlength=len(self.images_C))
+        lacking_C = (self.floor_C - present_C).clamp(min=0)
+        floor = _hardest_of_each(left, table.loss_N[left], label_N[left], lacking_C)
+        self.added["class_floor"] = len(floor)
+        ids_M = torch.cat([found.ids_M, floor])
+        lacking = self._least() - len(ids_M)
+        left = left[~torch.isin(left, floor)]
+        rest = highest(left, table.loss_N[left], lacking, self.population.seed, "select.empty", at.epoch)
+        self.added["never_empty"] = len(rest)
+        ids_M = torch.cat([ids_M, rest])
+        ones = torch.ones(len(ids_M) - len(found.ids_M), dtype=torch.float64)
+        return replace(found, ids_M=ids_M, weight_M=torch.cat([found.weight_M, ones]))
+
+    def _least(self) -> int:
+        """Samples that an epoch must hold: two of each class can still be told apart and normalised."""
+        return 2 * int((self.images_C > 0).sum()) if self.guards.never_empty else 0
+
+    # --- In the batch -----------------------------------------------------------------------------------------
+
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+        trusted_G = ~torch.isin(ids_G, self.suspects)
+        inner = self.selector.keep(ids_G, loss_G, score_G, right_G, at)
+        mask_G = inner.mask_G & (trusted_G | bool(inner.mask_G.all()))
+        label_G = self.population.label_N[ids_G]
+        classes = len(self.images_C)
+        self.seen_C = self.seen_C + torch.bincount(label_G, minlength=classes)
+        self.kept_C = self.kept_C + torch.bincount(label_G[mask_G], minlength=classes)
+        # Of what has been seen so far, each class must have had its part of the floor: at the epoch's end, all of it.
+        due_C = (self.floor_C * self.seen_C / self.images_C.clamp(min=1)).ceil().long()
+        mask_G = self._added(mask_G, ids_G, loss_G, label_G, trusted_G, due_C - self.kept_C, "class_floor")
+        due = math.ceil(self._least() * int(self.seen_C.sum()) / max(1, int(self.images_C.sum())))
+        lacking = torch.tensor([due - int(self.kept_C.sum())])
+        mask_G = self._added(mask_G, ids_G, loss_G, torch.zeros_like(label_G), trusted_G, lacking, "never_empty")
+        weight_G = torch.where(mask_G & ~inner.mask_G, 1.0, inner.weight_G)
+        return Keep(mask_G, weight_G)
+
+    def _added(
+        self,
+        mask_G: Tensor,
+        ids_G: Tensor,
+        loss_G: Tensor,
+        group_G: Tensor,
+        trusted_G: Tensor,
+        lacking: Tensor,
+        guard: str,
+    ) -> Tensor:
+        left_G = ~mask_G & trusted_G
+        added = _hardest_of_each(ids_G[left_G], loss_G[left_G], group_G[left_G], lacking.clamp(min=0))
+        self.added[guard] += len(added)
+        self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
+        return mask_G | torch.isin(ids_G, added)
+
+    # --- What is told -----------------------------------------------------------------------------------------
+
+    def expects(self, at: At) -> Expects:
+        own = self.selector.expects(at)
+        if own.kept_low == 1.0 or not len(self.images_C):
+            return own
+        least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum()))
+        low, high = max(own.kept_low, min(1.0, least)), max(own.kept_high, min(1.0, least))
+        # What is suspected is left out whatever the method says, and under a given share others take its place.
+        capped = self.favours_hard and at.share is None and at.epoch >= self.noise_from
+        most = 0.5 if self.guards.noise_cap == "auto" else float(self.guards.noise_cap)
+        return replace(own, kept_low=min(low, 1.0 - most) if capped else low, kept_high=high)
+
+    def counts(self) -> dict[str, float]:
+        told = {f"guard.{name}": float(count) for name, count in self.added.items() if count}
+        if len(self.suspects):
+            told |= {"guard.suspects": float(len(self.suspects)), "guard.noise_cap": self.cap}
+        return {**self.selector.counts(), **told}
+
+    def state_dict(self) -> State:
+        return {
+            "selector": self.selector.state_dict(),
+            "suspects": self.suspects,
+            "seen": self.seen_C,
+            "kept": self.kept_C,
+            "added": dict(self.added),
+            "cap": self.cap,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        self.selector.load_state_dict(state["selector"])
+        self.suspects = state["suspects"].clone()
+        self.seen_C, self.kept_C = state["seen"].clone(), state["kept"].clone()
+        self.added, self.cap = dict(state["added"]), state["cap"]
+
+
+def noisy_share(loss_N: Tensor) -> float:
+    """Share of wrong labels, estimated from losses: the weight of the upper of two normal distributions fitted to them.
+
+    Clean labels are learnt first, so that for a while losses fall into two groups (Arazo et al., ICML 2019; Li et al.,
+    "DivideMix", ICLR 2020). Where the two are not apart, as on clean data, the share is 0; more than half of all labels
+    is not believed to be wrong.
+    """
+    if len(loss_N) < 20 or float(loss_N.max() - loss_N.min()) <= 0:
+        return 0.0
+    from sklearn.mixture import GaussianMixture
+
+    top = loss_N.quantile(0.99)
+    values = (loss_N.clamp(max=float(top)) / top).double().numpy()[:, None]
+    fitted = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50).fit(values)
+    low, high = fitted.means_[:, 0].argsort()
+    spread = math.sqrt(float(fitted.covariances_[:, 0, 0].mean()))
+    if float(fitted.means_[high, 0] - fitted.means_[low, 0]) < _APART * spread:
+        return 0.0
+    return float(min(0.5, fitted.weights_[high]))
+
+
+def _hardest_of_each(ids_M: Tensor, loss_M: Tensor, group_M: Tensor, count_C: Tensor) -> Tensor:
+    """Of each group the `count_C` samples of the highest losses, unknown ones first; of equal ones the lower id."""
+    order = torch.argsort(ids_M)
+    order = order[loss_M[order].nan_to_num(float("inf")).argsort(descending=True, stable=True)]
+    order = order[group_M[order].argsort(stable=True)]
+    size_C = torch.bincount(group_M, minlength=len(count_C))
+    rank_M = torch.arange(len(order)) - (size_C.cumsum(0) - size_C).repeat_interleave(size_C)
+    return ids_M[order][rank_M < count_C[group_M[order]]]
