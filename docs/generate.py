@@ -45,11 +45,17 @@ def card(name: str) -> str:
     content = select.card(name)
     rows = [
         (key, kind(field), default(field), field.description or "")
-        for key, field in select.params(name).model_fields.items()
-        if key != "method"
+        for key, field in (*select.params(name).model_fields.items(), *_guards(name))
+        if key not in ("method", "guards")
     ]
     example = f'```toml\n[select]\nmethod = "{name}"\n```'
     return f"{NOTE}# {name}\n\n{content['summary']}\n\n{content['description']}\n\n{example}\n\n{table(rows)}"
+
+
+def _guards(name: str) -> list[tuple[str, FieldInfo]]:
+    """The keys of `select.guards`, for methods that have it."""
+    found = select.params(name).model_fields.get("guards")
+    return [(f"guards.{key}", field) for key, field in type(found.default).model_fields.items()] if found else []
 
 
 def recipe_keys() -> str:

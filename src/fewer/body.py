@@ -224,19 +224,23 @@ class Body:
     def _validate(self, data: ImageData) -> dict[str, float]:
         """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
         run = self.session.run
-        evaluation = self._evaluated("val", data, run.evaluated_model())
+        model, renewed = self.session.evaluated_model()
+        evaluation = self._evaluated("val", data, model)
         # Of two equally good models the one that was trained longer.
         if evaluation.scalars["top1"] >= run.best.get("value", -math.inf):
-            self._publish_best("val/top1", evaluation)
+            self._publish_best("val/top1", evaluation, model, renewed)
         return evaluation.scalars
 
-    def _publish_best(self, metric: str, evaluation: Evaluation | None) -> None:
+    def _publish_best(
+        self, metric: str, evaluation: Evaluation | None, model: torch.nn.Module, batchnorm_images: int
+    ) -> None:
         self.session.run.best = {
             "epoch": self.session.run.cursor.epoch - 1,
             "metric": metric,
             "value": evaluation.scalars["top1"] if evaluation else None,
             "checkpoint": "checkpoints/best",
-            "model": self._publish(evaluation),
+            "model": self._publish(evaluation, model),
+            "batchnorm_images": batchnorm_images,
         }
         self.is_new_best = True
 
@@ -302,10 +306,9 @@ class Body:
         )
         return evaluation
 
-    def _publish(self, evaluation: Evaluation | None) -> str:
-        """Publishes what would be handed over now; returns its folder's name on rank 0."""
+    def _publish(self, evaluation: Evaluation | None, model: torch.nn.Module) -> str:
+        """Publishes a model of this moment; returns its folder's name on rank 0."""
         session, run = self.session, self.session.run
-        model = run.evaluated_model()
         if not self.folder.writes:
             return ""
         with run.ledger.phase("checkpoint"):
@@ -334,14 +337,16 @@ class Body:
         if session.val_data and not run.best:
             self._validate(session.val_data)
         if not session.val_data:
-            self._publish_best("last", None)
+            self._publish_best("last", None, *session.evaluated_model())
         self._link_best()
-        last = self._publish(None)
+        last_model, _ = session.evaluated_model()
+        last = self._publish(None, last_model)
         if folder.writes:
             link_model(folder.checkpoints, last, "last")
         last_is_best = run.best["epoch"] == run.plan.epochs - 1
-        model = run.evaluated_model()
+        model = last_model
         if not last_is_best:
+            model = run.evaluated_model()
             load_model(model, folder.checkpoints / "best")
         for name, data in (("val", session.val_data), ("test", session.test_data)):
             if not data:
@@ -355,13 +360,13 @@ class Body:
                 for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
                     sample["thumbnail"] = path
         if session.test_data and not last_is_best:
-            evaluation = self._evaluated("test/last", session.test_data, run.evaluated_model())
+            evaluation = self._evaluated("test/last", session.test_data, last_model)
             metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
         if session.test_data and run.ema:
             evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
-        run.ledger.book(run.plan.stages[-1].index, bytes_sent=self.comm.take_bytes_sent())
+        run.ledger.book(run.plan.stages[-1].index, bytes_sent=self.comm.take_bytes_sent(), **self._renewed())
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -382,6 +387,12 @@ class Body:
         folder.json("result.json", result)
         folder.status("done", **self._where())
         return result
+
+    def _renewed(self) -> dict[str, int]:
+        """Ledger entries of the BatchNorm statistics of the model handed over; those of others are evaluation."""
+        images, plan = self.session.run.best.get("batchnorm_images", 0), self.session.plan
+        looked_at = dict.fromkeys(("samples_loaded", "samples_forwarded"), images)
+        return {**looked_at, "flops": int(plan.batchnorm_flops) if images else 0}
 
     # --- The run folder ---------------------------------------------------------------------------------------
 

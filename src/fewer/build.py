@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fewer import models, optim, rng, select
+from fewer.batchnorm import reestimate
 from fewer.data.augment import Augment
 from fewer.data.crop import RandomResizedCrop
 from fewer.data.images import ImageData, Moments
@@ -22,7 +23,7 @@ from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
 from fewer.optim.groups import parameter_groups
 from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
-from fewer.plan import Plan, compile_plan
+from fewer.plan import Plan, compile_plan, even_sizes
 from fewer.pricing import MOMENTS_IMAGES
 from fewer.recipe import Recipe
 from fewer.run import Run
@@ -64,6 +65,24 @@ class Session:
         stage = self.plan.stage(min(self.run.cursor.epoch, self.plan.epochs - 1)).index
         self.run.ledger.book(stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
         self._decoded = images, pixels
+
+    def evaluated_model(self) -> tuple[torch.nn.Module, int]:
+        """A copy of what would be handed over now, and from how many images its BatchNorm has new statistics.
+
+        They are estimated anew after an epoch on a part of the data, from images drawn by (seed, epoch).
+        """
+        plan, run = self.plan, self.run
+        model, epoch = run.evaluated_model(), run.cursor.epoch
+        trained = run.table.column("trained", "epoch")[run.pool_ids] == epoch - 1
+        if not plan.batchnorm_images or not epoch or bool(trained.all()):
+            return model, 0
+        ids = run.pool_ids[rng.shuffled(run.pool_ids, run.seed, "bn", epoch)[: plan.batchnorm_images]]
+        sizes = even_sizes(len(ids), -(-len(ids) // min(plan.recipe.train.batch_size, len(ids))))
+        requests = (Request(part, epoch, plan.evaluation_side_px) for part in ids.split(sizes))
+        with run.ledger.phase("evaluate"):
+            images = reestimate(model, self.train_data.batches(requests), self.task.predict)
+        run.ledger.book(plan.stage(epoch - 1).index, samples_evaluated=images)
+        return model, images
 
     def close(self) -> None:
         """Ends the loader processes."""

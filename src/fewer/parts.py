@@ -213,6 +213,10 @@ class Task(Protocol):
         """One forward, one graph."""
         ...
 
+    def predict(self, model: torch.nn.Module, image_BCHW: Tensor) -> Tensor:
+        """What is evaluated of a model's output, in the precision of training."""
+        ...
+
     def evaluate(self, model: torch.nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:
         """Metrics over the batches of all ranks together; no sample may be given to two ranks."""
         ...
