@@ -14,7 +14,7 @@ from fewer.data.images import ImageData
 from fewer.data.once import evaluation_batch_size
 from fewer.determinism import named_operations
 from fewer.display import Display
-from fewer.epoch import EpochSums, costs, in_words
+from fewer.epoch import EpochSums, costs, in_words, selection_told
 from fewer.errors import FewerError, RecipeError, printable
 from fewer.exhibits import Exhibits
 from fewer.folder import RESOLVED, RunFolder
@@ -30,6 +30,7 @@ class Body:
 
     recorder: Recorder | None = None
     is_new_best = False
+    has_warned = False
 
     def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
         self.session, self.folder, self.display, self.stop = session, folder, display, stop
@@ -203,10 +204,9 @@ class Body:
         rates = {"lr": row.lr, "momentum": row.momentum}
         line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
-        series = run.selector.series(run.table)
-        if series:
-            line["series"] = {name: values.tolist() for name, values in series.items()}
+        line |= selection_told(session, row.epoch)
         self._record(line)
+        self._warn_of_loss(line)
         every = run.plan.recipe.out.evaluate_every
         last = run.cursor.epoch == run.plan.epochs
         if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
@@ -220,6 +220,21 @@ class Body:
         self._log(words)
         if not last:
             self.exhibits.plots()
+
+    def _warn_of_loss(self, line: dict[str, Any]) -> None:
+        """Says, once, that scoring in the batch costs more than selection saves."""
+        plan, epoch = self.session.plan, line["epoch"]
+        guards = None if plan.own_selector else getattr(plan.recipe.select, "guards", None)
+        if not guards or not guards.break_even or not self.session.run.selector.fresh(plan.at(epoch)):
+            return
+        flops = plan.sample_flops(epoch)
+        limit = 1 - plan.scoring_flops(epoch) / (flops.forward + flops.backward)
+        if line["kept_share"] > limit and not self.has_warned:
+            self.has_warned = True
+            self._note(
+                f"warning: this scoring costs more than it saves: kept share {line['kept_share']:.2f} > {limit:.2f} in "
+                f'epoch {epoch + 1}; select.score = "stale", where the method has it, costs nothing'
+            )
 
     def _validate(self, data: ImageData) -> dict[str, float]:
         """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""

@@ -1,0 +1,135 @@
+"""Guards: each changes what happens, and switched off it does not; a stated cost is met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fewer import select
+from fewer.errors import RecipeError
+from fewer.parts import At, Population, Selector
+from fewer.select.guards import noisy_share
+from fewer.select.table import Table
+from fewer.testing.harness import Content, session_of, trained
+
+EPOCHS = 10
+AT = At(5, EPOCHS, 0.5)
+DIGITS: Content = {
+    "data": {"source": "digits", "val": "none"},
+    "model": {"name": "lenet5", "width": 0.2},
+    "train": {"epochs": 6, "batch_size": 64, "lr": 0.05},
+}
+
+
+def guarded(labels: list[int], **guards: Any) -> Selector:
+    content = {
+        "method": "dbpd",
+        "threshold": 0.5,
+        "guards": {"noise_cap": 0.0, "class_floor": 0.0, "never_empty": False, **guards},
+    }
+    population = Population(0, torch.tensor(labels), max(labels) + 1)
+    return select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
+
+
+def table_of(score: list[float], right: list[bool] | None = None) -> Table:
+    table, values = Table(len(score)), torch.tensor(score)
+    said = torch.tensor(right) if right is not None else values > 0.5
+    table.observe("trained", torch.arange(len(score)), -values.log(), values, said, 4)
+    return table
+
+
+def kept(selector: Selector, table: Table) -> list[int]:
+    return selector.order(table, torch.arange(len(table)), AT).ids_M.sort().values.tolist()
+
+
+def test_the_class_floor_holds_a_class_that_would_disappear() -> None:
+    """Class 1 has been learnt: without a floor it is gone; with one its two hardest stay, ids 5 and 7."""
+    labels, table = [0] * 4 + [1] * 4, table_of([0.1, 0.2, 0.9, 0.3, 0.9, 0.6, 0.95, 0.7])
+    assert kept(guarded(labels), table) == [0, 1, 3]
+    selector = guarded(labels, class_floor=0.5)
+    assert kept(selector, table) == [0, 1, 3, 5, 7]
+    assert selector.counts() == {"guard.class_floor": 2.0}
+
+
+def test_the_noise_cap_leaves_out_the_wrong_of_highest_loss() -> None:
+    """Of ten, a cap of 20 % suspects two, the hardest of those that are wrong: ids 0 and 2, not 1, which is right."""
+    score = [0.01, 0.02, 0.03, 0.4, 0.45, 0.2, 0.9, 0.8, 0.9, 0.9]
+    table = table_of(score, [False, True, False, False, False, False, True, True, True, True])
+    labels = [0, 1] * 5
+    assert kept(guarded(labels), table) == [0, 1, 2, 3, 4, 5]
+    selector = guarded(labels, noise_cap=0.2)
+    assert kept(selector, table) == [1, 3, 4, 5]
+    assert selector.counts() == {"guard.suspects": 2.0, "guard.noise_cap": 0.2}
+    early = At(1, EPOCHS, 0.1)
+    assert len(selector.order(table, torch.arange(10), early).ids_M) == 6, "early on nobody is suspected"
+
+
+def test_an_epoch_is_never_empty() -> None:
+    labels, table = [0, 0, 0, 1, 1, 1], table_of([0.9, 0.8, 0.99, 0.7, 0.95, 0.97])
+    assert kept(guarded(labels), table) == []
+    assert kept(guarded(labels, never_empty=True), table) == [0, 1, 3, 4], "two for each class, the hardest of all"
+
+
+def test_guards_hold_in_the_batch_too() -> None:
+    """Over an epoch of two batches each class gets its floor, and suspects are left out."""
+    content = {
+        "method": "dbpd",
+        "score": "fresh",
+        "threshold": 0.5,
+        "guards": {"class_floor": 0.5, "noise_cap": 0.2, "never_empty": False},
+    }
+    labels = torch.tensor([0] * 5 + [1] * 5)
+    selector = select.build(select.params("dbpd").model_validate(content), Population(0, labels, 2), EPOCHS)
+    known = table_of([0.01, 0.02, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8])
+    selector.order(known, torch.arange(10), AT)
+    score = torch.tensor([0.01, 0.02, 0.3, 0.9, 0.9, 0.9, 0.9, 0.95, 0.9, 0.8])
+    found = []
+    for ids in (torch.tensor([0, 2, 4, 6, 8]), torch.tensor([1, 3, 5, 7, 9])):
+        keep = selector.keep(ids, -score[ids].log(), score[ids], score[ids] > 0.5, AT)
+        found += ids[keep.mask_G].tolist()
+    label_of_found = labels[found]
+    assert {0, 1}.isdisjoint(found), "suspects"
+    assert (label_of_found == 1).sum() >= 3, "half of class 1"
+    assert 2 in found, "what the method keeps stays"
+
+
+def test_guards_do_nothing_where_nothing_is_left_out() -> None:
+    content = {"method": "dbpd", "threshold": 1.0, "guards": {"noise_cap": 0.5}}
+    population = Population(0, torch.tensor([0, 1] * 5), 2)
+    selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
+    assert kept(selector, table_of([0.01] * 10)) == list(range(10))
+
+
+def test_wrong_labels_are_counted_by_their_losses() -> None:
+    """Two groups of losses, 30 % of them high, are told apart; one group is not cut in two."""
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(700, generator=generator) * 0.4
+    wrong = 3 + torch.randn(300, generator=generator) * 0.5
+    assert noisy_share(torch.cat([clean, wrong])) == pytest.approx(0.3, abs=0.02)
+    assert noisy_share(torch.full((100,), 0.5)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"method": "random", "cost": 0.6},
+        {"method": "dbpd", "cost": 0.55, "revision": "1ep"},
+        {"method": "dbpd", "cost": 0.7, "refresh_every": 3},
+        {"method": "dbpd", "score": "fresh", "cost": 0.75},
+    ],
+    ids=str,
+)
+def test_a_stated_cost_is_met_within_one_percent(chosen: dict[str, Any]) -> None:
+    session = trained({**DIGITS, "select": chosen})
+    spent = session.run.ledger.full_epoch_equivalents / session.plan.epochs
+    assert spent == pytest.approx(chosen["cost"], rel=0.01)
+    low, high = session.plan.predicted["full_epoch_equivalents"]
+    assert low == pytest.approx(high, rel=0.01)
+    assert high / session.plan.epochs == pytest.approx(chosen["cost"], rel=0.01)
+
+
+def test_a_cost_that_cannot_be_met_names_the_smallest_that_can() -> None:
+    with pytest.raises(RecipeError, match=r"cannot do with less than 0\.\d+ of the full cost.*use 0\.\d+ or more"):
+        session_of({**DIGITS, "select": {"method": "dbpd", "cost": 0.1, "revision": "2ep"}})
