@@ -3,9 +3,10 @@
 `score = "fresh"` is the published method: score each batch with the current weights, then train on score < threshold.
 The scoring forward costs a third of a step, so it never saves more than two thirds and costs more than it saves above
 a kept share of 2/3. `score = "stale"` takes the scores that training itself left behind, before the epoch: what is
-dropped is not even loaded. A dropped sample's score then stays as it is; `refresh_every = K` scores a random 1/K of
-the dropped samples before each epoch. Under `cost` the hardest samples are kept, as many as it pays for. Neutral at
-threshold = 1.
+dropped is not even loaded. `rule = "score_or_wrong"` keeps what is wrongly predicted, too, whatever its score: the
+published description says so, the published code does not. A dropped sample's score then stays as it is;
+`refresh_every = K` scores a random 1/K of the dropped samples before each epoch. Under `cost` the hardest samples are
+kept, as many as it pays for. Neutral at threshold = 1.
 
 Published defaults: threshold 0.3, one revision epoch, shrinking batches, scoring in train mode.
 """
@@ -30,6 +31,8 @@ class Params(InBatchParams):
     method: Literal["dbpd"] = "dbpd"
     threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
     """Samples are kept whose score is below this; 1 keeps all."""
+    rule: Literal["score", "score_or_wrong"] = "score"
+    """`score`: score < threshold, the published code. `score_or_wrong`: or wrongly predicted, the published text."""
 
 
 @final
@@ -40,21 +43,21 @@ class Dbpd(InBatch):
 
     def __init__(self, params: Params, seed: int) -> None:
         super().__init__(params)
-        self.threshold, self.seed = params.threshold, seed
+        self.threshold, self.rule, self.seed = params.threshold, params.rule, seed
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
         if self.is_fresh:
             return chosen(pool_ids)
-        unseen, score_M = ~table.seen_N[pool_ids], table.score_N[pool_ids]
+        score_M = table.score_N[pool_ids]
         if at.share is None:
-            return chosen(pool_ids[unseen | self._hard(score_M)])
-        count = max(count_of(at.share, len(pool_ids)), int(unseen.sum()))
+            return chosen(pool_ids[self.hard(score_M, table.right_N[pool_ids])])
+        count = max(count_of(at.share, len(pool_ids)), int(score_M.isnan().sum()))
         return chosen(highest(pool_ids, -score_M, count, self.seed, "select.dbpd", at.epoch))
 
     def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
         import torch
 
-        mask_G = self._hard(score_G)
+        mask_G = self.hard(score_G, right_G)
         if at.share is not None:
             lots = self.seed, "select.dbpd", at.epoch
             mask_G = torch.isin(ids_G, highest(ids_G, -score_G, fair_count(at.share, ids_G, *lots), *lots))
@@ -68,8 +71,10 @@ class Dbpd(InBatch):
             return Expects(at.share, at.share, scored)
         return Expects(1.0 if self.threshold == 1 else 0.0, 1.0, scored)
 
-    def _hard(self, score: Tensor) -> Tensor:
-        return (score < self.threshold) | (self.threshold == 1)
+    def hard(self, score_M: Tensor, right_M: Tensor) -> Tensor:
+        """Which samples the rule keeps; those without a score are among them."""
+        hard_M = ~(score_M >= self.threshold) | (self.threshold == 1)
+        return hard_M | ~right_M if self.rule == "score_or_wrong" else hard_M
 
 
 def build(params: Params, population: Population) -> Dbpd:

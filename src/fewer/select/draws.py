@@ -1,6 +1,6 @@
 """Draws that methods share: the hardest, a uniform draw, and how a total is shared out among classes.
 
-None depends on how the samples are listed. M: samples to draw from. C: classes.
+No draw depends on how the samples are listed. M: samples to draw from. C: classes.
 """
 
 from __future__ import annotations
@@ -45,6 +45,38 @@ def fair_count(share: float, ids_G: Tensor, seed: int, *purpose: int | str) -> i
     exact = share * len(ids_G)
     lot = float(rng.uniform(ids_G.min() if len(ids_G) else torch.tensor(0), seed, *purpose))
     return int(exact) + (lot < exact - int(exact))
+
+
+def by_class(
+    ids_M: Tensor, label_M: Tensor, quota_C: Tensor, value_M: Tensor | None, seed: int, *purpose: int | str
+) -> Tensor:
+    """Of each class the `quota_C` samples of the highest values, equal ones by lot; without values a uniform draw.
+
+    Args:
+        ids_M: Sample ids, each once.
+        label_M: Their classes.
+        quota_C: How many of each class; all where it has fewer.
+        value_M: What they are ranked by; NaN counts as highest.
+        seed: The run's seed.
+        purpose: What the lots are for.
+    """
+    import torch
+
+    order = rng.shuffled(ids_M, seed, *purpose)
+    if value_M is not None:
+        order = order[value_M[order].nan_to_num(float("inf")).argsort(descending=True, stable=True)]
+    order = order[label_M[order].argsort(stable=True)]
+    size_C = torch.bincount(label_M, minlength=len(quota_C))
+    rank_M = torch.arange(len(order)) - (size_C.cumsum(0) - size_C).repeat_interleave(size_C)
+    return ids_M[order[rank_M < quota_C[label_M[order]]]]
+
+
+def class_means(value_M: Tensor, label_M: Tensor, images_C: Tensor) -> Tensor:
+    """Mean of each class's values, float64; 0 for a class without samples."""
+    import torch
+
+    sum_C = torch.zeros(len(images_C), dtype=torch.float64).index_add_(0, label_M, value_M.double())
+    return sum_C / images_C.clamp(min=1)
 
 
 def quotas(weight_C: Tensor, total: int, capacity_C: Tensor, least_C: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from fewer import rng
 from fewer.parts import At, Chosen, Expects, Keep, Population, Selector, State
 from fewer.select.around import Around
 from fewer.select.base import Guards, chosen
-from fewer.select.draws import highest
+from fewer.select.draws import by_class, highest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +94,8 @@ class Guarded(Around):
         label_N = self.population.label_N
         present_C = torch.bincount(label_N[found.ids_M.unique()], minlength=len(self.images_C))
         lacking_C = (self.floor_C - present_C).clamp(min=0)
-        floor = _hardest_of_each(left, table.loss_N[left], label_N[left], lacking_C)
+        lots = self.population.seed, "select.floor", at.epoch
+        floor = by_class(left, label_N[left], lacking_C, table.loss_N[left], *lots)
         self.added["class_floor"] = len(floor)
         ids_M = torch.cat([found.ids_M, floor])
         lacking = self._least() - len(ids_M)
@@ -139,7 +140,8 @@ class Guarded(Around):
         guard: str,
     ) -> Tensor:
         left_G = ~mask_G & trusted_G
-        added = _hardest_of_each(ids_G[left_G], loss_G[left_G], group_G[left_G], lacking.clamp(min=0))
+        count, lots = lacking.clamp(min=0), (self.population.seed, "select.floor")
+        added = by_class(ids_G[left_G], group_G[left_G], count, loss_G[left_G], *lots)
         self.added[guard] += len(added)
         self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
         return mask_G | torch.isin(ids_G, added)
@@ -155,7 +157,7 @@ class Guarded(Around):
         # What is suspected is left out whatever the method says, and under a given share others take its place.
         capped = self.favours_hard and at.share is None and at.epoch >= self.noise_from
         most = 0.5 if self.guards.noise_cap == "auto" else float(self.guards.noise_cap)
-        return replace(own, kept_low=min(low, 1.0 - most) if capped else low, kept_high=high)
+        return replace(own, kept_low=low * (1.0 - most) if capped else low, kept_high=high)
 
     def counts(self) -> dict[str, float]:
         told = {f"guard.{name}": float(count) for name, count in self.added.items() if count}
@@ -199,13 +201,3 @@ def noisy_share(loss_N: Tensor) -> float:
     if float(fitted.means_[high, 0] - fitted.means_[low, 0]) < _APART * spread:
         return 0.0
     return float(min(0.5, fitted.weights_[high]))
-
-
-def _hardest_of_each(ids_M: Tensor, loss_M: Tensor, group_M: Tensor, count_C: Tensor) -> Tensor:
-    """Of each group the `count_C` samples of the highest losses, unknown ones first; of equal ones the lower id."""
-    order = torch.argsort(ids_M)
-    order = order[loss_M[order].nan_to_num(float("inf")).argsort(descending=True, stable=True)]
-    order = order[group_M[order].argsort(stable=True)]
-    size_C = torch.bincount(group_M, minlength=len(count_C))
-    rank_M = torch.arange(len(order)) - (size_C.cumsum(0) - size_C).repeat_interleave(size_C)
-    return ids_M[order][rank_M < count_C[group_M[order]]]

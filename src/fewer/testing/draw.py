@@ -13,6 +13,13 @@ _SELECTORS: list[dict[str, Any]] = [
     {"method": "dbpd", "score": "stale", "threshold": 0.11, "refresh_every": 2, "batches": "shrink"},
     {"method": "dbpd", "score": "fresh", "threshold": 0.11, "revision": "1ep"},
     {"method": "dbpd", "score": "fresh", "threshold": 0.11, "batches": "shrink", "scoring": "train"},
+    {"method": "dbpd", "score": "fresh", "cost": 0.8, "scorer_side_px": 16},
+    {"method": "infobatch", "revision": "1ep"},
+    {"method": "kakurenbo", "hidden": 0.6, "confidence": 0.1},
+    {"method": "stratified", "cost": 0.7, "take": "random", "weights": "inclusion"},
+    {"method": "ucb", "share": 0.5, "every": 1},
+    {"method": "smrd", "threshold": 0.11, "published": True},
+    {"method": "alternate", "threshold": 0.11},
 ]
 _MODELS: list[dict[str, Any]] = [
     {"name": "lenet5", "width": 0.1},

@@ -1,0 +1,64 @@
+"""SMRD with an epoch on everything now and then: whenever enough samples have been trained on since the start.
+
+An epoch is full when what has been chosen so far has crossed a multiple of `every_effective_epochs` times the training
+set; `smrd` decides all others. Costs nothing to decide. Neutral at threshold = 1. Published default: 5 effective
+epochs. The published code counts on each rank for itself, which can leave ranks waiting for each other; this counts
+for all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, final
+
+from fewer.fields import Positive
+from fewer.parts import At, Chosen, Expects, Population
+from fewer.select.around import Around
+from fewer.select.base import chosen
+from fewer.select.smrd import Smrd, SmrdParams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.select.table import Table
+
+
+class Params(SmrdParams):
+    method: Literal["periodic_full"] = "periodic_full"
+    every_effective_epochs: Positive = 5.0
+    """Samples trained on between two full epochs, in sizes of the training set."""
+
+
+@final
+class PeriodicFull(Around):
+    """SMRD, refreshed by full epochs."""
+
+    def __init__(self, params: Params, seed: int) -> None:
+        super().__init__(Smrd(params, seed))
+        self.every = params.every_effective_epochs
+        self.neutral = params.threshold == 1
+        self.chosen, self.crossed = 0, 0
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        crossings = int(self.chosen / (self.every * len(pool_ids)))
+        is_full, self.crossed = crossings > self.crossed, crossings
+        found = chosen(pool_ids) if is_full else self.selector.order(table, pool_ids, at)
+        self.chosen += len(found.ids_M)
+        return found
+
+    def expects(self, at: At) -> Expects:
+        own = self.selector.expects(at)
+        # When an epoch will be full depends on what others kept; at most one in `every` is.
+        return own if at.share is not None else Expects(own.kept_low, 1.0, own.scored)
+
+    def counts(self) -> dict[str, float]:
+        return {**self.selector.counts(), "full_epochs": float(self.crossed)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"chosen": self.chosen, "crossed": self.crossed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.chosen, self.crossed = state["chosen"], state["crossed"]
+
+
+def build(params: Params, population: Population) -> PeriodicFull:
+    return PeriodicFull(params, population.seed)

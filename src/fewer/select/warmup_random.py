@@ -1,0 +1,58 @@
+"""SMRD after some epochs on everything: scores of an untrained model are not counted.
+
+The first `warmup` epochs are plain training, and from then on `smrd` decides. Costs nothing to decide; what the warm-up
+costs is not saved. Neutral at threshold = 1, or with a warm-up as long as the run. Published default: five epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, final
+
+from fewer.clock import Duration
+from fewer.fields import Span
+from fewer.parts import At, Chosen, Expects, Population
+from fewer.select.around import Around
+from fewer.select.base import chosen
+from fewer.select.smrd import Smrd, SmrdParams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.select.table import Table
+
+
+class Params(SmrdParams):
+    method: Literal["warmup_random"] = "warmup_random"
+    warmup: Span = Duration(5, "ep")
+    """First epochs on all data."""
+
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if self.warmup.unit not in ("ep", "%"):
+            found["warmup"] = 'is not known before training; use "ep" or "%"'
+        elif self.warmup.in_epochs(epochs) > epochs:
+            found["warmup"] = f"is longer than the run of {epochs} epochs; shorten it"
+        return found
+
+
+@final
+class WarmupRandom(Around):
+    """Everything first, then SMRD."""
+
+    def __init__(self, params: Params, seed: int) -> None:
+        super().__init__(Smrd(params, seed))
+        self.warmup = params.warmup
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        return chosen(pool_ids) if self._warming(at) else self.selector.order(table, pool_ids, at)
+
+    def expects(self, at: At) -> Expects:
+        return Expects(1.0, 1.0) if self._warming(at) else self.selector.expects(at)
+
+    def _warming(self, at: At) -> bool:
+        return at.epoch < math.ceil(self.warmup.in_epochs(at.epochs) - 1e-9)
+
+
+def build(params: Params, population: Population) -> WarmupRandom:
+    return WarmupRandom(params, population.seed)

@@ -1,0 +1,334 @@
+"""Every selection method against cases that were worked by hand; draws without bias; the same costs for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fewer import select
+from fewer.parts import At, Chosen, Population, Selector
+from fewer.select.draws import by_class, quotas
+from fewer.select.table import Table
+from fewer.testing import check_selector, laws
+from fewer.testing.harness import Content, trained
+
+EPOCHS = 8
+BARE = {"guards": "off", "refresh_every": 0, "revision": "0ep"}
+VARIANTS: list[dict[str, Any]] = [
+    {"method": "dbpd", "rule": "score_or_wrong"},
+    {"method": "infobatch", "pruned": 0.9, "revision": "0ep"},
+    {"method": "infobatch", "weights": "none"},
+    {"method": "seta", "groups": 3, "window": 0.5, "pruned": 0.3},
+    {"method": "ies", "delta": 0.5},
+    {"method": "ucb", "every": 2, "share": 0.3},
+    {"method": "kakurenbo", "hidden": 0.8, "confidence": 0.2},
+    {"method": "stratified", "balance": 0.0, "take": "random", "weights": "inclusion", "threshold": 0.6},
+    {"method": "stratified", "published": True},
+    {"method": "apd", "weights": "inclusion", "self_normalise": True},
+    {"method": "smrd", "published": True, "weights": "inclusion"},
+    {"method": "srd", "decay": "logarithmic"},
+    {"method": "srd", "decay": "inverse_linear", "batches": "shrink"},
+    {"method": "warmup_random", "warmup": "2ep"},
+    {"method": "periodic_full", "every_effective_epochs": 1.5},
+    {"method": "alternate", "threshold": 0.6},
+    {"method": "adaptive", "interval": 1, "published": True},
+]
+
+
+def build(content: dict[str, Any], labels: list[int], epochs: int = EPOCHS, seed: int = 0) -> Selector:
+    population = Population(seed, torch.tensor(labels), max(labels) + 1)
+    return select.build(select.params(content["method"]).model_validate(content), population, epochs)
+
+
+@pytest.mark.parametrize("content", VARIANTS, ids=str)
+def test_every_variant_keeps_the_contract(content: dict[str, Any]) -> None:
+    check_selector(lambda population: select.build(select.params(content["method"])(**content), population, 6))
+
+
+class Story:
+    """A selector's choices over some epochs, in which what it chooses gets the losses of a script."""
+
+    def __init__(self, content: dict[str, Any], labels: list[int], epochs: int = EPOCHS) -> None:
+        bare = {key: value for key, value in BARE.items() if key in select.params(content["method"]).model_fields}
+        self.selector = build({**bare, **content}, labels, epochs)
+        self.table, self.epochs, self.epoch = Table(len(labels)), epochs, 0
+        self.chosen: Chosen
+
+    def next(self, loss: list[float], wrong: set[int] | None = None) -> list[int]:
+        """The ids of the next epoch, whose training then leaves these losses; score = exp(-loss)."""
+        at = At(self.epoch, self.epochs, self.epoch / self.epochs)
+        self.chosen = self.selector.order(self.table, torch.arange(len(loss)), at)
+        ids = self.chosen.ids_M.sort().values
+        values = torch.tensor(loss)[ids]
+        right = torch.tensor([int(i) not in (wrong or set()) for i in ids], dtype=torch.bool)
+        self.table.observe("trained", ids, values, torch.exp(-values), right, self.epoch)
+        self.epoch += 1
+        return ids.tolist()
+
+
+ALL8 = list(range(8))
+
+
+def test_infobatch_by_hand() -> None:
+    """Mean of 1..8 is 4.5: four are below, two of them stay with weight 2, the others weigh 1."""
+    story = Story({"method": "infobatch"}, [0] * 8)
+    losses = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    assert story.next(losses) == ALL8
+    second = story.next(losses)
+    assert {4, 5, 6, 7} <= set(second)
+    assert len(second) == 6
+    weight = dict(zip(story.chosen.ids_M.tolist(), story.chosen.weight_M.tolist(), strict=True))
+    assert [weight[i] for i in second] == [2.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+    # Now 4 to 7 are learnt (0.5): the mean is 12 / 8, below it are these and sample 0; int(5 / 2) of the five stay.
+    story.next([1.0, 2.0, 3.0, 4.0, 0.5, 0.5, 0.5, 0.5])
+    fourth = story.next(losses)
+    assert {1, 2, 3} <= set(fourth)
+    assert len(fourth) == 5
+    weight = dict(zip(story.chosen.ids_M.tolist(), story.chosen.weight_M.tolist(), strict=True))
+    assert sorted(weight.values()) == [1.0, 1.0, 1.0, 2.5, 2.5]
+
+
+def test_orderdp_by_hand() -> None:
+    """The whole set, then the top three quarters by loss."""
+    story = Story({"method": "orderdp", "subset": 1.0, "top": 0.75}, [0] * 8)
+    assert len(story.next([8, 7, 6, 5, 4, 3, 2, 1])) == 6, "unknown losses are equal: by lot"
+    for _ in range(3):
+        story.next([8, 7, 6, 5, 4, 3, 2, 1])
+    assert story.next([8, 7, 6, 5, 4, 3, 2, 1]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_ucb_by_hand() -> None:
+    """Bounds m + v with weight 0.5 of the newest loss; a new choice every two epochs."""
+    story = Story({"method": "ucb", "share": 0.5, "every": 2, "newest": 0.5}, [0] * 4)
+    assert story.next([4, 3, 2, 1]) == [0, 1, 2, 3]
+    assert story.next([0, 3, 2, 1]) == [0, 1]  # m = 4, 3, 2, 1; v = 0
+    assert story.next([0, 3, 2, 1]) == [0, 1], "chosen for two epochs"
+    # Sample 0: deviation -4: m = 2, v = 8; then -2: m = 1, v = 4 + 2 = 6: bound 7. Sample 1: 3. 2 and 3: 2 and 1.
+    assert story.next([0, 0, 2, 1]) == [0, 1]
+    # Sample 0: deviation -1: m = 0.5, v = 3.5. Sample 1: deviation -3: m = 1.5, v = 4.5. The next choice is in epoch 5.
+    assert story.next([0, 0, 2, 1]) == [0, 1]
+    # After two zeros more: 0: m 0.25, v 1.875 -> 2.1; 1: m 0.75, v 3.375 -> 4.1; 2: bound 2: it comes after both.
+    assert story.next([0, 0, 2, 1]) == [0, 1]
+
+
+def test_kakurenbo_by_hand() -> None:
+    """Of eight, half may be hidden: the lowest losses, if right with a probability of 0.7 or more (loss < 0.357)."""
+    story = Story({"method": "kakurenbo", "hidden": 0.5, "milestones": [0.9, 0.95, 1.0]}, [0] * 8)
+    losses = [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 4.0]
+    assert story.next(losses, wrong={1}) == ALL8
+    # Candidates are 0 to 3; 1 was wrong, and 3 is not sure enough.
+    assert story.next(losses) == [1, 3, 4, 5, 6, 7]
+    assert story.chosen.lr_scale == pytest.approx(8 / 6)
+    # Sample 1 is right now: 0, 1 and 2 are hidden.
+    assert story.next(losses) == [3, 4, 5, 6, 7]
+    assert story.chosen.lr_scale == pytest.approx(8 / 5)
+
+
+def test_kakurenbo_hides_less_at_milestones() -> None:
+    story = Story({"method": "kakurenbo", "hidden": 0.5, "milestones": [0.25, 0.5, 0.75]}, [0] * 20)
+    sizes = [len(story.next([0.001] * 20)) for _ in range(8)]
+    assert sizes == [20, 10, 12, 12, 14, 14, 16, 16]
+
+
+def test_ies_by_hand() -> None:
+    """Five losses make three second differences; sample 0 is at rest, 1 falls evenly, 2 shakes."""
+    story = Story({"method": "ies", "delta": 0.1}, [0] * 3, epochs=10)
+    losses = [[1.0, 5.0 - 0.5 * e, 2.0 + (-1.0) ** e] for e in range(9)]
+    for epoch in range(6):
+        assert story.next(losses[epoch]) == [0, 1, 2], "six epochs on everything"
+    assert story.next(losses[6]) == [2], "even change is no change of change"
+    # What is left out keeps its last loss, so that it stays at rest: 5 - 0.5 * 5 = 2.5, 2.5, ... has a kink of 0.5.
+    assert story.next(losses[7]) == [1, 2], "mean |d| of sample 1 is 0.5 / 3"
+
+
+def test_seta_by_hand() -> None:
+    """Three clear groups; a window of one slides from easy to hard and begins again."""
+    story = Story({"method": "seta", "pruned": 0.0, "groups": 3, "window": 0.33, "tail": "0ep"}, [0] * 6)
+    losses = [1.0, 5.0, 9.0, 1.1, 5.1, 9.1]
+    assert story.next(losses) == [0, 1, 2, 3, 4, 5]
+    assert [story.next(losses) for _ in range(4)] == [[0, 3], [1, 4], [2, 5], [0, 3]]
+
+
+def test_seta_ends_on_random_draws() -> None:
+    story = Story({"method": "seta", "pruned": 0.5, "groups": 2, "window": 0.5, "tail": "2ep"}, [0] * 8, epochs=4)
+    sizes = [len(story.next([float(i) for i in range(8)])) for _ in range(4)]
+    assert sizes[0] == 8
+    assert sizes[1] < 4
+    assert sizes[2:] == [4, 4]
+
+
+def test_stratified_by_hand() -> None:
+    """Six of class 0 and two of class 1; hard are 0, 1, 2 (class 0) and none of class 1."""
+    labels = [0] * 6 + [1] * 2
+    score = torch.tensor([0.1, 0.2, 0.25, 0.8, 0.8, 0.8, 0.72, 0.6])
+    losses = (-score.log()).tolist()
+    published = Story({"method": "stratified", "published": True}, labels)
+    published.next(losses)
+    assert published.next(losses) == [0, 1, 2], "what dbpd chooses"
+    own = Story({"method": "stratified", "least": 1}, labels)
+    own.next(losses)
+    # M = 3; d = 3.05 / 6 and 0.34; weights 6 * 0.518 and 2 * 0.35: 2.45 and 0.55 of three: 2 and 1.
+    assert own.next(losses) == [0, 1, 7]
+    # Sizes left aside: hard are 0, 1, 2 and 7, M = 4; weights 0.518 and 0.35: 2.39 and 1.61: 2 and 2.
+    balanced = Story({"method": "stratified", "balance": 0.0, "least": 1, "threshold": 0.7}, labels)
+    balanced.next(losses)
+    assert balanced.next(losses) == [0, 1, 6, 7]
+    assert balanced.selector.series(balanced.table)["quota_per_class"].tolist() == [2, 2]
+
+
+def test_apd_by_hand() -> None:
+    """d starts at 0.5 and moves by a tenth towards the share of hard samples; quotas follow pi (d + eps)."""
+    labels = [0] * 4 + [1] * 4
+    story = Story({"method": "apd", "alpha": 0.5}, labels)
+    score = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9])
+    losses = (-score.log()).tolist()
+    assert story.next(losses) == ALL8
+    second = story.next(losses)
+    # Hard: 4 of 4 and 1 of 4. d = 0.75 and 0.375; weights 4 * 0.76 and 4 * 0.385; M = 5: 3.32 and 1.68.
+    series = story.selector.series(story.table)
+    assert series["hard_rate_per_class"].tolist() == [0.75, 0.375]
+    assert series["quota_per_class"].tolist() == [3, 2]
+    assert [sum(i < 4 for i in second), sum(i >= 4 for i in second)] == [3, 2]
+
+
+def test_smrd_draws_as_many_as_dbpd_and_not_the_same() -> None:
+    losses = [2.0] * 3 + [0.1] * 17
+    story = Story({"method": "smrd"}, [0] * 20)
+    story.next(losses)
+    draws = []
+    for _ in range(3):
+        draws.append(story.next(losses))
+        assert len(draws[-1]) == 3, "three are hard, whatever was drawn"
+    assert len({tuple(draw) for draw in draws}) > 1
+    assert set().union(*draws) - {0, 1, 2}, "others than the hard ones are drawn"
+
+
+def test_srd_follows_its_curve() -> None:
+    for content, expected in (
+        ({"gamma": 0.5}, [40, 20, 10, 5, 2]),
+        ({"decay": "inverse_linear"}, [40, 40, 30, 24, 20]),
+        ({"decay": "logarithmic"}, [40, 40, 32, 27, 25]),
+        ({"gamma": 0.5, "least": 0.2}, [40, 20, 10, 8, 8]),
+    ):
+        story = Story({"method": "srd", **content}, [0] * 40)
+        assert [len(story.next([1.0] * 40)) for _ in range(5)] == expected, content
+
+
+def test_warmup_random_begins_with_everything() -> None:
+    story = Story({"method": "warmup_random", "warmup": "3ep"}, [0] * 10)
+    losses = [2.0] * 4 + [0.1] * 6
+    assert [len(story.next(losses)) for _ in range(5)] == [10, 10, 10, 4, 4]
+
+
+def test_periodic_full_by_hand() -> None:
+    """After 10 + 4 + 4 + 4 = 22 samples, two sets of ten have been crossed, then again at 40."""
+    story = Story({"method": "periodic_full", "every_effective_epochs": 2.0}, [0] * 10, epochs=12)
+    losses = [2.0] * 4 + [0.1] * 6
+    assert [len(story.next(losses)) for _ in range(10)] == [10, 4, 4, 4, 10, 4, 4, 10, 4, 4]
+
+
+def test_alternate_scores_in_even_epochs_and_keeps_the_list_for_two() -> None:
+    content = {"method": "alternate", "threshold": 0.5, **BARE}
+    selector, table, pool = build(content, [0] * 4), Table(4), torch.arange(4)
+    score = torch.tensor([0.1, 0.4, 0.6, 0.9])
+    for epoch in range(2):
+        at = At(epoch, EPOCHS, epoch / EPOCHS)
+        assert len(selector.wants(table, at)) == 0
+        assert selector.order(table, pool, at).ids_M.tolist() == [0, 1, 2, 3]
+        table.observe("trained", pool, -score.log(), score, score > 0.5, epoch)
+    at = At(2, EPOCHS, 0.25)
+    assert selector.wants(table, at).tolist() == [0, 1, 2, 3]
+    scored = torch.tensor([0.6, 0.2, 0.3, 0.9])
+    table.observe("scored", pool, -scored.log(), scored, scored > 0.5, 2)
+    assert selector.order(table, pool, at).ids_M.tolist() == [1, 2]
+    table.observe("trained", torch.tensor([1, 2]), torch.zeros(2), torch.ones(2), torch.ones(2, dtype=torch.bool), 2)
+    at = At(3, EPOCHS, 0.375)
+    assert len(selector.wants(table, at)) == 0
+    assert selector.order(table, pool, at).ids_M.tolist() == [1, 2], "learnt since, but on the list"
+
+
+def test_adaptive_thresholds_rise_or_are_a_saw_tooth() -> None:
+    def thresholds(published: bool) -> list[float]:
+        content = {"method": "adaptive", "interval": 2, "increment": 0.2, "published": published}
+        story, found = Story(content, [0] * 4, epochs=12), []
+        for _ in range(8):
+            story.next([1.0] * 4)
+            found.append(round(story.selector.counts()["threshold"], 9))
+        return found
+
+    assert thresholds(False) == [0.3, 0.3, 0.5, 0.5, 0.7, 0.7, 0.9, 0.9]
+    # Published: + 0, 0, .2, .2, .4 -> over 1: back to .3; + .4; + .6 -> over 1: back.
+    assert thresholds(True) == [0.3, 0.3, 0.5, 0.7, 0.3, 0.7, 0.3, 0.9]
+
+
+def test_dbpd_keeps_what_is_wrong_where_the_rule_says_so() -> None:
+    losses = (-torch.tensor([0.2, 0.35, 0.35, 0.9]).log()).tolist()
+    for rule, expected in (("score", [0]), ("score_or_wrong", [0, 1])):
+        story = Story({"method": "dbpd", "rule": rule}, [0] * 4)
+        story.next(losses, wrong={0, 1})
+        assert story.next(losses) == expected, "a probability of 0.35 below another of 0.4 is wrong and not hard"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"method": "infobatch", "pruned": 0.7},
+        {"method": "smrd", "weights": "inclusion", "threshold": 0.5},
+        {"method": "apd", "weights": "inclusion", "threshold": 0.5},
+        {"method": "stratified", "take": "random", "weights": "inclusion", "threshold": 0.5},
+    ],
+    ids=lambda content: str(content["method"]),
+)
+def test_weights_make_a_draw_unbiased(content: dict[str, Any]) -> None:
+    """Over many draws every sample's mean weight is 1: the mean weighted gradient is that of all samples."""
+    labels, draws = [0] * 12 + [1] * 6, 500
+    score = torch.linspace(0.05, 0.95, 18)[torch.randperm(18, generator=torch.Generator().manual_seed(1))]
+    table = Table(18)
+    table.observe("trained", torch.arange(18), -score.log(), score, score > 0.5, 0)
+    fields = select.params(content["method"]).model_fields
+    options = {key: value for key, value in {**BARE, "clip_weights": 0.0}.items() if key in fields}
+    selector = build({**options, **content}, labels, epochs=draws + 1)
+    weight_DN = torch.zeros(draws, 18, dtype=torch.float64)
+    for draw in range(draws):
+        chosen = selector.order(table, torch.arange(18), At(draw + 1, draws + 1, 0.5))
+        weight_DN[draw, chosen.ids_M] = chosen.weight_M
+    spread_N = weight_DN.std(0)
+    assert (spread_N > 0.1).any(), "the draw must differ"
+    assert ((weight_DN.mean(0) - 1).abs() <= 4.5 * spread_N / draws**0.5 + 1e-9).all()
+
+
+def test_quotas_by_hand() -> None:
+    weight, capacity = torch.tensor([5.0, 3.0, 2.0]), torch.tensor([100, 100, 100])
+    assert quotas(weight, 10, capacity).tolist() == [5, 3, 2]
+    assert quotas(weight, 11, capacity).tolist() == [6, 3, 2], "largest remainder: 5.5, 3.3, 2.2"
+    assert quotas(weight, 10, torch.tensor([2, 100, 100])).tolist() == [2, 5, 3], "8 by 3 : 2 is 4.8 and 3.2"
+    assert quotas(weight, 10, capacity, torch.tensor([0, 0, 4])).tolist() == [4, 2, 4], "6 by 5 : 3 is 3.75 and 2.25"
+    assert quotas(weight, 400, capacity).tolist() == [100, 100, 100]
+    assert quotas(torch.zeros(3), 3, capacity).tolist() == [1, 1, 1]
+
+
+def test_by_class_takes_the_highest_of_each() -> None:
+    ids, label = torch.tensor([9, 3, 5, 7]), torch.tensor([0, 0, 1, 1])
+    value, quota = torch.tensor([1.0, 2.0, torch.nan, 4.0]), torch.tensor([1, 1])
+    assert by_class(ids, label, quota, value, 0, "x").tolist() == [3, 5], "what is unknown counts as highest"
+
+
+DIGITS: Content = {
+    "data": {"source": "digits", "val": "none"},
+    "model": {"name": "lenet5", "width": 0.2},
+    "train": {"epochs": 8, "batch_size": 64, "lr": 0.05, "seed": 0},
+}
+
+
+def test_every_neutral_setting_is_plain_training() -> None:
+    few = {**DIGITS, "data": {**DIGITS["data"], "test": "93%"}, "train": {**DIGITS["train"], "epochs": 3}}
+    laws.off_is_plain(few, laws.NEUTRAL)
+
+
+@pytest.mark.parametrize("name", [name for name in select.names() if "cost" in select.params(name).model_fields])
+def test_every_method_meets_a_stated_cost(name: str) -> None:
+    cost = 0.9 if name == "ies" else 0.7  # six of its epochs are on everything
+    session = trained({**DIGITS, "select": {"method": name, "cost": cost}})
+    assert session.run.ledger.full_epoch_equivalents / session.plan.epochs == pytest.approx(cost, rel=0.01)
