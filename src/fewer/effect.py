@@ -1,4 +1,4 @@
-"""Which keys of `[train]` and `[task]` have an effect beside each other: optimizers, schedules and losses have own ones."""
+"""Which keys of `[train]` and `[task]` have an effect beside each other; optimizers, schedules and losses have some."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class LongTail:
     def profile(self, classes: int) -> list[float]:
         """Images of every class as a share of the first one's (Cui et al. 2019; Cao et al. 2019)."""
         if self.kind == "step":
-            return [1.0 if c < classes // 2 else 1 / self.factor for c in range(classes)]
+            return [1.0 if c < max(1, classes // 2) else 1 / self.factor for c in range(classes)]
         return [(1 / self.factor) ** (c / max(1, classes - 1)) for c in range(classes)]
 
     def counts(self, available_C: list[int]) -> list[int]:
