@@ -331,6 +331,7 @@ class Body:
                 "schema": 1,
                 "model": run.plan.recipe.model.model_dump(mode="json"),
                 "classes": list(run.plan.facts.classes),
+                "train_images_per_class": list(run.plan.facts.class_images),
                 "side_px": run.plan.evaluation_side_px,
                 "largest_side_px": run.plan.largest_side_px,
                 "precision": run.plan.precision,

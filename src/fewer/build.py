@@ -17,6 +17,7 @@ from fewer.data.images import ImageData, Moments
 from fewer.data.labels import LabelFile
 from fewer.data.loader import Loader
 from fewer.data.splits import Splits, open_splits, spread
+from fewer.data.thinning import LongTail
 from fewer.errors import DataError
 from fewer.facts import gather_facts
 from fewer.ledger import Ledger
@@ -31,7 +32,9 @@ from fewer.select.table import Table
 from fewer.sync.comm import Alone
 from fewer.sync.compiled import Compiler
 from fewer.sync.every_step import EveryStep
+from fewer.tasks import losses
 from fewer.tasks.classify import Classify
+from fewer.tasks.weights import Reweighting
 from fewer.weights import read_weights
 
 if TYPE_CHECKING:
@@ -94,7 +97,9 @@ def open_data(recipe: Recipe) -> Splits:
     """Lists the images of a recipe's sources; decodes none."""
     data = recipe.data
     labels = LabelFile(**data.labels.model_dump()) if data.labels else None
-    return open_splits(data.source, data.test, data.val, data.split_seed, data.cache == "auto", labels)
+    tail = LongTail(**data.long_tail.model_dump()) if data.long_tail else None
+    cache = data.cache == "auto"
+    return open_splits(data.source, data.test, data.val, data.split_seed, cache, labels, data.subset, tail)
 
 
 def make_plan(
@@ -226,12 +231,15 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
 
 
 def _task(plan: Plan) -> Task:
-    recipe = plan.recipe
+    task, images_C = plan.recipe.task, plan.facts.class_images
+    scale = plan.recipe.model.logit_scale_of_head
     return Classify(
         len(plan.facts.classes),
-        recipe.train.label_smoothing,
-        recipe.task.flip_tta,
-        AUTOCAST.get(plan.precision),
+        flip_tta=task.flip_tta,
+        autocast=AUTOCAST.get(plan.precision),
+        loss=losses.build(task.loss, losses.Setting(images_C, plan.recipe.train.label_smoothing, scale), dict(task)),
+        reweighting=Reweighting(task.class_weights, images_C, task.class_beta, task.reweight_from),
+        images_C=images_C,
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fewer.clock import Duration
-from fewer.effect import misplaced
+from fewer.effect import misplaced, without_effect_in_task
 from fewer.recipe import Recipe
+from fewer.tasks import losses
 
 if TYPE_CHECKING:
     from fewer.select.base import MethodParams
@@ -23,7 +24,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
         recipe: The recipe, checked key by key.
         content: The recipe as it was given, to tell what was asked from what is a default.
     """
-    checks = (_epochs, _optimizer, _averages, _spans, _batches, _selection)
+    checks = (_epochs, _optimizer, _averages, _spans, _batches, _selection, _loss)
     found = [problem for check in checks for problem in check(recipe, content)]
     return [*found, *_views(recipe), *_splits(recipe)]
 
@@ -57,6 +58,7 @@ def _spans(recipe: Recipe, content: Any) -> Iterator[Problem]:
     spans = {f"train.{name}": getattr(train, name) for name in ("warmup", "ema", "cycle_peak", "step_every")}
     spans |= {f"train.step_at.{number}": span for number, span in enumerate(train.step_at)}
     spans |= {"train.lookahead.start": train.lookahead.start} if train.lookahead else {}
+    spans |= {"task.reweight_from": recipe.task.reweight_from}
     spans |= {"select.revision": getattr(recipe.select, "revision", None)}
     for name, span in spans.items():
         if not isinstance(span, Duration):
@@ -80,6 +82,24 @@ def _batches(recipe: Recipe, content: Any) -> Iterator[Problem]:
     if train.accumulate > smallest:
         text = f"train.accumulate = {train.accumulate} cuts a batch of {smallest} into empty parts; at most {smallest}"
         yield ("train", "accumulate"), text
+
+
+def _loss(recipe: Recipe, content: Any) -> Iterator[Problem]:
+    """The loss, what it needs of the model, and what has no effect with it."""
+    task, model = recipe.task, recipe.model
+    given = content.get("task", {})
+    for key, reason in without_effect_in_task(task).items():
+        if key in given:
+            yield ("task", key), f"task.{key} has no effect {reason}; leave it out"
+    if task.loss == "ldam" and model.head != "normalized":
+        text = f'task.loss = "ldam" measures its margins in cosines, and model.head = "{model.head}" has none'
+        yield ("task", "loss"), f'{text}; set model.head = "normalized"'
+    if model.head_scale is not None and model.head != "normalized":
+        text = f'model.head_scale = {model.head_scale:g} has no effect with model.head = "{model.head}"'
+        yield ("model", "head_scale"), f'{text}; leave it out, or set model.head = "normalized"'
+    if recipe.train.label_smoothing and not losses.smooths(task.loss):
+        text = f'train.label_smoothing = {recipe.train.label_smoothing:g} is not defined for task.loss = "{task.loss}"'
+        yield ("train", "label_smoothing"), f"{text}; leave one of the two out"
 
 
 def _views(recipe: Recipe) -> Iterator[Problem]:

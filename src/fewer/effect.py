@@ -1,4 +1,4 @@
-"""Which keys of `[train]` have an effect beside each other: each optimizer and each schedule has some of its own."""
+"""Which keys of `[train]` and `[task]` have an effect beside each other; optimizers, schedules and losses have some."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from fewer import optim
 from fewer.optim import schedules
+from fewer.tasks import losses
 
 if TYPE_CHECKING:
-    from fewer.recipe import TrainRecipe
+    from fewer.recipe import TaskRecipe, TrainRecipe
 
 
 def without_effect(train: TrainRecipe) -> dict[str, str]:
@@ -29,6 +30,21 @@ def without_effect(train: TrainRecipe) -> dict[str, str]:
             reasons["momentum"] = 'beside train.cycle_momentum; set that to "off" for a constant momentum'
     if train.schedule == "step" and train.step_at:
         reasons["step_every"] = "beside train.step_at, which says when the rate drops"
+    return reasons
+
+
+def without_effect_in_task(task: TaskRecipe) -> dict[str, str]:
+    """The keys of `[task]` that do nothing in a recipe: key to the reason."""
+    reasons = {
+        key: f'with task.loss = "{task.loss}"; it belongs to "{name}"'
+        for name in losses.names()
+        if name != task.loss
+        for key in losses.keys(name)
+    }
+    if task.class_weights != "effective_number":
+        reasons["class_beta"] = f'with task.class_weights = "{task.class_weights}"; it belongs to "effective_number"'
+    if task.class_weights == "none":
+        reasons["reweight_from"] = 'with task.class_weights = "none"'
     return reasons
 
 

@@ -86,7 +86,8 @@ def handed_over(path: str | Path, *, precision: str = "", flip_tta: bool | None 
     flip = about.flip_tta if flip_tta is None else flip_tta
     if side_px and side_px != about.side_px:
         _require_side(model, about, side_px)
-    task = Classify(len(about.classes), flip_tta=flip, autocast=AUTOCAST.get(about.precision))
+    autocast, images_C = AUTOCAST.get(about.precision), about.train_images_per_class
+    task = Classify(len(about.classes), flip_tta=flip, autocast=autocast, images_C=images_C)
     return Handed(folder, model, about, task, side_px or about.side_px)
 
 

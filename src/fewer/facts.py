@@ -49,6 +49,7 @@ def gather_facts(
         val_images=len(splits.val) if splits.val else 0,
         test_images=len(splits.test) if splits.test else 0,
         classes=tuple(splits.classes),
+        class_images=tuple(splits.train.class_images()),
         native_side_px=native,
         flops={},
         plain_sample_flops=0,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
@@ -29,6 +29,7 @@ _WEIGHTS, _ABOUT = "model.safetensors", "model.json"
 _CLASSES_MAX, _NAME_MAX = 100_000, 4096
 
 _Name = Annotated[str, Field(max_length=_NAME_MAX, strict=True)]
+_Images = Annotated[int, Field(ge=0, lt=2**40, strict=True)]
 _Mean = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 _Std = Annotated[float, Field(gt=1e-6, le=10, allow_inf_nan=False)]
 
@@ -47,6 +48,7 @@ class About(BaseModel):
     Attributes:
         model: The `[model]` section of the recipe.
         classes: Names of the outputs.
+        train_images_per_class: How many images of each it was trained on; empty in old files.
         side_px: Side that the model was evaluated at.
         largest_side_px: Largest side that it was trained at; 0 in old files: `side_px`.
         precision: As in the plan: what evaluation computed in.
@@ -63,6 +65,7 @@ class About(BaseModel):
     version: Literal[1] = Field(alias="schema")
     model: Annotated[Any, BeforeValidator(_section)]
     classes: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=_CLASSES_MAX)]
+    train_images_per_class: Annotated[tuple[_Images, ...], Field(max_length=_CLASSES_MAX)] = ()
     side_px: Side
     largest_side_px: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
     precision: str = "fp32"
@@ -80,6 +83,12 @@ class About(BaseModel):
         if len(set(value)) < len(value):
             raise ValueError("two classes of one name")
         return value
+
+    @model_validator(mode="after")
+    def _one_a_class(self) -> Self:
+        if self.train_images_per_class and len(self.train_images_per_class) != len(self.classes):
+            raise ValueError("train_images_per_class: not one number a class")
+        return self
 
     @field_validator("precision")
     @classmethod

@@ -43,6 +43,7 @@ class Facts:
     Attributes:
         train_images, val_images, test_images: Sizes of the splits.
         classes: Class names.
+        class_images: Training images of every class; empty where that is not known.
         native_side_px: Median short side of the images.
         flops: For every side, the FLOPs of one sample; more than one entry where layers are frozen later.
         plain_sample_flops: Forward and backward of one sample at the largest side, with nothing frozen.
@@ -77,6 +78,7 @@ class Facts:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     weights: str = ""
+    class_images: tuple[int, ...] = ()
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     batchnorm: bool = False
 
@@ -222,6 +224,7 @@ class Plan:
             "val_images": self.facts.val_images,
             "test_images": self.facts.test_images,
             "classes": list(self.facts.classes),
+            "train_images_per_class": list(self.facts.class_images),
             "stages": [asdict(stage) for stage in self.stages],
             "evaluation_side_px": self.evaluation_side_px,
             "precision": self.precision,

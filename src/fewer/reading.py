@@ -194,6 +194,7 @@ def _explained(detail: Any, content: Any, place: Any) -> str:
     message = message.replace("a valid tuple", "a list in square brackets")
     field = _fields_at(path[:-1], content).get(path[-1])
     fix = "" if field is None or field.is_required() else f"; the default is {_written(field.get_default())}"
+    fix = "; or leave it out" if field is not None and field.get_default() is None else fix
     return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}{fix}"
 
 

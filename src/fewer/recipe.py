@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
@@ -15,7 +17,7 @@ from pydantic import (
 
 from fewer import select
 from fewer.clock import Duration
-from fewer.effect import without_effect
+from fewer.effect import without_effect, without_effect_in_task
 from fewer.fields import (
     Bounds,
     Count,
@@ -38,6 +40,17 @@ from fewer.models import ModelParams
 Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
 
 
+def _subset(value: object) -> object:
+    share = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    fits = 0 < float(share[1]) <= 100 if share else type(value) is int and 0 < value < 2**31
+    if not fits:
+        raise ValueError('give a number of images, such as 10000, or a share of them, such as "20%"')
+    return value
+
+
+Subset = Annotated[int | str, BeforeValidator(_subset)]
+
+
 class LabelsRecipe(Section):
     """`[data.labels]`: labels from a CSV in place of the source's own, for training images only.
 
@@ -52,6 +65,19 @@ class LabelsRecipe(Section):
     """Column with the labels: class names, or indices into the classes as the source orders them."""
 
 
+class LongTailRecipe(Section):
+    """`[data.long_tail]`: training images thinned so that classes become rare in their order; val and test stay whole.
+
+    Class c of C keeps the share factor^(-c / (C - 1)) of the first class's images (`exp`), or 1 / factor of them in the
+    second half of the classes (`step`), and one image at least. Classes of unequal size: the first one's number is the
+    largest for which all have their share.
+    """
+
+    kind: Literal["exp", "step"] = "exp"
+    factor: Annotated[float, Field(ge=1, le=1e6, strict=True)] = 100.0
+    """Images of the first class over those of the last; 1 makes classes equal."""
+
+
 class DataRecipe(Section):
     """`[data]`: where the images come from."""
 
@@ -64,8 +90,13 @@ class DataRecipe(Section):
     """A share of the training images, a source, or `none`. Settings are chosen on it, never on test."""
     labels: LabelsRecipe | None = None
     """Labels of the training images from a CSV; left out: the source's own."""
+    subset: Subset | None = None
+    """Train on a fixed part, stratified by class: a number of images, or a share of the training images such as
+    `"20%"`. Drawn after validation and test are taken, which do not depend on it. Left out: all."""
+    long_tail: LongTailRecipe | None = None
+    """Makes classes rare in training; left out: all images of all classes."""
     split_seed: Seed = 0
-    """Seed of every held-out share, apart from the training seed."""
+    """Seed of every held-out share, of `subset` and of `long_tail`, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"
     """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
     normalize: Literal["auto", "dataset", "imagenet"] = "auto"
@@ -126,9 +157,31 @@ class TaskRecipe(Section):
     """`[task]`."""
 
     name: Literal["classify"] = "classify"
-    loss: Literal["cross_entropy"] = "cross_entropy"
+    loss: Literal["cross_entropy", "focal", "ldam", "logit_adjustment"] = "cross_entropy"
+    """What training minimises; evaluation always tells cross-entropy. `focal` (Lin et al. 2017): less weight on samples
+    that are learnt. For long tails: `ldam` (Cao et al. 2019) gives rare classes wider margins, `logit_adjustment`
+    (Menon et al. 2021) adds the logarithm of the classes' shares to the logits."""
+    focal_gamma: NonNegative = 1.0
+    """`focal`: power of 1 - p; 0: plain cross-entropy."""
+    ldam_margin: NonNegative = 0.5
+    """`ldam`: margin of the rarest class, in units of a cosine; needs `model.head = "normalized"`."""
+    adjustment_tau: NonNegative = 1.0
+    """`logit_adjustment`: factor on the logarithm of the classes' shares."""
+    class_weights: Literal["none", "effective_number", "inverse"] = "none"
+    """Weights in the loss by the training images n of a class: 1 / n, or (1 - beta) / (1 - beta^n) (Cui et al. 2019).
+    Their mean over the training images is 1."""
+    class_beta: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9999
+    """`effective_number`: beta; 0 is no weights, towards 1 it becomes `inverse`."""
+    reweight_from: Span = Duration(0, "%")
+    """No `class_weights` before this part of the run, in whole epochs (deferred re-weighting, Cao et al. 2019)."""
     flip_tta: Flag = False
     """Evaluate the mean of the logits of an image and of its mirror image."""
+
+    @model_serializer(mode="wrap")
+    def _with_effect(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out keys without effect: read back, they would be refused."""
+        idle = without_effect_in_task(self)
+        return {key: value for key, value in write(self).items() if key not in idle}
 
 
 class LookaheadRecipe(Section):

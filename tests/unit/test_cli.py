@@ -152,7 +152,7 @@ def test_plan_trains_nothing(run: Callable[..., Ended], trained: Ended, tmp_path
 def test_methods(run: Callable[..., Ended]) -> None:
     listed = run("methods")
     assert listed.code == 0
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["dbpd", "everything", "random"]
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == select.names()
     one = run("methods", "dbpd")
     assert "2505.22342" in one.stdout
     assert "threshold = 0.3" in one.stdout
@@ -173,6 +173,7 @@ def test_help_methods_and_report_need_no_torch(home: Path, trained: Ended) -> No
     """Help, names and reports come at once: importing torch takes seconds."""
     code = """
 import sys
+from fewer import select
 from fewer.cli import app
 verbs = ("train", "resume", "eval", "predict", "plan", "report", "methods", "doctor")
 for words in [["--help"], *([verb, "--help"] for verb in verbs),

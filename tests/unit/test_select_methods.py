@@ -9,7 +9,8 @@ import torch
 
 from fewer import select
 from fewer.parts import At, Chosen, Population, Selector
-from fewer.select.draws import by_class, quotas
+from fewer.quotas import quotas
+from fewer.select.draws import by_class
 from fewer.select.table import Table
 from fewer.testing import check_selector, laws
 from fewer.testing.harness import Content, trained

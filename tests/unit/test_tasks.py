@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fewer.parts import At, Batch
 from fewer.sync.comm import Alone
 from fewer.tasks.classify import Classify
-from fewer.tasks.losses import cross_entropy
+from fewer.tasks.losses.cross_entropy import cross_entropy
 
 
 class Echo(torch.nn.Module):

@@ -59,10 +59,10 @@ def _print(result: dict[str, Any], per_class: bool) -> None:
         ("images", result["images"]),
         ("seconds", result["seconds"]),
     ]
-    shares = ("top1", "top5", "macro_f1")
+    width = max(10, *(len(_LABELS.get(key, key)) + 1 for key, _ in rows))
     for key, value in rows:
-        shown = f"{value:.2%}" if key in shares else f"{value:,}" if key == "images" else f"{value:.4g}"
-        print(f"{_LABELS.get(key, key):10}{shown:>10}")
+        shown = f"{value:,}" if key == "images" else f"{value:.4g}" if key in ("loss", "seconds") else f"{value:.2%}"
+        print(f"{_LABELS.get(key, key):{width}}{shown:>10}")
     if per_class:
         print()
         _print_classes(result["tables"][f"{name}/confusion"], result["classes"])
@@ -70,7 +70,15 @@ def _print(result: dict[str, Any], per_class: bool) -> None:
         print(printable(note), file=sys.stderr)
 
 
-_LABELS = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1"}
+_LABELS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "many_shot": "many-shot",
+    "medium_shot": "medium-shot",
+    "few_shot": "few-shot",
+}
 
 
 def _print_classes(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> None:

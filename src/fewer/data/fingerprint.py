@@ -46,8 +46,13 @@ class Hashes(Buffered[bytes]):
         return self._buffer[index * _BYTES : (index + 1) * _BYTES]
 
 
-def hashes(source: Source, cache: bool = True) -> Hashes:
-    """Content hash (blake2b, 16 bytes) of every image of a source, by id.
+def hashes(source: Source, cache: bool = True, ids: npt.NDArray[np.int64] | None = None) -> Hashes:
+    """Content hash (blake2b, 16 bytes) of the images of a source, by id.
+
+    Args:
+        source: The images.
+        cache: Whether hashes may be kept in the user's cache folder.
+        ids: Which images; all if left out. The others are not read, and their hashes mean nothing.
 
     Raises:
         DataError: An image cannot be read.
@@ -58,14 +63,16 @@ def hashes(source: Source, cache: bool = True) -> Hashes:
     row_N = np.where(modified_N == _NEVER, -1, _rows(stamp_N2, known[:, :2]))
     content_N2 = _no_words(len(source))
     content_N2[row_N >= 0] = known[row_N[row_N >= 0], 2:]
-    missing = np.flatnonzero(row_N < 0)
+    wanted_N = np.full(len(source), ids is None)
+    wanted_N[[] if ids is None else ids] = True
+    missing = np.flatnonzero((row_N < 0) & wanted_N)
     now_ns = time.time_ns()
     with ThreadPoolExecutor(_THREADS) as pool:
         chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
         for ids, found in zip(chunks, pool.map(lambda ids: _hashed(source, ids.tolist()), chunks), strict=True):
             content_N2[ids] = np.frombuffer(found, np.uint64).reshape(-1, 2)
     if cache and len(missing):
-        settled = modified_N < now_ns - _SETTLED_NS
+        settled = (modified_N < now_ns - _SETTLED_NS) & ((row_N >= 0) | wanted_N)
         write_pairs(file, np.concatenate([stamp_N2[settled], content_N2[settled]], axis=1).tobytes())
     return Hashes(content_N2)
 

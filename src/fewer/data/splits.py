@@ -5,7 +5,6 @@ M: ids of a split. N: all ids of its source.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,14 +14,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fewer import rng
 from fewer.data import fingerprint
 from fewer.data.labels import LabelFile, overridden
 from fewer.data.manifest import Entries, Manifest
 from fewer.data.sources import Source, open_source
+from fewer.data.strata import grouped, leading, percent
+from fewer.data.thinning import LongTail, subset, thinned
 from fewer.errors import DataError
 
-_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 _TEST_SHARE = 0.2
 
 
@@ -51,6 +50,11 @@ class Split:
         label_N[ids] = -1
         return Split(self.source, self.ids_M[label_N[self.ids_M] >= 0], label_N, self.classes)
 
+    def class_images(self) -> list[int]:
+        """How many images each class has."""
+        counts: list[int] = torch.bincount(self.label_N[self.ids_M], minlength=len(self.classes)).tolist()
+        return counts
+
     def native_side_px(self) -> int:
         """Median short side of a few of its images, by their headers."""
         return self.source.native_side_px(self.ids_M.numpy())
@@ -78,11 +82,12 @@ class Splits:
     def _manifest(self) -> Manifest:
         found: list[Entries] = []
         hashes: dict[int, Sequence[bytes]] = {}
-        for name, split in (("train", self.train), ("val", self.val), ("test", self.test)):
-            if split is None:
-                continue
+        named = [(name, split) for name in ("train", "val", "test") if (split := getattr(self, name)) is not None]
+        for name, split in named:
             source, key = split.source, id(split.source)
-            hashes[key] = hashes.get(key) or fingerprint.hashes(source, self.cache)
+            if key not in hashes:
+                used = [other.ids_M for _, other in named if other.source is source]
+                hashes[key] = fingerprint.hashes(source, self.cache, torch.cat(used).numpy())
             ids_M, label_N = split.ids_M.numpy(), split.label_N.numpy()
             found.append(Entries(name, ids_M, source.names, source.sizes, hashes[key], label_N, split.classes))
         return Manifest(found)
@@ -104,6 +109,8 @@ def open_splits(
     split_seed: int = 0,
     cache: bool = True,
     labels: LabelFile | None = None,
+    part: int | str | None = None,
+    tail: LongTail | None = None,
 ) -> Splits:
     """Opens a source and says which of its images are for what.
 
@@ -123,6 +130,9 @@ def open_splits(
     classes, so the same images are held out with and without the file. Test images keep the source's own labels,
     and so do a folder `val/` and other sources.
 
+    Of the images that are left for training then, `part` takes a fixed part of every class, and `tail` makes classes
+    rare; validation and test stay as they are without them. Both, too, go by the source's own classes.
+
     Args:
         source: A text such as `digits` or `folder:PATH`; see `fewer.data.sources`.
         test: "auto", a share, a source or "none".
@@ -130,14 +140,18 @@ def open_splits(
         split_seed: Seed of held-out shares.
         cache: Whether content hashes may be kept in the user's cache folder.
         labels: Labels of the training images; the source's own if left out.
+        part: How many images train, or a share such as "20%"; all if left out.
+        tail: The long tail that the training images are thinned to.
 
     Raises:
+        RecipeError: `part` asks for more images than there are, or for fewer than there are classes.
         DataError: A source is missing, empty or malformed, a test class is unknown in training, or the file of
             labels does not fit the images.
     """
     draft = _Draft(open_source(source), split_seed, labels)
     test_split = draft.test(test)  # before val: what is left may then validate
     val_split = draft.val(val)
+    draft.thin(part, tail)
     train = draft.split(draft.train_M, "train")
     notes = draft.notes + [f"the folder {part}/ of {source} is not used" for part in draft.free]
     return Splits(train, val_split, test_split, draft.classes, notes, cache)
@@ -171,6 +185,14 @@ class _Draft:
         if share is None:
             return self._given(text, "val", ("val", "test"))
         return self._folder("val", "val") if "val" in self.free else self._held_out(share, "val")
+
+    def thin(self, part: int | str | None, tail: LongTail | None) -> None:
+        """Leaves out training images that are not wanted."""
+        label_N = torch.from_numpy(self.source.labels)
+        if part is not None:
+            self.train_M = subset(self.train_M, label_N, part, self._split_seed, self.notes)
+        if tail is not None:
+            self.train_M = thinned(self.train_M, label_N, self.source.classes, tail, self._split_seed, self.notes)
 
     def split(self, ids_M: Tensor, purpose: str) -> Split:
         label_N = self.source.labels if purpose == "test" else self._label_N
@@ -223,12 +245,9 @@ def spread(ids_M: Tensor, count: int) -> Tensor:
 
 def stratified(ids_M: Tensor, label_N: Tensor, share: float, split_seed: int, purpose: str) -> Tensor:
     """The ids that a stratified share holds out, ascending; rule as in `open_splits`."""
-    shuffled_M = ids_M[torch.argsort(rng.bits(ids_M, split_seed, purpose), stable=True)]
-    by_class_M = shuffled_M[torch.argsort(label_N[shuffled_M], stable=True)]
-    count_C = torch.unique_consecutive(label_N[by_class_M], return_counts=True)[1]
+    grouped_M, count_C = grouped(ids_M, label_N, split_seed, purpose)
     chosen_C = torch.minimum((count_C.double() * share + 0.5).long().clamp(min=1), count_C - 1)
-    rank_M = torch.arange(len(by_class_M)) - torch.repeat_interleave(count_C.cumsum(0) - count_C, count_C)
-    return by_class_M[rank_M < torch.repeat_interleave(chosen_C, count_C)].sort().values
+    return leading(grouped_M, count_C, chosen_C)
 
 
 def _split(
@@ -260,12 +279,12 @@ def _split(
 
 def _share(text: str, key: str) -> float | None:
     """The share that "20%" states, in (0, 1); None for any other text."""
-    match = _SHARE.fullmatch(text)
-    if match is None:
+    given = percent(text)
+    if given is None:
         return None
-    if not 0 < (percent := float(match[1])) < 100:
+    if not 0 < given < 100:
         raise DataError(f'{key} = "{text}": allowed: more than 0% and less than 100%; fix: {key} = "5%" or "none"')
-    return percent / 100
+    return given / 100
 
 
 def _listed(names: list[str]) -> str:

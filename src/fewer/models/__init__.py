@@ -112,4 +112,8 @@ def build(name: str, classes: int, side_px: int, **options: Any) -> nn.Module:
     """
     checked = params(name)(**{**options, "name": name})
     model: nn.Module = family(name).build(checked, classes, side_px)
-    return model
+    if checked.head == "linear":
+        return model
+    from fewer.models.normalized import normalize_head
+
+    return normalize_head(model, classes, checked.logit_scale_of_head)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from fewer.fields import Section, Share
+from fewer.fields import Positive, Section, Share
 
 
 def _path_or_word(text: str) -> str:
@@ -15,6 +15,7 @@ def _path_or_word(text: str) -> str:
     return text
 
 
+HEAD_SCALE = 30.0  # Cao et al. 2019
 Width = Annotated[float, Field(gt=0, le=8, strict=True)]
 Rate = Annotated[Share, Field(lt=1)]
 
@@ -28,6 +29,17 @@ class ModelParams(Section):
     """First weights: `none` (random), a `.safetensors`, `.pt`, `.pth` or `.bin` file of named tensors, a run folder
     (its best model), or `default` (those that torchvision or timm publish). A head of another size is replaced.
     A path is relative to the recipe's own folder."""
+
+    head: Literal["linear", "normalized"] = "linear"
+    """The last layer: as the model has it, or, in its place, cosines between features and a direction for each class,
+    times `head_scale` (Wang et al. 2018), which `task.loss = "ldam"` needs."""
+    head_scale: Positive | None = None
+    """`normalized`: factor between cosines and logits; left out: 30."""
+
+    @property
+    def logit_scale_of_head(self) -> float:
+        """Factor between a normalised head's cosines and its logits."""
+        return self.head_scale or HEAD_SCALE
 
     @property
     def first_images(self) -> int:

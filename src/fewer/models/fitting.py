@@ -63,7 +63,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Fit:
         ValueError: A weight that fits is not finite.
     """
     state = model.state_dict()
-    heads = _heads(model, classes)
+    in_heads = {f"{name}.{part}" for name in heads(model, classes) for part in ("weight", "bias")}
     fitting: dict[str, Tensor] = {}
     reshaped, head = [], []
     for name, ours in state.items():
@@ -72,7 +72,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Fit:
             continue
         if theirs.shape == ours.shape:
             fitting[name] = theirs
-        elif name in heads and theirs.shape[1:] == ours.shape[1:]:
+        elif name in in_heads and theirs.shape[1:] == ours.shape[1:]:
             head.append(name)
         else:
             reshaped.append((name, tuple(theirs.shape), tuple(ours.shape)))
@@ -81,8 +81,8 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Fit:
             raise ValueError(f"{name} holds numbers that are not finite")
     # Files that were written before torch counted batches lack the counts, and nothing is lost.
     missing = [name for name in state if name not in tensors and not name.endswith("num_batches_tracked")]
-    body = {name: value.numel() for name, value in state.items() if name not in heads}
-    theirs_total = sum(value.numel() for name, value in tensors.items() if name not in heads)
+    body = {name: value.numel() for name, value in state.items() if name not in in_heads}
+    theirs_total = sum(value.numel() for name, value in tensors.items() if name not in in_heads)
     fits = sum(body[name] for name in fitting if name in body)
     return Fit(
         fitting,
@@ -103,15 +103,14 @@ def put(model: nn.Module, fitted: Fit) -> None:
         state[name].copy_(tensor)
 
 
-def _heads(model: nn.Module, classes: int) -> set[str]:
-    """Names of the weights and biases of the last layer, and of further layers called head, with one output a class."""
+def heads(model: nn.Module, classes: int) -> list[str]:
+    """Names of the last layer with one output a class, and of further such layers that are called head."""
     layers = [
         (name, layer)
         for name, layer in model.named_modules()
         if isinstance(layer, (nn.Linear, nn.Conv2d)) and layer.weight.shape[0] == classes
     ]
-    chosen = [name for name, _ in layers if "head" in name] + [name for name, _ in layers[-1:]]
-    return {f"{name}.{part}" for name in chosen for part in ("weight", "bias")}
+    return [name for name, _ in layers[:-1] if "head" in name] + [name for name, _ in layers[-1:]]
 
 
 def _sized(shape: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
 from fewer.report.plots import heat_image
+from fewer.report.shots import by_shots, trained_on
 from fewer.report.values import dig, number, sequence, whole
 
 LABELLED = 30  # classes up to which the matrix is a table with names and numbers
@@ -30,6 +31,7 @@ class Verdict:
     taken_for: int | None
     taken_share: float
     kept: float | None
+    trained: float | None
 
 
 def classes(folder: Folder, story: History) -> Html:
@@ -41,8 +43,10 @@ def classes(folder: Folder, story: History) -> Html:
     if not size:
         return Html("")
     names = _names(folder, size)
-    verdicts = [_verdict(i, matrix, accuracy, kept) for i in range(size)]
-    boxes = (join([_picture(matrix, names), _pairs(matrix, names), _hardest(folder)]), _listing(verdicts, names))
+    trained = trained_on(folder)
+    verdicts = [_verdict(i, matrix, accuracy, kept, trained) for i in range(size)]
+    left = join([_picture(matrix, names), _pairs(matrix, names), _hardest(folder)])
+    boxes = (left, join([by_shots(folder, [v.accuracy for v in verdicts], names), _listing(verdicts, names)]))
     narrow = size <= BESIDE and all(len(name) <= BESIDE for name in names)
     layout = "two" if narrow else "stack"
     content = Html(f'<div class="{layout}">{join(Html(f"<div>{box}</div>") for box in boxes if box)}</div>')
@@ -77,7 +81,13 @@ def _kept(story: History) -> list[float | None]:
     return [total / seen if seen else None for total, seen in zip(sums, counts, strict=True)]
 
 
-def _verdict(i: int, matrix: Matrix, accuracy: Sequence[float | None], kept: Sequence[float | None]) -> Verdict:
+def _verdict(
+    i: int,
+    matrix: Matrix,
+    accuracy: Sequence[float | None],
+    kept: Sequence[float | None],
+    trained: Sequence[int],
+) -> Verdict:
     row = matrix[i] if i < len(matrix) else []
     images = sum(row) if row else None
     right = accuracy[i] if i < len(accuracy) else None
@@ -85,7 +95,8 @@ def _verdict(i: int, matrix: Matrix, accuracy: Sequence[float | None], kept: Seq
         right = row[i] / images
     other = max((j for j in range(len(row)) if j != i and row[j] > 0), key=lambda j: row[j], default=None)
     taken = row[other] / images if other is not None and images else 0.0
-    return Verdict(i, images, right, other, taken, kept[i] if i < len(kept) else None)
+    kept_share, images_in_training = (values[i] if i < len(values) else None for values in (kept, trained))
+    return Verdict(i, images, right, other, taken, kept_share, images_in_training)
 
 
 def _picture(matrix: Matrix, names: Sequence[str]) -> Html:
@@ -173,20 +184,24 @@ def _listing(verdicts: Sequence[Verdict], names: Sequence[str]) -> Html:
     shown = verdicts if few else worst[:WORST]
     with_images = any(v.images is not None for v in shown)
     with_kept = any(v.kept is not None for v in shown)
+    with_trained = any(v.trained is not None for v in shown)
     head = ["class", "accuracy", *(["images", "mostly taken for"] if with_images else [])]
+    head += ["training images"] if with_trained else []
     head += ["mean kept share"] if with_kept else []
-    rows = [_line(v, names, with_images, with_kept) for v in shown]
+    rows = [_line(v, names, with_images, with_trained, with_kept) for v in shown]
     title = "Accuracy by class" if few else f"The {len(shown)} classes with the lowest accuracy"
     return join([Html(f"<h3>{esc(title)}</h3>"), table(head, rows, title, kind="classes")])
 
 
-def _line(verdict: Verdict, names: Sequence[str], with_images: bool, with_kept: bool) -> list[Html]:
+def _line(verdict: Verdict, names: Sequence[str], with_images: bool, with_trained: bool, with_kept: bool) -> list[Html]:
     cells = [td(name(names[verdict.index])), _meter(verdict.accuracy)]
     if with_images:
         cells.append(empty() if verdict.images is None else td(esc(units.count(verdict.images)), verdict.images))
         other = verdict.taken_for
         text = None if other is None else f"{name(names[other])} ({esc(units.share(verdict.taken_share))})"
         cells.append(empty() if text is None else Html(f'<td class="n">{text}</td>'))
+    if with_trained:
+        cells.append(empty() if verdict.trained is None else td(esc(units.count(verdict.trained)), verdict.trained))
     if with_kept:
         cells.append(_meter(verdict.kept))
     return cells

@@ -68,7 +68,15 @@ def metric(name: str, value: float) -> str:
     return share(value)
 
 
-NAMES = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "miou": "mIoU"}
+NAMES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "macro_f1": "macro-F1",
+    "miou": "mIoU",
+    "many_shot": "many-shot",
+    "medium_shot": "medium-shot",
+    "few_shot": "few-shot",
+}
 
 
 def title(name: str) -> str:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 from pydantic import Field
 
 from fewer.parts import At, Chosen, Expects, Population
+from fewer.quotas import quotas
 from fewer.select.base import OpenShare, ScoredParams, Selection, WeightParams, chosen, weighted
-from fewer.select.draws import by_class, class_means, count_of, quotas
+from fewer.select.draws import by_class, class_means, count_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,8 +19,9 @@ from pydantic import Field
 
 from fewer.fields import Count, Flag, Share
 from fewer.parts import At, Chosen, Expects, Population
+from fewer.quotas import quotas
 from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, weighted
-from fewer.select.draws import by_class, class_means, count_of, quotas
+from fewer.select.draws import by_class, class_means, count_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -20,10 +22,14 @@ from fewer.parts import (
     WorstSample,
     first,
 )
-from fewer.tasks.losses import cross_entropy
+from fewer.tasks import shots
+from fewer.tasks.losses.cross_entropy import cross_entropy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from fewer.tasks.losses import Loss
+    from fewer.tasks.weights import Reweighting
 
 
 @final
@@ -32,9 +38,12 @@ class Classify:
 
     Args:
         classes: Number of classes, C.
-        label_smoothing: Share of the target spread over all classes, in training only.
+        label_smoothing: Share of the target spread over all classes, in training only; `loss` brings its own.
         flip_tta: Evaluate the mean of the logits of each image and of its mirror image.
         autocast: Dtype of the forward's matrix products; None: that of the weights.
+        loss: What training minimises, one of `fewer.tasks.losses`; left out: cross-entropy, which is what is evaluated.
+        reweighting: Weights by class in training; left out: none. They are part of the losses that training tells.
+        images_C: Training images of every class, for accuracy by their number where that differs much.
     """
 
     def __init__(
@@ -43,9 +52,13 @@ class Classify:
         label_smoothing: float = 0.0,
         flip_tta: bool = False,
         autocast: torch.dtype | None = None,
+        loss: Loss | None = None,
+        reweighting: Reweighting | None = None,
+        images_C: Sequence[int] = (),
     ) -> None:
-        self.classes, self.label_smoothing = classes, label_smoothing
-        self.flip_tta, self.autocast = flip_tta, autocast
+        self.classes, self.flip_tta, self.autocast = classes, flip_tta, autocast
+        self.loss = loss or partial(cross_entropy, label_smoothing=label_smoothing)
+        self.reweighting, self.images_C = reweighting, images_C
 
     def prepare(self, model: nn.Module, stage: Stage, epoch: int) -> None:
         """Lets a model that changes from epoch to epoch (frozen layers) do so."""
@@ -53,11 +66,19 @@ class Classify:
             model.prepare(epoch)
 
     def outcome(self, forward: Forward, batch: Batch, at: At) -> Outcome:
-        return cross_entropy(self._logits(forward, batch.inputs), batch.targets, self.label_smoothing)
+        outcome = self.loss(self._logits(forward, batch.inputs), batch.targets)
+        if self.reweighting is None or not self.reweighting.applies(at):
+            return outcome
+        weight_B = self.reweighting.weight_C.to(outcome.loss_sum_B)[batch.targets]
+        return replace(outcome, loss_sum_B=outcome.loss_sum_B * weight_B)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:
-        """Top-1, top-5, mean cross-entropy, macro-F1; the confusion matrix and the accuracy of every class."""
+        """Top-1, top-5, mean cross-entropy, macro-F1; the confusion matrix and the accuracy of every class.
+
+        Where classes differ much in training images also balanced accuracy, and that of the classes that have many,
+        some and few of them: means over the classes, see `fewer.tasks.shots`.
+        """
         model.eval()
         device = next(model.parameters()).device
         confusion_CC = torch.zeros(self.classes, self.classes, dtype=torch.float64, device=device)
@@ -76,7 +97,7 @@ class Classify:
         comm.all_reduce([confusion_CC])
         comm.all_reduce([sums])
         worst = _worst(comm.gather([_worst(torch.cat(known))]))
-        return _metrics(confusion_CC.cpu(), sums.cpu(), worst)
+        return _metrics(confusion_CC.cpu(), sums.cpu(), worst, self.images_C)
 
     @torch.no_grad()
     def predict(self, model: nn.Module, image_BCHW: Tensor) -> Tensor:
@@ -98,7 +119,7 @@ def _worst(known_N5: Tensor) -> Tensor:
     return by_id[torch.argsort(by_id[:, 1], descending=True, stable=True)[:WORST_SAMPLES]]
 
 
-def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
+def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor, images_C: Sequence[int]) -> Evaluation:
     count = confusion_CC.sum().clamp(min=1)
     right_C, true_C, said_C = confusion_CC.diagonal(), confusion_CC.sum(1), confusion_CC.sum(0)
     present_C = true_C > 0
@@ -111,6 +132,7 @@ def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
             "top5": float(sums[1] / count),
             "loss": float(sums[0] / count),
             "macro_f1": float(f1_C[present_C].mean()) if present_C.any() else 0.0,
+            **_by_shots(accuracy_C, images_C),
         },
         tables={
             "confusion": confusion_CC.long().tolist(),
@@ -118,3 +140,12 @@ def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor) -> Evaluation:
         },
         worst=[WorstSample(int(i), loss, int(true), int(said), sure) for i, loss, true, said, sure in worst.tolist()],
     )
+
+
+def _by_shots(accuracy_C: Tensor, images_C: Sequence[int]) -> dict[str, float]:
+    """Mean accuracy over all classes, and over those of each group; classes and groups without images are left out."""
+    if not shots.is_imbalanced(images_C):
+        return {}
+    means = {"balanced_accuracy": accuracy_C.nanmean()}
+    means |= {f"{name}_shot": accuracy_C[index].nanmean() for name, index in shots.groups(images_C).items()}
+    return {name: float(mean) for name, mean in means.items() if not mean.isnan()}

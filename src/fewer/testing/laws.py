@@ -59,7 +59,8 @@ def resumed_is_never_stopped(content: Content, unstopped: Session, kills: list[i
 def ranks_agree(content: Content, tolerance: float = 1e-9) -> None:
     """Law 4: one process equals two, in float64; without BatchNorm, whose statistics are each rank's own."""
     content = copy.deepcopy(content)
-    content["model"] = {"name": "lenet5", "width": 0.1}
+    head = content["model"].get("head", "linear")
+    content["model"] = {"name": "lenet5", "width": 0.1, "head": head}
     content["train"]["precision"] = "fp64"
     if content["select"].get("scoring"):
         content["select"]["scoring"] = "eval"

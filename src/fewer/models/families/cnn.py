@@ -30,7 +30,7 @@ class Params(ModelParams):
     batchnorm_momentum: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.4
     """Weight of the newest batch in BatchNorm's running statistics (torch's convention)."""
     logit_scale: Positive = 0.111
-    """Factor on the logits."""
+    """Factor on the logits; a normalised head has `head_scale` instead."""
 
     @property
     def first_images(self) -> int:
@@ -40,4 +40,5 @@ class Params(ModelParams):
 def build(params: Params, classes: int, side_px: int) -> Cnn:
     from fewer.models.cnn import Cnn
 
-    return Cnn(classes, **params.model_dump(exclude={"name", "weights"}))
+    asked = params.model_dump(exclude=set(ModelParams.model_fields))
+    return Cnn(classes, **asked | ({} if params.head == "linear" else {"logit_scale": 1.0}))

@@ -1,15 +1,23 @@
-"""Losses that give one number a sample, with the score and correctness that come out of the same forward."""
+"""Cross-entropy, with label smoothing."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
-
-import torch
 
 from fewer.parts import Outcome
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fewer.tasks.losses import Loss, Setting
+
+KEYS = ()
+SMOOTHS = True
+
+
+def build(setting: Setting) -> Loss:
+    return partial(cross_entropy, label_smoothing=setting.label_smoothing)
 
 
 def cross_entropy(logits_BC: Tensor, label_B: Tensor, label_smoothing: float = 0.0) -> Outcome:
@@ -23,6 +31,8 @@ def cross_entropy(logits_BC: Tensor, label_B: Tensor, label_smoothing: float = 0
     Returns:
         Loss with graph; the score is the probability of the true class, which smoothing does not touch.
     """
+    import torch
+
     wide = torch.float64 if logits_BC.dtype == torch.float64 else torch.float32
     log_p_BC = torch.log_softmax(logits_BC, dim=1, dtype=wide)
     nll_B = -log_p_BC.gather(1, label_B[:, None]).squeeze(1)
