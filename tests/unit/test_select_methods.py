@@ -32,6 +32,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"method": "srd", "decay": "logarithmic"},
     {"method": "srd", "decay": "inverse_linear", "batches": "shrink"},
     {"method": "warmup_random", "warmup": "2ep"},
+    {"method": "selective_backprop", "weights": "inclusion", "beta": 2.0},
+    {"method": "selective_backprop", "score": "fresh", "history": 8},
     {"method": "periodic_full", "every_effective_epochs": 1.5},
     {"method": "alternate", "threshold": 0.6},
     {"method": "adaptive", "interval": 1, "published": True},
@@ -276,6 +278,7 @@ def test_dbpd_keeps_what_is_wrong_where_the_rule_says_so() -> None:
     "content",
     [
         {"method": "infobatch", "pruned": 0.7},
+        {"method": "selective_backprop", "weights": "inclusion"},
         {"method": "smrd", "weights": "inclusion", "threshold": 0.5},
         {"method": "apd", "weights": "inclusion", "threshold": 0.5},
         {"method": "stratified", "take": "random", "weights": "inclusion", "threshold": 0.5},
@@ -298,6 +301,38 @@ def test_weights_make_a_draw_unbiased(content: dict[str, Any]) -> None:
     spread_N = weight_DN.std(0)
     assert (spread_N > 0.1).any(), "the draw must differ"
     assert ((weight_DN.mean(0) - 1).abs() <= 4.5 * spread_N / draws**0.5 + 1e-9).all()
+
+
+def test_selective_backprop_by_hand() -> None:
+    """Ranks of four losses are 1/8, 3/8, 5/8 and 7/8; the systematic draw takes two of them at beta = 1."""
+    content = {"method": "selective_backprop", "beta": 1.0, "weights": "inclusion", "clip_weights": 0.0}
+    story, drawn = Story(content, [0] * 4, epochs=400), torch.zeros(4)
+    losses = [4.0, 1.0, 3.0, 2.0]
+    assert story.next(losses) == [0, 1, 2, 3], "the first epoch is on everything"
+    for _ in range(399):
+        ids = story.next(losses)
+        assert len(ids) == 2
+        drawn[ids] += 1
+        expected = {0: 8 / 7, 1: 8, 2: 8 / 5, 3: 8 / 3}
+        found = zip(story.chosen.ids_M.tolist(), story.chosen.weight_M.tolist(), strict=True)
+        assert all(weight == pytest.approx(expected[i]) for i, weight in found)
+    assert (drawn / 399 - torch.tensor([7, 1, 5, 3]) / 8).abs().max() < 0.1
+
+
+def test_selective_backprop_ranks_a_batch_among_recent_losses() -> None:
+    content = {"method": "selective_backprop", "score": "fresh", "beta": 3.0, "history": 4, **BARE}
+    selector, table = build(content, [0] * 4), Table(4)
+    none = torch.zeros(2, dtype=torch.bool)
+    kept: list[Any] = []
+    for epoch in range(1, 200):
+        at = At(epoch, 200, epoch / 200)
+        selector.order(table, torch.arange(4), at)
+        # History: 1, 2, then 3 and 9: ranks of the last two are 5/8 and 7/8; at beta = 3 that is 0.24 and 0.67.
+        selector.keep(torch.tensor([0, 1]), torch.tensor([1.0, 2.0]), torch.ones(2), none, at)
+        kept.append(selector.keep(torch.tensor([2, 3]), torch.tensor([3.0, 9.0]), torch.ones(2), none, at).mask_G)
+    shares = torch.stack(kept).double().mean(0)
+    assert shares.tolist() == pytest.approx([0.244, 0.670], abs=0.1)
+    assert not selector.fresh(At(0, 200, 0.0)), "nothing is scored in the first epoch"
 
 
 def test_quotas_by_hand() -> None:

@@ -47,6 +47,34 @@ def fair_count(share: float, ids_G: Tensor, seed: int, *purpose: int | str) -> i
     return int(exact) + (lot < exact - int(exact))
 
 
+def by_probability(ids_M: Tensor, probability_M: Tensor, seed: int, *purpose: int | str) -> Tensor:
+    """Which samples a systematic draw takes: each with its own probability, their number fixed to within one.
+
+    The probabilities are laid end to end in an order by lot, and a sample is drawn where its stretch holds one of the
+    points u, u + 1, u + 2, ... (Madow 1949).
+
+    Args:
+        ids_M: Sample ids, each once.
+        probability_M: Probability of each, in [0, 1].
+        seed: The run's seed.
+        purpose: What the lots are for.
+
+    Returns:
+        A mask.
+    """
+    import torch
+
+    if not len(ids_M):
+        return torch.zeros(0, dtype=torch.bool)
+    order = rng.shuffled(ids_M, seed, *purpose)
+    start = float(rng.uniform(ids_M.min(), seed, *purpose, "start"))
+    end_M = probability_M[order].double().clamp(0, 1).cumsum(0) + start
+    points_M = (end_M + 1e-9).floor()  # sums of ones are whole
+    drawn_M = torch.zeros(len(ids_M), dtype=torch.bool)
+    drawn_M[order] = points_M.diff(prepend=points_M.new_zeros(1)) > 0
+    return drawn_M
+
+
 def by_class(
     ids_M: Tensor, label_M: Tensor, quota_C: Tensor, value_M: Tensor | None, seed: int, *purpose: int | str
 ) -> Tensor:

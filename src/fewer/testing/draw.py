@@ -15,6 +15,7 @@ _SELECTORS: list[dict[str, Any]] = [
     {"method": "dbpd", "score": "fresh", "threshold": 0.11, "batches": "shrink", "scoring": "train"},
     {"method": "dbpd", "score": "fresh", "cost": 0.8, "scorer_side_px": 16},
     {"method": "infobatch", "revision": "1ep"},
+    {"method": "selective_backprop", "score": "fresh", "beta": 0.5, "weights": "inclusion", "history": 50},
     {"method": "kakurenbo", "hidden": 0.6, "confidence": 0.1},
     {"method": "stratified", "cost": 0.7, "take": "random", "weights": "inclusion"},
     {"method": "ucb", "share": 0.5, "every": 1},

@@ -21,6 +21,8 @@ NEUTRAL: list[dict[str, Any]] = [
     {"method": "dbpd", "score": "stale", "threshold": 1.0},
     {"method": "dbpd", "score": "fresh", "threshold": 1.0},
     {"method": "infobatch", "pruned": 0.0},
+    {"method": "selective_backprop", "beta": 0.0},
+    {"method": "selective_backprop", "score": "fresh", "beta": 0.0},
     {"method": "stratified", "threshold": 1.0},
     {"method": "kakurenbo", "hidden": 0.0},
     {"method": "ies", "delta": 0.0},

@@ -1,0 +1,160 @@
+"""Every selection method beside plain training that was shortened and annealed.
+
+python benchmarks/selection.py [STUDY ...] [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT]
+
+A study is a recipe and its variants; a finished run is a line in results/selection.jsonl. Only missing cells are run,
+seeds outermost, so that what else the machine does meets all variants alike; a run that was interrupted is resumed.
+Run folders lie in runs/selection/. With several jobs each has one thread, and seconds are those of a machine that is
+shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, keep
+
+HERE = Path(__file__).resolve().parent
+RUNS = HERE.parent / "runs" / "selection"
+FILE = RESULTS / "selection.jsonl"
+PLAIN = "plain"
+BUDGETS = (0.4, 0.6, 0.8, 1.0)
+COST = 0.6
+# Methods that train on a part of the samples, at the same cost; those that favour hard ones end on two full epochs.
+REVISED = "select.revision=10%"
+AT_COST: dict[str, tuple[str, ...]] = {
+    "dbpd": ("select.method=dbpd", REVISED),
+    "dbpd score_or_wrong, fresh": ("select.method=dbpd", "select.score=fresh", "select.rule=score_or_wrong", REVISED),
+    "dbpd fresh": ("select.method=dbpd", "select.score=fresh", REVISED),
+    "dbpd fresh, scored at 16 px": ("select.method=dbpd", "select.score=fresh", "select.scorer_side_px=16", REVISED),
+    "dbpd, refreshed": ("select.method=dbpd", "select.refresh_every=4", REVISED),
+    "smrd": ("select.method=smrd", REVISED),
+    "srd": ("select.method=srd", REVISED),
+    "stratified": ("select.method=stratified", REVISED),
+    "stratified, random, weighted": (
+        "select.method=stratified",
+        "select.take=random",
+        "select.weights=inclusion",
+        REVISED,
+    ),
+    "apd": ("select.method=apd", REVISED),
+    "adaptive": ("select.method=adaptive", "select.interval=5", REVISED),
+    "alternate": ("select.method=alternate", REVISED),
+    "warmup_random": ("select.method=warmup_random", "select.warmup=20%", REVISED),
+    "periodic_full": ("select.method=periodic_full", REVISED),
+    "infobatch": ("select.method=infobatch",),
+    "kakurenbo": ("select.method=kakurenbo", REVISED),
+    "ucb": ("select.method=ucb", "select.every=2", REVISED),
+    "seta": ("select.method=seta",),
+    "orderdp": ("select.method=orderdp", REVISED),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A recipe, and what is varied in it.
+
+    Attributes:
+        recipe: File in benchmarks/studies, or in recipes.
+        epochs: Of plain training.
+        variants: Name to overrides.
+        overrides: Of every run of the study.
+    """
+
+    recipe: Path
+    epochs: int
+    variants: dict[str, tuple[str, ...]]
+    overrides: tuple[str, ...] = ()
+
+
+def curve(epochs: int, budgets: tuple[float, ...] = BUDGETS) -> dict[str, tuple[str, ...]]:
+    """Plain training for a part of the epochs, annealed over them, and random shares of the same cost."""
+    plain = {f"{PLAIN} {budget:g}": (f"train.epochs={round(budget * epochs)}",) for budget in budgets if budget < 1}
+    random = {f"random {b:g}": ("select.method=random", f"select.cost={b:g}", REVISED) for b in budgets if b < 1}
+    return {PLAIN: (), **plain, **random}
+
+
+def at_cost(cost: float, *names: str) -> dict[str, tuple[str, ...]]:
+    return {f"{name} {cost:g}": (*AT_COST[name], f"select.cost={cost:g}") for name in names or AT_COST}
+
+
+TIER_1 = HERE / "studies" / "cifar10-10k.toml"
+STUDIES = {
+    "tier1": Study(TIER_1, 20, {**curve(20), **at_cost(COST)}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], default=[], metavar="STUDY")
+    parser.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    parser.add_argument("--only", default="", help="variants whose name holds this text")
+    asked = parser.parse_args()
+    made = {cell_key(line) for line in finished()}
+    wanted = [
+        {"study": name, "variant": variant, "overrides": list(overrides), "seed": seed}
+        for seed in map(int, asked.seeds.split(","))
+        for name in asked.studies or STUDIES
+        for variant, overrides in STUDIES[name].variants.items()
+        if asked.only in variant
+    ]
+    cells = [cell for cell in wanted if cell_key(cell) not in made]
+    print(f"{len(cells)} runs to make", flush=True)
+    if asked.jobs > 1:
+        os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(run, cell) for cell in cells]):
+            line = done.result()
+            keep("selection", **line, jobs=asked.jobs)
+            print(line["study"], line["variant"], line["seed"], line.get("error", line.get("metrics")), flush=True)
+
+
+def cell_key(cell: dict[str, Any]) -> str:
+    return json.dumps([cell[key] for key in ("study", "variant", "overrides", "seed")])
+
+
+def run(cell: dict[str, Any]) -> dict[str, Any]:
+    """Makes a run, or goes on with one that was interrupted; its line."""
+    import fewer
+
+    study = STUDIES[cell["study"]]
+    name = "".join(c if c.isalnum() or c in ".-" else "_" for c in f"{cell['study']}-{cell['variant']}-{cell['seed']}")
+    folder = RUNS / name
+    quiet = ["out.keep=1", "out.plots=false", "out.previews=false", "out.evaluate_every=0"]
+    overrides = [*study.overrides, *cell["overrides"], *quiet, f"train.seed={cell['seed']}"]
+    try:
+        if (folder / "recipe.resolved.toml").exists():
+            done = fewer.resume(folder)
+        else:
+            done = fewer.fit(fewer.load_recipe(study.recipe, overrides), folder)
+    except fewer.Stopped:
+        raise
+    except fewer.FewerError as error:  # a variant that cannot be trained is a result, too
+        return {**cell, "error": str(error)}
+    ledger = done["ledger"]
+    shutil.rmtree(folder)
+    return {
+        **cell,
+        "digest": done["digest"],
+        "metrics": {key.removeprefix("test/"): value for key, value in done["metrics"].items()},
+        **{key: ledger[key] for key in ("effective_epochs", "full_epoch_equivalents", "samples_forwarded", "flops")},
+        "seconds": ledger["seconds"],
+        "steps": done["steps"],
+    }
+
+
+def finished() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in FILE.read_text().splitlines()] if FILE.exists() else []
+
+
+if __name__ == "__main__":
+    main()
