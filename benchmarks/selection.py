@@ -1,6 +1,6 @@
 """Every selection method beside plain training that was shortened and annealed.
 
-python benchmarks/selection.py [STUDY ...] [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT]
+    python benchmarks/selection.py [STUDY ...] [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT]
 
 A study is a recipe and its variants; a finished run is a line in results/selection.jsonl. Only missing cells are run,
 seeds outermost, so that what else the machine does meets all variants alike; a run that was interrupted is resumed.

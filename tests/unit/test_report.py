@@ -24,6 +24,7 @@ from fewer.report.live import Budget
 from fewer.report.load import Rows, load
 from fewer.report.markup import esc
 from fewer.report.page import events
+from fewer.report.series import class_charts
 from fewer.report.summary import head
 from fewer.report.values import thin
 
@@ -219,7 +220,7 @@ def test_page_is_complete_and_harmless(done_html: str) -> None:
 
 def test_every_plot_speaks(done_html: str) -> None:
     plots = re.findall(r'<svg class="plot".*?</svg>', done_html, re.DOTALL)
-    assert len(plots) == 6  # loss and top-1 three times, learning rate, kept share, speed
+    assert len(plots) == 7  # loss and top-1 three times, learning rate, kept share, speed, kept share by class
     for drawing in plots:
         assert 'role="img"' in drawing
         assert "<title>" in drawing
@@ -380,6 +381,28 @@ def test_plain_run_shows_no_kept_share(tmp_path: Path) -> None:
     assert "kept share, %" not in schedule(read, history(read))
 
 
+def test_series_by_class_are_drawn(tmp_path: Path) -> None:
+    """Two classes of known series: both lines, their mean, and the names where they end."""
+    folder = build(tmp_path / "run", epochs=3, steps=2, classes=["cat", "dog"])
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    told = iter([[10, 30], [20, 20], [40, 0]])
+    for row in rows:
+        if row["kind"] == "epoch":
+            row["series"] = {"quota_per_class": next(told), "odd <b>": ["x", None]}
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = load(folder)
+    (chart,) = class_charts(read, history(read))
+    (panel,) = chart.panels
+    assert panel.name == "quota by class"
+    assert [line for _, line in panel.lines] == [
+        [(1, 10), (2, 20), (3, 40)],
+        [(1, 30), (2, 20), (3, 0)],
+        [(1, 20), (2, 20), (3, 20)],
+    ]
+    assert list(panel.labels) == [(3, 40, "cat", "above"), (3, 0, "dog", "below")]
+    assert "quota by class" in report.render(folder)
+
+
 ODD = ["<script>alert(1)</script>", "a&b", "\"'>", "🦆", "\u202egnp", "\x00\x1b[31m", "\ud800", "",
        "$\\frac{1}{0}$", "]]>"]  # fmt: skip
 
@@ -491,7 +514,7 @@ def test_the_worst_case_stays_below_two_megabytes(tmp_path: Path) -> None:
     html = report.render(folder)
     check_harmless(html)
     assert 1_500_000 < len(html.encode()) < 2_000_000, "the pictures take what room there is"
-    assert html.count("data:image/jpeg") >= 5
+    assert html.count("data:image/jpeg") >= 3
     assert "in the folder previews." in html
 
 

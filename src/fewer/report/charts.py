@@ -20,7 +20,7 @@ ROWS = 60  # of the table under a plot
 TIME = ((7200.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 Split = Literal["val", "test"]
 SPLITS: tuple[Split, ...] = ("val", "test")
-Role = Literal["train", "steps", "val", "test", "other"]
+Role = Literal["train", "steps", "val", "test", "other", "class"]
 NAMES: dict[Role, str] = {
     "train": "training, mean of an epoch", "val": "validation", "test": "test", "steps": "training, single steps",
 }  # fmt: skip
@@ -38,6 +38,7 @@ class Panel:
         percent: The values are shares in [0, 1].
         star: Where the model that was handed over stands.
         top: Upper limit of the values, if a spike should not flatten the rest.
+        labels: Words above or below points.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Panel:
     percent: bool = False
     star: tuple[float, float] | None = None
     top: float | None = None
+    labels: Sequence[tuple[float, float, str, Literal["above", "below"]]] = ()
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,17 @@ def schedule_charts(folder: Folder, story: History) -> list[Chart]:
                    _epoch_numbers(story, "kept_share", "kept share", units.share)))  # fmt: skip
     speed = Panel("images per second", [("other", _line(story.epochs, "epochs", "images_per_second"))])
     charts.append(("speed", speed, _epoch_numbers(story, "images_per_second", "images/s", units.count)))
-    return [_on("epochs", key, [panel], folder, story, numbers) for key, panel, numbers in charts if panel.lines[0][1]]
+    return [on_epochs(key, [panel], folder, story, numbers) for key, panel, numbers in charts if panel.lines[0][1]]
 
 
 def stacked(key: str, charts: Sequence[Chart]) -> Chart:
     """Charts with the same x axis as one."""
     return replace(charts[0], key=key, panels=[panel for chart in charts for panel in chart.panels])
+
+
+def on_epochs(key: str, panels: Sequence[Panel], folder: Folder, story: History, numbers: Numbers) -> Chart:
+    """A chart over the epochs, with the run's stages and resumes."""
+    return _on("epochs", key, panels, folder, story, numbers)
 
 
 def _on(axis: Axis, key: str, panels: Sequence[Panel], folder: Folder, story: History, numbers: Numbers) -> Chart:
@@ -224,7 +231,7 @@ def _description(panels: Sequence[Panel]) -> str:
     said = []
     for panel in panels:
         for role, points in panel.lines:
-            if points and role != "steps":
+            if points and role not in ("steps", "class"):
                 of = "" if role == "other" else f" on {role}"
                 said.append(f"{panel.name}{of}: {points[0][1]:.4g} at first, {points[-1][1]:.4g} at the end")
     return "; ".join(said) + "."

@@ -9,6 +9,7 @@ from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, section, table, td
 from fewer.report.plots import STYLES, svg, swatch
+from fewer.report.series import class_charts
 
 
 def curves(folder: Folder, story: History) -> Html:
@@ -27,6 +28,15 @@ def schedule(folder: Folder, story: History) -> Html:
         return Html("")
     lead = "What the plan and the selection did meanwhile."
     return section("Schedule", esc(lead), _figures(charts), "schedule")
+
+
+def over_classes(folder: Folder, story: History) -> Html:
+    """Kept share, difficulty and a method's own numbers of every class, over the epochs."""
+    charts = class_charts(folder, story)
+    if not charts:
+        return Html("")
+    lead = "A line a class, the thick one their mean; the classes that end highest and lowest are named."
+    return section("Selection by class", esc(lead), _figures(charts), "by-class")
 
 
 def _figures(charts: Sequence[Chart]) -> Html:

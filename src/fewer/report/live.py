@@ -10,7 +10,9 @@ from fewer.report.charts import curve_charts, schedule_charts, stacked, star_nam
 from fewer.report.history import history
 from fewer.report.load import load
 from fewer.report.plots import png
+from fewer.report.series import class_charts
 
+TITLES = {"schedule": "Schedule", "classes": "Selection by class: thick is the mean of the classes"}
 SHARE = 0.05  # of a run's seconds that drawing may take
 FIRST_SECONDS = 3.0  # assumed of a drawing before the first: matplotlib is imported then
 
@@ -22,7 +24,8 @@ def write_plots(run_dir: Path) -> list[Path]:
         run_dir: The run folder; only what it holds is drawn.
 
     Returns:
-        The files: `epochs.png`, `seconds.png`, `fee.png` and `schedule.png`, as far as there is anything to draw.
+        The files: `epochs.png`, `seconds.png`, `fee.png`, `schedule.png` and `classes.png`, as far as there is
+        anything to draw.
 
     Raises:
         ResourceError: The folder cannot be written to.
@@ -33,12 +36,14 @@ def write_plots(run_dir: Path) -> list[Path]:
     schedule = [chart for chart in schedule_charts(folder, story) if chart.key != "speed"]
     if schedule:
         charts["schedule"] = stacked("schedule", schedule)
+    if by_class := class_charts(folder, story):
+        charts["classes"] = stacked("classes", by_class)
     plots = run_dir / "plots"
     if charts:
         with writing(plots):
             plots.mkdir(exist_ok=True)
     curves = "Loss and accuracy against"
-    titles = {key: f"{curves} {'FEE' if key == 'fee' else key}" for key in charts} | {"schedule": "Schedule"}
+    titles = {key: f"{curves} {'FEE' if key == 'fee' else key}" for key in charts} | TITLES
     for key, chart in charts.items():
         publish(plots / f"{key}.png", png(chart, titles[key], star_name(folder)))
     return [plots / f"{key}.png" for key in charts]

@@ -15,9 +15,12 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u20
 
 def esc(value: object, limit: int = 300) -> Html:
     """Any value as text: escaped, without control characters and lone surrogates, cut at `limit` characters."""
-    text = str(value) if not isinstance(value, str) else value
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
-    return Html(html.escape(_UNPRINTABLE.sub("\ufffd", text), quote=True))
+    return Html(html.escape(visible(str(value), limit), quote=True))
+
+
+def visible(text: str, limit: int) -> str:
+    """A text as it may be drawn: not escaped, without control characters, cut at `limit` characters."""
+    return _UNPRINTABLE.sub("\ufffd", text if len(text) <= limit else text[: limit - 1] + "…")
 
 
 def name(value: object, limit: int = 60) -> Html:

@@ -9,7 +9,7 @@ from typing import Any
 from fewer.report import units
 from fewer.report.classes import classes
 from fewer.report.cost import ledger
-from fewer.report.curves import curves, schedule
+from fewer.report.curves import curves, over_classes, schedule
 from fewer.report.history import History, history
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
@@ -45,6 +45,7 @@ def page(folder: Folder) -> str:
         "Curves": lambda _: curves(folder, story),
         "Schedule": lambda _: schedule(folder, story),
         "Ledger": lambda _: ledger(folder, story),
+        "Selection by class": lambda _: over_classes(folder, story),
         "Metrics": lambda _: metrics(folder),
         "Classes": lambda _: classes(folder, story),
         "Worst samples": lambda room_bytes: worst(folder, room_bytes),

@@ -61,6 +61,7 @@ class Sheet:
 
 PAGE = Sheet(310, 132, 22, 41, 42, 8, 0.36)
 FILE = Sheet(620, 190, 82, 44, 62, 18, 0.30)
+FAINT: tuple[Role, ...] = ("steps", "class")  # many curves at once
 FILE_DPI = 144
 FILE_COMPRESSION = 2  # of zlib's 9: drawing lasts half as long, and the files are still small
 STYLES: dict[Role, Style] = {
@@ -69,6 +70,7 @@ STYLES: dict[Role, Style] = {
     "val": Style("s2", "dashed", "s"),
     "test": Style("s3", "dotted", "D"),
     "other": Style("s4", "solid", "o"),
+    "class": Style("s1", "solid", "", 0.8),
 }
 _VARIABLES = (
     "ink",
@@ -171,8 +173,12 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
         marker = style.marker if len(shown) <= 40 else ""
         ax.plot(
             [x for x, _ in shown], [y for _, y in shown], color=paint(style.variable), linewidth=style.width,
-            linestyle=style.dash, marker=marker, markersize=3.4, alpha=0.45 if role == "steps" else None,
+            linestyle=style.dash, marker=marker, markersize=3.4, alpha=0.45 if role in FAINT else None,
         )  # fmt: skip
+    for x, y, text, side in panel.labels:
+        place = {"above": (2, "bottom"), "below": (-2, "top")}[side]
+        ax.annotate(text, (x, y), xytext=(-2, place[0]), textcoords="offset points", ha="right", va=place[1],
+                    fontsize=9, color=paint("ink2"), zorder=6)  # fmt: skip
     if panel.top is not None:
         ax.set_ylim(top=panel.top)
     if panel.star is not None:

@@ -81,6 +81,8 @@ class Apd(Selection):
         return Expects(1.0 if self.params.threshold == 1 else 0.0, 1.0)
 
     def series(self, table: Table) -> dict[str, Tensor]:
+        if not self.quota_C.any():  # nothing has been chosen yet
+            return {}
         return {
             "hard_rate_per_class": self.difficulty_C,
             "proportion_per_class": self.proportion_C,
