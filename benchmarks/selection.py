@@ -28,23 +28,14 @@ FILE = RESULTS / "selection.jsonl"
 PLAIN = "plain"
 BUDGETS = (0.4, 0.6, 0.8, 1.0)
 COST = 0.6
-# Methods that train on a part of the samples, at the same cost; those that favour hard ones end on two full epochs.
+# Methods that favour hard samples end on two full epochs, as published.
 REVISED = "select.revision=10%"
 AT_COST: dict[str, tuple[str, ...]] = {
     "dbpd": ("select.method=dbpd", REVISED),
-    "dbpd score_or_wrong, fresh": ("select.method=dbpd", "select.score=fresh", "select.rule=score_or_wrong", REVISED),
-    "dbpd fresh": ("select.method=dbpd", "select.score=fresh", REVISED),
-    "dbpd fresh, scored at 16 px": ("select.method=dbpd", "select.score=fresh", "select.scorer_side_px=16", REVISED),
-    "dbpd, refreshed": ("select.method=dbpd", "select.refresh_every=4", REVISED),
+    "dbpd refreshed": ("select.method=dbpd", "select.refresh_every=4", REVISED),
     "smrd": ("select.method=smrd", REVISED),
-    "srd": ("select.method=srd", REVISED),
+    "srd": ("select.method=srd",),
     "stratified": ("select.method=stratified", REVISED),
-    "stratified, random, weighted": (
-        "select.method=stratified",
-        "select.take=random",
-        "select.weights=inclusion",
-        REVISED,
-    ),
     "apd": ("select.method=apd", REVISED),
     "adaptive": ("select.method=adaptive", "select.interval=5", REVISED),
     "alternate": ("select.method=alternate", REVISED),
@@ -52,9 +43,31 @@ AT_COST: dict[str, tuple[str, ...]] = {
     "periodic_full": ("select.method=periodic_full", REVISED),
     "infobatch": ("select.method=infobatch",),
     "kakurenbo": ("select.method=kakurenbo", REVISED),
+    "selective_backprop": ("select.method=selective_backprop", REVISED),
+    "selective_backprop weighted": ("select.method=selective_backprop", "select.weights=inclusion"),
     "ucb": ("select.method=ucb", "select.every=2", REVISED),
     "seta": ("select.method=seta",),
     "orderdp": ("select.method=orderdp", REVISED),
+}
+# Methods at amounts of their own; the cost is what comes out.
+OWN: dict[str, tuple[str, ...]] = {
+    "dbpd, threshold 0.3": ("select.method=dbpd", "select.threshold=0.3", REVISED),
+    "dbpd, threshold 0.7": ("select.method=dbpd", "select.threshold=0.7", REVISED),
+    "dbpd fresh, threshold 0.7": ("select.method=dbpd", "select.score=fresh", "select.threshold=0.7", REVISED),
+    "dbpd fresh, threshold 0.7, scored at 16 px": (
+        "select.method=dbpd",
+        "select.score=fresh",
+        "select.threshold=0.7",
+        "select.scorer_side_px=16",
+        REVISED,
+    ),
+    "selective_backprop fresh, beta 2": (
+        "select.method=selective_backprop",
+        "select.score=fresh",
+        "select.beta=2.0",
+        REVISED,
+    ),
+    "ies": ("select.method=ies", "select.delta=0.01"),
 }
 
 
@@ -78,7 +91,7 @@ class Study:
 def curve(epochs: int, budgets: tuple[float, ...] = BUDGETS) -> dict[str, tuple[str, ...]]:
     """Plain training for a part of the epochs, annealed over them, and random shares of the same cost."""
     plain = {f"{PLAIN} {budget:g}": (f"train.epochs={round(budget * epochs)}",) for budget in budgets if budget < 1}
-    random = {f"random {b:g}": ("select.method=random", f"select.cost={b:g}", REVISED) for b in budgets if b < 1}
+    random = {f"random {b:g}": ("select.method=random", f"select.cost={b:g}") for b in budgets if b < 1}
     return {PLAIN: (), **plain, **random}
 
 
@@ -88,7 +101,7 @@ def at_cost(cost: float, *names: str) -> dict[str, tuple[str, ...]]:
 
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
 STUDIES = {
-    "tier1": Study(TIER_1, 20, {**curve(20), **at_cost(COST)}),
+    "tier1": Study(TIER_1, 20, {**curve(20), **at_cost(COST), **OWN}),
 }
 
 
