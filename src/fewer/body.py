@@ -14,15 +14,16 @@ from fewer.data.images import ImageData
 from fewer.data.once import evaluation_batch_size
 from fewer.determinism import named_operations
 from fewer.display import Display
-from fewer.epoch import EpochSums, costs, in_words, selection_told
+from fewer.epoch import EpochSums, costs, in_words
 from fewer.errors import FewerError, RecipeError, printable
 from fewer.exhibits import Exhibits
-from fewer.folder import RESOLVED, RunFolder
+from fewer.folder import RESOLVED, SUSPECTS, RunFolder
 from fewer.handover import link_model, load_model, publish_model
 from fewer.loop import Row, train
 from fewer.parts import Evaluation, Request
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
+from fewer.selected import list_suspects, loss_of_scoring, selection_told
 
 
 class Body:
@@ -223,18 +224,10 @@ class Body:
 
     def _warn_of_loss(self, line: dict[str, Any]) -> None:
         """Says, once, that scoring in the batch costs more than selection saves."""
-        plan, epoch = self.session.plan, line["epoch"]
-        guards = None if plan.own_selector else getattr(plan.recipe.select, "guards", None)
-        if not guards or not guards.break_even or not self.session.run.selector.fresh(plan.at(epoch)):
-            return
-        flops = plan.sample_flops(epoch)
-        limit = 1 - plan.scoring_flops(epoch) / (flops.forward + flops.backward)
-        if line["kept_share"] > limit and not self.has_warned:
+        warning = "" if self.has_warned else loss_of_scoring(self.session, line["epoch"], line["kept_share"])
+        if warning:
             self.has_warned = True
-            self._note(
-                f"warning: this scoring costs more than it saves: kept share {line['kept_share']:.2f} > {limit:.2f} in "
-                f'epoch {epoch + 1}; select.score = "stale", where the method has it, costs nothing'
-            )
+            self._note(f"warning: {warning}")
 
     def _validate(self, data: ImageData) -> dict[str, float]:
         """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
@@ -383,6 +376,9 @@ class Body:
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         session.book_decoding()
         run.ledger.book(run.plan.stages[-1].index, bytes_sent=self.comm.take_bytes_sent(), **self._renewed())
+        suspected = list_suspects(session, folder)
+        if suspected:
+            self._note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -398,6 +394,7 @@ class Body:
             "quarantined": len(session.damaged),
             "amendments": run.amendments,
             "state": run.digest(),
+            "suspected_labels": suspected,
             "tables": tables,
         }
         folder.json("result.json", result)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import torch
-
 from fewer.build import Session
 from fewer.ledger import Ledger
 
@@ -40,28 +38,6 @@ class EpochSums:
             "images_per_second": self.candidates / max(1e-9, time.monotonic() - self.since),
             **costs(self.ledger),
         }
-
-
-def selection_told(session: Session, epoch: int) -> dict[str, Any]:
-    """What selection did in an epoch, class by class, and the numbers that the selector has to tell; often nothing.
-
-    Kept shares and difficulties (1 - mean score) are told for every method, others by the methods themselves.
-    """
-    run, label_N = session.run, session.splits.train.label_N
-    label_M, classes = label_N[run.pool_ids], len(session.splits.classes)
-    kept_M = run.table.column("trained", "epoch")[run.pool_ids] == epoch
-    told: dict[str, Any] = {}
-    if counts := run.selector.counts():
-        told["counts"] = counts
-    series = {name: values.tolist() for name, values in run.selector.series(run.table).items()}
-    if not kept_M.all() or series:
-        images_C = torch.bincount(label_M, minlength=classes).clamp(min=1)
-        score_M = run.table.score_N[run.pool_ids].nan_to_num(0.0).double()
-        score_C = torch.zeros(classes, dtype=torch.float64).index_add_(0, label_M, score_M) / images_C
-        kept_C = torch.bincount(label_M[kept_M], minlength=classes) / images_C
-        own = {"kept_share_per_class": kept_C.tolist(), "difficulty_per_class": (1 - score_C).tolist()}
-        told["series"] = {**own, **series}
-    return told
 
 
 def costs(ledger: Ledger) -> dict[str, float]:

@@ -13,6 +13,7 @@ from fewer.errors import RecipeError, ResourceError
 from fewer.record import publish, sweep, write_json
 
 GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
+SUSPECTS = "suspects.csv"
 
 _PROBE_BYTES = 1 << 20
 # What a run leaves that ended before its first step; its record begins when training does.

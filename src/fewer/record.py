@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO, final
@@ -16,6 +16,7 @@ from typing import IO, Any, TextIO, final
 from fewer.errors import ResourceError
 
 SCHEMA = 1
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet compute a cell
 _COLUMNS = (
     "epoch",
     "step",
@@ -188,8 +189,18 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         elif row["kind"] == "evaluation" and row["split"] == "val":
             scalars = {f"val_{name}": value for name, value in row["scalars"].items()}
             lines.setdefault(row["epoch"], {}).update(scalars)
+    write_table(path, _COLUMNS, (lines[epoch] for epoch in sorted(lines)))
+
+
+def inert(text: str, guard: str) -> str:
+    """A text for a CSV file, with `guard` in front where a spreadsheet would take it for a formula."""
+    return guard + text if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def write_table(path: Path, columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> None:
+    """Publishes a CSV file; keys that are no column are left out."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(lines[epoch] for epoch in sorted(lines))
-    publish(path, text.getvalue())
+    writer.writerows(lines)
+    publish(path, text.getvalue().encode(errors="surrogateescape"))  # a file name keeps its bytes

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import fewer
 from fewer import select
+from fewer.data.sources import open_source
 from fewer.errors import RecipeError
 from fewer.parts import At, Population, Selector
 from fewer.select.guards import noisy_share
@@ -133,3 +137,26 @@ def test_a_stated_cost_is_met_within_one_percent(chosen: dict[str, Any]) -> None
 def test_a_cost_that_cannot_be_met_names_the_smallest_that_can() -> None:
     with pytest.raises(RecipeError, match=r"cannot do with less than 0\.\d+ of the full cost.*use 0\.\d+ or more"):
         session_of({**DIGITS, "select": {"method": "dbpd", "cost": 0.1, "revision": "2ep"}})
+
+
+def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
+    """Every fifth label is that of the next class: the list names mostly those, the worst first."""
+    source = open_source("digits")
+    wrong = {name: (int(label) + 1) % 10 for name, label in list(zip(source.names, source.labels, strict=True))[::5]}
+    labels = {name: wrong.get(name, int(label)) for name, label in zip(source.names, source.labels, strict=True)}
+    csv_file = tmp_path / "labels.csv"
+    csv_file.write_text("file,label\n" + "".join(f"{name},{label}\n" for name, label in labels.items()))
+    content = {
+        **DIGITS,
+        "data": {**DIGITS["data"], "labels": {"csv": str(csv_file), "column": "label"}},
+        "train": {**DIGITS["train"], "epochs": 12},
+        "select": {"method": "dbpd", "threshold": 0.5, "guards": {"noise_cap": 0.2}},
+        "out": {"previews": False, "plots": False},
+    }
+    result = fewer.fit(fewer.parse_recipe(content), tmp_path / "run")
+    listed = list(csv.DictReader((tmp_path / "run" / "suspects.csv").read_text().splitlines()))
+    assert len(listed) == result["suspected_labels"] > 100
+    assert sum(line["name"] in wrong for line in listed) > 0.6 * len(listed), "by chance it would be 0.2"
+    losses = [float(line["loss"]) for line in listed]
+    assert losses == sorted(losses, reverse=True)
+    assert "labels are suspected to be wrong" in (tmp_path / "run" / "report.html").read_text()

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 
 from fewer.errors import printable
-from fewer.record import writing
+from fewer.record import inert, writing
 from fewer.sheet import SHOWN_MAX
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fewer.predict import Prediction
 
 _CLASS_COLUMNS = 24  # at most, in a line for a person
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet compute a cell
 
 
 @dataclass
@@ -78,13 +77,13 @@ def write_json(predictions: Iterable[Prediction], handed: Handed) -> None:
 def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], top: int, file: IO[bytes], path: Path) -> None:
     """A table: path, class and probability (the runners-up as class_2, probability_2, ...), error.
 
-    A spreadsheet takes a cell that begins with one of `= + - @` for a formula and computes it. Such a path gets `./`
-    in front, and still names the same file; any other such text gets an apostrophe.
+    A path that a spreadsheet would take for a formula gets `./` in front, and still names the same file; any other such
+    text gets an apostrophe.
 
     Raises:
         ResourceError: The disk is full or cannot be written.
     """
-    names = [_inert(name, "'") for name in classes]
+    names = [inert(name, "'") for name in classes]
     pairs = [("class", "probability"), *((f"class_{i}", f"probability_{i}") for i in range(2, top + 1))]
     with writing(path):
         file.write(_line(["path", *(key for pair in pairs for key in pair), "error"]))
@@ -92,17 +91,13 @@ def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], top: in
         cells = [cell for index, p in prediction.top for cell in (names[index], f"{p:.6f}")]
         cells += [""] * (2 * top - len(cells))
         with writing(path):
-            file.write(_line([_inert(prediction.path, "./"), *cells, _inert(prediction.fault, "'")]))
+            file.write(_line([inert(prediction.path, "./"), *cells, inert(prediction.fault, "'")]))
 
 
 def _line(cells: Sequence[str]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode(errors="surrogateescape")  # a file name keeps its bytes
-
-
-def _inert(text: str, guard: str) -> str:
-    return guard + text if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def _cut(text: str, width: int) -> str:

@@ -28,6 +28,10 @@ GLOSSARY = (
 )  # fmt: skip
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STAGE_COLUMNS = (("side_px", "image side"), ("batch_size", "batch size"))
+GUARDS = {
+    "class_floor": "samples were added by the class floor, over all epochs",
+    "never_empty": "samples were added so that no epoch is empty",
+}
 ITEMS = 200  # of any list whose length the run decides
 PAGE_BYTES = 1_900_000  # of all sections: with its frame the page stays below 2 MB, whatever the folder holds
 PICTURES = ("Worst samples", "Previews")  # take the room that the others leave
@@ -138,6 +142,8 @@ def events(folder: Folder, story: History) -> Html:
     counts = (
         (whole(dig(folder.result, "ledger", "skipped_steps")) or 0, "steps were skipped because no sample was kept"),
         (whole(folder.result.get("quarantined")) or 0, "images could not be read and were quarantined"),
+        (whole(folder.result.get("suspected_labels")) or 0, "labels are suspected to be wrong: suspects.csv"),
+        *((total, text) for key, text in GUARDS.items() if (total := _guarded_samples(story, key))),
         (len(story.checkpoints), "checkpoints were written"),
     )
     items += [Html(f"{value:,} {text}") for value, text in counts if value]
@@ -148,6 +154,11 @@ def events(folder: Folder, story: History) -> Html:
         return Html("")
     listed = join(Html(f"<li>{item}</li>") for item in items)
     return section("Events", esc("Besides training."), Html(f'<ul class="notes">{listed}</ul>'), "events")
+
+
+def _guarded_samples(story: History, key: str) -> int:
+    """How many samples a guard has added, over all epochs."""
+    return round(sum(number(dig(mark.row, "counts", f"guard.{key}")) or 0.0 for mark in story.epochs))
 
 
 def _exactness(row: Mapping[str, Any]) -> str:

@@ -45,6 +45,9 @@ class Around:
     def counts(self) -> dict[str, float]:
         return self.selector.counts()
 
+    def suspected(self) -> Tensor:
+        return self.selector.suspected()
+
     def state_dict(self) -> State:
         return self.selector.state_dict()
 

@@ -142,6 +142,11 @@ class Selection(ABC):
     def counts(self) -> dict[str, float]:
         return {}
 
+    def suspected(self) -> Tensor:
+        import torch
+
+        return torch.empty(0, dtype=torch.int64)
+
     def state_dict(self) -> State:
         return {}
 

@@ -7,6 +7,7 @@ counted. N: all ids. M: samples of the pool. C: classes. G: samples of a global 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
@@ -165,6 +166,9 @@ class Guarded(Around):
             told |= {"guard.suspects": float(len(self.suspects)), "guard.noise_cap": self.cap}
         return {**self.selector.counts(), **told}
 
+    def suspected(self) -> Tensor:
+        return torch.cat([self.selector.suspected(), self.suspects]).sort().values
+
     def state_dict(self) -> State:
         return {
             "selector": self.selector.state_dict(),
@@ -195,7 +199,9 @@ def noisy_share(loss_N: Tensor) -> float:
 
     top = loss_N.quantile(0.99)
     values = (loss_N.clamp(max=float(top)) / top).double().numpy()[:, None]
-    fitted = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50).fit(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an estimate that still moves a little is good enough
+        fitted = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50).fit(values)
     low, high = fitted.means_[:, 0].argsort()
     spread = math.sqrt(float(fitted.covariances_[:, 0, 0].mean()))
     if float(fitted.means_[high, 0] - fitted.means_[low, 0]) < _APART * spread:
