@@ -67,7 +67,8 @@ def shuffled(ids_M: Tensor, seed: int, *parts: int | str, copy_M: Tensor | None 
     """
     import torch
 
-    listed_M = torch.argsort(ids_M, stable=True)
+    in_order = copy_M is None and bool((ids_M[1:] >= ids_M[:-1]).all())
+    listed_M = torch.arange(len(ids_M)) if in_order else torch.argsort(ids_M, stable=True)
     if copy_M is not None:
         listed_M = listed_M[torch.argsort(copy_M[listed_M], stable=True)]
     sorted_copy = None if copy_M is None else copy_M[listed_M]

@@ -28,9 +28,30 @@ def highest(ids_M: Tensor, value_M: Tensor, count: int, seed: int, *purpose: int
         seed: The run's seed.
         purpose: What the lots are for: the method, the epoch.
     """
-    lots_M = rng.shuffled(ids_M, seed, *purpose)
-    value_M = value_M[lots_M].nan_to_num(float("inf"))
-    return ids_M[lots_M][value_M.argsort(descending=True, stable=True)[: max(0, count)]]
+    import torch
+
+    if count <= 0 or count >= len(ids_M):
+        return ids_M[: max(0, count)]
+    value_M = value_M.nan_to_num(nan=float("inf"))
+    # Only what ties with the last one taken needs lots, and only its value needs finding: no sort of everything.
+    last = value_M.kthvalue(len(ids_M) - count + 1).values
+    above, tied = ids_M[value_M > last], ids_M[value_M == last]
+    return torch.cat([above, uniform(tied, count - len(above), seed, *purpose)])
+
+
+def outside(ids_M: Tensor, taken: Tensor, size: int) -> Tensor:
+    """The samples of `ids_M` that are not among `taken`, in their order.
+
+    Args:
+        ids_M: Sample ids.
+        taken: Others.
+        size: Ids are below this.
+    """
+    import torch
+
+    is_taken_N = torch.zeros(size, dtype=torch.bool)
+    is_taken_N[taken] = True
+    return ids_M[~is_taken_N[ids_M]]
 
 
 def uniform(ids_M: Tensor, count: int, seed: int, *purpose: int | str) -> Tensor:
@@ -90,13 +111,26 @@ def by_class(
     """
     import torch
 
-    order = rng.shuffled(ids_M, seed, *purpose)
-    if value_M is not None:
-        order = order[value_M[order].nan_to_num(float("inf")).argsort(descending=True, stable=True)]
-    order = order[label_M[order].argsort(stable=True)]
+    wanted_M = quota_C[label_M] > 0
+    ids_M, label_M = ids_M[wanted_M], label_M[wanted_M]
     size_C = torch.bincount(label_M, minlength=len(quota_C))
-    rank_M = torch.arange(len(order)) - (size_C.cumsum(0) - size_C).repeat_interleave(size_C)
-    return ids_M[order[rank_M < quota_C[label_M[order]]]]
+    start_C = size_C.cumsum(0) - size_C
+    if value_M is None:
+        order = rng.shuffled(ids_M, seed, *purpose)
+        order = order[label_M[order].argsort(stable=True)]
+        rank_M = torch.arange(len(order)) - start_C.repeat_interleave(size_C)
+        return ids_M[order[rank_M < quota_C.repeat_interleave(size_C)]]
+    value_M = value_M[wanted_M].nan_to_num(nan=float("inf"))
+    sorted_M, order = value_M.sort(descending=True)
+    sorted_M = sorted_M[label_M[order].argsort(stable=True)]
+    # As in `highest`: of each class all above the last one taken, and by lot some of those that tie with it.
+    cut_C = value_M.new_full((len(quota_C),), -float("inf"))
+    cuts_C = (quota_C > 0) & (quota_C < size_C)
+    cut_C[cuts_C] = sorted_M[(start_C + quota_C - 1)[cuts_C]]
+    cut_M = cut_C[label_M]
+    above_M, tied_M = value_M > cut_M, value_M == cut_M
+    rest_C = quota_C - torch.bincount(label_M[above_M], minlength=len(quota_C))
+    return torch.cat([ids_M[above_M], by_class(ids_M[tied_M], label_M[tied_M], rest_C, None, seed, *purpose)])
 
 
 def class_means(value_M: Tensor, label_M: Tensor, images_C: Tensor) -> Tensor:

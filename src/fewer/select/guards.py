@@ -17,7 +17,7 @@ from fewer import rng
 from fewer.parts import At, Chosen, Expects, Keep, Population, Selector, State
 from fewer.select.around import Around
 from fewer.select.base import Guards, chosen
-from fewer.select.draws import by_class, highest
+from fewer.select.draws import by_class, highest, outside
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,14 +67,15 @@ class Guarded(Around):
         self.added = dict.fromkeys(self.added, 0)
         self.seen_C, self.kept_C = torch.zeros_like(self.seen_C), torch.zeros_like(self.kept_C)
         self.suspects = self._suspects(table, pool_ids, at)
-        trusted = pool_ids[~torch.isin(pool_ids, self.suspects)]
+        trusted = outside(pool_ids, self.suspects, len(table))
         found = self.selector.order(table, trusted, at)
         if self.selector.fresh(at):
             return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
-        if len(found.ids_M.unique()) == len(trusted):  # nothing was left out, so there is nothing to mend
+        left = outside(trusted, found.ids_M, len(table))
+        if not len(left):  # nothing was left out, so there is nothing to mend
             everything = len(found.ids_M) == len(trusted) and bool((found.weight_M == 1).all())
             return replace(found, ids_M=pool_ids, weight_M=chosen(pool_ids).weight_M) if everything else found
-        return self._mended(found, table, trusted, at)
+        return self._mended(found, trusted, left, table, at)
 
     def _suspects(self, table: Table, pool_ids: Tensor, at: At) -> Tensor:
         """Ids whose labels are suspected: of the wrongly predicted, those of the highest losses."""
@@ -90,17 +91,17 @@ class Guarded(Around):
         count = min(len(wrong), int(self.cap * len(pool_ids)))
         return highest(wrong, table.loss_N[wrong], count, self.population.seed, "select.noise", at.epoch).sort().values
 
-    def _mended(self, found: Chosen, table: Table, trusted: Tensor, at: At) -> Chosen:
-        left = trusted[~torch.isin(trusted, found.ids_M)]
+    def _mended(self, found: Chosen, trusted: Tensor, left: Tensor, table: Table, at: At) -> Chosen:
         label_N = self.population.label_N
-        present_C = torch.bincount(label_N[found.ids_M.unique()], minlength=len(self.images_C))
+        trusted_C, left_C = (torch.bincount(label_N[ids], minlength=len(self.images_C)) for ids in (trusted, left))
+        present_C = trusted_C - left_C
         lacking_C = (self.floor_C - present_C).clamp(min=0)
         lots = self.population.seed, "select.floor", at.epoch
         floor = by_class(left, label_N[left], lacking_C, table.loss_N[left], *lots)
         self.added["class_floor"] = len(floor)
         ids_M = torch.cat([found.ids_M, floor])
         lacking = self._least() - len(ids_M)
-        left = left[~torch.isin(left, floor)]
+        left = outside(left, floor, len(table))
         rest = highest(left, table.loss_N[left], lacking, self.population.seed, "select.empty", at.epoch)
         self.added["never_empty"] = len(rest)
         ids_M = torch.cat([ids_M, rest])

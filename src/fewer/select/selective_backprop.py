@@ -55,14 +55,14 @@ class SelectiveBackprop(InBatch):
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
         import torch
 
-        loss_M = table.loss_N[pool_ids].double()
+        loss_M = table.loss_N[pool_ids]
         known_M = torch.isfinite(loss_M)
         if self.is_fresh:
             # What came last in the epoch before is not on record; any of its losses are as recent as those.
             self._remember(loss_M[known_M].sort().values, thin=True)
         if self.is_fresh or not known_M.any():
             return chosen(pool_ids)
-        probability_M = torch.ones_like(loss_M)
+        probability_M = torch.ones(len(pool_ids), dtype=torch.float64)
         probability_M[known_M] = rank_of(loss_M[known_M], loss_M[known_M]) ** self._beta(at)
         drawn_M = by_probability(pool_ids, probability_M, self.seed, "select.selective_backprop", at.epoch)
         return weighted(pool_ids[drawn_M], probability_M[drawn_M], self.params)
@@ -120,8 +120,11 @@ def rank_of(loss_M: Tensor, among_H: Tensor) -> Tensor:
     import torch
 
     sorted_H = among_H.sort().values
-    below_M, to_M = (torch.searchsorted(sorted_H, loss_M, right=right) for right in (False, True))
-    return (below_M + to_M).double() / (2 * max(1, len(sorted_H)))
+    sorted_M, order_M = loss_M.sort()  # neighbours look in the same place
+    below_M, to_M = (torch.searchsorted(sorted_H, sorted_M, right=right) for right in (False, True))
+    rank_M = torch.empty(len(loss_M), dtype=torch.float64)
+    rank_M[order_M] = (below_M + to_M).double() / (2 * max(1, len(sorted_H)))
+    return rank_M
 
 
 def build(params: Params, population: Population) -> SelectiveBackprop:
