@@ -50,7 +50,7 @@ class Alternate(Selection):
 
         if at.epoch < 2:  # nothing has been scored: an untrained model finds everything hard
             return chosen(pool_ids)
-        score_M = table.score_N[pool_ids]
+        score_M = table.column("scored", "score")[pool_ids]  # what training has changed since is not looked at
         if at.share is not None:
             return chosen(highest(pool_ids, -score_M, count_of(at.share, len(pool_ids)), self.seed, "select.alternate"))
         if self._scores(at):

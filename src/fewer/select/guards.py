@@ -54,6 +54,7 @@ class Guarded(Around):
         self.seen_C, self.kept_C = torch.zeros_like(self.images_C), torch.zeros_like(self.images_C)
         self.added = {"class_floor": 0, "never_empty": 0}
         self.cap = 0.0
+        self.not_a_number = 0
 
     # --- Before the epoch -------------------------------------------------------------------------------------
 
@@ -66,6 +67,7 @@ class Guarded(Around):
         self.added = dict.fromkeys(self.added, 0)
         self.seen_C, self.kept_C = torch.zeros_like(self.seen_C), torch.zeros_like(self.kept_C)
         self.suspects = self._suspects(table, pool_ids, at)
+        self.not_a_number = int((table.seen_N & ~torch.isfinite(table.loss_N))[pool_ids].sum())
         trusted = pool_ids[~torch.isin(pool_ids, self.suspects)]
         found = self.selector.order(table, trusted, at)
         if self.selector.fresh(at):
@@ -163,6 +165,8 @@ class Guarded(Around):
         told = {f"guard.{name}": float(count) for name, count in self.added.items() if count}
         if len(self.suspects):
             told |= {"guard.suspects": float(len(self.suspects)), "guard.noise_cap": self.cap}
+        if self.not_a_number:  # looked at, but the loss was none: methods take them for hard
+            told["guard.not_a_number"] = float(self.not_a_number)
         return {**self.selector.counts(), **told}
 
     def state_dict(self) -> State:
@@ -173,6 +177,7 @@ class Guarded(Around):
             "kept": self.kept_C,
             "added": dict(self.added),
             "cap": self.cap,
+            "not_a_number": self.not_a_number,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -180,6 +185,7 @@ class Guarded(Around):
         self.suspects = state["suspects"].clone()
         self.seen_C, self.kept_C = state["seen"].clone(), state["kept"].clone()
         self.added, self.cap = dict(state["added"]), state["cap"]
+        self.not_a_number = state["not_a_number"]
 
 
 def noisy_share(loss_N: Tensor) -> float:

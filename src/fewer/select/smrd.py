@@ -38,6 +38,12 @@ class Params(SmrdParams):
     published: Flag = False
     """Count and draw within each batch, with the current weights."""
 
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if self.published and self.refresh_every:
+            found["refresh_every"] = "scores again what select.published = true scores in every batch; leave it out"
+        return found
+
 
 @final
 class Smrd(Selection):

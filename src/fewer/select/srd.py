@@ -38,8 +38,8 @@ class Params(ChoiceParams):
 
     def misfits(self, epochs: int) -> dict[str, str]:
         found = super().misfits(epochs)
-        if self.decay != "exponential" and self.gamma != type(self).model_fields["gamma"].default:
-            found["gamma"] = f'has no effect with select.decay = "{self.decay}"; leave it out'
+        if self.decay != "exponential":
+            found |= self.changed(["gamma"], f'has no effect with select.decay = "{self.decay}"; leave it out')
         return found
 
 

@@ -1,0 +1,116 @@
+"""Selection that is asked for wrongly: each gets one clear line before training, or a fallback that is counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fewer import select
+from fewer.errors import RecipeError
+from fewer.parts import At, Population, Selector
+from fewer.reading import parse_recipe
+from fewer.select.table import Table
+from fewer.testing.harness import Content, session_of
+
+DIGITS: Content = {"data": {"source": "digits"}, "model": {"name": "lenet5"}, "train": {"epochs": 12}}
+DBPD, FRESH = "select.method=dbpd", "select.score=fresh"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["select.method=dpbd"], 'unknown select.method "dpbd"; did you mean "dbpd"?'),
+        ([DBPD, "select.treshold=0.3"], 'did you mean "select.threshold"?'),
+        ([DBPD, "select.guards.class_flor=0.1"], 'did you mean "select.guards.class_floor"?'),
+        ([DBPD, "select.threshold=1.5"], "less than or equal to 1"),
+        ([DBPD, "select.threshold=nan"], "less than or equal to 1"),
+        ([DBPD, "select.threshold=-0.1"], "greater than 0"),
+        ([DBPD, "select.threshold=true"], "a valid number"),
+        ([DBPD, "select.cost=1.2"], "less than or equal to 1"),
+        ([DBPD, "select.guards=on"], 'only "off" is a word for all guards'),
+        ([DBPD, "select.guards=false"], '"off" switches all guards off'),
+        ([DBPD, "select.guards.noise_cap=2"], "less than or equal to 1, or 'auto'; the default is 0.05"),
+        ([DBPD, "select.guards.noise_from=100step"], 'select.guards.noise_from = "100step": only "ep" and "%"'),
+        ([DBPD, "select.guards.noise_from=20ep"], "longer than the run of 12 epochs"),
+        ([DBPD, "select.scoring=train"], 'no effect with select.score = "stale"'),
+        ([DBPD, "select.scorer_side_px=16"], 'no effect with select.score = "stale"'),
+        ([DBPD, FRESH, "select.refresh_every=3"], 'scores again what select.score = "fresh" scores'),
+        (["select.method=smrd", "select.published=true", "select.refresh_every=3"], "scores again what"),
+        (["select.method=stratified", "select.published=true", "select.balance=0.5"], "select.balance = 0.5 has no"),
+        (["select.method=stratified", "select.published=true", "select.cost=0.5"], "select.cost = 0.5 has no effect"),
+        (["select.method=stratified", "select.weights=inclusion"], 'select.weights = "inclusion" needs select.take'),
+        (["select.method=warmup_random", "select.warmup=20ep"], 'select.warmup = "20ep" is longer than the run of 12'),
+        (["select.method=seta", "select.tail=10min"], 'select.tail = "10min": only "ep" and "%"'),
+        (["select.method=kakurenbo", "select.milestones=[0.5,0.6]"], "a list with more values than this, e.g. [0.3,"),
+        (["select.method=repeat_factor", "select.threshold=few"], "a valid number, or 'auto'; the default"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_meant_is_one_clear_line(overrides: list[str], said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(DIGITS, overrides)
+    text = str(caught.value)
+    assert said in text
+    assert text.startswith(f'argument "{overrides[-1]}": ')
+    assert "\n" not in text, "one problem, one line"
+
+
+def test_the_smallest_cost_that_is_named_can_be_met() -> None:
+    """What the refusal says to use is accepted, and a thousandth less is refused again."""
+    chosen: dict[str, Any] = {"method": "dbpd", "score": "fresh", "cost": 0.2}
+    with pytest.raises(RecipeError, match="use 0") as caught:
+        session_of({**DIGITS, "select": chosen})
+    least = float(str(caught.value).partition("; use ")[2].partition(" ")[0])
+    low, high = session_of({**DIGITS, "select": {**chosen, "cost": least}}).plan.predicted["full_epoch_equivalents"]
+    assert low == pytest.approx(high)
+    assert high / 12 == pytest.approx(least, rel=0.01)
+    with pytest.raises(RecipeError, match=f"use {least:g} or more"):
+        session_of({**DIGITS, "select": {**chosen, "cost": round(least - 0.001, 3)}})
+
+
+def build(content: dict[str, Any], labels: list[int], epochs: int = 10) -> Selector:
+    population = Population(0, torch.tensor(labels), max(labels) + 1)
+    return select.build(select.params(content["method"]).model_validate(content), population, epochs)
+
+
+@pytest.mark.parametrize("method", [name for name in select.names() if "guards" in select.params(name).model_fields])
+def test_losses_that_are_no_numbers_are_counted_and_never_a_reason_to_drop(method: str) -> None:
+    """Sample 0's loss and score are NaN: methods that rank or compare keep it; those that draw may not."""
+    selector, table, pool = build({"method": method}, [0, 1] * 10), Table(20), torch.arange(20)
+    loss = torch.linspace(0.01, 3.0, 20)
+    loss[0] = torch.nan
+    for epoch in range(8):
+        ids = selector.order(table, pool, At(epoch, 10, epoch / 10)).ids_M
+        assert len(ids) >= 2
+        if epoch:
+            assert selector.counts()["guard.not_a_number"] == 1.0
+        if method not in ("apd", "orderdp", "periodic_full", "seta", "smrd", "warmup_random"):
+            assert 0 in ids, f"epoch {epoch}"
+        table.observe("trained", pool, loss, torch.exp(-loss), loss < 1, epoch)
+        table.observe("scored", pool, loss, torch.exp(-loss), loss < 1, epoch)
+
+
+def test_alternate_keeps_its_list_under_a_stated_cost() -> None:
+    """What the first of two epochs has taught must not turn the second one's list around."""
+    selector = build({"method": "alternate", "cost": 0.5, "guards": "off"}, [0] * 8)
+    table, pool = Table(8), torch.arange(8)
+    scored = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
+    table.observe("scored", pool, -scored.log(), scored, scored > 0.5, 2)
+    for epoch in (2, 3):
+        ids = selector.order(table, pool, At(epoch, 10, epoch / 10, share=0.5)).ids_M
+        assert ids.sort().values.tolist() == [0, 1, 2, 3]
+        learnt = torch.full((len(ids),), 0.99)
+        table.observe("trained", ids, -learnt.log(), learnt, learnt > 0.5, epoch)
+
+
+def test_no_label_is_suspected_where_samples_are_drawn_at_random() -> None:
+    """A uniform draw within each class does not prefer high losses; leaving some out would bias its weights."""
+    score = torch.linspace(0.01, 0.9, 20)
+    table = Table(20)
+    table.observe("trained", torch.arange(20), -score.log(), score, torch.zeros(20, dtype=torch.bool), 4)
+    for take, suspects in (("hardest", 1.0), ("random", None)):
+        selector = build({"method": "stratified", "take": take}, [0, 1] * 10)
+        selector.order(table, torch.arange(20), At(5, 10, 0.5))
+        assert selector.counts().get("guard.suspects") == suspects
