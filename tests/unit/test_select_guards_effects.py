@@ -162,7 +162,7 @@ def test_the_warning_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def _limit(folder: Path) -> float:
-    """The kept share at which scoring everything costs what it saves, from the ledger: 1 - forward / (all of a step)."""
+    """The kept share at which scoring everything costs what it saves, from the ledger: 1 - forward / whole step."""
     ledger = json.loads((folder / "result.json").read_text())["ledger"]
     plan = json.loads((folder / "plan.json").read_text())
     step = plan["plain_epoch_flops"] / plan["train_images"]

@@ -3,7 +3,8 @@
 In even epochs a forward-only pass scores what has been seen; the samples below the threshold make a list that this
 epoch and the next train on. All scores of a list come from the same weights and from the view without augmentation, at
 the cost of half a forward of everything an epoch. The published code indexes a shuffled order by positions, so that its
-list is a random one; this is what it describes. Neutral at threshold = 1, but for the cost of the scoring.
+list is a random one; this is what it describes. The first two epochs are on everything. Under `cost` the list is as
+long as it pays for, the hardest first. Neutral at threshold = 1, but for the cost of the scoring.
 """
 
 from __future__ import annotations

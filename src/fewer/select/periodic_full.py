@@ -3,7 +3,7 @@
 An epoch is full when what has been chosen so far has crossed a multiple of `every_effective_epochs` times the training
 set; `smrd` decides all others. Costs nothing to decide. Neutral at threshold = 1. Published default: 5 effective
 epochs. The published code counts on each rank for itself, which can leave ranks waiting for each other; this counts
-for all.
+for all, and what the method chose: samples that guards add are not counted.
 """
 
 from __future__ import annotations
