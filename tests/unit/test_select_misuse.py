@@ -12,9 +12,14 @@ from fewer.errors import RecipeError
 from fewer.parts import At, Population, Selector
 from fewer.reading import parse_recipe
 from fewer.select.table import Table
-from fewer.testing.harness import Content, session_of
+from fewer.testing.harness import Content, session_of, trained
 
 DIGITS: Content = {"data": {"source": "digits"}, "model": {"name": "lenet5"}, "train": {"epochs": 12}}
+SMALL: Content = {
+    "data": {"source": "digits", "val": "none", "test": "60%"},
+    "model": {"name": "lenet5", "width": 0.2},
+    "train": {"epochs": 6, "batch_size": 32, "lr": 0.05},
+}
 DBPD, FRESH = "select.method=dbpd", "select.score=fresh"
 
 
@@ -57,17 +62,29 @@ def test_what_cannot_be_meant_is_one_clear_line(overrides: list[str], said: str)
     assert "\n" not in text, "one problem, one line"
 
 
-def test_the_smallest_cost_that_is_named_can_be_met() -> None:
-    """What the refusal says to use is accepted, and a thousandth less is refused again."""
-    chosen: dict[str, Any] = {"method": "dbpd", "score": "fresh", "cost": 0.2}
+@pytest.mark.parametrize("score", ["stale", "fresh"])
+def test_the_smallest_cost_that_is_named_is_met(score: str) -> None:
+    """A thousandth less than what the refusal says to use is refused; that itself is what the run then costs."""
+    chosen: dict[str, Any] = {"method": "dbpd", "score": score, "cost": 0.1}
     with pytest.raises(RecipeError, match="use 0") as caught:
-        session_of({**DIGITS, "select": chosen})
+        session_of({**SMALL, "select": chosen})
     least = float(str(caught.value).partition("; use ")[2].partition(" ")[0])
-    low, high = session_of({**DIGITS, "select": {**chosen, "cost": least}}).plan.predicted["full_epoch_equivalents"]
-    assert low == pytest.approx(high)
-    assert high / 12 == pytest.approx(least, rel=0.01)
     with pytest.raises(RecipeError, match=f"use {least:g} or more"):
-        session_of({**DIGITS, "select": {**chosen, "cost": round(least - 0.001, 3)}})
+        session_of({**SMALL, "select": {**chosen, "cost": round(least - 0.001, 3)}})
+    session = trained({**SMALL, "select": {**chosen, "cost": least}})
+    spent = session.run.ledger.full_epoch_equivalents / session.plan.epochs
+    assert spent == pytest.approx(least, rel=0.01)
+
+
+@pytest.mark.parametrize("chosen", [{"share": 1e-4}, {"cost": 1e-5}], ids=str)
+def test_an_epoch_of_less_than_two_images_is_refused_before_training(chosen: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r'"random" keeps [01] of the \d+ training images in epoch 1; an epoch needs'):
+        session_of({**SMALL, "select": {"method": "random", **chosen}})
+
+
+def test_a_table_of_another_set_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="a table of 7 samples does not fit a set of 8"):
+        Table(8).load_state_dict(Table(7).state_dict())
 
 
 def build(content: dict[str, Any], labels: list[int], epochs: int = 10) -> Selector:
@@ -114,3 +131,14 @@ def test_no_label_is_suspected_where_samples_are_drawn_at_random() -> None:
         selector = build({"method": "stratified", "take": take}, [0, 1] * 10)
         selector.order(table, torch.arange(20), At(5, 10, 0.5))
         assert selector.counts().get("guard.suspects") == suspects
+
+
+def test_a_raised_learning_rate_counts_what_guards_have_put_back() -> None:
+    """KAKURENBO hides all ten of class 1, of which the floor puts back five: 15 of 20 train, not 10."""
+    content = {"method": "kakurenbo", "hidden": 0.5, "milestones": [1.0, 1.0, 1.0], "guards": {"class_floor": 0.5}}
+    selector, table, pool = build(content, [0, 1] * 10), Table(20), torch.arange(20)
+    score = torch.where(pool % 2 == 1, 0.9, 0.1)
+    table.observe("trained", pool, -score.log(), score, score > 0.5, 4)
+    chosen = selector.order(table, pool, At(5, 10, 0.5))
+    assert len(chosen.ids_M) == 15
+    assert chosen.lr_scale == pytest.approx(20 / 15)

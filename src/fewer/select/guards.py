@@ -106,7 +106,10 @@ class Guarded(Around):
         self.added["never_empty"] = len(rest)
         ids_M = torch.cat([ids_M, rest])
         ones = torch.ones(len(ids_M) - len(found.ids_M), dtype=torch.float64)
-        return replace(found, ids_M=ids_M, weight_M=torch.cat([found.weight_M, ones]))
+        scale = found.lr_scale
+        if scale > 1:  # it makes up for steps that are left out, and fewer of them are now
+            scale = max(1.0, scale * max(1, len(found.ids_M)) / len(ids_M))
+        return replace(found, ids_M=ids_M, weight_M=torch.cat([found.weight_M, ones]), lr_scale=scale)
 
     def _least(self) -> int:
         """Samples that an epoch must hold: two of each class can still be told apart and normalised."""
@@ -154,12 +157,17 @@ class Guarded(Around):
         own = self.selector.expects(at)
         if own.kept_low == 1.0 or not len(self.images_C):
             return own
+        suspicious = self.favours_hard and at.epoch >= self.noise_from
         least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum()))
         low, high = max(own.kept_low, min(1.0, least)), max(own.kept_high, min(1.0, least))
         # What is suspected is left out whatever the method says, and under a given share others take its place.
-        capped = self.favours_hard and at.share is None and at.epoch >= self.noise_from
         most = 0.5 if self.guards.noise_cap == "auto" else float(self.guards.noise_cap)
-        return replace(own, kept_low=low * (1.0 - most) if capped else low, kept_high=high)
+        if at.share is None:
+            return replace(own, kept_low=low * (1.0 - most) if suspicious else low, kept_high=high)
+        # Looking at suspects again must be paid for, too; how many there will be is not known where they are estimated.
+        cap = self.cap if self.guards.noise_cap == "auto" else most
+        again = cap / _SUSPECTS_REFRESHED if suspicious and at.epoch > self.noise_from else 0.0
+        return replace(own, kept_low=low, kept_high=high, scored=min(1.0, own.scored + again))
 
     def counts(self) -> dict[str, float]:
         told = {f"guard.{name}": float(count) for name, count in self.added.items() if count}

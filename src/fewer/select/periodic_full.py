@@ -35,7 +35,6 @@ class PeriodicFull(Around):
     def __init__(self, params: Params, seed: int) -> None:
         super().__init__(Smrd(params, seed))
         self.every = params.every_effective_epochs
-        self.neutral = params.threshold == 1
         self.chosen, self.crossed = 0, 0
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
