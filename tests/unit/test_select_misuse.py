@@ -142,3 +142,13 @@ def test_a_raised_learning_rate_counts_what_guards_have_put_back() -> None:
     chosen = selector.order(table, pool, At(5, 10, 0.5))
     assert len(chosen.ids_M) == 15
     assert chosen.lr_scale == pytest.approx(20 / 15)
+
+
+def test_under_a_stated_cost_others_take_the_place_of_suspected_labels() -> None:
+    """Half of twenty is ten, though two of the hardest are suspected."""
+    content = {"method": "dbpd", "guards": {"noise_cap": 0.1, "class_floor": 0.0, "never_empty": False}}
+    selector, table, pool = build(content, [0, 1] * 10), Table(20), torch.arange(20)
+    score = torch.linspace(0.01, 0.9, 20)
+    table.observe("trained", pool, -score.log(), score, torch.zeros(20, dtype=torch.bool), 4)
+    ids = selector.order(table, pool, At(5, 10, 0.5, share=0.5)).ids_M
+    assert ids.sort().values.tolist() == list(range(2, 12))

@@ -69,7 +69,7 @@ class Guarded(Around):
         self.suspects = self._suspects(table, pool_ids, at)
         self.not_a_number = int((table.seen_N & ~torch.isfinite(table.loss_N))[pool_ids].sum())
         trusted = pool_ids[~torch.isin(pool_ids, self.suspects)]
-        found = self.selector.order(table, trusted, at)
+        found = self.selector.order(table, trusted, _of_fewer(at, len(pool_ids), len(trusted)))
         if self.selector.fresh(at):
             return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
         if len(found.ids_M.unique()) == len(trusted):  # nothing was left out, so there is nothing to mend
@@ -194,6 +194,11 @@ class Guarded(Around):
         self.seen_C, self.kept_C = state["seen"].clone(), state["kept"].clone()
         self.added, self.cap = dict(state["added"]), state["cap"]
         self.not_a_number = state["not_a_number"]
+
+
+def _of_fewer(at: At, pool: int, trusted: int) -> At:
+    """The moment for a method that is shown but the trusted samples: a share of all is a larger share of them."""
+    return at if at.share is None else replace(at, share=min(1.0, at.share * pool / max(1, trusted)))
 
 
 def noisy_share(loss_N: Tensor) -> float:

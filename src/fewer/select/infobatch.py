@@ -8,9 +8,10 @@ lossless saving rests on: with few samples below the mean it saves little, and i
 under strong augmentation or wrong labels raise the mean, so that more is below it. Neutral at pruned = 0.
 
 Published defaults: pruned 0.5, final 12.5 % on all data, at least a tenth of the low samples kept. Under `cost` the
-pruned part is what the cost asks for, up to 0.9. Differences from the published code: the weight is L over the number
-that was drawn, exact where rounding makes it differ from 1 / (1 - pruned), and clipped; never-seen samples are kept;
-ranks draw together, and no global random state is touched.
+pruned part is what the cost asks for, up to 0.9. Pruning most of what is low means weights of up to 10, which are steps
+as much longer: with a high learning rate they end in nothing learnt, unless `clip_weights` is about 2. Differences from
+the published code: the weight is L over the number that was drawn, exact where rounding makes it differ from 1 / (1 -
+pruned), and clipped; never-seen samples are kept; ranks draw together, and no global random state is touched.
 """
 
 from __future__ import annotations

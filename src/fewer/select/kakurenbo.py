@@ -8,6 +8,8 @@ takes a third of the saving: hiding 30 % costs 80 % of plain training. Neutral a
 
 The score of a rightly predicted sample, the probability of its true class, is its confidence. Published defaults:
 hidden 0.3, confidence 0.7. The published code takes its softmax over the batch; this is over the classes.
+Under `cost` as many are hidden as it asks for, sure or not: asked for much less than `hidden` would cost (0.8), it
+trains on the hardest alone, and may learn nothing.
 """
 
 from __future__ import annotations
