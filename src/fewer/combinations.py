@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ def _spans(recipe: Recipe, content: Any) -> Iterator[Problem]:
     spans |= {f"train.step_at.{number}": span for number, span in enumerate(train.step_at)}
     spans |= {"train.lookahead.start": train.lookahead.start} if train.lookahead else {}
     spans |= {"task.reweight_from": recipe.task.reweight_from}
-    spans |= {"select.revision": getattr(recipe.select, "revision", None)}
+    spans |= {f"select.{name}": span for name, span in recipe.select}
+    spans |= {f"select.guards.{name}": span for name, span in getattr(recipe.select, "guards", ())}
     for name, span in spans.items():
         if not isinstance(span, Duration):
             continue
@@ -73,7 +75,7 @@ def _selection(recipe: Recipe, content: Any) -> Iterator[Problem]:
     """What the method itself finds amiss among its keys."""
     chosen: MethodParams = recipe.select  # type: ignore[assignment]
     for key, sentence in chosen.misfits(recipe.epochs).items():
-        yield ("select", key), f"select.{key} = {getattr(chosen, key)} {sentence}"
+        yield ("select", key), f"select.{key} = {json.dumps(getattr(chosen, key), default=str)} {sentence}"
 
 
 def _batches(recipe: Recipe, content: Any) -> Iterator[Problem]:

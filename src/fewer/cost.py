@@ -50,7 +50,9 @@ def affordable_share(plan: Plan, expects: Callable[[At], Expects], epoch: int, s
             low = middle
         else:
             high = middle
-    return low
+    # Where class floors cost as much at share 0, whatever the method adds to them would come on top.
+    floor = remaining_flops(plan, expects, epoch, 0.0)
+    return 0.0 if remaining_flops(plan, expects, epoch, low) <= floor else low
 
 
 def remaining_flops(plan: Plan, expects: Callable[[At], Expects], epoch: int, share: float) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fewer.cost import smallest_cost
+from fewer.cost import affordable_share, smallest_cost
 from fewer.device import DeviceSettings, Loading, choose_device_settings, choose_loading
 from fewer.errors import RecipeError
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
@@ -283,6 +283,8 @@ def compile_plan(
     expects = expects or (lambda at: Expects(1.0, 1.0))
     if plan.cost is not None and (least := smallest_cost(plan, expects)) > plan.cost:
         raise RecipeError(_too_cheap(plan, least))
+    if starved := _starved(plan, expects):
+        raise RecipeError(starved)
     object.__setattr__(plan, "predicted", predicted(plan, expects))
     return plan
 
@@ -293,6 +295,18 @@ def _too_cheap(plan: Plan, least: float) -> str:
     fix = f"use {allowed:g} or more" if allowed <= 1 else "leave select.cost out"
     reason = "epochs on all images, scoring and class floors come to more"
     return f"{text} less than {allowed:g} of the full cost here ({reason}); {fix}, or train more epochs"
+
+
+def _starved(plan: Plan, expects: Callable[[At], Expects]) -> str:
+    """What is wrong where an epoch would surely hold fewer than two images; else nothing."""
+    images, share = plan.facts.train_images, affordable_share(plan, expects, 0, 0.0)
+    for epoch in range(plan.epochs):
+        kept = round(expects(plan.at(epoch, share=share)).kept_high * images)
+        if kept < 2:
+            method = plan.own_selector or plan.recipe.select.model_dump()["method"]
+            text = f'select.method = "{method}" keeps {kept} of the {images} training images in epoch {epoch + 1}'
+            return f"{text}; an epoch needs two or more: let it keep more, or let it cost more"
+    return ""
 
 
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:

@@ -11,7 +11,7 @@ import difflib
 import re
 import reprlib
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -104,7 +104,7 @@ def parse_recipe(
     try:
         recipe = Recipe.model_validate({**content, **chosen})
     except ValidationError as error:
-        problems += [_explained(detail, content, place) for detail in error.errors()]
+        problems += _explanations(error.errors(), content, place)
         raise RecipeError(list(map(_readable, problems))) from None
     if recipe.stages and "epochs" not in content.get("train", {}):
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": recipe.epochs})})
@@ -170,21 +170,39 @@ def _chosen(section: str, content: dict[str, Any], place: Any) -> tuple[Any, lis
     try:
         return params.model_validate(values), []
     except ValidationError as error:
-        return fallback, [
-            _explained({**detail, "loc": (section, *detail["loc"])}, {section: values}, place)
-            for detail in error.errors()
-        ]
+        details = [{**detail, "loc": (section, *detail["loc"])} for detail in error.errors()]
+        return fallback, _explanations(details, {section: values}, place)
+
+
+def _explanations(details: Iterable[Any], content: Any, place: Any) -> list[str]:
+    """One line for each value: what the branches of a union say of it is one sentence."""
+    joined: dict[tuple[str, ...], Any] = {}
+    for detail in details:
+        path = _path(detail)
+        if path in joined:
+            also = detail["msg"].removeprefix("Input should be ")
+            detail = {**joined[path], "msg": f"{joined[path]['msg']}, or {also}"}
+        joined[path] = detail
+    return [_explained(detail, content, place) for detail in joined.values()]
+
+
+def _path(detail: Any) -> tuple[str, ...]:
+    """The key of a pydantic error; pydantic names the branch of a union in the place, a person wrote none."""
+    branches = ("function-", "literal[", "constrained-", "tuple[")
+    return tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
 
 
 def _explained(detail: Any, content: Any, place: Any) -> str:
     """One line for one pydantic error."""
-    # pydantic names the branch of a union in the place; a person wrote none.
-    branches = ("function-", "literal[", "constrained-", "tuple[")
-    path = tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
+    path = _path(detail)
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
         keys = list(_fields_at(path[:-1], content))
         return f'{place(path)}: unknown key "{name}"; {nearest(path[-1], keys, prefix=path[:-1])}'
+    if detail["type"] == "missing" and path[-1].isdigit():
+        field = _fields_at(path[:-2], content).get(path[-2])
+        example = "" if field is None else f", e.g. {_written(field.get_default())}"
+        return f'{place(path[:-1])}: "{".".join(path[:-1])}" is a list with more values than this{example}'
     if detail["type"] == "missing":
         return f'{place(path[:-1])}: "{name}" is missing and has no default; add it, e.g. {_example(name)}'
     if detail["type"] in ("model_type", "model_attributes_type"):
@@ -193,7 +211,8 @@ def _explained(detail: Any, content: Any, place: Any) -> str:
     message = message[0].lower() + message[1:]
     message = message.replace("a valid tuple", "a list in square brackets")
     field = _fields_at(path[:-1], content).get(path[-1])
-    fix = "" if field is None or field.is_required() else f"; the default is {_written(field.get_default())}"
+    is_known = field is not None and not field.is_required() and not isinstance(field.default, BaseModel)
+    fix = f"; the default is {_written(field.get_default())}" if field is not None and is_known else ""
     fix = "; or leave it out" if field is not None and field.get_default() is None else fix
     return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}{fix}"
 
@@ -224,8 +243,10 @@ def _fields_at(path: tuple[str, ...], content: Any) -> dict[str, FieldInfo]:
     if path[:1] and path[0] in _CHOICES:
         choice = _CHOICES[path[0]]
         section = content.get(path[0], {}) if isinstance(content, dict) else {}
-        return dict(choice.params(section.get(choice.key, choice.default)).model_fields)
-    model: type[BaseModel] = Recipe
+        model: type[BaseModel] = choice.params(section.get(choice.key, choice.default))
+        path = path[1:]
+    else:
+        model = Recipe
     for part in path:
         if part.isdigit():
             continue

@@ -4,8 +4,9 @@ The threshold begins at `threshold` and rises by `increment` every `interval` ep
 trained on. Costs nothing to decide. Neutral at threshold = 1.
 
 Published defaults: interval 50, increment 0.1, start 0.3. The published code adds floor(e / interval) increments in
-*every* epoch e and falls back to the start on reaching 1, a saw-tooth that grows faster: `published = true`. Neither
-reacts to a validation, as the published text says.
+*every* epoch e and falls back to the start on reaching 1, a saw-tooth that grows faster: `published = true`, on stale
+scores, where the code scores each batch. The published text says that the threshold reacts to a validation; neither
+does. Under `cost` the threshold has no say.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 In even epochs a forward-only pass scores what has been seen; the samples below the threshold make a list that this
 epoch and the next train on. All scores of a list come from the same weights and from the view without augmentation, at
 the cost of half a forward of everything an epoch. The published code indexes a shuffled order by positions, so that its
-list is a random one; this is what it describes. Neutral at threshold = 1, but for the cost of the scoring.
+list is a random one; this is what it describes. The first two epochs are on everything. Under `cost` the list is as
+long as it pays for, the hardest first. Neutral at threshold = 1, but for the cost of the scoring.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Alternate(Selection):
 
         if at.epoch < 2:  # nothing has been scored: an untrained model finds everything hard
             return chosen(pool_ids)
-        score_M = table.score_N[pool_ids]
+        score_M = table.column("scored", "score")[pool_ids]  # what training has changed since is not looked at
         if at.share is not None:
             return chosen(highest(pool_ids, -score_M, count_of(at.share, len(pool_ids)), self.seed, "select.alternate"))
         if self._scores(at):

@@ -6,7 +6,7 @@ proportion to pi_c (d_c + eps), with pi_c the class's share of the images, by la
 within each class, hard or not. Costs nothing to decide. Since pi_c is in it, rare classes still get little: for long
 tails `stratified` with balance below 1 does more. Neutral at threshold = 1.
 
-Published defaults: alpha 0.1, eps 0.01, threshold 0.3. The published code decides within each batch, where with many
+Published settings: alpha 0.1, eps 0.01, threshold 0.3. The published code decides within each batch, where with many
 classes every quota rounds to 0 and what is left is a uniform draw, costs one to two plain epochs an epoch, and keeps
 proportions apart on every rank; this decides once an epoch, from the table of all ranks.
 """

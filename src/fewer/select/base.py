@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -33,6 +34,10 @@ class MethodParams(Section):
             Key to a sentence that goes on after `select.KEY = VALUE`, and says what is allowed or names a fix.
         """
         return {}
+
+    def changed(self, keys: Iterable[str], reason: str) -> dict[str, str]:
+        """Those of some keys that are not at their default, each with the same reason why it should be."""
+        return {key: reason for key in keys if getattr(self, key) != type(self).model_fields[key].default}
 
 
 class ChoiceParams(MethodParams):
@@ -68,6 +73,10 @@ OFF = Guards(class_floor=0.0, noise_cap=0.0, never_empty=False, batchnorm_images
 
 
 def _guards(value: object) -> object:
+    if not isinstance(value, dict | Guards | str):
+        raise ValueError('"off" switches all guards off; single ones are keys of [select.guards]')
+    if isinstance(value, str) and value != "off":
+        raise ValueError('only "off" is a word for all guards; single ones are keys of [select.guards]')
     return OFF if value == "off" else value
 
 
@@ -88,6 +97,15 @@ class InBatchParams(ScoredParams):
     """`fresh`: mode of the scoring forward; published codes score in train mode."""
     scorer_side_px: Side | None = None
     """`fresh`: image side for scoring, to make it cheaper; left out: the side of training."""
+
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if self.score == "stale":
+            reason = 'has no effect with select.score = "stale"; leave it out, or set select.score = "fresh"'
+            found |= self.changed(("scoring", "scorer_side_px"), reason)
+        elif self.refresh_every:
+            found["refresh_every"] = 'scores again what select.score = "fresh" scores in every batch; leave it out'
+        return found
 
 
 class WeightParams(Section):

@@ -8,7 +8,9 @@ published description says so, the published code does not. A dropped sample's s
 `refresh_every = K` scores a random 1/K of the dropped samples before each epoch. Under `cost` the hardest samples are
 kept, as many as it pays for. Neutral at threshold = 1.
 
-Published defaults: threshold 0.3, one revision epoch, shrinking batches, scoring in train mode.
+Published settings: threshold 0.3, one revision epoch, shrinking batches, scoring in train mode. The published code
+takes a threshold of 0 to mean what is wrongly predicted and nothing else: here rule = "score_or_wrong" with threshold =
+1e-6.
 """
 
 from __future__ import annotations

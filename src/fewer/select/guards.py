@@ -55,6 +55,7 @@ class Guarded(Around):
         self.seen_C, self.kept_C = torch.zeros_like(self.images_C), torch.zeros_like(self.images_C)
         self.added = {"class_floor": 0, "never_empty": 0}
         self.cap = 0.0
+        self.not_a_number = 0
 
     # --- Before the epoch -------------------------------------------------------------------------------------
 
@@ -67,8 +68,9 @@ class Guarded(Around):
         self.added = dict.fromkeys(self.added, 0)
         self.seen_C, self.kept_C = torch.zeros_like(self.seen_C), torch.zeros_like(self.kept_C)
         self.suspects = self._suspects(table, pool_ids, at)
+        self.not_a_number = int((table.seen_N & ~torch.isfinite(table.loss_N))[pool_ids].sum())
         trusted = outside(pool_ids, self.suspects, len(table))
-        found = self.selector.order(table, trusted, at)
+        found = self.selector.order(table, trusted, _of_fewer(at, len(pool_ids), len(trusted)))
         if self.selector.fresh(at):
             return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
         left = outside(trusted, found.ids_M, len(table))
@@ -106,7 +108,10 @@ class Guarded(Around):
         self.added["never_empty"] = len(rest)
         ids_M = torch.cat([ids_M, rest])
         ones = torch.ones(len(ids_M) - len(found.ids_M), dtype=torch.float64)
-        return replace(found, ids_M=ids_M, weight_M=torch.cat([found.weight_M, ones]))
+        scale = found.lr_scale
+        if scale > 1:  # it makes up for steps that are left out, and fewer of them are now
+            scale = max(1.0, scale * max(1, len(found.ids_M)) / len(ids_M))
+        return replace(found, ids_M=ids_M, weight_M=torch.cat([found.weight_M, ones]), lr_scale=scale)
 
     def _least(self) -> int:
         """Samples that an epoch must hold: two of each class can still be told apart and normalised."""
@@ -154,17 +159,24 @@ class Guarded(Around):
         own = self.selector.expects(at)
         if own.kept_low == 1.0 or not len(self.images_C):
             return own
+        suspicious = self.favours_hard and at.epoch >= self.noise_from
         least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum()))
         low, high = max(own.kept_low, min(1.0, least)), max(own.kept_high, min(1.0, least))
         # What is suspected is left out whatever the method says, and under a given share others take its place.
-        capped = self.favours_hard and at.share is None and at.epoch >= self.noise_from
         most = 0.5 if self.guards.noise_cap == "auto" else float(self.guards.noise_cap)
-        return replace(own, kept_low=low * (1.0 - most) if capped else low, kept_high=high)
+        if at.share is None:
+            return replace(own, kept_low=low * (1.0 - most) if suspicious else low, kept_high=high)
+        # Looking at suspects again must be paid for, too; how many there will be is not known where they are estimated.
+        cap = self.cap if self.guards.noise_cap == "auto" else most
+        again = cap / _SUSPECTS_REFRESHED if suspicious and at.epoch > self.noise_from else 0.0
+        return replace(own, kept_low=low, kept_high=high, scored=min(1.0, own.scored + again))
 
     def counts(self) -> dict[str, float]:
         told = {f"guard.{name}": float(count) for name, count in self.added.items() if count}
         if len(self.suspects):
             told |= {"guard.suspects": float(len(self.suspects)), "guard.noise_cap": self.cap}
+        if self.not_a_number:  # looked at, but the loss was none: methods take them for hard
+            told["guard.not_a_number"] = float(self.not_a_number)
         return {**self.selector.counts(), **told}
 
     def suspected(self) -> Tensor:
@@ -178,6 +190,7 @@ class Guarded(Around):
             "kept": self.kept_C,
             "added": dict(self.added),
             "cap": self.cap,
+            "not_a_number": self.not_a_number,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -185,6 +198,12 @@ class Guarded(Around):
         self.suspects = state["suspects"].clone()
         self.seen_C, self.kept_C = state["seen"].clone(), state["kept"].clone()
         self.added, self.cap = dict(state["added"]), state["cap"]
+        self.not_a_number = state["not_a_number"]
+
+
+def _of_fewer(at: At, pool: int, trusted: int) -> At:
+    """The moment for a method that is shown but the trusted samples: a share of all is a larger share of them."""
+    return at if at.share is None else replace(at, share=min(1.0, at.share * pool / max(1, trusted)))
 
 
 def noisy_share(loss_N: Tensor) -> float:

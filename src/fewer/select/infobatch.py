@@ -1,15 +1,17 @@
 """InfoBatch (Qin et al., ICLR 2024): leaves out a random part of the samples below the mean loss; the rest weigh more.
 
-Before each epoch the mean of the last training losses is taken; of the samples below it each epoch draws
-floor((1 - pruned) L) of L without replacement, with weight 1 / (1 - pruned), and keeps all others with weight 1: the
-expected sum of gradients is that of all samples. The last eighth of the run is on all data. No forward is spent on
-deciding, and what is left out is not loaded. It saves pruned * L / N of an epoch, which is what the method's name for a
-lossless saving rests on: with few samples below the mean it saves little, and it cannot save more than that. Losses
-under strong augmentation or wrong labels raise the mean, so that more is below it. Neutral at pruned = 0.
+Before each epoch the mean of the last training losses is taken; of the samples below it each epoch draws floor((1 -
+pruned) L) of L without replacement, with weight 1 / (1 - pruned), and keeps all others with weight 1: the expected sum
+of gradients is that of all samples. The last eighth of the run is on all data. No forward is spent on deciding, and
+what is left out is not loaded. It saves pruned * L / N of an epoch, which is what the method's name for a lossless
+saving rests on: with few samples below the mean it saves little, and it cannot save more than that. Losses under
+strong augmentation or wrong labels raise the mean, so that more is below it. Neutral at pruned = 0.
 
 Published defaults: pruned 0.5, final 12.5 % on all data, at least a tenth of the low samples kept. Under `cost` the
-pruned part is what the cost asks for, up to 0.9. Differences from the published code: losses are those of the run's own
-table, ranks draw together, and no global random state is touched.
+pruned part is what the cost asks for, up to 0.9. Pruning most of what is low would mean weights of up to 10, steps ten
+times as long: with a high learning rate nothing is learnt then. Hence weights are clipped at 2.5. Differences from the
+published code: the weight is L over the number that was drawn, exact where rounding makes it differ from 1 / (1 -
+pruned), and clipped; never-seen samples are kept; ranks draw together, and no global random state is touched.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.clock import Duration
-from fewer.fields import Span
+from fewer.fields import NonNegative, Span
 from fewer.parts import At, Chosen, Expects, Population
 from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, weighted
 from fewer.select.draws import uniform
@@ -38,6 +40,8 @@ class Params(WeightParams, ScoredParams):
     """Share of the samples below the mean loss that an epoch leaves out."""
     weights: Literal["none", "inclusion"] = "inclusion"
     """`inclusion`, as published: the samples below the mean that are kept weigh 1 / (1 - pruned)."""
+    clip_weights: NonNegative = 2.5
+    """Largest weight; 0: no limit, and no bias. The published pruned = 0.5 needs 2, and a little more by rounding."""
     revision: Span = Duration(12.5, "%")
     """Final epochs on all data."""
 

@@ -3,7 +3,7 @@
 An epoch is full when what has been chosen so far has crossed a multiple of `every_effective_epochs` times the training
 set; `smrd` decides all others. Costs nothing to decide. Neutral at threshold = 1. Published default: 5 effective
 epochs. The published code counts on each rank for itself, which can leave ranks waiting for each other; this counts
-for all.
+for all, and what the method chose: samples that guards add are not counted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ class PeriodicFull(Around):
     def __init__(self, params: Params, seed: int) -> None:
         super().__init__(Smrd(params, seed))
         self.every = params.every_effective_epochs
-        self.neutral = params.threshold == 1
         self.chosen, self.crossed = 0, 0
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:

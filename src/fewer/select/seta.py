@@ -5,7 +5,8 @@ losses, and trains on round(window * groups) neighbouring groups; the window sta
 begins again with the easiest once it has reached the hardest. The last eighth of the run is on random draws alone.
 Costs nothing to decide; how much is kept depends on how full the groups are. Neutral at pruned = 0 and window = 1.
 
-Published defaults: 5 to 10 groups, no weights, a tail of 12.5 %. Under `cost` the random part is adapted, and the
+Published settings: 5 to 10 groups, no weights, a tail of 12.5 %; `pruned` and `window` are ours, as the first epoch on
+everything is, so that every loss is known. Under `cost` the random part is adapted, and the
 window filled up by rank where its groups hold less than the share.
 """
 

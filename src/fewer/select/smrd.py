@@ -5,8 +5,8 @@ uniformly from all. It is the control for `dbpd`: the same amount without the pr
 most of its own paper's tables. Costs nothing to decide. Neutral at threshold = 1.
 
 `published = true` is the published code: in each batch the hard samples are counted with the current weights, and as
-many drawn from the batch, which costs a forward of everything (the code spends two). Published defaults: threshold 0.3,
-one revision epoch.
+many drawn from the batch, which costs a forward of everything (the code spends two); it is scored in eval mode, in
+the code in train mode. Published settings: threshold 0.3, one revision epoch.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ class Params(SmrdParams):
     method: Literal["smrd"] = "smrd"
     published: Flag = False
     """Count and draw within each batch, with the current weights."""
+
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if self.published and self.refresh_every:
+            found["refresh_every"] = "scores again what select.published = true scores in every batch; leave it out"
+        return found
 
 
 @final

@@ -46,6 +46,9 @@ class Params(WeightParams, ScoredParams):
 
     def misfits(self, epochs: int) -> dict[str, str]:
         found = super().misfits(epochs)
+        if self.published:
+            reason = "has no effect with select.published = true, which takes all that is hard; leave it out"
+            found |= self.changed(("balance", "least", "take", "cost"), reason)
         if self.take == "hardest" and self.weights != "none":
             found["weights"] = 'needs select.take = "random": the hardest are not drawn with known probabilities'
         return found
@@ -55,10 +58,9 @@ class Params(WeightParams, ScoredParams):
 class Stratified(Selection):
     """Shares out what is hard among the classes."""
 
-    favours_hard = True
-
     def __init__(self, params: Params, population: Population) -> None:
         self.params, self.population = params, population
+        self.favours_hard = params.take == "hardest"
         self.packs = params.batches == "pack"
         self.quota_C: Tensor | None = None
 

@@ -99,6 +99,13 @@ class Table:
         return {**self._columns, "visits": self.visits_N}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Puts back what `state_dict` gave.
+
+        Raises:
+            ValueError: The state is of a set of another size.
+        """
+        if len(state["visits"]) != len(self):
+            raise ValueError(f"a table of {len(state['visits'])} samples does not fit a set of {len(self)}")
         self.visits_N = state["visits"].clone()
         self._columns = {name: state[name].clone() for name in self._columns}
 

@@ -27,14 +27,6 @@ class Params(SmrdParams):
     warmup: Span = Duration(5, "ep")
     """First epochs on all data."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
-        if self.warmup.unit not in ("ep", "%"):
-            found["warmup"] = 'is not known before training; use "ep" or "%"'
-        elif self.warmup.in_epochs(epochs) > epochs:
-            found["warmup"] = f"is longer than the run of {epochs} epochs; shorten it"
-        return found
-
 
 @final
 class WarmupRandom(Around):
