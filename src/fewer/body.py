@@ -32,6 +32,7 @@ class Body:
     recorder: Recorder | None = None
     is_new_best = False
     has_warned = False
+    told = ""  # the selector's newest note
 
     def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
         self.session, self.folder, self.display, self.stop = session, folder, display, stop
@@ -206,6 +207,9 @@ class Body:
         line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
         line |= selection_told(session, row.epoch)
+        if (note := run.selector.note()) and note != self.told:
+            self.told = line["note"] = note
+            self._note(note)
         self._record(line)
         self._warn_of_loss(line)
         every = run.plan.recipe.out.evaluate_every

@@ -113,6 +113,8 @@ def test_wrong_labels_are_counted_by_their_losses() -> None:
     wrong = 3 + torch.randn(300, generator=generator) * 0.5
     assert noisy_share(torch.cat([clean, wrong])) == pytest.approx(0.3, abs=0.02)
     assert noisy_share(torch.full((100,), 0.5)) == 0.0
+    for one_group in (torch.rand(1000, generator=generator), torch.randn(1000, generator=generator).exp()):
+        assert noisy_share(one_group) == 0.0, "wide as it is, it has no valley"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"method": "smrd", "published": True, "weights": "inclusion"},
     {"method": "srd", "decay": "logarithmic"},
     {"method": "srd", "decay": "inverse_linear", "batches": "shrink"},
+    {"method": "auto", "probe": "2ep"},
     {"method": "warmup_random", "warmup": "2ep"},
     {"method": "selective_backprop", "weights": "inclusion", "beta": 2.0},
     {"method": "selective_backprop", "score": "fresh", "history": 8},
@@ -333,6 +334,48 @@ def test_selective_backprop_ranks_a_batch_among_recent_losses() -> None:
     shares = torch.stack(kept).double().mean(0)
     assert shares.tolist() == pytest.approx([0.244, 0.670], abs=0.1)
     assert not selector.fresh(At(0, 200, 0.0)), "nothing is scored in the first epoch"
+
+
+def probed(score: torch.Tensor, right: torch.Tensor, **content: Any) -> Selector:
+    """An `auto` selector behind its probe: two epochs of ten on 2,000 samples, of which 200 are scored."""
+    labels = [0, 1] * (len(score) // 2)
+    selector, table, pool = (
+        build({"method": "auto", **BARE, **content}, labels, 10),
+        Table(len(score)),
+        torch.arange(2000),
+    )
+    share = content.get("cost")
+    for epoch in range(2):
+        at = At(epoch, 10, epoch / 10, share)
+        assert not len(selector.wants(table, at))
+        assert len(selector.order(table, pool, at).ids_M) == len(score)
+        table.observe("trained", pool, -score.log(), score, right, epoch)
+    at = At(2, 10, 0.2, share)
+    wanted = selector.wants(table, at)
+    assert len(wanted) == 200
+    assert selector.note() == ""
+    table.observe("scored", wanted, -score[wanted].log(), score[wanted], right[wanted], 2)
+    selector.order(table, pool, at)
+    assert not len(selector.wants(table, At(3, 10, 0.3, share)))
+    return selector
+
+
+def test_auto_picks_by_what_is_left_to_learn_and_by_wrong_labels() -> None:
+    stream = torch.Generator().manual_seed(0)
+    lot = torch.rand(2000, generator=stream)
+    learnt, spread = 1 - 0.1 * lot, 0.9 - 0.7 * lot
+    noisy = torch.where(torch.arange(2000) % 4 == 0, 0.01 + 0.02 * lot, 0.95 + 0.05 * lot)
+    for score, cost, method, word in (
+        (learnt, None, "infobatch", "95% of what the labels say"),
+        (spread, None, "everything", "plain training is best here"),
+        (spread, 0.5, "srd", "every image still counts"),
+        (noisy, None, "everything", "25% of the labels look wrong"),
+        (noisy, 0.5, "srd", "the hard ones"),
+    ):
+        content = {} if cost is None else {"cost": cost}
+        note = probed(score, score > 0.5, **content).note()
+        assert note.startswith(f"auto picks {method}: "), note
+        assert word in note.replace("24%", "25%").replace("26%", "25%"), note
 
 
 def test_quotas_by_hand() -> None:

@@ -59,13 +59,19 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
     from fewer.select.refresh import Refresh
     from fewer.select.revision import Revision
 
-    selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
+    selector = bare(parameters, population)
     if isinstance(parameters, ScoredParams):
         favours_hard = getattr(selector, "favours_hard", False)
         if parameters.refresh_every:
             selector = Refresh(selector, parameters.refresh_every, population.seed)
         selector = Guarded(selector, parameters.guards, population, favours_hard, epochs)
     return Revision(selector, parameters.revision.in_epochs(epochs)) if parameters.revision.value else selector
+
+
+def bare(parameters: MethodParams, population: Population) -> Selector:
+    """A method's own selector, with nothing around it; arguments as for `build`."""
+    selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
+    return selector
 
 
 def card(name: str) -> dict[str, Any]:

@@ -48,6 +48,9 @@ class Around:
     def suspected(self) -> Tensor:
         return self.selector.suspected()
 
+    def note(self) -> str:
+        return self.selector.note()
+
     def state_dict(self) -> State:
         return self.selector.state_dict()
 

@@ -165,6 +165,9 @@ class Selection(ABC):
 
         return torch.empty(0, dtype=torch.int64)
 
+    def note(self) -> str:
+        return ""
+
     def state_dict(self) -> State:
         return {}
 

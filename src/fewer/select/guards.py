@@ -20,13 +20,15 @@ from fewer.select.base import Guards, chosen
 from fewer.select.draws import by_class, highest, outside
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
 
     from fewer.select.table import Table
 
 _SUSPECTS_REFRESHED = 4  # a random 1/4 of the suspected labels is looked at again before each epoch
 _SAMPLED = 20_000  # losses that the share of wrong labels is estimated from, at most
-_APART = 2.0  # distance of two groups of losses, in standard deviations, from which they count as two
+_REACH, _VALLEY = 6, 0.5  # a valley: within a sixth of the distance, less than half as many as around a peak
 
 
 @final
@@ -222,8 +224,14 @@ def noisy_share(loss_N: Tensor) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an estimate that still moves a little is good enough
         fitted = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50).fit(values)
-    low, high = fitted.means_[:, 0].argsort()
-    spread = math.sqrt(float(fitted.covariances_[:, 0, 0].mean()))
-    if float(fitted.means_[high, 0] - fitted.means_[low, 0]) < _APART * spread:
+    high = int(fitted.means_[:, 0].argmax())
+    if not _has_valley(values[:, 0], *sorted(fitted.means_[:, 0].tolist())):
         return 0.0
     return float(min(0.5, fitted.weights_[high]))
+
+
+def _has_valley(values: npt.NDArray[np.float64], low: float, high: float) -> bool:
+    """Whether fewer values lie midway between two places than around either: one wide group has no valley."""
+    reach = (high - low) / _REACH
+    around = [float((abs(values - place) < reach).sum()) for place in (low, (low + high) / 2, high)]
+    return around[1] < _VALLEY * min(around[0], around[2])

@@ -20,6 +20,7 @@ NEUTRAL: list[dict[str, Any]] = [
     {"method": "random", "share": 1.0},
     {"method": "dbpd", "score": "stale", "threshold": 1.0},
     {"method": "dbpd", "score": "fresh", "threshold": 1.0},
+    {"method": "auto"},
     {"method": "infobatch", "pruned": 0.0},
     {"method": "selective_backprop", "beta": 0.0},
     {"method": "selective_backprop", "score": "fresh", "beta": 0.0},

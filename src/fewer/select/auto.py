@@ -1,0 +1,172 @@
+"""Looks at the first epochs, then picks a method for this data, or says that plain training is best here.
+
+The first `probe` epochs train on everything. Then a random tenth of the images, 2,048 at most, is scored forward-only
+with the weights so far; that is all that the probe costs beside plain training, and it is booked. What it finds
+decides:
+
+* Wrong labels: losses fall into two groups, and the upper one, as far as it is predicted wrongly, holds more than a
+  tenth. Hard samples are then the wrong ones, and no method that prefers them is right.
+* What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
+  left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
+  every sample still counts, and the accuracy of training on all of them is not had for less.
+
+Without `cost` the last two cases are `everything`: the reason that is printed then says how to pay less, and what that
+is known to lose. Under `cost` they are `srd`, more samples at first and fewer at the end, which has beaten training
+for fewer epochs where this was measured (docs/choosing.md). Neutral where nothing is to be saved: it is plain training
+but for the probe.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from fewer.clock import Duration
+from fewer.fields import Span
+from fewer.parts import At, Chosen, Expects, Population, State
+from fewer.select.base import ScoredParams, Selection, chosen
+from fewer.select.draws import uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.parts import Selector
+    from fewer.select.table import Table
+
+_LOOKED_AT, _PART = 2048, 10
+_LEAST_KEPT = 0.5  # what the most that any of the picked methods leaves out leaves
+_NOISY, _LEARNT = 0.1, 0.1
+
+
+class Params(ScoredParams):
+    method: Literal["auto"] = "auto"
+    probe: Span = Duration(15, "%")
+    """First epochs, on everything, after which the method is picked; a started one counts."""
+
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if first_epochs(self.probe, epochs) >= epochs:
+            found["probe"] = f"leaves nothing of the run of {epochs} epochs to choose for; shorten it"
+        return found
+
+
+def first_epochs(probe: Duration, epochs: int) -> int:
+    """Whole epochs of the probe, one at least."""
+    return max(1, math.ceil(probe.in_epochs(epochs) - 1e-9))
+
+
+def looked_at(images: int) -> int:
+    """How many images the probe scores."""
+    return min(_LOOKED_AT, max(1, images // _PART))
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What was found, and the method that follows from it.
+
+    Attributes:
+        method: Its name.
+        reason: One sentence for a person.
+    """
+
+    method: str
+    reason: str
+
+
+def pick(noise: float, left: float, stated_cost: bool) -> Pick:
+    """The rule.
+
+    Args:
+        noise: Share of labels that look wrong.
+        left: Mean of 1 - score over the samples looked at.
+        stated_cost: Whether the run is to meet a cost, so that something must be left out.
+    """
+    if noise <= _NOISY and left <= _LEARNT:
+        reason = f"{1 - left:.0%} of what the labels say is predicted already: most images teach little any more"
+        return Pick("infobatch", reason)
+    if noise > _NOISY:
+        found = f"{noise:.0%} of the labels look wrong, and those images are the hard ones"
+    else:
+        found = f"{left:.0%} is left to learn, and every image still counts"
+    if stated_cost:
+        return Pick("srd", f"{found}: a random share that falls from epoch to epoch")
+    return Pick("everything", f"{found}: plain training is best here; to pay less, state select.cost")
+
+
+@final
+class Auto(Selection):
+    """Everything at first; then the method that it picks."""
+
+    def __init__(self, params: Params, population: Population) -> None:
+        self.params, self.population = params, population
+        self.packs = params.batches == "pack"
+        self.inner: Selector | None = None
+        self.picked: Pick | None = None
+
+    def wants(self, table: Table, at: At) -> Tensor:
+        none = super().wants(table, at)
+        if self.picked or at.epoch < first_epochs(self.params.probe, at.epochs):
+            return none
+        ids = table.seen_N.nonzero().flatten()
+        return uniform(ids, looked_at(len(ids)), self.population.seed, "select.auto")
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        if at.epoch < first_epochs(self.params.probe, at.epochs):
+            return chosen(pool_ids)
+        if self.picked is None:
+            self._take(self._found(table, at))
+        assert self.inner is not None
+        return self.inner.order(table, pool_ids, at)
+
+    def _found(self, table: Table, at: At) -> Pick:
+        from fewer.select.guards import noisy_share
+
+        looked_at_N = table.column("scored", "epoch") == at.epoch
+        loss, score, right = (table.column("scored", name)[looked_at_N] for name in ("loss", "score", "right"))
+        wrong = float((~right).double().mean()) if len(right) else 0.0
+        noise = min(wrong, noisy_share(loss[loss.isfinite()]))  # what is predicted rightly is labelled rightly
+        left = float(1 - score.nan_to_num(0.0).double().mean()) if len(score) else 1.0
+        return pick(noise, left, at.share is not None)
+
+    def _take(self, picked: Pick) -> None:
+        from fewer import select
+
+        keys = {} if picked.method == "everything" else {"batches": self.params.batches}
+        self.picked, self.inner = picked, select.bare(select.params(picked.method)(**keys), self.population)
+
+    def expects(self, at: At) -> Expects:
+        first = first_epochs(self.params.probe, at.epochs)
+        if at.epoch < first:
+            return Expects(1.0, 1.0)
+        if self.inner:
+            return self.inner.expects(at)
+        images = int((self.population.label_N >= 0).sum())
+        scored = looked_at(images) / max(1, images) if at.epoch == first else 0.0
+        low, high = (_LEAST_KEPT, 1.0) if at.share is None else (at.share, at.share)
+        return Expects(low, high, scored)
+
+    def series(self, table: Table) -> dict[str, Tensor]:
+        return self.inner.series(table) if self.inner else {}
+
+    def counts(self) -> dict[str, float]:
+        return self.inner.counts() if self.inner else {}
+
+    def note(self) -> str:
+        return f"auto picks {self.picked.method}: {self.picked.reason}" if self.picked else ""
+
+    def state_dict(self) -> State:
+        if not self.picked or not self.inner:
+            return {}
+        return {"method": self.picked.method, "reason": self.picked.reason, "inner": self.inner.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        self.inner = self.picked = None
+        if state:
+            self._take(Pick(state["method"], state["reason"]))
+            assert self.inner is not None
+            self.inner.load_state_dict(state["inner"])
+
+
+def build(params: Params, population: Population) -> Auto:
+    return Auto(params, population)
