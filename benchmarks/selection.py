@@ -67,7 +67,35 @@ OWN: dict[str, tuple[str, ...]] = {
         "select.beta=2.0",
         REVISED,
     ),
+    "infobatch": ("select.method=infobatch",),
     "ies": ("select.method=ies", "select.delta=0.01"),
+    "auto": ("select.method=auto",),
+}
+# Not a method: what another schedule does to plain training of the same cost.
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "plain 0.6, linear": ("train.epochs=12", "train.schedule=linear"),
+    "plain 0.6, lr 0.08": ("train.epochs=12", "train.lr=0.08"),
+}
+GUARDS: dict[str, tuple[str, ...]] = {
+    "dbpd 0.6, no guards": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards=off"),
+    "dbpd 0.6, noise cap 0.4": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.noise_cap=0.4"),
+    "dbpd 0.6, noise cap auto": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.noise_cap=auto"),
+}
+RARE: dict[str, tuple[str, ...]] = {
+    "class_balanced": ("select.method=class_balanced",),
+    "class_balanced, square root": ("select.method=class_balanced", "select.power=0.5"),
+    "repeat_factor": ("select.method=repeat_factor",),
+    "logit adjustment": ("task.loss=logit_adjustment",),
+    "focal": ("task.loss=focal",),
+    "class-balanced loss": ("task.class_weights=effective_number",),
+    "LDAM, deferred weights": (
+        "task.loss=ldam",
+        "model.head=normalized",
+        "task.class_weights=effective_number",
+        "task.reweight_from=80%",
+    ),
+    "dbpd 0.6, no guards": GUARDS["dbpd 0.6, no guards"],
+    "dbpd 0.6, class floor 0.3": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.class_floor=0.3"),
 }
 
 
@@ -101,7 +129,25 @@ def at_cost(cost: float, *names: str) -> dict[str, tuple[str, ...]]:
 
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
 STUDIES = {
-    "tier1": Study(TIER_1, 20, {**curve(20), **at_cost(COST), **OWN}),
+    "tier1": Study(TIER_1, 20, {**curve(20), **at_cost(COST), **OWN, **SCHEDULES}),
+    # 40 % of the labels are human mistakes.
+    "noisy": Study(
+        TIER_1,
+        20,
+        {**curve(20, (0.6, 1.0)), **at_cost(COST, "dbpd", "srd", "stratified", "infobatch", "smrd", "seta"), **GUARDS},
+        ('data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}',),
+    ),
+    # 1,000 images of the first class, 10 of the last: 2,480 in all, and three times the epochs.
+    "longtail": Study(
+        TIER_1,
+        60,
+        {
+            **curve(60, (0.6, 1.0)),
+            **at_cost(COST, "dbpd", "srd", "stratified", "apd", "infobatch", "smrd", "seta"),
+            **RARE,
+        },
+        ('data.long_tail={kind="exp", factor=100}', "train.label_smoothing=0.0", "train.epochs=60"),
+    ),
 }
 
 
