@@ -1,6 +1,6 @@
 """Seconds from process start to end on a folder of PNGs: `fewer train` against the textbook torchvision loop in fp32.
 
-python benchmarks/folder.py data/cifar10/train [--rounds 5] [--images 12800] [--epochs 3]
+    python benchmarks/folder.py data/cifar10/train [--rounds 5] [--images 12800] [--epochs 3]
 
 Both train on the same images with batches of 128, pad-crop and flip, and evaluate nothing.
 """
