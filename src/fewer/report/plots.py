@@ -34,7 +34,7 @@ class Style:
     """How a curve is told from the others: by colour, dash and marker, so that colour alone never matters."""
 
     variable: str
-    dash: Literal["solid", "dashed", "dotted", "dashdot"]
+    dash: Literal["solid", "dashed", "dotted", "dashdot", "none"]
     marker: str
     width: float = 1.6
 
@@ -69,6 +69,9 @@ STYLES: dict[Role, Style] = {
     "val": Style("s2", "dashed", "s"),
     "test": Style("s3", "dotted", "D"),
     "other": Style("s4", "solid", "o"),
+    "plain": Style("s1", "solid", "o"),
+    "random": Style("s2", "dashed", "s"),
+    "variant": Style("s3", "none", "D"),
 }
 _VARIABLES = (
     "ink",
@@ -173,6 +176,12 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
             [x for x, _ in shown], [y for _, y in shown], color=paint(style.variable), linewidth=style.width,
             linestyle=style.dash, marker=marker, markersize=3.4, alpha=0.45 if role == "steps" else None,
         )  # fmt: skip
+    for spot in panel.spots:
+        color, marker = paint(STYLES[spot.role].variable), STYLES[spot.role].marker
+        ax.plot([spot.x, spot.x], [spot.low, spot.high], color=color, linewidth=1.0, alpha=0.6, zorder=2)
+        ax.plot([spot.x], [spot.y], color=color, marker=marker, markersize=4.6 if spot.label else 3.4, zorder=3)
+        ax.annotate(spot.label, (spot.x, spot.y), xytext=(5, 3), textcoords="offset points", fontsize=10,
+                    color=paint("ink"), zorder=4)  # fmt: skip
     if panel.top is not None:
         ax.set_ylim(top=panel.top)
     if panel.star is not None:
@@ -289,9 +298,10 @@ def swatch(role: Role) -> Html:
         "o": '<circle cx="14" cy="6" r="3"/>', "s": '<rect x="11" y="3" width="6" height="6"/>',
         "D": '<path d="M14 2l4 4-4 4-4-4z"/>',
     }  # fmt: skip
+    stroke = "" if style.dash == "none" else f'<path d="M0 6h28" fill="none" stroke-width="{style.width}"{dashes}/>'
     return Html(
         f'<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true" style="fill:var(--{style.variable});'
-        f'stroke:var(--{style.variable})"><path d="M0 6h28" fill="none" stroke-width="{style.width}"{dashes}/>'
+        f'stroke:var(--{style.variable})">{stroke}'
         f"{shapes.get(style.marker, '')}</svg>"
     )
 

@@ -1,0 +1,154 @@
+"""`fewer compare`: variants of a recipe against plain training, over paired seeds and at equal cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from fewer.cli.options import Json, Overrides, RecipeFile
+
+if TYPE_CHECKING:
+    from fewer.compare.runs import Cell
+    from fewer.display import Display
+
+NoCurve = Annotated[bool, typer.Option("--no-curve", help="Leave out plain and random training at smaller budgets.")]
+
+
+def compare(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    vary: Annotated[
+        Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
+        typer.Option("--vary", metavar="KEY=A,B", help="An axis; several make a grid.", show_default=False),
+    ] = None,
+    variants: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--variants", help="A TOML file with a table [variants.NAME] for each.", show_default=False),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of every arm, from the recipe's seed on.")] = 5,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Folder; by default runs/NAME-compare after the recipe.", show_default=False),
+    ] = None,
+    margin: Annotated[float, typer.Option("--margin", help="How much worse is no worse, percentage points.")] = 0.5,
+    metric: Annotated[
+        str, typer.Option("--metric", help="What decides; by default val/top1, or test/top1.", show_default=False)
+    ] = "",
+    budgets: Annotated[
+        str, typer.Option("--budgets", help="Of plain and random training: shares, or epochs.")
+    ] = "25%,50%,75%,100%",
+    no_curve: NoCurve = False,
+    confirm: Annotated[
+        int, typer.Option("--confirm", help="Fresh seeds for what passed: trained on all, judged on test; 0: none.")
+    ] = 0,
+    as_json: Json = False,
+) -> int:
+    """Compare variants of a recipe with plain training: quality and cost, over paired seeds, with a verdict each.
+
+    Runs that are there already are used and begun ones resumed, so the same command goes on where it stopped.
+    """
+    from fewer.compare.comparison import Asked
+    from fewer.compare.comparison import compare as compared
+
+    asked = Asked(
+        recipe, tuple(overrides or ()), tuple(vary or ()), variants, seeds, "" if no_curve else budgets, margin, metric,
+        confirm,
+    )  # fmt: skip
+    folder = out or Path("runs") / f"{recipe.stem}-compare"
+    summary = compared(asked, folder, Follower())
+    if as_json:
+        import json
+
+        print(json.dumps(summary))
+    else:
+        _show(summary)
+        if confirmation := summary["confirmation"]:
+            print("\nConfirmed on fresh seeds")
+            _show(confirmation)
+        print(folder / "compare.html")
+    return 0
+
+
+class Follower:
+    """Tells on stderr how far a comparison is: a live line on a terminal while a run trains, a line for each run."""
+
+    def note(self, text: str) -> None:
+        import sys
+
+        from fewer.errors import printable
+
+        print(printable(text), file=sys.stderr)
+
+    @contextmanager
+    def training(self, title: str) -> Iterator[Display]:
+        from rich.console import Console
+
+        from fewer.cli.display import Live
+
+        class Brief(Live):
+            """A run among many: its epochs and notes stay in its own log."""
+
+            def epoch(self, text: str) -> None:
+                return
+
+            def note(self, text: str) -> None:
+                if text.startswith("epoch "):  # a sign of life in a long run, without a terminal
+                    super().note(f"{title}, {text}")
+
+        live = Brief(Console(stderr=True))
+        with live.bar:
+            live.phase(title)
+            yield live
+
+    def ended(self, cell: Cell, done: int, total: int) -> None:
+        metrics, ledger = cell.result.get("metrics", {}), cell.result.get("ledger")
+        said = [f"{name} {metrics[name]:.2%}" for name in ("val/top1", "test/top1") if name in metrics]
+        if ledger:
+            said += [f"{ledger['full_epoch_equivalents']:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
+        what = ", ".join(said) if cell.state == "done" else f"failed: {cell.message}"
+        self.note(f"{done}/{total}  {cell.arm.name}, seed {cell.seed}: {what}")
+
+
+def _show(summary: dict[str, Any]) -> None:
+    """The arms as a table, then a line for each verdict."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from fewer.compare import words
+    from fewer.errors import printable
+    from fewer.report import units
+
+    def cell(text: str) -> str:
+        return text.replace(units.NBSP, " ")
+
+    metric = summary["metric"]
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("", overflow="ellipsis", no_wrap=True, max_width=28)
+    unit = "" if "loss" in metric else ", %"
+    for heading in (f"{words.title(metric).replace(' on ', chr(10) + 'on ')}{unit}", "over plain,\npoints",
+                    "EE", "FEE", "cost", "time", "steps"):  # fmt: skip
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for arm in summary["arms"]:
+        grid.add_row(
+            Text(printable(arm["name"])),
+            cell(words.level(metric, arm["metrics"].get(metric))).removesuffix(" %"),
+            words.gain(arm.get("difference")),
+            words.spent(arm["effective_epochs"], words.epochs),
+            words.spent(arm["full_epoch_equivalents"], words.epochs),
+            words.ratio(arm),
+            cell(words.spent(arm["seconds"], units.duration)),
+            cell(words.spent(arm["optimizer_steps"], units.count)),
+        )
+    Console(highlight=False).print(grid)
+    print()
+    for arm in summary["arms"]:
+        if arm["kind"] == "variant":
+            print(printable(f"{arm['name']}: {arm['verdict']}"))
+            for failed in arm["failed"][:1]:
+                print(printable(f"  seed {failed['seed']}: {failed['message']}"))
+    print(words.caution(summary))

@@ -1,0 +1,80 @@
+"""Numbers of a comparison as a person reads them, on the page and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fewer.report import units
+
+Told = Mapping[str, Any] | None  # a sample, as the document has it
+MINUS = "−"
+
+
+def title(metric: str) -> str:
+    """`val/top1` as "top-1 on validation"."""
+    split, _, name = metric.partition("/")
+    return f"{units.title(name)} on {'validation' if split == 'val' else split}"
+
+
+def level(metric: str, told: Told) -> str:
+    """A mean and half its interval: 97.21 ± 0.35 %."""
+    if told is None:
+        return units.DASH
+    scale, digits, unit = (1.0, 4, "") if "loss" in metric else (100.0, 2, f"{units.NBSP}%")
+    mean = f"{scale * told['mean']:.{digits}f}"
+    return f"{mean}{unit}" if told["high"] is None else f"{mean} ± {scale * half(told):.{digits}f}{unit}"
+
+
+def half(told: Mapping[str, Any]) -> float:
+    """Half of an interval; 0 where there is none."""
+    return 0.0 if told["high"] is None else float(told["high"] - told["mean"])
+
+
+def gain(told: Told) -> str:
+    """A difference in points, more is better: +0.31 ± 0.20."""
+    if told is None:
+        return units.DASH
+    mean = f"{100 * told['mean']:+.2f}".replace("-", MINUS)
+    return mean if told["high"] is None else f"{mean} ± {100 * half(told):.2f}"
+
+
+def spent(told: Told, form: Callable[[float], str]) -> str:
+    """What an arm cost on average."""
+    return units.DASH if told is None else form(told["mean"])
+
+
+def epochs(value: float) -> str:
+    """FEE and EE, finer than on a report: here they are compared."""
+    return f"{value:,.2f}"
+
+
+def ratio(arm: Mapping[str, Any]) -> str:
+    """The share of the baseline's cost."""
+    return units.DASH if arm.get("cost") is None else f"{arm['cost']:.2f}"
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The comparison in a sentence or two."""
+    variants = [arm for arm in summary["arms"] if arm["kind"] == "variant"]
+    passed = [arm for arm in variants if arm["holds"]]
+    count = f"{len(passed)} of {len(variants)} variants" if len(variants) > 1 else "The variant"
+    said = f"{count} passed." if passed else f"{'None of the' if len(variants) > 1 else 'The'} "
+    if not passed:
+        said += f"{len(variants)} variants passed." if len(variants) > 1 else "variant did not pass."
+    each = (f"{arm['name']}: {arm['verdict']}." for arm in sorted(passed, key=lambda arm: arm["cost"])[:3])
+    return " ".join([said, *each])
+
+
+def caution(summary: Mapping[str, Any], confirms: bool = False) -> str:
+    """What to keep in mind about the images that were judged on."""
+    if summary["metric"].startswith("val/"):
+        return (
+            "Judged on validation images: good for choosing; the choice itself flatters, so confirm it on fresh seeds."
+        )
+    if confirms:
+        return "Fresh seeds, trained on all images, judged on test: what may be reported."
+    return (
+        "Judged on test images: whoever chooses by these numbers has no untouched images left to report on. "
+        'Choose with data.val = "10%", and --confirm.'
+    )
