@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,7 +117,7 @@ def _verdicts(summary: Summary, number: Mapping[str, int]) -> Html:
         mark = "passed" if arm["holds"] else "broken" if arm["failed"] else ""
         rows.append(
             [
-                td(Html(f"{number[arm['name']]}. {name(arm['name'])}")),
+                td(Html(f"{number[arm['name']]}.{units.NBSP}{name(arm['name'])}")),
                 Html(f'<td class="verdict {mark}">{esc(arm["verdict"])}</td>'),
                 _cell(words.ratio(arm), arm.get("cost")),
                 *(_cell(words.gain(arm.get(key)), (arm.get(key) or {}).get("mean")) for key in keys),
@@ -162,7 +163,7 @@ def _changes(summary: Summary) -> Html:
 
 def _setting(item: tuple[str, object]) -> Html:
     key, value = item
-    return Html(f"<code>{esc(key)} = {esc(value)}</code>")
+    return Html(f"<code>{esc(key)} = {esc(json.dumps(value, ensure_ascii=False, default=str))}</code>")
 
 
 def _left_out(arm: Arm) -> Html:
@@ -193,11 +194,21 @@ def _chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> 
         (role, sorted((x, told["mean"]) for arm, x, told in places if arm["kind"] in (role, "baseline")))
         for role in CURVES[:2]
     ]
+    # Few seeds make intervals that would flatten all the rest: they are cut at half the spread of the means.
+    means = [told["mean"] for _, _, told in places] or [0.0]
+    room = max((max(means) - min(means)) / 2, 0.005)
+    lowest, highest = min(means) - room, max(means) + room
     spots = [
-        Spot("plain" if arm["kind"] == "baseline" else arm["kind"], x, told["mean"], told["mean"] - words.half(told),
-             told["mean"] + words.half(told), str(number.get(arm["name"], "")))
+        Spot(
+            "plain" if arm["kind"] == "baseline" else arm["kind"],
+            x,
+            told["mean"],
+            max(lowest, told["mean"] - words.half(told)),
+            min(highest, told["mean"] + words.half(told)),
+            str(number.get(arm["name"], "")),
+        )
         for arm, x, told in places
-    ]  # fmt: skip
+    ]
     percent = "loss" not in metric
     panel = Panel(f"{words.title(metric)}{', %' if percent else ''}", curves, percent, spots=spots)
     said = "; ".join(f"{arm['name']}: {words.level(metric, told)}" for arm, _, told in places)

@@ -13,7 +13,8 @@ from fewer.compare.arms import Arm, with_seed
 from fewer.errors import DivergedError, FewerError, RecipeError, Stopped, printable
 from fewer.folder import RESOLVED
 from fewer.recipe import Recipe
-from fewer.record import publish, read_json
+from fewer.record import publish
+from fewer.report.load import document
 
 if TYPE_CHECKING:
     from fewer.display import Display
@@ -51,20 +52,12 @@ class Watch(Protocol):
 def look(arm: Arm, seed: int, runs: Path) -> Cell:
     """What is there of a run."""
     folder = arm.folder(runs) / f"seed{seed}"
-    result, status = _document(folder / "result.json"), _document(folder / "status.json")
+    result, status = document(folder / "result.json"), document(folder / "status.json")
     if result.get("epochs") == arm.recipe.epochs and isinstance(result.get("metrics"), dict):
         return Cell(arm, seed, folder, "done", result)
     if status.get("state") == "failed" and status.get("exit_code") in FINAL:
         return Cell(arm, seed, folder, "failed", {}, printable(str(status.get("message", ""))))
     return Cell(arm, seed, folder, "begun" if (folder / RESOLVED).is_file() else "missing", {})
-
-
-def _document(path: Path) -> Mapping[str, Any]:
-    try:
-        found = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def complete(

@@ -11,7 +11,7 @@ from typing import Any
 
 from fewer.errors import RecipeError, printable
 from fewer.reading import foreign_keys, nearest, override, parse_recipe, read_toml
-from fewer.recipe import Recipe, changed_keys
+from fewer.recipe import Recipe, flat
 
 Content = dict[str, Any]
 KeyPath = tuple[str, ...]
@@ -27,7 +27,7 @@ class Variant:
     Attributes:
         name: What it is called, and is told from the others by.
         recipe: The whole recipe.
-        changes: Keys in which it differs from the baseline, with its own values.
+        changes: Keys that it gives otherwise than the baseline, with its own values; defaults are not among them.
         content: The recipe as nested dicts, before it was checked.
         left_out: Keys of the recipe that the variant's own method does not have.
     """
@@ -201,8 +201,9 @@ def _variant(base: Base, plain: Variant, change: Change) -> Variant:
         raise RecipeError(f"{change.place}: {'.'.join(refused[0])} cannot be varied: {reason}; leave it out")
     left_out = tuple(_leave_foreign(base.content, content, places))
     recipe = base.recipe(content, places)
-    changed = {key: new for key, _, new in changed_keys(plain.recipe, recipe)}
-    return Variant(change.name, recipe, changed, content, left_out)
+    given, before = flat(content), flat(plain.content)
+    changes = {key: value for key, value in given.items() if before.get(key) != value}
+    return Variant(change.name, recipe, changes, content, left_out)
 
 
 def _merge(content: Content, table: Content, places: dict[KeyPath, str], place: str, above: KeyPath = ()) -> None:
@@ -245,20 +246,21 @@ def _idle(plain: Variant, variants: Sequence[Variant], places: Sequence[str], as
     """Variants that would only train again what another one trains."""
     seen: dict[str, str] = {}
     for variant, place in zip(variants, places, strict=True):
-        key = str(sorted(variant.changes.items()))
+        key = variant.recipe.model_dump_json()
+        is_plain = key == plain.recipe.model_dump_json()
         if variant.name == PLAIN:
             yield f'{place}: the name "{PLAIN}" is the baseline\'s; give another'
-        elif not variant.changes and not asked:
+        elif is_plain and not asked:
             yield (
                 f"{place}: plain training is the baseline, there is nothing to compare it with; vary a key, e.g. "
                 "--vary select.method=dbpd,infobatch"
             )
-        elif not variant.changes:
+        elif is_plain:
             yield f"{place}: changes nothing: it is plain training, which is always run as the baseline; leave it out"
         elif key in seen:
             yield f'{place}: the same recipe as variant "{seen[key]}"; leave one of the two out'
         seen.setdefault(key, variant.name)
-        if [other.name for other in variants].count(variant.name) > 1 and variant.changes:
+        if [other.name for other in variants].count(variant.name) > 1 and not is_plain:
             yield f'{place}: the name "{variant.name}" is given twice; give another'
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fewer.report import units
 
+_NAMED = 3  # variants in the headline
 Told = Mapping[str, Any] | None  # a sample, as the document has it
 MINUS = "−"
 
@@ -55,15 +56,13 @@ def ratio(arm: Mapping[str, Any]) -> str:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """The comparison in a sentence or two."""
+    """The comparison in a sentence or two: how many variants passed, and what may be said of the first few."""
     variants = [arm for arm in summary["arms"] if arm["kind"] == "variant"]
-    passed = [arm for arm in variants if arm["holds"]]
-    count = f"{len(passed)} of {len(variants)} variants" if len(variants) > 1 else "The variant"
-    said = f"{count} passed." if passed else f"{'None of the' if len(variants) > 1 else 'The'} "
-    if not passed:
-        said += f"{len(variants)} variants passed." if len(variants) > 1 else "variant did not pass."
-    each = (f"{arm['name']}: {arm['verdict']}." for arm in sorted(passed, key=lambda arm: arm["cost"])[:3])
-    return " ".join([said, *each])
+    ordered = sorted(variants, key=lambda arm: (not arm["holds"], arm.get("cost") or 0.0))
+    passed = sum(bool(arm["holds"]) for arm in variants)
+    said = [f"{passed or 'None'} of {len(variants)} variants passed."] if len(variants) > 1 else []
+    said += [f"{arm['name']}: {arm['verdict']}." for arm in ordered[:_NAMED]]
+    return " ".join(said)
 
 
 def caution(summary: Mapping[str, Any], confirms: bool = False) -> str:

@@ -176,11 +176,11 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
             [x for x, _ in shown], [y for _, y in shown], color=paint(style.variable), linewidth=style.width,
             linestyle=style.dash, marker=marker, markersize=3.4, alpha=0.45 if role == "steps" else None,
         )  # fmt: skip
-    for spot in panel.spots:
+    for i, spot in enumerate(panel.spots):
         color, marker = paint(STYLES[spot.role].variable), STYLES[spot.role].marker
         ax.plot([spot.x, spot.x], [spot.low, spot.high], color=color, linewidth=1.0, alpha=0.6, zorder=2)
         ax.plot([spot.x], [spot.y], color=color, marker=marker, markersize=4.6 if spot.label else 3.4, zorder=3)
-        ax.annotate(spot.label, (spot.x, spot.y), xytext=(5, 3), textcoords="offset points", fontsize=10,
+        ax.annotate(spot.label, (spot.x, spot.y), xytext=(5, (3, -11)[i % 2]), textcoords="offset points", fontsize=10,
                     color=paint("ink"), zorder=4)  # fmt: skip
     if panel.top is not None:
         ax.set_ylim(top=panel.top)
