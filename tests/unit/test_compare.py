@@ -47,15 +47,15 @@ lr = 0.05
 """
 EVIL = "<script>alert(1)</script>"
 VARIANTS = f"""
-[variants."dbpd {EVIL}"]
-select.method = "dbpd"
-select.threshold = 0.5
+[variants."some {EVIL}"]
+select.method = "random"
+select.share = 0.7
 
 [variants.starving]
 select = {{ method = "dbpd", threshold = 1e-6, guards = "off" }}
 """
 ASKED = ("compare", "recipe.toml", "--variants", "variants.toml", "--seeds", "2", "--budgets", "1,100%", "--out", "cmp")
-LEAN = ("select.method=random", "--vary", "select.share=0.5,0.7", "--seeds", "2", "--no-curve")
+LEAN = ("select.method=random", "--vary", "select.share=0.5", "--seeds", "2", "--no-curve")
 
 
 # --- Statistics ------------------------------------------------------------------------------------------------------
@@ -161,9 +161,16 @@ def test_verdicts(found: Evidence, text: str, holds: set[str]) -> None:
 
 
 def test_undecided_says_how_many_seeds_would_decide() -> None:
-    verdict = judge(evidence(0.6, [-0.004, 0.006, 0.001], UNCLEAR))  # 0.006 above the limit, deviation 0.005
+    """By whichever question is nearer to an answer."""
+    over_plain = [-0.004, 0.006, 0.001]  # 0.006 above the limit, deviation 0.005
+    verdict = judge(evidence(0.6, over_plain, UNCLEAR))
     assert verdict.text == "undecided: n too small (about 6 seeds would decide)"
     assert verdict.seeds_needed == 6
+    nearer = judge(evidence(0.6, over_plain, [0.0, 0.01, 0.011]))  # 0.007 above 0, deviation 0.006083
+    assert nearer.seeds_needed == 6
+    assert judge(evidence(0.6, UNCLEAR, over_plain)).seeds_needed == 156
+    lost = judge(evidence(0.6, [-0.5, 0.5, -0.015], UNCLEAR))
+    assert lost.text == "undecided: n too small (too close to the margin for 200 seeds)"
 
 
 def test_the_best_and_the_cheapest_that_passed_are_confirmed() -> None:
@@ -245,7 +252,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compared(server: Server, home: Path) -> Ended:
-    """Two seeds of plain training, two budgets, `dbpd` and a variant that keeps nothing: ten runs in `cmp`."""
+    """Two seeds of plain training, two budgets, `random` and a variant that keeps nothing: ten runs in `cmp`."""
     ended = server.run(*ASKED, cwd=home)
     assert ended.code == 0, ended.stderr
     return ended
@@ -269,7 +276,7 @@ def results(home: Path) -> dict[Path, dict[str, Any]]:
 
 
 def test_all_arms_are_trained_with_the_same_seeds(summary: dict[str, Any], home: Path) -> None:
-    names = ["plain", f"dbpd {EVIL}", "starving", "plain, 1 epoch", "random, cost 0.5"]
+    names = ["plain", f"some {EVIL}", "starving", "plain, 1 epoch", "random, cost 0.5"]
     assert [arm["name"] for arm in summary["arms"]] == names
     assert [arm["kind"] for arm in summary["arms"]] == ["baseline", "variant", "variant", "plain", "random"]
     assert summary["metric"] == "val/top1"
@@ -282,25 +289,29 @@ def test_all_arms_are_trained_with_the_same_seeds(summary: dict[str, Any], home:
 
 def test_means_differences_and_costs_are_those_of_the_runs(summary: dict[str, Any], home: Path) -> None:
     def values(start: str, entry: Callable[[dict[str, Any]], float]) -> list[float]:
-        return [entry(result) for path, result in results(home).items() if path.parent.name.startswith(start)]
+        """By seed, of the arm whose folder has this name and a hash."""
+        pattern = re.compile(rf"{start}-[0-9a-f]{{10}}")
+        return [entry(result) for path, result in results(home).items() if pattern.fullmatch(path.parent.name)]
 
     def top1(result: dict[str, Any]) -> float:
         value: float = result["metrics"]["val/top1"]
         return value
 
-    plain, dbpd = values("plain-", top1)[2:], values("dbpd", top1)
-    short = values("plain-1-epoch", top1)
-    plain = [value for value in values("plain-", top1) if value not in short] or plain
-    told = arm(summary, f"dbpd {EVIL}")
-    assert told["metrics"]["val/top1"]["mean"] == pytest.approx(sum(dbpd) / 2)
-    assert told["full_epoch_equivalents"]["mean"] == pytest.approx(
-        sum(values("dbpd", lambda result: result["ledger"]["flops"])) / 2 / summary["plain_epoch_flops"]
-    )
+    plain, some, short = (values(name, top1) for name in ("plain", "some.*", "plain-1-epoch"))
+    assert len(plain) == len(some) == len(short) == 2
+    told = arm(summary, f"some {EVIL}")
+    assert told["metrics"]["val/top1"]["mean"] == pytest.approx(sum(some) / 2)
+    flops = values("some.*", lambda result: result["ledger"]["flops"])
+    assert told["full_epoch_equivalents"]["mean"] == pytest.approx(sum(flops) / 2 / summary["plain_epoch_flops"])
+    assert told["difference"]["mean"] == pytest.approx((sum(some) - sum(plain)) / 2)
+    spread = abs((some[0] - plain[0]) - (some[1] - plain[1])) / 2  # the error of a mean of two
+    assert told["difference"]["least"] == pytest.approx(told["difference"]["mean"] - 6.313752 * spread)
+    costs = [flop / summary["plain_epoch_flops"] for flop in flops]
+    over = [d - (s + (p - s) * (c - 1)) for d, p, s, c in zip(some, plain, short, costs, strict=True)]
+    assert told["over_plain_at_equal_fee"]["mean"] == pytest.approx(sum(over) / 2)
     assert arm(summary, "plain")["full_epoch_equivalents"]["mean"] == pytest.approx(2.0)
-    assert arm(summary, "random, cost 0.5")["cost"] == pytest.approx(0.5, abs=0.01)
     assert arm(summary, "plain, 1 epoch")["full_epoch_equivalents"]["mean"] == pytest.approx(1.0)
-    baseline = arm(summary, "plain")["metrics"]["val/top1"]["mean"]
-    assert told["difference"]["mean"] == pytest.approx(sum(dbpd) / 2 - baseline)
+    assert arm(summary, "random, cost 0.5")["cost"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_variant_that_fails_is_told_and_kills_nothing(summary: dict[str, Any], compared: Ended) -> None:
@@ -369,17 +380,17 @@ def test_asked_again_nothing_is_trained(server: Server, compared: Ended, home: P
 
 def test_killed_in_the_middle_only_missing_runs_are_trained(server: Server, home: Path, tmp_path: Path) -> None:
     shutil.copy(home / "recipe.toml", tmp_path)
-    asked = ("compare", "recipe.toml", *LEAN, "train.epochs=3", "--out", "cmp")
+    asked = ("compare", "recipe.toml", *LEAN, "--out", "cmp")
     runs = tmp_path / "cmp" / "runs"
     started = server.start(*asked, cwd=tmp_path)
-    assert started.until(lambda: len(list(runs.glob("*/*/result.json"))) >= 2)
+    assert started.until(lambda: any(runs.glob("*/*/result.json")))
     started.kill(signal.SIGKILL)
     started.wait()
     done = {path: path.stat().st_mtime_ns for path in runs.glob("*/*/result.json")}
-    assert 2 <= len(done) < 6
+    assert 1 <= len(done) < 4
     ended = server.run(*asked, cwd=tmp_path)
     assert ended.code == 0, ended.stderr
-    assert len(list(runs.glob("*/*/result.json"))) == 6
+    assert len(list(runs.glob("*/*/result.json"))) == 4
     assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
@@ -389,22 +400,25 @@ def test_interrupted_it_says_that_the_same_command_goes_on(server: Server, home:
     rows = tmp_path / "cmp" / "runs"
     assert started.until(lambda: any(rows.glob("*/*/rows.jsonl")))
     started.kill(signal.SIGINT)
-    complains(started.wait(), 130, "interrupted after 0 of 6 runs; the same command goes on")
+    complains(started.wait(), 130, "interrupted after 0 of 4 runs; the same command goes on")
 
 
-def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(server: Server, home: Path, tmp_path: Path) -> None:
-    shutil.copy(home / "recipe.toml", tmp_path)
-    asked = ("compare", "recipe.toml", "select.method=random", "--seeds", "2", "--no-curve", "--margin", "100")
-    ended = server.run(*asked, "--confirm", "2", "--out", "cmp", "--json", cwd=tmp_path)
+def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(
+    server: Server, compared: Ended, home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home, tmp_path, symlinks=True, dirs_exist_ok=True)
+    ended = server.run(*ASKED, "--no-curve", "--margin", "100", "--confirm", "2", "--json", cwd=tmp_path)
     assert ended.code == 0, ended.stderr
     confirmation = ended.json["confirmation"]
     assert (ended.json["metric"], confirmation["metric"]) == ("val/top1", "test/top1")
     assert (ended.json["seeds"], confirmation["seeds"]) == ([0, 1], [2, 3])
+    assert [arm["name"] for arm in confirmation["arms"]] == ["plain", f"some {EVIL}"]
     frame = fewer.load_runs(tmp_path / "cmp")
-    fresh = frame[frame["seed"] >= 2]
-    assert set(fresh["data.val"]) == {"none"}
-    assert len(fresh) == 4
-    assert "Confirmed: Verdicts" in (tmp_path / "cmp" / "compare.html").read_text()
+    assert set(frame[frame["data.val"] == "none"]["seed"]) == {2, 3}
+    assert (frame["data.val"] == "none").sum() == 4
+    text = (tmp_path / "cmp" / "compare.html").read_text()
+    assert "Confirmed on fresh seeds: some &lt;script&gt;" in text
+    assert len(set(ids := re.findall(r' id="([^"]+)"', text))) == len(ids)
 
 
 # --- Bad questions ---------------------------------------------------------------------------------------------------
@@ -424,6 +438,7 @@ def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(server: Server, hom
         (["--vary", ""], ["an axis is a key and its values"]),
         (["--vary", "train.lr=0.1", "--vary", "train.lr=0.2"], ["train.lr is given twice"]),
         (["--vary", "train.seed=1,2"], ["train.seed cannot be varied", "--seeds"]),
+        (["--vary", "data.val=5%,10%"], ["data.val cannot be varied", "same images"]),
         (["--vary", "out.keep=1,2"], ["out.keep cannot be varied"]),
         (["--vary", "train.lr=0.05,0.1"], ["--vary train.lr=0.05: changes nothing"]),
         (["--vary", "select.method=everything"], ["changes nothing", "always run as the baseline"]),
@@ -461,7 +476,7 @@ def test_a_folder_with_another_baseline_is_refused(server: Server, compared: End
 
 
 def test_an_unknown_metric_is_told_with_those_that_there_are(server: Server, compared: Ended, home: Path) -> None:
-    complains(server.run(*ASKED, "--metric", "val/top2", cwd=home), 2, '"val/top2"', 'did you mean "val/top1"?')
+    complains(server.run(*ASKED, "--metric", "val/top2", cwd=home), 2, '"val/top2"', 'did you mean "val/top5"?')
 
 
 def test_problems_of_variants_in_a_file_name_file_and_variant(recipe: Path, tmp_path: Path) -> None:
@@ -510,9 +525,9 @@ def test_load_runs_is_one_table(compared: Ended, home: Path) -> None:
         assert line["full_epoch_equivalents"] == result["ledger"]["full_epoch_equivalents"]
         assert line["seconds"] == result["ledger"]["seconds"]["total"]
         assert line["digest"] == result["digest"]
-    assert {"select.method", "select.threshold", "train.epochs"} <= set(frame.columns)
+    assert {"select.method", "select.cost", "train.epochs"} <= set(frame.columns)
     assert "model.width" not in frame.columns  # equal in all
-    assert "select.share" not in frame.columns  # of one method only
+    assert "select.threshold" not in frame.columns  # of one variant only
     assert frame[frame["status"] == "failed"]["test/top1"].isna().all()
 
 

@@ -17,6 +17,12 @@ Content = dict[str, Any]
 KeyPath = tuple[str, ...]
 PLAIN = "plain"
 _NAMES = {"select": "method", "model": "name"}  # sections whose keys depend on what one of them names
+_SAME_IMAGES = "all are judged on the same images"
+_FIXED = {
+    "out": "no key of [out] changes what is trained",
+    "train.seed": "seeds come from --seeds",
+    **dict.fromkeys(("data.val", "data.test", "data.split_seed"), _SAME_IMAGES),
+}
 _BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -195,10 +201,9 @@ def _variant(base: Base, plain: Variant, change: Change) -> Variant:
     _merge(content, change.table, places, change.place)
     if problems := override(content, change.texts, places, change.place):
         raise RecipeError(problems)
-    refused = [path for path in places if path[0] == "out" or path == ("train", "seed")]
-    if refused:
-        reason = "seeds come from --seeds" if refused[0][0] == "train" else "no key of [out] changes what is trained"
-        raise RecipeError(f"{change.place}: {'.'.join(refused[0])} cannot be varied: {reason}; leave it out")
+    for path in places:
+        if reason := _FIXED.get(".".join(path)) or _FIXED.get(path[0]):
+            raise RecipeError(f"{change.place}: {'.'.join(path)} cannot be varied: {reason}; leave it out")
     left_out = tuple(_leave_foreign(base.content, content, places))
     recipe = base.recipe(content, places)
     given, before = flat(content), flat(plain.content)

@@ -158,8 +158,11 @@ def judge(evidence: Evidence) -> Verdict:
         return Verdict(", ".join([" and ".join(said), *caveat]), tuple(holds))
     if reason := _no_saving(evidence):
         return Verdict(f"no saving: {reason}")
-    needed = difference.seeds_needed(-evidence.margin)
+    asked = [difference.seeds_needed(-evidence.margin), equal.seeds_needed(0) if equal else None]
+    needed = min((seeds for seeds in asked if seeds), default=None)
     more = f" (about {needed} seeds would decide)" if needed else ""
+    if not needed and len(difference.values) > 1:
+        more = f" (too close to the margin for {SEEDS_MOST} seeds)"
     return Verdict(f"undecided: n too small{more}", seeds_needed=needed)
 
 
