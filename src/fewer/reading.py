@@ -110,7 +110,8 @@ def parse_recipe(
                 return said[path[:length]]
             if lines and path[:length] in lines:
                 return f"{origin}:{lines[path[:length]]}"
-        return origin
+        # A section that is wrong as a whole, of which a key was given.
+        return next((where for other, where in said.items() if path and other[: len(path)] == path), origin)
 
     chosen = {}
     for section in _CHOICES:

@@ -147,6 +147,7 @@ UNCLEAR = [-0.05, 0.05, 0.0]
         (evidence(0.3, WORSE, BETTER), "beats plain at equal cost", {"beats plain"}),
         (evidence(0.3, UNCLEAR, BETTER), "beats plain at equal cost", {"beats plain"}),
         (evidence(1.2, SAME), "no saving: 1.20 of the cost", set()),
+        (evidence(0.997, SAME), "no saving: 1.00 of the cost", set()),
         (evidence(1.2, BETTER), "no saving: 1.20 of the cost", set()),
         (evidence(0.6, WORSE), "no saving: worse than plain by more than 0.5 points", set()),
         (evidence(0.6, UNCLEAR, WORSE), "no saving: plain training, shortened to that cost, is better", set()),
@@ -431,6 +432,7 @@ def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(
             ["--vary", "select.treshold=0.3", "select.method=dbpd"],
             ["--vary select.treshold=0.3", '"select.threshold"?'],
         ),
+        (["--vary", "select.foo.bar=1"], ["--vary select.foo.bar=1", 'unknown key "select.foo"']),
         (["--vary", "select.method=dbdp"], ['unknown select.method "dbdp"', '"dbpd"?']),
         (["--vary", "select.method=dbpd,random", "select.treshold=1"], ['unknown key "select.treshold"', "threshold"]),
         (["--vary", "train.epoch=3"], ['unknown key "train.epoch"', '"train.epochs"?']),
@@ -473,6 +475,13 @@ def test_bad_questions_are_refused_before_training(
 def test_a_folder_with_another_baseline_is_refused(server: Server, compared: Ended, home: Path) -> None:
     ended = server.run(*ASKED, "train.epochs=3", "model.width=0.3", cwd=home)
     complains(ended, 2, "another baseline", "model.width was 0.2, is 0.3", "train.epochs was 2, is 3", "--out")
+
+
+def test_a_finished_run_of_other_data_is_refused(server: Server, compared: Ended, home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path, symlinks=True, dirs_exist_ok=True)
+    for path in (tmp_path / "cmp" / "runs").glob("plain-1*/seed1/result.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "digest": "0123456789abcdef"}))
+    complains(server.run(*ASKED, cwd=tmp_path), 2, "plain-1-epoch", "digest is 0123456789abcdef", "--out")
 
 
 def test_an_unknown_metric_is_told_with_those_that_there_are(server: Server, compared: Ended, home: Path) -> None:

@@ -68,7 +68,7 @@ def compare(
         _show(summary)
         if confirmation := summary["confirmation"]:
             print("\nConfirmed on fresh seeds")
-            _show(confirmation)
+            _show(confirmation, confirms=True)
         print(folder / "compare.html")
     return 0
 
@@ -113,8 +113,8 @@ class Follower:
         self.note(f"{done}/{total}  {cell.arm.name}, seed {cell.seed}: {what}")
 
 
-def _show(summary: dict[str, Any]) -> None:
-    """The arms as a table, then a line for each verdict."""
+def _show(summary: dict[str, Any], confirms: bool = False) -> None:
+    """The arms as a table, then a line for each verdict; variants have the numbers that they have on the page."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -123,32 +123,35 @@ def _show(summary: dict[str, Any]) -> None:
     from fewer.errors import printable
     from fewer.report import units
 
-    def cell(text: str) -> str:
-        return text.replace(units.NBSP, " ")
-
-    metric = summary["metric"]
-    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("", overflow="ellipsis", no_wrap=True, max_width=28)
+    metric, variants = summary["metric"], [arm for arm in summary["arms"] if arm["kind"] == "variant"]
+    names = {arm["name"]: f"{i}. {arm['name']}" for i, arm in enumerate(variants, start=1)}
     unit = "" if "loss" in metric else ", %"
-    for heading in (f"{words.title(metric).replace(' on ', chr(10) + 'on ')}{unit}", "over plain,\npoints",
-                    "EE", "FEE", "cost", "time", "steps"):  # fmt: skip
-        grid.add_column(heading, justify="right", no_wrap=True)
-    for arm in summary["arms"]:
-        grid.add_row(
-            Text(printable(arm["name"])),
-            cell(words.level(metric, arm["metrics"].get(metric))).removesuffix(" %"),
+    head = (f"{metric}{unit}", "over plain", "EE", "FEE", "cost", "time", "steps")
+    rows = [
+        (
+            words.level(metric, arm["metrics"].get(metric)).removesuffix(f"{units.NBSP}%"),
             words.gain(arm.get("difference")),
             words.spent(arm["effective_epochs"], words.epochs),
             words.spent(arm["full_epoch_equivalents"], words.epochs),
             words.ratio(arm),
-            cell(words.spent(arm["seconds"], units.duration)),
-            cell(words.spent(arm["optimizer_steps"], units.count)),
+            words.spent(arm["seconds"], units.duration),
+            words.spent(arm["optimizer_steps"], units.count),
         )
-    Console(highlight=False).print(grid)
+        for arm in summary["arms"]
+    ]
+    console, columns = Console(highlight=False), list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    room = max(12, console.width - sum(widths) - len(widths))  # names give way, numbers do not
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("", overflow="ellipsis", no_wrap=True, max_width=room)
+    for heading, width in zip(head, widths, strict=True):
+        grid.add_column(heading, justify="right", no_wrap=True, min_width=width)
+    for arm, row in zip(summary["arms"], rows, strict=True):
+        grid.add_row(Text(printable(names.get(arm["name"], arm["name"]))), *(cell.replace("\xa0", " ") for cell in row))
+    console.print(grid)
     print()
-    for arm in summary["arms"]:
-        if arm["kind"] == "variant":
-            print(printable(f"{arm['name']}: {arm['verdict']}"))
-            for failed in arm["failed"][:1]:
-                print(printable(f"  seed {failed['seed']}: {failed['message']}"))
-    print(words.caution(summary))
+    for arm in variants:
+        print(printable(f"{names[arm['name']]}: {arm['verdict']}"))
+        for failed in arm["failed"][:1]:
+            print(printable(f"   seed {failed['seed']}: {failed['message']}"))
+    print(words.caution(summary, confirms))

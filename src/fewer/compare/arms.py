@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from fewer.compare.variants import PLAIN, Base, Content, Variant
+from fewer.compare.variants import NAMED_BY, PLAIN, Base, Content, Variant
 from fewer.errors import RecipeError
 from fewer.recipe import Recipe, flat
 
@@ -44,8 +44,12 @@ class Arm:
 
     @property
     def key(self) -> str:
-        """Hash of all that is asked of a run, but for its seed and its folder."""
-        content = self.recipe.model_dump(mode="json", exclude={"out": True, "train": {"seed"}})
+        """Hash of all that is asked of a run, but for its seed and its folder; keys at their default are left out."""
+        without: Any = {"out": True, "train": {"seed"}, "select": True, "model": True}
+        content = self.recipe.model_dump(mode="json", exclude_defaults=True, exclude=without)
+        for section, name in NAMED_BY.items():
+            chosen = getattr(self.recipe, section)
+            content[section] = {**chosen.model_dump(mode="json", exclude_defaults=True), name: getattr(chosen, name)}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
     def folder(self, runs: Path) -> Path:

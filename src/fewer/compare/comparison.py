@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline.toml"
 SEEDS_LEAST = 2  # one run has no spread
-HOW = ("out.*", "train.seed", "data.in_memory", "data.processes", "data.cache")  # how, not what, is trained
+APART = ("out.*", "train.seed")  # not a part of what is trained
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,18 @@ def compare(asked: Asked, out: Path, watch: Observer) -> dict[str, Any]:
         for key in arm.variant.left_out:
             watch.note(f"{arm.name}: its method has no {key}, which is left out")
     _checked_confirmation(asked, choice)
-    plan = _planned(choice.arms)
+    plans = _planned(choice.arms)
     folder = RunFolder(out)
     _claim(out, choice)
     folder.lock()
     try:
-        summary, results = _held(choice, plan, out, watch)
+        summary, results = _held(choice, plans, out, watch)
         rounds = [("choice", results)]
-        summary |= {"recipe": asked.recipe.stem, "baseline_digest": plan.digest, "confirmation": None}
+        summary |= {
+            "recipe": asked.recipe.stem,
+            "baseline_digest": plans[choice.arms[0].key].digest,
+            "confirmation": None,
+        }
         if asked.confirm and (names := chosen(summary)):
             confirmation = _confirmation(asked, choice, names)
             watch.note(f"confirming {', '.join(names)} with {asked.confirm} fresh seeds, on test images")
@@ -166,8 +170,8 @@ def _confirmation(asked: Asked, choice: Round, names: Sequence[str]) -> Round:
     return replace(again, arms=arms, seeds=range(first, first + asked.confirm), metric=metric)
 
 
-def _planned(arms: Sequence[Arm]) -> Plan:
-    """The baseline's plan, once that of every arm is known to be possible.
+def _planned(arms: Sequence[Arm]) -> dict[str, Plan]:
+    """The plan of every arm, by its key.
 
     Raises:
         RecipeError: With the problems of all arms.
@@ -176,18 +180,19 @@ def _planned(arms: Sequence[Arm]) -> Plan:
     from fewer.data.splits import Splits
 
     listed: dict[str, Splits] = {}
-    plans, problems = [], []
+    plans: dict[str, Plan] = {}
+    problems: list[str] = []
     for arm in distinct(arms):
         try:
             data = arm.recipe.data.model_dump_json()
             if data not in listed:
                 listed[data] = open_data(arm.recipe)
-            plans.append(make_plan(arm.recipe, listed[data]))
+            plans[arm.key] = make_plan(arm.recipe, listed[data])
         except RecipeError as error:
             problems += [f"{arm.name}: {problem}" for problem in error.problems]
     if problems:
         raise RecipeError(problems)
-    return plans[0]
+    return plans
 
 
 def _claim(out: Path, choice: Round) -> None:
@@ -202,7 +207,7 @@ def _claim(out: Path, choice: Round) -> None:
         changed = [
             f"{key} was {old}, is {new}"
             for key, old, new in changed_keys(load_recipe(file), baseline)
-            if not any(fnmatch(key, pattern) for pattern in HOW)
+            if not any(fnmatch(key, pattern) for pattern in APART)
         ]
         if changed:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -218,15 +223,17 @@ def _claim(out: Path, choice: Round) -> None:
     publish(file, baseline.to_toml())
 
 
-def _held(round: Round, plan: Plan, out: Path, watch: Observer) -> tuple[dict[str, Any], Results]:
+def _held(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> tuple[dict[str, Any], Results]:
     """Trains what a round lacks, and judges."""
     from fewer import signals
 
     runs, given = out / "runs", round.base.content.get("out", {})
     arms, cells = list(distinct(round.arms)), []
     total = len(arms) * len(round.seeds)
-    there = sum(look(arm, seed, runs).state in ("done", "failed") for arm in arms for seed in round.seeds)
-    watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {total} runs; {there} of them are there already")
+    there = [look(arm, seed, runs) for arm in arms for seed in round.seeds]
+    _refuse_stale(there, plans)
+    ready = sum(cell.state in ("done", "failed") for cell in there)
+    watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {total} runs; {ready} of them are there already")
     try:
         with signals.caught():
             for cell in complete(arms, round.seeds, runs, given, watch):
@@ -236,9 +243,20 @@ def _held(round: Round, plan: Plan, out: Path, watch: Observer) -> tuple[dict[st
         word = "interrupted" if stop.exit_code == INTERRUPTED else "stopped"
         text = f"{out}: {word} after {len(cells)} of {total} runs; the same command goes on"
         raise Stopped(text, stop.exit_code) from None
-    question = Question(round.metric, round.margin, round.seeds, plan.plain_epoch_flops)
+    question = Question(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
     results = Results(question, round.arms, cells)
     return summarised(results), results
+
+
+def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
+    """A finished run of the same recipe may still be one of other images, or of a version that meant another thing."""
+    for cell in cells:
+        was, now = cell.result.get("digest"), plans[cell.arm.key].digest
+        if cell.state == "done" and was != now:
+            raise RecipeError(
+                f"{cell.folder}: its digest is {was}, that of the same recipe is now {now}: the data or the version of "
+                "fewer is another; give another folder with --out"
+            )
 
 
 def _require_metric(cell: Cell, metric: str) -> None:

@@ -36,7 +36,7 @@ GLOSSARY = (
     ("undecided", "None of these can be told from so few seeds."),
 )  # fmt: skip
 STYLE = """
-.verdict{max-width:24rem;text-align:left}
+.verdict{min-width:12rem;max-width:24rem}
 .passed{color:var(--ok);font-weight:600}
 .broken{color:var(--bad)}
 .pair{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));gap:1rem}
@@ -66,10 +66,12 @@ def _head(summary: Summary) -> Html:
         ("baseline's digest", summary["baseline_digest"]),
     ]
     items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
-    said = ("Confirmed on fresh seeds: " if judged is not summary else "") + words.headline(judged)
+    is_confirmed = judged is not summary
+    said = ("Confirmed on fresh seeds: " if is_confirmed else "") + words.headline(judged)
+    note = words.caution(judged, is_confirmed)
     return Html(
         f'<header class="top"><p class="brand">fewer · comparison</p><h1><bdi>{esc(summary["recipe"], 120)}</bdi></h1>'
-        f'<p class="headline">{esc(said, 1000)}</p><p class="state-note">{esc(words.caution(summary))}</p>'
+        f'<p class="headline">{esc(said, 1000)}</p><p class="state-note">{esc(note)}</p>'
         f'<dl class="facts">{items}</dl></header>\n'
     )
 
@@ -123,7 +125,7 @@ def _verdicts(summary: Summary, number: Mapping[str, int]) -> Html:
                 *(_cell(words.gain(arm.get(key)), (arm.get(key) or {}).get("mean")) for key in keys),
             ]
         )
-    return table(head, rows, "Verdicts", kind="ledger", left=2)
+    return table(head, rows, "Verdicts", kind="wide", left=2)
 
 
 def _cell(text: str, raw: object) -> Html:
@@ -148,7 +150,7 @@ def _all(arms: Sequence[Arm], metric: str) -> Html:
         cells.append(td(esc(f"{done} of {arm['runs']}" if arm["failed"] else done), done))
         rows.append([td(name(arm["name"])), *cells])
     note = "Test metrics are for the record: nothing was chosen by them." if has_test else ""
-    shown = table(head, rows, "All arms", kind="ledger")
+    shown = table(head, rows, "All arms", kind="wide")
     return join([shown, Html(f'<p class="note">{esc(note)}</p>' if note else "")])
 
 

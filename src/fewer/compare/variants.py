@@ -16,7 +16,7 @@ from fewer.recipe import Recipe, flat
 Content = dict[str, Any]
 KeyPath = tuple[str, ...]
 PLAIN = "plain"
-_NAMES = {"select": "method", "model": "name"}  # sections whose keys depend on what one of them names
+NAMED_BY = {"select": "method", "model": "name"}  # sections whose keys depend on what one of them names
 _SAME_IMAGES = "all are judged on the same images"
 _FIXED = {
     "out": "no key of [out] changes what is trained",
@@ -225,7 +225,7 @@ def _merge(content: Content, table: Content, places: dict[KeyPath, str], place: 
 
 def _leave_foreign(before: Content, content: Content, places: Mapping[KeyPath, str]) -> Iterator[str]:
     """Takes the recipe's own keys away from a method (or model) that another variant's method has, not this one's."""
-    for section, name in _NAMES.items():
+    for section, name in NAMED_BY.items():
         old, new = before.get(section), content.get(section)
         if not isinstance(old, dict) or not isinstance(new, dict) or old.get(name) == new.get(name):
             continue
@@ -237,7 +237,7 @@ def _leave_foreign(before: Content, content: Content, places: Mapping[KeyPath, s
 
 def _unused(base: Base, variants: Sequence[Variant]) -> Iterator[str]:
     """Keys of the recipe that neither its own method has nor that of any variant: slips of the keyboard."""
-    for section in _NAMES:
+    for section in NAMED_BY:
         for key in foreign_keys(section, base.content):
             if all(f"{section}.{key}" in variant.left_out for variant in variants):
                 known = {name for variant in variants for name in getattr(variant.recipe, section).model_fields_set}

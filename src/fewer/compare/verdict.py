@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 CONFIDENCE = 0.95
+CHEAPER = 0.995  # of the baseline's cost: what rounds to all of it saves nothing
 POWER = 0.8  # with which the stated number of seeds would decide
 SEEDS_MOST = 200  # more than anybody trains: not worth a number
 EDGE = 0.01  # of a curve's ends, as a share: what costs a hair more than its last point is compared with that
@@ -144,9 +145,8 @@ def judge(evidence: Evidence) -> Verdict:
         return Verdict(f"failed: {evidence.failed} of {evidence.runs} runs")
     if difference is None or cost is None:
         return Verdict("unfinished")
-    is_cheaper = cost < 1
     holds, said = [], []
-    if is_cheaper and difference.above(-evidence.margin):
+    if cost < CHEAPER and difference.above(-evidence.margin):
         holds.append("non-inferior")
         said.append(f"non-inferior at {cost:.2f} of the cost")
     if equal is not None and equal.above(0):
@@ -169,7 +169,7 @@ def judge(evidence: Evidence) -> Verdict:
 def _no_saving(evidence: Evidence) -> str:
     """Why nothing is saved, where that is certain."""
     difference, equal, cost = evidence.difference, evidence.at_equal_cost, evidence.cost
-    if cost is not None and cost >= 1:
+    if cost is not None and cost >= CHEAPER:
         return f"{cost:.2f} of the cost"
     if equal is not None and equal.below(0):
         return "plain training, shortened to that cost, is better"

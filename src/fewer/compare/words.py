@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def gain(told: Told) -> str:
     if told is None:
         return units.DASH
     mean = f"{100 * told['mean']:+.2f}".replace("-", MINUS)
-    return mean if told["high"] is None else f"{mean} ± {100 * half(told):.2f}"
+    return f"{mean} (n=1)" if told["high"] is None else f"{mean} ± {100 * half(told):.2f}"
 
 
 def spent(told: Told, form: Callable[[float], str]) -> str:
@@ -56,13 +57,15 @@ def ratio(arm: Mapping[str, Any]) -> str:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """The comparison in a sentence or two: how many variants passed, and what may be said of the first few."""
+    """The comparison in a sentence or two: what passed, and how many of the others ended how."""
     variants = [arm for arm in summary["arms"] if arm["kind"] == "variant"]
-    ordered = sorted(variants, key=lambda arm: (not arm["holds"], arm.get("cost") or 0.0))
-    passed = sum(bool(arm["holds"]) for arm in variants)
-    said = [f"{passed or 'None'} of {len(variants)} variants passed."] if len(variants) > 1 else []
-    said += [f"{arm['name']}: {arm['verdict']}." for arm in ordered[:_NAMED]]
-    return " ".join(said)
+    if len(variants) == 1:
+        return f"{variants[0]['name']}: {variants[0]['verdict']}."
+    passed = sorted((arm for arm in variants if arm["holds"]), key=lambda arm: arm["cost"])
+    others = Counter(arm["verdict"].partition(":")[0] for arm in variants if not arm["holds"])
+    rest = ", ".join(f"{count} {verdict}" for verdict, count in others.most_common())
+    said = f"{len(passed) or 'None'} of {len(variants)} variants passed{f', {rest}' if rest else ''}."
+    return " ".join([said, *(f"{arm['name']}: {arm['verdict']}." for arm in passed[:_NAMED])])
 
 
 def caution(summary: Mapping[str, Any], confirms: bool = False) -> str:
