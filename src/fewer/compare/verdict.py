@@ -44,10 +44,10 @@ class Sample:
         mean = math.fsum(values) / n
         if n == 1:
             return cls(tuple(values), mean, None, None, None, None)
-        from scipy.stats import t
+        from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats takes a second to import
 
         error = _deviation(values, mean) / math.sqrt(n)
-        both, one = (float(t.ppf(p, n - 1)) * error for p in ((1 + CONFIDENCE) / 2, CONFIDENCE))
+        both, one = (float(stdtrit(n - 1, p)) * error for p in ((1 + CONFIDENCE) / 2, CONFIDENCE))
         return cls(tuple(values), mean, mean - both, mean + both, mean - one, mean + one)
 
     def above(self, limit: float) -> bool:
@@ -68,10 +68,10 @@ class Sample:
         effect = abs(self.mean - limit) / spread if spread else 0.0
         if not effect:
             return None
-        from scipy.stats import nct, t
+        from scipy.special import nctdtr, stdtrit
 
         for more in range(max(2, n + 1), SEEDS_MOST + 1):
-            if nct.sf(t.ppf(CONFIDENCE, more - 1), more - 1, effect * math.sqrt(more)) >= POWER:
+            if 1 - nctdtr(more - 1, effect * math.sqrt(more), stdtrit(more - 1, CONFIDENCE)) >= POWER:
                 return more
         return None
 
