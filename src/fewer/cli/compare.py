@@ -87,21 +87,11 @@ class Follower:
     def training(self, title: str) -> Iterator[Display]:
         from rich.console import Console
 
-        from fewer.cli.display import Live
+        from fewer.cli.display import OneOfMany
+        from fewer.errors import printable
 
-        class Brief(Live):
-            """A run among many: its epochs and notes stay in its own log."""
-
-            def epoch(self, text: str) -> None:
-                return
-
-            def note(self, text: str) -> None:
-                if text.startswith("epoch "):  # a sign of life in a long run, without a terminal
-                    super().note(f"{title}, {text}")
-
-        live = Brief(Console(stderr=True))
+        live = OneOfMany(Console(stderr=True), printable(title))
         with live.bar:
-            live.phase(title)
             yield live
 
     def ended(self, cell: Cell, done: int, total: int) -> None:

@@ -85,7 +85,7 @@ def complete(
         for arm in (*arms[start:], *arms[:start]):
             cell = look(arm, seed, runs)
             if cell.state in ("missing", "begun"):
-                with watch.training(f"run {done + 1} of {total}: {arm.name}, seed {seed}") as display:
+                with watch.training(f"{done + 1}/{total}  {arm.name}, seed {seed}") as display:
                     cell = _trained(cell, with_seed(arm.recipe, seed, out), display)
             done += 1
             watch.ended(cell, done, total)
