@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import fewer
-from fewer.compare.arms import epochs_of, split
+from fewer.compare.arms import Arm, epochs_of, split
 from fewer.compare.page import page
-from fewer.compare.runs import look
+from fewer.compare.runs import Cell, complete, look
 from fewer.compare.summary import chosen
 from fewer.compare.variants import Base, changes_of, split_values, variants_of
 from fewer.compare.verdict import Evidence, Sample, at_cost, judge, paired
-from fewer.errors import FewerError, RecipeError
+from fewer.errors import FewerError, RecipeError, ResourceError
 from server import Ended, Server, complains
 
 RECIPE = """[data]
@@ -379,20 +381,75 @@ def test_asked_again_nothing_is_trained(server: Server, compared: Ended, home: P
     assert {path: path.stat().st_mtime_ns for path in (home / "cmp" / "runs").rglob("*")} == before
 
 
-def test_killed_in_the_middle_only_missing_runs_are_trained(server: Server, home: Path, tmp_path: Path) -> None:
+def test_killed_in_the_middle_it_resumes_the_begun_run_and_trains_missing_ones_only(
+    server: Server, home: Path, tmp_path: Path
+) -> None:
     shutil.copy(home / "recipe.toml", tmp_path)
-    asked = ("compare", "recipe.toml", *LEAN, "--out", "cmp")
-    runs = tmp_path / "cmp" / "runs"
+    asked = ("compare", "recipe.toml", *LEAN, "train.epochs=6", "--out", "cmp")
+
+    def runs(done: bool) -> list[Path]:
+        """Runs with a result, or those with a checkpoint and none."""
+        saved = {path.parents[1] for path in tmp_path.glob("cmp/runs/*/*/checkpoints/epoch*")}
+        return sorted(run for run in saved if (run / "result.json").exists() == done)
+
     started = server.start(*asked, cwd=tmp_path)
-    assert started.until(lambda: any(runs.glob("*/*/result.json")))
+    assert started.until(lambda: bool(runs(done=True) and runs(done=False)))
     started.kill(signal.SIGKILL)
     started.wait()
-    done = {path: path.stat().st_mtime_ns for path in runs.glob("*/*/result.json")}
-    assert 1 <= len(done) < 4
+    begun, before = runs(done=False), {run: (run / "result.json").stat().st_mtime_ns for run in runs(done=True)}
+    assert len(begun) == 1
     ended = server.run(*asked, cwd=tmp_path)
     assert ended.code == 0, ended.stderr
-    assert len(list(runs.glob("*/*/result.json"))) == 4
-    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert len(runs(done=True)) == 4
+    assert {run: (run / "result.json").stat().st_mtime_ns for run in before} == before
+    assert '"kind":"resume"' in (begun[0] / "rows.jsonl").read_text()
+
+
+def test_plain_training_that_fails_ends_it_with_its_own_exit_code(server: Server, home: Path, tmp_path: Path) -> None:
+    shutil.copy(home / "recipe.toml", tmp_path)
+    asked = ("compare", "recipe.toml", *LEAN, "train.lr=1e30", "--out", "cmp")
+    for _ in range(2):  # the second time it is read from the run's folder
+        complains(server.run(*asked, cwd=tmp_path), 4, "plain training itself failed", "mend the recipe")
+
+
+def test_a_full_disk_ends_the_comparison(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise ResourceError("no space left")
+
+    monkeypatch.setattr(import_module("fewer.fit"), "fit", full)
+    plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
+    with pytest.raises(ResourceError, match="no space left"):
+        list(complete([Arm("baseline", plain)], [0], tmp_path, {}, Silent()))
+
+
+class Silent:
+    """Hears nothing."""
+
+    @contextmanager
+    def training(self, title: str) -> Iterator[None]:
+        yield
+
+    def ended(self, cell: Cell, done: int, total: int) -> None:
+        return
+
+
+@pytest.mark.parametrize(("kind", "raises"), [("baseline", True), ("variant", False)])
+def test_a_bug_is_kept_with_its_traceback(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, raises: bool
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("of a method")
+
+    monkeypatch.setattr(import_module("fewer.fit"), "fit", broken)
+    plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
+    arm = Arm(kind, plain)
+    cells = complete([arm], [0], tmp_path, {}, Silent())
+    if raises:  # nothing is left to compare with
+        with pytest.raises(FewerError, match=r"plain training itself failed.*ZeroDivisionError: of a method"):
+            list(cells)
+    else:
+        assert [(cell.state, cell.message) for cell in cells] == [("failed", "ZeroDivisionError: of a method")]
+    assert "of a method" in (arm.folder(tmp_path) / "seed0.traceback.txt").read_text()
 
 
 def test_interrupted_it_says_that_the_same_command_goes_on(server: Server, home: Path, tmp_path: Path) -> None:
@@ -501,8 +558,6 @@ def test_problems_of_variants_in_a_file_name_file_and_variant(recipe: Path, tmp_
 def test_a_result_of_another_length_is_not_done(compared: Ended, home: Path, tmp_path: Path) -> None:
     """A damaged or half-written result is looked at as a run that can be resumed."""
     plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
-    from fewer.compare.arms import Arm
-
     baseline = Arm("baseline", plain)
     assert look(baseline, 0, home / "cmp" / "runs").state == "done"
     shutil.copytree(home / "cmp" / "runs", tmp_path / "runs", symlinks=True)

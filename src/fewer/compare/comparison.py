@@ -232,8 +232,7 @@ def _held(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -
     total = len(arms) * len(round.seeds)
     there = [look(arm, seed, runs) for arm in arms for seed in round.seeds]
     _refuse_stale(there, plans)
-    ready = sum(cell.state in ("done", "failed") for cell in there)
-    watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {total} runs; {ready} of them are there already")
+    watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {_outlook(there, plans)}")
     try:
         with signals.caught():
             for cell in complete(arms, round.seeds, runs, given, watch):
@@ -246,6 +245,17 @@ def _held(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -
     question = Question(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
     results = Results(question, round.arms, cells)
     return summarised(results), results
+
+
+def _outlook(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> str:
+    """How many runs there are, and what those that are missing will cost."""
+    missing = [plans[cell.arm.key] for cell in cells if cell.state in ("missing", "begun")]
+    said = f"{len(cells)} runs; {len(cells) - len(missing)} of them are there already"
+    if not missing:
+        return said
+    unit = plans[cells[0].arm.key].plain_epoch_flops
+    low, high = (f"{sum(plan.predicted['flops'][i] for plan in missing) / unit:,.0f}" for i in (0, 1))
+    return f"{said}, the others take {low if low == high else f'{low} to {high}'} full-epoch equivalents"
 
 
 def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:

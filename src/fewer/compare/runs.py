@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fewer.compare.arms import Arm, with_seed
-from fewer.errors import DivergedError, FewerError, RecipeError, Stopped, printable
+from fewer.errors import DivergedError, FewerError, RecipeError, ResourceError, Stopped, printable
 from fewer.folder import RESOLVED
 from fewer.recipe import Recipe
-from fewer.record import publish
+from fewer.record import publish, writing
 from fewer.report.load import document
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Cell:
         state: `begun`: it can be resumed. `failed`: with an error that another try would meet again.
         result: The content of its `result.json`, if it is done.
         message: Why it failed.
+        exit_code: That of the error.
     """
 
     arm: Arm
@@ -39,6 +40,7 @@ class Cell:
     state: State
     result: Mapping[str, Any]
     message: str = ""
+    exit_code: int = 0
 
 
 class Watch(Protocol):
@@ -56,7 +58,7 @@ def look(arm: Arm, seed: int, runs: Path) -> Cell:
     if result.get("epochs") == arm.recipe.epochs and isinstance(result.get("metrics"), dict):
         return Cell(arm, seed, folder, "done", result)
     if status.get("state") == "failed" and status.get("exit_code") in FINAL:
-        return Cell(arm, seed, folder, "failed", {}, printable(str(status.get("message", ""))))
+        return Cell(arm, seed, folder, "failed", {}, printable(str(status.get("message", ""))), status["exit_code"])
     return Cell(arm, seed, folder, "begun" if (folder / RESOLVED).is_file() else "missing", {})
 
 
@@ -77,7 +79,8 @@ def complete(
 
     Raises:
         Stopped: By a signal; what was trained is saved.
-        RecipeError: The first run of the baseline failed: there is nothing to compare with.
+        ResourceError: The disk is full, or cannot be written.
+        FewerError: The first run of the baseline failed: there is nothing to compare with. It has that run's exit code.
     """
     total, done = len(arms) * len(seeds), 0
     for turn, seed in enumerate(seeds):
@@ -90,11 +93,17 @@ def complete(
             done += 1
             watch.ended(cell, done, total)
             if cell.state == "failed" and arm.kind == "baseline" and not turn:
-                raise RecipeError(
-                    f"{cell.folder}: plain training itself failed, so there is nothing to compare with: "
-                    f"{cell.message or 'see status.json'}; mend the recipe, and give another --out"
-                )
+                raise _nothing_to_compare_with(cell)
             yield cell
+
+
+def _nothing_to_compare_with(cell: Cell) -> FewerError:
+    error = FewerError(
+        f"{cell.folder}: plain training itself failed, so there is nothing to compare with: {cell.message}; "
+        "mend the recipe, and give another --out"
+    )
+    error.exit_code = cell.exit_code
+    return error
 
 
 def _trained(cell: Cell, recipe: Recipe, display: Display | None) -> Cell:
@@ -106,11 +115,13 @@ def _trained(cell: Cell, recipe: Recipe, display: Display | None) -> Cell:
             result = resume(cell.folder, display=display)
         else:
             result = fit(recipe, cell.folder, display=display)
-    except Stopped:
+    except (Stopped, ResourceError):  # a full disk is no variant's fault, and the next run would meet it, too
         raise
     except FewerError as error:
-        return replace(cell, state="failed", message=str(error))
+        return replace(cell, state="failed", message=str(error), exit_code=error.exit_code)
     except Exception as error:  # a bug: where it happened must not be lost with it
+        with writing(cell.folder.parent):
+            cell.folder.parent.mkdir(parents=True, exist_ok=True)
         publish(cell.folder.with_name(f"{cell.folder.name}.traceback.txt"), traceback.format_exc())
-        return replace(cell, state="failed", message=printable(f"{type(error).__name__}: {error}"))
+        return replace(cell, state="failed", message=printable(f"{type(error).__name__}: {error}"), exit_code=1)
     return replace(cell, state="done", result=result)

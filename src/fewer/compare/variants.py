@@ -240,8 +240,7 @@ def _unused(base: Base, variants: Sequence[Variant]) -> Iterator[str]:
     for section in NAMED_BY:
         for key in foreign_keys(section, base.content):
             if all(f"{section}.{key}" in variant.left_out for variant in variants):
-                known = {name for variant in variants for name in getattr(variant.recipe, section).model_fields_set}
-                known |= {name for variant in variants for name in type(getattr(variant.recipe, section)).model_fields}
+                known = {name for variant in variants for name in type(getattr(variant.recipe, section)).model_fields}
                 place = base.places.get((section, key), str(base.path))
                 hint = nearest(key, sorted(known), prefix=(section,))
                 yield f'{place}: unknown key "{section}.{key}": no variant has it; {hint}'
