@@ -57,7 +57,7 @@ def page(summary: Summary) -> str:
 
 def _head(summary: Summary) -> Html:
     judged = summary.get("confirmation") or summary
-    seeds = summary["seeds"]
+    is_confirmed, seeds = judged is not summary, summary["seeds"]
     facts = [
         ("decides", words.title(summary["metric"])),
         ("margin", f"{summary['margin']:g} points"),
@@ -65,8 +65,10 @@ def _head(summary: Summary) -> Html:
         ("epochs", f"{summary['epochs']:,}"),
         ("baseline's digest", summary["baseline_digest"]),
     ]
+    if is_confirmed:
+        fresh = judged["seeds"]
+        facts.insert(3, ("confirmed by", f"{words.title(judged['metric'])}, seeds {fresh[0]}–{fresh[-1]}"))
     items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
-    is_confirmed = judged is not summary
     said = ("Confirmed on fresh seeds: " if is_confirmed else "") + words.headline(judged)
     note = words.caution(judged, is_confirmed)
     return Html(
@@ -87,7 +89,7 @@ def _round(summary: Summary, prefix: str) -> list[Html]:
             "Up and to the left is better. What lies on or below the plain curve, shorter plain training does as well.",
             _curves(summary, number, prefix),
         ),
-        "All arms": (all_lead, _all(summary["arms"], summary["metric"])),
+        "All arms": (all_lead, _all(summary["arms"], summary["metric"], number)),
         "Failed runs": ("A variant with a failed run gets no verdict.", _failures(summary["arms"])),
     }
     before = "Confirmed: " if prefix else ""
@@ -119,7 +121,7 @@ def _verdicts(summary: Summary, number: Mapping[str, int]) -> Html:
         mark = "passed" if arm["holds"] else "broken" if arm["failed"] else ""
         rows.append(
             [
-                td(Html(f"{number[arm['name']]}.{units.NBSP}{name(arm['name'])}")),
+                td(_named(arm, number)),
                 Html(f'<td class="verdict {mark}">{esc(arm["verdict"])}</td>'),
                 _cell(words.ratio(arm), arm.get("cost")),
                 *(_cell(words.gain(arm.get(key)), (arm.get(key) or {}).get("mean")) for key in keys),
@@ -128,11 +130,17 @@ def _verdicts(summary: Summary, number: Mapping[str, int]) -> Html:
     return table(head, rows, "Verdicts", kind="wide", left=2)
 
 
+def _named(arm: Arm, number: Mapping[str, int]) -> Html:
+    """An arm's name, a variant's with its number in the plots."""
+    mark = f"{number[arm['name']]}.{units.NBSP}" if arm["kind"] == "variant" else ""
+    return Html(f"{mark}{name(arm['name'])}")
+
+
 def _cell(text: str, raw: object) -> Html:
     return empty() if raw is None else td(esc(text), raw)
 
 
-def _all(arms: Sequence[Arm], metric: str) -> Html:
+def _all(arms: Sequence[Arm], metric: str, number: Mapping[str, int]) -> Html:
     test = f"test/{metric.partition('/')[2]}"
     has_test = test != metric and any(test in arm["metrics"] for arm in arms)
     metrics = [metric, *([test] if has_test else [])]
@@ -148,7 +156,7 @@ def _all(arms: Sequence[Arm], metric: str) -> Html:
             cells.append(_cell(words.spent(arm[key], form), arm[key] and arm[key]["mean"]))
         done = arm["runs"] - len(arm["failed"])
         cells.append(td(esc(f"{done} of {arm['runs']}" if arm["failed"] else done), done))
-        rows.append([td(name(arm["name"])), *cells])
+        rows.append([td(_named(arm, number)), *cells])
     note = "Test metrics are for the record: nothing was chosen by them." if has_test else ""
     shown = table(head, rows, "All arms", kind="wide")
     return join([shown, Html(f'<p class="note">{esc(note)}</p>' if note else "")])
