@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +115,13 @@ def test_the_curve_is_linear_between_budgets_and_nothing_beyond_them() -> None:
     assert at_cost(points, 12.2) is None
     assert at_cost(points, 2.9) is None
     assert at_cost(points[:1], 6.0) is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=2, max_size=6, unique_by=lambda p: p[0]))
+def test_between_budgets_it_is_numpys_interpolation(points: list[tuple[int, float]]) -> None:
+    x, y = zip(*sorted(points), strict=True)
+    for cost in np.linspace(x[0], x[-1], 17):
+        assert at_cost(points, float(cost)) == pytest.approx(np.interp(cost, x, y))
 
 
 def test_only_seeds_that_both_have_are_paired() -> None:
@@ -393,9 +401,10 @@ def test_killed_in_the_middle_it_resumes_the_begun_run_and_trains_missing_ones_o
         return sorted(run for run in saved if (run / "result.json").exists() == done)
 
     started = server.start(*asked, cwd=tmp_path)
-    assert started.until(lambda: bool(runs(done=True) and runs(done=False)))
+    assert started.until(lambda: bool(runs(done=True) and runs(done=False)))  # of the first seed's two
     started.kill(signal.SIGKILL)
     started.wait()
+    assert not (tmp_path / "cmp" / "compare.json").exists()  # no seed has been trained by all
     begun, before = runs(done=False), {run: (run / "result.json").stat().st_mtime_ns for run in runs(done=True)}
     assert len(begun) == 1
     ended = server.run(*asked, cwd=tmp_path)
@@ -452,6 +461,17 @@ def test_a_bug_is_kept_with_its_traceback(
     assert "of a method" in (arm.folder(tmp_path) / "seed0.traceback.txt").read_text()
 
 
+def test_after_each_seed_the_page_shows_what_there_is(server: Server, home: Path, tmp_path: Path) -> None:
+    shutil.copy(home / "recipe.toml", tmp_path)
+    asked = ("compare", "recipe.toml", *LEAN, "train.epochs=1", "--out", "cmp")
+    started = server.start(*asked, cwd=tmp_path)
+    assert started.until((tmp_path / "cmp" / "compare.html").exists)
+    started.kill(signal.SIGKILL)
+    started.wait()
+    assert json.loads((tmp_path / "cmp" / "compare.json").read_text())["runs"] == {"asked": 4, "there": 2}
+    assert '<span class="state running">2 of 4 runs</span>' in (tmp_path / "cmp" / "compare.html").read_text()
+
+
 def test_interrupted_it_says_that_the_same_command_goes_on(server: Server, home: Path, tmp_path: Path) -> None:
     shutil.copy(home / "recipe.toml", tmp_path)
     started = server.start("compare", "recipe.toml", *LEAN, "train.epochs=50", "--out", "cmp", cwd=tmp_path)
@@ -475,7 +495,7 @@ def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(
     assert set(frame[frame["data.val"] == "none"]["seed"]) == {2, 3}
     assert (frame["data.val"] == "none").sum() == 4
     text = (tmp_path / "cmp" / "compare.html").read_text()
-    assert "Confirmed on fresh seeds: some &lt;script&gt;" in text
+    assert "On fresh seeds: some &lt;script&gt;" in text
     assert len(set(ids := re.findall(r' id="([^"]+)"', text))) == len(ids)
 
 

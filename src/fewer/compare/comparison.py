@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -97,23 +97,26 @@ def compare(asked: Asked, out: Path, watch: Observer) -> dict[str, Any]:
     _claim(out, choice)
     folder.lock()
     try:
-        summary, results = _held(choice, plans, out, watch)
-        rounds = [("choice", results)]
-        summary |= {
-            "recipe": asked.recipe.stem,
-            "baseline_digest": plans[choice.arms[0].key].digest,
-            "confirmation": None,
-        }
-        if asked.confirm and (names := chosen(summary)):
-            confirmation = _confirmation(asked, choice, names)
-            watch.note(f"confirming {', '.join(names)} with {asked.confirm} fresh seeds, on test images")
-            summary["confirmation"], results = _held(confirmation, _planned(confirmation.arms), out, watch)
-            rounds.append(("confirmation", results))
-        elif asked.confirm:
-            watch.note("no variant passed: there is nothing to confirm")
-        write(summary, rounds, out)
+        return _carried_out(asked, choice, plans, out, watch)
     finally:
         folder.release()
+
+
+def _carried_out(asked: Asked, choice: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> dict[str, Any]:
+    """Trains and judges, and writes what there is after each seed: a comparison may take days."""
+    about = {"recipe": asked.recipe.stem, "baseline_digest": plans[choice.arms[0].key].digest, "confirmation": None}
+    for results in _by_seed(choice, plans, out, watch):
+        summary = {**summarised(results), **about}
+        write(summary, [("choice", results)], out)
+    names = chosen(summary) if asked.confirm else []
+    if asked.confirm and not names:
+        watch.note("no variant passed: there is nothing to confirm")
+    if names:
+        watch.note(f"confirming {', '.join(names)} with {asked.confirm} fresh seeds, on test images")
+        again = _confirmation(asked, choice, names)
+        for fresh in _by_seed(again, _planned(again.arms), out, watch):
+            summary["confirmation"] = summarised(fresh)
+            write(summary, [("choice", results), ("confirmation", fresh)], out)
     return summary
 
 
@@ -223,14 +226,16 @@ def _claim(out: Path, choice: Round) -> None:
     publish(file, baseline.to_toml())
 
 
-def _held(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> tuple[dict[str, Any], Results]:
-    """Trains what a round lacks, and judges."""
+def _by_seed(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> Iterator[Results]:
+    """Trains what a round lacks; gives the results so far after each seed that lacked something, and all in the end."""
     from fewer import signals
 
     runs, given = out / "runs", round.base.content.get("out", {})
     arms, cells = list(distinct(round.arms)), []
     total = len(arms) * len(round.seeds)
-    there = [look(arm, seed, runs) for arm in arms for seed in round.seeds]
+    question = Question(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
+    there = [look(arm, seed, runs) for seed in round.seeds for arm in arms]
+    lacking = {cell.seed for cell in there if cell.state in ("missing", "begun")}
     _refuse_stale(there, plans)
     watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {_outlook(there, plans)}")
     try:
@@ -238,13 +243,12 @@ def _held(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -
             for cell in complete(arms, round.seeds, runs, given, watch):
                 _require_metric(cell, round.metric)
                 cells.append(cell)
+                if len(cells) % len(arms) == 0 and (cell.seed in lacking or len(cells) == total):
+                    yield Results(question, round.arms, list(cells))
     except Stopped as stop:
         word = "interrupted" if stop.exit_code == INTERRUPTED else "stopped"
         text = f"{out}: {word} after {len(cells)} of {total} runs; the same command goes on"
         raise Stopped(text, stop.exit_code) from None
-    question = Question(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
-    results = Results(question, round.arms, cells)
-    return summarised(results), results
 
 
 def _outlook(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> str:

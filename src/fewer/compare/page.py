@@ -69,13 +69,22 @@ def _head(summary: Summary) -> Html:
         fresh = judged["seeds"]
         facts.insert(3, ("confirmed by", f"{words.title(judged['metric'])}, seeds {fresh[0]}–{fresh[-1]}"))
     items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
-    said = ("Confirmed on fresh seeds: " if is_confirmed else "") + words.headline(judged)
+    said = ("On fresh seeds: " if is_confirmed else "") + words.headline(judged)
     note = words.caution(judged, is_confirmed)
     return Html(
-        f'<header class="top"><p class="brand">fewer · comparison</p><h1><bdi>{esc(summary["recipe"], 120)}</bdi></h1>'
+        f'<header class="top"><p class="brand">fewer · comparison</p>'
+        f"<h1><bdi>{esc(summary['recipe'], 120)}</bdi>{_progress(judged)}</h1>"
         f'<p class="headline">{esc(said, 1000)}</p><p class="state-note">{esc(note)}</p>'
         f'<dl class="facts">{items}</dl></header>\n'
     )
+
+
+def _progress(summary: Summary) -> Html:
+    """How far a comparison is that was still going on when the page was written."""
+    runs = summary["runs"]
+    if runs["there"] == runs["asked"]:
+        return Html("")
+    return Html(f' <span class="state running">{runs["there"]:,} of {runs["asked"]:,} runs</span>')
 
 
 def _round(summary: Summary, prefix: str) -> list[Html]:

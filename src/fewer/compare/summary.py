@@ -106,6 +106,7 @@ def summarised(results: Results) -> dict[str, Any]:
         "metric": question.metric,
         "margin": question.margin,
         "seeds": list(question.seeds),
+        "runs": {"asked": len({arm.key for arm in results.arms}) * len(question.seeds), "there": len(results.cells)},
         "plain_epoch_flops": question.plain_epoch_flops,
         "epochs": results.arms[0].recipe.epochs,
         "arms": [_arm(results, arm) for arm in results.arms],
