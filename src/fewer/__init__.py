@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewer.compare.frames import load_runs as load_runs
     from fewer.errors import FewerError as FewerError
     from fewer.fit import fit as fit
     from fewer.fit import resume as resume
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "fewer.compare.frames": ("load_runs",),
     "fewer.errors": ("FewerError",),
     "fewer.fit": ("fit", "resume"),
     "fewer.loop": ("train",),
@@ -76,6 +78,7 @@ __all__ = [
     "compile_plan",
     "fit",
     "load_recipe",
+    "load_runs",
     "parse_recipe",
     "resume",
     "train",

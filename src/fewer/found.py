@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ class Folder:
         """
         if name not in self.names():
             raise KeyError(f'no {self.noun} "{name}"; there are {", ".join(self.names())}')
-        for entry in entry_points(group=self.group):
-            if entry.name == name:
-                return entry.load()
+        if entry := _installed(self.group).get(name):
+            return entry.load()
         return importlib.import_module(f"{self.package}.{name}")
 
     def params(self, name: str) -> type[BaseModel]:
@@ -74,4 +73,10 @@ class Folder:
 def _names(package: str, group: str, shared: frozenset[str]) -> tuple[str, ...]:
     path = importlib.import_module(package).__path__
     own = sorted(module.name for module in pkgutil.iter_modules(path) if module.name not in shared)
-    return (*own, *sorted(entry.name for entry in entry_points(group=group) if entry.name not in own))
+    return (*own, *sorted(name for name in _installed(group) if name not in own))
+
+
+@cache
+def _installed(group: str) -> dict[str, EntryPoint]:
+    """What installed packages add; looked up once, since that reads every package's metadata."""
+    return {entry.name: entry for entry in entry_points(group=group)}

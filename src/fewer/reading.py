@@ -11,7 +11,7 @@ import difflib
 import re
 import reprlib
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -55,17 +55,30 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: With every problem found, each with file and line or the override it comes from.
     """
     path = Path(path)
+    content, lines = read_toml(path)
+    return parse_recipe(content, overrides, origin=str(path), lines=lines, base=path.resolve().parent)
+
+
+def read_toml(path: Path, noun: str = "recipe") -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    """Content of a TOML file, and the line number of each key path, for messages.
+
+    Args:
+        path: The file.
+        noun: What it holds, for messages.
+
+    Raises:
+        RecipeError: The file cannot be read, or is no TOML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}; check the path") from None
+        raise RecipeError(f"{path}: cannot read the {noun}: {error.strerror}; check the path") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"{path}: a recipe is UTF-8 text, this file is not; save it as UTF-8") from None
+        raise RecipeError(f"{path}: the {noun} must be UTF-8 text, this file is not; save it as UTF-8") from None
     try:
-        content = tomllib.loads(text)
+        return tomllib.loads(text), _lines(text)
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}; strings need quotes, see recipes/") from None
-    return parse_recipe(content, overrides, origin=str(path), lines=_lines(text), base=path.resolve().parent)
 
 
 def parse_recipe(
@@ -75,6 +88,7 @@ def parse_recipe(
     origin: str = "recipe",
     lines: dict[tuple[str, ...], int] | None = None,
     base: Path | None = None,
+    places: Mapping[tuple[str, ...], str] | None = None,
 ) -> Recipe:
     """Checks a recipe given as nested dicts; arguments and errors as for `load_recipe`.
 
@@ -84,18 +98,20 @@ def parse_recipe(
         origin: What to call the recipe in messages.
         lines: Line number of each key path, for messages.
         base: Folder that relative source paths are resolved against; the current one if left out.
+        places: What to call the place of a key path that is neither in a file nor an override.
     """
     content = copy.deepcopy(content)
-    from_argv: dict[tuple[str, ...], str] = {}
-    problems = _override(content, overrides, from_argv)
+    said = dict(places or {})
+    problems = override(content, overrides, said)
 
     def place(path: tuple[str, ...]) -> str:
         for length in range(len(path), 0, -1):
-            if path[:length] in from_argv:
-                return f'argument "{from_argv[path[:length]]}"'
+            if path[:length] in said:
+                return said[path[:length]]
             if lines and path[:length] in lines:
                 return f"{origin}:{lines[path[:length]]}"
-        return origin
+        # A section that is wrong as a whole, of which a key was given.
+        return next((where for other, where in said.items() if path and other[: len(path)] == path), origin)
 
     chosen = {}
     for section in _CHOICES:
@@ -115,13 +131,27 @@ def parse_recipe(
     return recipe
 
 
-def _override(content: dict[str, Any], overrides: Sequence[str], seen: dict[tuple[str, ...], str]) -> list[str]:
+def override(
+    content: dict[str, Any], overrides: Sequence[str], seen: dict[tuple[str, ...], str], called: str = ""
+) -> list[str]:
+    """Puts `key.sub=value` texts into a recipe's content.
+
+    Args:
+        content: The content, which is changed.
+        overrides: The texts, later ones win.
+        seen: Takes the place of each key path, for messages.
+        called: What to call that place; after the text itself if left out.
+
+    Returns:
+        Problems, one line each.
+    """
     problems = []
     for text in overrides:
+        where = called or f'argument "{text}"'
         name, equals, raw = text.partition("=")
         path = tuple(name.strip().split("."))
         if not equals or not all(path):
-            problems.append(f'argument "{text}": an override is written key.sub=value, e.g. train.epochs=20')
+            problems.append(f"{where}: an override is written key.sub=value, e.g. train.epochs=20")
             continue
         try:
             value = tomllib.loads(f"value = {raw}")["value"]
@@ -137,15 +167,27 @@ def _override(content: dict[str, Any], overrides: Sequence[str], seen: dict[tupl
                 node[int(path[-1])] = value
             else:
                 node[path[-1]] = value
-            seen[path] = text
+            seen[path] = where
         except (IndexError, ValueError):
             problems.append(
-                f'argument "{text}": no such entry: the recipe has {len(content.get(path[0], []))} [[{path[0]}]]; '
+                f"{where}: no such entry: the recipe has {len(content.get(path[0], []))} [[{path[0]}]]; "
                 "add one to the recipe"
             )
         except (TypeError, AttributeError):
-            problems.append(f'argument "{text}": "{path[-2]}" is a value, not a section; see docs for the keys')
+            problems.append(f'{where}: "{path[-2]}" is a value, not a section; see docs for the keys')
     return problems
+
+
+def foreign_keys(section: str, content: Mapping[str, Any]) -> list[str]:
+    """Keys of `[select]` or `[model]` that what the section names does not have; none where nothing has that name."""
+    choice, values = _CHOICES[section], content.get(section)
+    if not isinstance(values, dict):
+        return []
+    try:
+        known = choice.params(str(values.get(choice.key, choice.default))).model_fields
+    except KeyError:
+        return []
+    return [key for key in values if key not in known]
 
 
 def _chosen(section: str, content: dict[str, Any], place: Any) -> tuple[Any, list[str]]:

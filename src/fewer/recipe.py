@@ -330,16 +330,17 @@ class Recipe(Section):
 
 def changed_keys(before: Recipe, after: Recipe) -> list[tuple[str, Any, Any]]:
     """Key, old and new value of everything that differs."""
-
-    def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-        if isinstance(value, list):
-            value = dict(enumerate(value))
-        if not isinstance(value, dict):
-            return {prefix.rstrip("."): value}
-        return {name: item for key, inner in value.items() for name, item in flat(inner, f"{prefix}{key}.").items()}
-
     old, new = flat(before.model_dump(mode="json")), flat(after.model_dump(mode="json"))
     return [(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A recipe's content as one level, with dotted keys: `{"train.epochs": 10, "stages.0.side_px": 24}`."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return {prefix.rstrip("."): value}
+    return {name: item for key, inner in value.items() for name, item in flat(inner, f"{prefix}{key}.").items()}
 
 
 def _without_none(value: Any) -> Any:

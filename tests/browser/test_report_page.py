@@ -1,16 +1,22 @@
-"""The report of a real run in headless Chromium: it fits, it fetches nothing, it can be read in light and dark."""
+"""The pages in headless Chromium: they fit, they fetch nothing, they can be read in light and dark."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fewer import fit, report
+from fewer.compare.arms import Arm, arms_of
+from fewer.compare.page import page as compare_page
+from fewer.compare.runs import Cell
+from fewer.compare.summary import Question, Results, summarised
+from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.reading import parse_recipe
 from fewer.testing.harness import one_thread
 
@@ -78,8 +84,9 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_fits_fetches_nothing_and_can_be_read(run: Path, browser: Any, scheme: str, tmp_path: Path) -> None:
+@contextmanager
+def opened(browser: Any, file: Path, scheme: str, pictures: Path) -> Iterator[Any]:
+    """The page in a browser, after it has been found to fit, to fetch nothing, and to be readable."""
     said: list[str] = []
     fetched: list[str] = []
     context = browser.new_context(color_scheme=scheme)
@@ -87,25 +94,59 @@ def test_page_fits_fetches_nothing_and_can_be_read(run: Path, browser: Any, sche
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: fetched.append(request.url))
-    page.goto((run / "report.html").as_uri())
+    page.goto(file.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
     for width_px in (1280, 640, 390):  # 640 px is what 200 % zoom leaves of 1280
         page.set_viewport_size({"width": width_px, "height": 900})
         wide, there = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide <= there, f"{wide} px at {width_px}"
-        page.screenshot(path=tmp_path / f"{scheme}-{width_px}.png", full_page=True)
-        assert (tmp_path / f"{scheme}-{width_px}.png").stat().st_size > 20_000
-    images = page.evaluate("Promise.all([...document.images].map(e => e.decode().then(() => [e.naturalWidth, e.alt])))")
-    assert len(images) >= 20, "thumbnails and previews"
-    assert all(width_px > 0 and alt for width_px, alt in images)
+        page.screenshot(path=pictures / f"{scheme}-{width_px}.png", full_page=True)
+        assert (pictures / f"{scheme}-{width_px}.png").stat().st_size > 20_000
     seen, bad = page.evaluate(CONTRAST)
     assert seen > 100
     assert not bad
     unnamed = "[...document.querySelectorAll('.scroll')].filter(e => e.tabIndex !== 0 || !e.ariaLabel).length"
     assert page.evaluate(unnamed) == 0
     assert not said
-    assert [url for url in fetched if not url.startswith("data:")] == [(run / "report.html").as_uri()]
+    assert [url for url in fetched if not url.startswith("data:")] == [file.as_uri()]
+    yield page
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_fetches_nothing_and_can_be_read(run: Path, browser: Any, scheme: str, tmp_path: Path) -> None:
+    with opened(browser, run / "report.html", scheme, tmp_path) as page:
+        decoded = "Promise.all([...document.images].map(e => e.decode().then(() => [e.naturalWidth, e.alt])))"
+        images = page.evaluate(decoded)
+        assert len(images) >= 20, "thumbnails and previews"
+        assert all(width_px > 0 and alt for width_px, alt in images)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_fits_fetches_nothing_and_can_be_read(browser: Any, scheme: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('data.source = "digits"\nmodel.name = "lenet5"\n')
+    base = Base.read(tmp_path / "recipe.toml")
+    plain, variants = variants_of(base, changes_of(["select.method=dbpd,random,infobatch"], None))
+    arms = arms_of(base, plain, variants, [2, 5, 10])
+    cells = [finished(arm, seed, number) for number, arm in enumerate(arms) for seed in range(3)]
+    results = Results(Question("val/top1", 0.5, range(3), 100.0), arms, cells)
+    summary = {**summarised(results), "recipe": "a-recipe-with-a-long-name", "baseline_digest": "0123456789abcdef"}
+    (tmp_path / "compare.html").write_text(compare_page({**summary, "confirmation": summary}))
+    with opened(browser, tmp_path / "compare.html", scheme, tmp_path) as page:
+        assert page.locator(".passed").count() > 0
+        assert page.locator(".broken").count() > 0
+        assert page.locator("svg.plot").count() == 4
+
+
+def finished(arm: Arm, seed: int, number: int) -> Cell:
+    """A made-up run; those of the last variant failed."""
+    if number == 3:
+        return Cell(arm, seed, Path("x"), "failed", {}, "the loss is no longer finite")
+    ledger = {"effective_epochs": 10.0 - number, "flops": 1000 - 100 * number, "optimizer_steps": 900 - 90 * number}
+    metrics = {"val/top1": 0.9 - 0.001 * number + 0.0003 * seed, "test/top1": 0.89}
+    return Cell(
+        arm, seed, Path("x"), "done", {"metrics": metrics, "ledger": {**ledger, "seconds": {"total": 60.0 - number}}}
+    )
 
 
 def test_run_left_plots_previews_and_thumbnails(run: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import fewer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -38,6 +44,30 @@ def test_own_selector_keeps_its_promises_and_trains(tmp_path: Path) -> None:
     assert result["epochs"] == 2
     assert result["ledger"]["samples_backpropagated"] == 1438 + round(0.25 * 1438)
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path: Path) -> None:
+    """In a process of its own: what a kernel's libraries warn of is not ours to mend."""
+    path = EXAMPLES / "analysis.ipynb"
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+    code = (
+        "import sys, nbformat; from nbclient import NotebookClient\n"
+        "notebook = nbformat.read(sys.argv[1], 4)\n"
+        "NotebookClient(notebook, timeout=120, kernel_name='python3').execute()\n"
+        "nbformat.write(notebook, 'done.ipynb')"
+    )
+    here = {"PYTHONPATH": str(Path(fewer.__file__).parents[1]), "IPYTHONDIR": str(tmp_path / "ipython")}
+    command = [sys.executable, "-c", code, str(path)]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **here}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    done = json.loads((tmp_path / "done.ipynb").read_text("utf-8"))["cells"]
+    outputs = [output for cell in done for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any("points on validation" in str(output.get("text", "")) for output in outputs)
+    assert len(list(tmp_path.glob("runs/analysis/*/*/result.json"))) == 4
 
 
 @pytest.fixture

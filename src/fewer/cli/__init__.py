@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fewer.cli import data, doctor, methods, plan, predict, report, resume, train
+from fewer.cli import compare, data, doctor, methods, plan, predict, report, resume, train
 from fewer.cli import eval as evaluation
 from fewer.errors import INTERRUPTED, FewerError
 
@@ -23,6 +23,7 @@ app.command()(resume.resume)
 app.command("eval")(evaluation.evaluate)
 app.command()(predict.predict)
 app.command()(plan.plan)
+app.command()(compare.compare)
 app.command()(report.report)
 app.command()(methods.methods)
 app.add_typer(data.app)

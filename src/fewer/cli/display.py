@@ -31,7 +31,7 @@ class Live:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # a variant's name may hold brackets
             *([BarColumn(bar_width=20)] if console.width >= _BAR_COLUMNS else []),
             TextColumn("{task.fields[line]}"),
             console=console,
@@ -48,7 +48,7 @@ class Live:
         self._show("decoding", done / max(1, total), f"{done:,} of {total:,} images")
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+        self._say(text)
 
     def row(self, row: Row, session: Session) -> None:
         from fewer.ledger import peak_memory_bytes
@@ -86,8 +86,28 @@ class Live:
             self.task = self.bar.add_task(name, total=1.0, line=line)
         self.bar.update(self.task, description=name, completed=done, line=line)
         if not self.console.is_terminal and time.monotonic() - self.said > _PLAIN_SECONDS:
-            self.note(f"{name}  {line}")
+            self._say(f"{name}  {line}")
             self.said = time.monotonic()
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+
+
+class OneOfMany(Live):
+    """The line of a run among many, under its name; epochs and notes stay in the run's own log."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        super().__init__(console)
+        self.title = title
+
+    def note(self, text: str) -> None:
+        return
+
+    def phase(self, name: str) -> None:
+        super().phase(f"{self.title}: {name}")
+
+    def _show(self, name: str, done: float, line: str) -> None:
+        super()._show(f"{self.title}: {name}", done, line)
 
 
 @contextmanager
@@ -190,4 +210,4 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-__all__ = ["Live", "counted", "finish", "show_plan", "shown"]
+__all__ = ["Live", "OneOfMany", "counted", "finish", "show_plan", "shown"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from importlib import resources
 from typing import Any
 
 from PIL import Image
@@ -13,16 +12,15 @@ from fewer.data.decode import Damaged, decode
 from fewer.inspection.listing import Listing, Part
 from fewer.inspection.stats import MEASURES, Figures
 from fewer.report import units
-from fewer.report.charts import Chart, Numbers, Panel, Role
+from fewer.report.charts import NO_NUMBERS, Chart, Panel, Role
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
-from fewer.report.page import POLICY
+from fewer.report.page import frame
 from fewer.report.plots import svg, swatch
 
 PLOTS = ("short_side_px", "aspect", "file_bytes")
 THUMB_PX = 72
 THUMBS = 192  # on the whole page: some 3 kB each
 SHEET_CLASSES = 48
-NO_NUMBERS = Numbers([], [], 0, "")  # the table here has a column of text
 LISTED = 100  # classes shown from either end
 ROLES: dict[str, Role] = {"train": "train", "all": "train", "val": "val", "test": "test"}
 STYLE = """
@@ -41,16 +39,8 @@ def page(figures: Figures, listing: Listing) -> str:
         figures: What `statistics` gave.
         listing: Where sample images are read from.
     """
-    style = resources.files("fewer.report").joinpath("page.css").read_text(encoding="utf-8") + STYLE
     body = join([_head(figures), _classes(figures), *_plots(figures), _colours(figures), _sheet(figures, listing)])
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{esc(figures['source'], 120)} · fewer</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        f"{body}</main>\n</body>\n</html>\n"
-    )
+    return frame(figures["source"], body, STYLE)
 
 
 def _head(figures: Figures) -> Html:

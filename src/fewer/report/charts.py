@@ -20,12 +20,25 @@ ROWS = 60  # of the table under a plot
 TIME = ((7200.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 Split = Literal["val", "test"]
 SPLITS: tuple[Split, ...] = ("val", "test")
-Role = Literal["train", "steps", "val", "test", "other", "class"]
+Role = Literal["train", "steps", "val", "test", "other", "class", "plain", "random", "variant"]
 NAMES: dict[Role, str] = {
     "train": "training, mean of an epoch", "val": "validation", "test": "test", "steps": "training, single steps",
+    "plain": "plain training", "random": "random training", "variant": "variants, by number",
 }  # fmt: skip
 Cell = tuple[float, str] | None  # a number, and how a person reads it
 Value = Callable[[Mapping[str, Any]], object]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point by itself with its interval, and a label beside it."""
+
+    role: Role
+    x: float
+    y: float
+    low: float
+    high: float
+    label: str = ""
 
 
 @dataclass
@@ -39,6 +52,7 @@ class Panel:
         star: Where the model that was handed over stands.
         top: Upper limit of the values, if a spike should not flatten the rest.
         labels: Words above or below points.
+        spots: Points with intervals, beside the curves.
     """
 
     name: str
@@ -47,6 +61,7 @@ class Panel:
     star: tuple[float, float] | None = None
     top: float | None = None
     labels: Sequence[tuple[float, float, str, Literal["above", "below"]]] = ()
+    spots: Sequence[Spot] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,9 @@ class Numbers:
     rows: Sequence[Sequence[Cell]]
     total: int
     unit: str
+
+
+NO_NUMBERS = Numbers([], [], 0, "")  # where a table beside the plot has them, with a column of text
 
 
 @dataclass(frozen=True)

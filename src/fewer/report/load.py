@@ -52,17 +52,19 @@ def load(run_dir: Path) -> Folder:
     return Folder(
         path=run_dir,
         name=run_dir.resolve().name or str(run_dir),
-        plan=_document(run_dir / "plan.json", problems),
-        env=_document(run_dir / "env.json", problems),
-        status=_document(run_dir / "status.json", problems),
-        result=_document(run_dir / "result.json", problems),
+        plan=document(run_dir / "plan.json", problems),
+        env=document(run_dir / "env.json", problems),
+        status=document(run_dir / "status.json", problems),
+        result=document(run_dir / "result.json", problems),
         rows=_rows(run_dir / "rows.jsonl", problems),
         recipes=_recipes(run_dir, problems),
         problems=problems,
     )
 
 
-def _document(path: Path, problems: list[str]) -> Mapping[str, Any]:
+def document(path: Path, problems: list[str] | None = None) -> Mapping[str, Any]:
+    """A JSON object; an empty one where there is none, and where it cannot be read, which is then a problem."""
+    problems = [] if problems is None else problems
     if not path.exists():
         return {}
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -64,15 +64,25 @@ def page(folder: Folder) -> str:
     for title in sorted(parts, key=lambda title: title in PICTURES):
         drawn[title] = _guarded(title, parts[title], room_bytes)
         room_bytes -= len(drawn[title].encode())
-    body = join(drawn[title] for title in parts)
-    style = resources.files("fewer.report").joinpath("page.css").read_text(encoding="utf-8")
+    return frame(folder.name, join([*(drawn[title] for title in parts), glossary(GLOSSARY)]))
+
+
+def frame(title: str, body: Html, style: str = "") -> str:
+    """A whole page around its sections, with the style sheet; nothing in it can be fetched or run.
+
+    Args:
+        title: Of the window.
+        body: The sections.
+        style: Further rules.
+    """
+    style = resources.files("fewer.report").joinpath("page.css").read_text(encoding="utf-8") + style
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{esc(folder.name, 120)} · fewer</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        f"{body}{_glossary()}</main>\n</body>\n</html>\n"
+        f"<title>{esc(title, 120)} · fewer</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"{body}</main>\n</body>\n</html>\n"
     )
 
 
@@ -182,6 +192,7 @@ def environment(folder: Folder) -> Html:
     return section("Environment", esc("Where it ran."), content, "environment")
 
 
-def _glossary() -> Html:
-    terms = join(Html(f"<dt>{esc(term)}</dt><dd>{esc(text, 600)}</dd>") for term, text in GLOSSARY)
+def glossary(words: Iterable[tuple[str, str]]) -> Html:
+    """The words of a page, and what they mean on it."""
+    terms = join(Html(f"<dt>{esc(term)}</dt><dd>{esc(text, 600)}</dd>") for term, text in words)
     return section("Glossary", esc("The words of this page."), Html(f'<dl class="glossary">{terms}</dl>'), "glossary")

@@ -34,7 +34,7 @@ class Style:
     """How a curve is told from the others: by colour, dash and marker, so that colour alone never matters."""
 
     variable: str
-    dash: Literal["solid", "dashed", "dotted", "dashdot"]
+    dash: Literal["solid", "dashed", "dotted", "dashdot", "none"]
     marker: str
     width: float = 1.6
 
@@ -71,6 +71,9 @@ STYLES: dict[Role, Style] = {
     "test": Style("s3", "dotted", "D"),
     "other": Style("s4", "solid", "o"),
     "class": Style("s1", "solid", "", 0.8),
+    "plain": Style("s1", "solid", "o"),
+    "random": Style("s2", "dashed", "s"),
+    "variant": Style("s3", "none", "D"),
 }
 _VARIABLES = (
     "ink",
@@ -179,6 +182,12 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
         place = {"above": (2, "bottom"), "below": (-2, "top")}[side]
         ax.annotate(text, (x, y), xytext=(-2, place[0]), textcoords="offset points", ha="right", va=place[1],
                     fontsize=9, color=paint("ink2"), zorder=6)  # fmt: skip
+    for i, spot in enumerate(panel.spots):
+        color, marker = paint(STYLES[spot.role].variable), STYLES[spot.role].marker
+        ax.plot([spot.x, spot.x], [spot.low, spot.high], color=color, linewidth=1.0, alpha=0.6, zorder=2)
+        ax.plot([spot.x], [spot.y], color=color, marker=marker, markersize=4.6 if spot.label else 3.4, zorder=3)
+        ax.annotate(spot.label, (spot.x, spot.y), xytext=(5, (3, -11)[i % 2]), textcoords="offset points", fontsize=10,
+                    color=paint("ink"), zorder=4)  # fmt: skip
     if panel.top is not None:
         ax.set_ylim(top=panel.top)
     if panel.star is not None:
@@ -295,9 +304,10 @@ def swatch(role: Role) -> Html:
         "o": '<circle cx="14" cy="6" r="3"/>', "s": '<rect x="11" y="3" width="6" height="6"/>',
         "D": '<path d="M14 2l4 4-4 4-4-4z"/>',
     }  # fmt: skip
+    stroke = "" if style.dash == "none" else f'<path d="M0 6h28" fill="none" stroke-width="{style.width}"{dashes}/>'
     return Html(
         f'<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true" style="fill:var(--{style.variable});'
-        f'stroke:var(--{style.variable})"><path d="M0 6h28" fill="none" stroke-width="{style.width}"{dashes}/>'
+        f'stroke:var(--{style.variable})">{stroke}'
         f"{shapes.get(style.marker, '')}</svg>"
     )
 

@@ -1,0 +1,147 @@
+"""`fewer compare`: variants of a recipe against plain training, over paired seeds and at equal cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from fewer.cli.options import Json, Overrides, RecipeFile
+
+if TYPE_CHECKING:
+    from fewer.compare.runs import Cell
+    from fewer.display import Display
+
+NoCurve = Annotated[bool, typer.Option("--no-curve", help="Leave out plain and random training at smaller budgets.")]
+
+
+def compare(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    vary: Annotated[
+        Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
+        typer.Option("--vary", metavar="KEY=A,B", help="An axis; several make a grid.", show_default=False),
+    ] = None,
+    variants: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--variants", help="A TOML file with a table [variants.NAME] for each.", show_default=False),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of every arm, from the recipe's seed on.")] = 5,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Folder; by default runs/NAME-compare after the recipe.", show_default=False),
+    ] = None,
+    margin: Annotated[float, typer.Option("--margin", help="How much worse is no worse, percentage points.")] = 0.5,
+    metric: Annotated[
+        str, typer.Option("--metric", help="What decides; by default val/top1, or test/top1.", show_default=False)
+    ] = "",
+    budgets: Annotated[
+        str, typer.Option("--budgets", help="Of plain and random training: shares, or epochs.")
+    ] = "25%,50%,75%,100%",
+    no_curve: NoCurve = False,
+    confirm: Annotated[
+        int, typer.Option("--confirm", help="Fresh seeds for what passed: trained on all, judged on test; 0: none.")
+    ] = 0,
+    as_json: Json = False,
+) -> int:
+    """Compare variants of a recipe with plain training: quality and cost, over paired seeds, with a verdict each.
+
+    Runs that are there already are used and begun ones resumed, so the same command goes on where it stopped.
+    """
+    from fewer.compare.comparison import Asked
+    from fewer.compare.comparison import compare as compared
+
+    asked = Asked(
+        recipe, tuple(overrides or ()), tuple(vary or ()), variants, seeds, "" if no_curve else budgets, margin, metric,
+        confirm,
+    )  # fmt: skip
+    folder = out or Path("runs") / f"{recipe.stem}-compare"
+    summary = compared(asked, folder, Follower())
+    if as_json:
+        import json
+
+        print(json.dumps(summary))
+    else:
+        _show(summary)
+        if confirmation := summary["confirmation"]:
+            print("\nConfirmed on fresh seeds")
+            _show(confirmation, confirms=True)
+        print(folder / "compare.html")
+    return 0
+
+
+class Follower:
+    """Tells on stderr how far a comparison is: a live line on a terminal while a run trains, a line for each run."""
+
+    def note(self, text: str) -> None:
+        import sys
+
+        from fewer.errors import printable
+
+        print(printable(text), file=sys.stderr)
+
+    @contextmanager
+    def training(self, title: str) -> Iterator[Display]:
+        from rich.console import Console
+
+        from fewer.cli.display import OneOfMany
+        from fewer.errors import printable
+
+        live = OneOfMany(Console(stderr=True), printable(title))
+        with live.bar:
+            yield live
+
+    def ended(self, cell: Cell, done: int, total: int) -> None:
+        metrics, ledger = cell.result.get("metrics", {}), cell.result.get("ledger")
+        said = [f"{name} {metrics[name]:.2%}" for name in ("val/top1", "test/top1") if name in metrics]
+        if ledger:
+            said += [f"{ledger['full_epoch_equivalents']:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
+        what = ", ".join(said) if cell.state == "done" else f"failed: {cell.message}"
+        self.note(f"{done}/{total}  {cell.arm.name}, seed {cell.seed}: {what}")
+
+
+def _show(summary: dict[str, Any], confirms: bool = False) -> None:
+    """The arms as a table, then a line for each verdict; variants have the numbers that they have on the page."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from fewer.compare import words
+    from fewer.errors import printable
+    from fewer.report import units
+
+    metric, variants = summary["metric"], [arm for arm in summary["arms"] if arm["kind"] == "variant"]
+    names = {arm["name"]: f"{i}. {arm['name']}" for i, arm in enumerate(variants, start=1)}
+    unit = "" if "loss" in metric else ", %"
+    head = (f"{metric}{unit}", "over plain", "EE", "FEE", "cost", "time", "steps")
+    rows = [
+        (
+            words.level(metric, arm["metrics"].get(metric)).removesuffix(f"{units.NBSP}%"),
+            words.gain(arm.get("difference")),
+            words.spent(arm["effective_epochs"], words.epochs),
+            words.spent(arm["full_epoch_equivalents"], words.epochs),
+            words.ratio(arm),
+            words.spent(arm["seconds"], units.duration),
+            words.spent(arm["optimizer_steps"], units.count),
+        )
+        for arm in summary["arms"]
+    ]
+    console, columns = Console(highlight=False), list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    room = max(12, console.width - sum(widths) - len(widths))  # names give way, numbers do not
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("", overflow="ellipsis", no_wrap=True, max_width=room)
+    for heading, width in zip(head, widths, strict=True):
+        grid.add_column(heading, justify="right", no_wrap=True, min_width=width)
+    for arm, row in zip(summary["arms"], rows, strict=True):
+        grid.add_row(Text(printable(names.get(arm["name"], arm["name"]))), *(cell.replace("\xa0", " ") for cell in row))
+    console.print(grid)
+    print()
+    for arm in variants:
+        print(printable(f"{names[arm['name']]}: {arm['verdict']}"))
+        for failed in arm["failed"][:1]:
+            print(printable(f"   seed {failed['seed']}: {failed['message']}"))
+    print(words.caution(summary, confirms))

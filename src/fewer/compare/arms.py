@@ -1,0 +1,176 @@
+"""What is trained: the baseline, the variants, and plain and random training at several budgets. Free of torch."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fewer.compare.variants import NAMED_BY, PLAIN, Base, Content, Variant
+from fewer.errors import RecipeError
+from fewer.recipe import Recipe, flat
+
+Kind = Literal["baseline", "variant", "plain", "random"]
+BUDGETS = "25%,50%,75%,100%"
+SMALLEST_CURVE = 2  # points
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One recipe that is trained once for each seed.
+
+    Attributes:
+        kind: The baseline, a variant, or a point of one of the two curves of plain and of random training.
+        epochs: Epochs that plain training has for this budget; of points of the curves only.
+    """
+
+    kind: Kind
+    variant: Variant
+    epochs: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.variant.name
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.variant.recipe
+
+    @property
+    def key(self) -> str:
+        """Hash of all that is asked of a run, but for its seed and its folder; keys at their default are left out."""
+        without: Any = {"out": True, "train": {"seed"}, "select": True, "model": True}
+        content = self.recipe.model_dump(mode="json", exclude_defaults=True, exclude=without)
+        for section, name in NAMED_BY.items():
+            chosen = getattr(self.recipe, section)
+            content[section] = {**chosen.model_dump(mode="json", exclude_defaults=True), name: getattr(chosen, name)}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+    def folder(self, runs: Path) -> Path:
+        """Where its runs lie; one that was made under another name is found again."""
+        slug = re.sub(r"[^a-z0-9.=]+", "-", self.name.lower()).strip("-.")[:40]
+        return next(iter(sorted(runs.glob(f"*{self.key}"))), runs / f"{slug}{'-' if slug else ''}{self.key}")
+
+
+def epochs_of(budgets: str, epochs: int) -> list[int]:
+    """The budgets of the curves in epochs of plain training, ascending, each once.
+
+    Args:
+        budgets: Such as `25%,50%,100%` or `3,6,12`.
+        epochs: Of the recipe.
+
+    Raises:
+        RecipeError: A budget is neither a share of the recipe's epochs nor a number of epochs.
+    """
+    found = set()
+    for text in budgets.split(","):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|ep)?\s*", text)
+        value = float(match[1]) * (epochs / 100 if match[2] == "%" else 1) if match else 0.0
+        if not 0 < value <= 32_767 or (match and match[2] != "%" and value != int(value)):
+            raise RecipeError(
+                f'--budgets {budgets}: "{text}" is no budget; give shares of the recipe\'s {epochs} epochs, or epochs: '
+                f"--budgets {BUDGETS}"
+            )
+        found.add(max(1, math.floor(value + 0.5)))
+    return sorted(found)
+
+
+def arms_of(base: Base, plain: Variant, variants: Sequence[Variant], budgets: Sequence[int]) -> list[Arm]:
+    """Everything that is trained.
+
+    Args:
+        base: The recipe, for the shortened ones.
+        plain: The baseline.
+        variants: What is compared with it.
+        budgets: Epochs of the curves' points; empty for no curves.
+
+    Raises:
+        RecipeError: The recipe cannot be shortened to a budget.
+    """
+    problems: list[str] = []
+    total = plain.recipe.epochs
+    curves = []
+    for epochs in budgets:
+        if epochs == total:
+            continue  # the baseline itself
+        try:
+            curves.append(Arm("plain", _shortened(base, plain, epochs), epochs))
+            if epochs < total:
+                curves.append(Arm("random", _random(base, plain, epochs / total), epochs))
+        except RecipeError as error:
+            problems += [f"--budgets, {epochs} epochs: {problem}" for problem in error.problems]
+    if problems:
+        raise RecipeError([*problems, "give other --budgets, or durations as shares of the run (5%), or --no-curve"])
+    if budgets and 1 + sum(arm.kind == "plain" for arm in curves) < SMALLEST_CURVE:
+        raise RecipeError("--budgets: one budget makes no curve; give two or more, or --no-curve")
+    return [Arm("baseline", plain), *(Arm("variant", variant) for variant in variants), *curves]
+
+
+def _shortened(base: Base, plain: Variant, epochs: int) -> Variant:
+    """Plain training, annealed to its end, in fewer (or more) epochs."""
+    content = copy.deepcopy(plain.content)
+    if plain.recipe.stages:
+        lengths = split([stage.epochs for stage in plain.recipe.stages], epochs)
+        if not all(lengths):
+            raise RecipeError(f"too few for {len(lengths)} stages of an epoch or more")
+        content["stages"] = [
+            {**stage, "epochs": length} for stage, length in zip(content["stages"], lengths, strict=True)
+        ]
+        content.get("train", {}).pop("epochs", None)
+    else:
+        content["train"] = {**content.get("train", {}), "epochs": epochs}
+    name = f"{PLAIN}, {epochs} epoch{'' if epochs == 1 else 's'}"
+    return _checked(base, name, content, {"train.epochs": epochs})
+
+
+def _random(base: Base, plain: Variant, cost: float) -> Variant:
+    select = {"method": "random", "cost": cost}
+    content = {**copy.deepcopy(plain.content), "select": select}
+    return _checked(base, f"random, cost {cost:.4g}", content, flat({"select": select}))
+
+
+def _checked(base: Base, name: str, content: Content, changes: Mapping[str, object]) -> Variant:
+    return Variant(name, base.recipe(content, {}), changes, content)
+
+
+def split(parts: Sequence[int], total: int) -> list[int]:
+    """Whole lengths in the proportions of `parts` that sum to `total`; the largest remainders get what is left."""
+    exact = [part * total / sum(parts) for part in parts]
+    lengths = [math.floor(length) for length in exact]
+    order = sorted(range(len(parts)), key=lambda i: lengths[i] - exact[i])
+    for i in order[: total - sum(lengths)]:
+        lengths[i] += 1
+    return lengths
+
+
+def with_seed(recipe: Recipe, seed: int, given: Mapping[str, object]) -> Recipe:
+    """The recipe of one run. Of many runs only what is needed is kept, unless the recipe says otherwise.
+
+    Args:
+        recipe: The arm's recipe.
+        seed: The run's seed.
+        given: The keys of `[out]` that the recipe gives.
+    """
+    lean = {"plots": False, "previews": False, "keep": 1}
+    out = {"dir": "", **{key: value for key, value in lean.items() if key not in given}}
+    return recipe.model_copy(
+        update={
+            "train": recipe.train.model_copy(update={"seed": seed}),
+            "out": recipe.out.model_copy(update=out),
+        }
+    )
+
+
+def distinct(arms: Sequence[Arm]) -> Iterator[Arm]:
+    """Each recipe once: a variant may be a point of a curve, too."""
+    seen = set()
+    for arm in arms:
+        if arm.key not in seen:
+            seen.add(arm.key)
+            yield arm

@@ -1,0 +1,282 @@
+"""A comparison from question to files: everything is checked first, then what is missing is trained, then judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fewer.compare.arms import BUDGETS, Arm, arms_of, distinct, epochs_of
+from fewer.compare.files import write
+from fewer.compare.runs import Cell, Watch, complete, look
+from fewer.compare.summary import Question, Results, chosen, summarised
+from fewer.compare.variants import Base, changes_of, variants_of
+from fewer.errors import INTERRUPTED, RecipeError, Stopped
+from fewer.folder import RunFolder
+from fewer.reading import load_recipe, nearest
+from fewer.recipe import changed_keys
+from fewer.record import publish, writing
+
+if TYPE_CHECKING:
+    from fewer.plan import Plan
+
+BASELINE = "baseline.toml"
+SEEDS_LEAST = 2  # one run has no spread
+APART = ("out.*", "train.seed")  # not a part of what is trained
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asks.
+
+    Attributes:
+        recipe: The recipe's file.
+        overrides: `key=value` texts that hold for all.
+        vary: Axes, such as `select.threshold=0.3,0.5`.
+        variants: A file of named variants.
+        seeds: Seeds of every arm, from the recipe's own seed on.
+        budgets: Of the curves of plain and random training, such as `25%,50%`; empty for no curves.
+        margin: How much worse counts as no worse, in points.
+        metric: The metric that decides; empty for top-1 on validation images, or on test where there are none.
+        confirm: Fresh seeds for the variants that passed; 0 for none.
+    """
+
+    recipe: Path
+    overrides: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    variants: Path | None = None
+    seeds: int = 5
+    budgets: str = BUDGETS
+    margin: float = 0.5
+    metric: str = ""
+    confirm: int = 0
+
+
+@dataclass(frozen=True)
+class Round:
+    """Arms, seeds and metric that belong together: the choice is one round, its confirmation another."""
+
+    base: Base
+    arms: list[Arm]
+    seeds: range
+    metric: str
+    margin: float
+
+
+class Observer(Watch, Protocol):
+    """Whoever follows a comparison."""
+
+    def note(self, text: str) -> None: ...
+
+
+def compare(asked: Asked, out: Path, watch: Observer) -> dict[str, Any]:
+    """Compares variants of a recipe with plain training, seed by seed and at equal cost.
+
+    Args:
+        asked: What is compared.
+        out: Folder of the comparison; runs that are there already are used, and begun ones resumed.
+        watch: Who follows it.
+
+    Returns:
+        The content of `compare.json`.
+
+    Raises:
+        RecipeError: Whatever is wrong with the question, before anything is trained; or plain training itself fails.
+        DataError: The data cannot be opened.
+        Stopped: By a signal; the same call goes on.
+    """
+    choice = _round(asked)
+    for arm in choice.arms:
+        for key in arm.variant.left_out:
+            watch.note(f"{arm.name}: its method has no {key}, which is left out")
+    _checked_confirmation(asked, choice)
+    plans = _planned(choice.arms)
+    folder = RunFolder(out)
+    _claim(out, choice)
+    folder.lock()
+    try:
+        return _carried_out(asked, choice, plans, out, watch)
+    finally:
+        folder.release()
+
+
+def _carried_out(asked: Asked, choice: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> dict[str, Any]:
+    """Trains and judges, and writes what there is after each seed: a comparison may take days."""
+    about = {"recipe": asked.recipe.stem, "baseline_digest": plans[choice.arms[0].key].digest, "confirmation": None}
+    for results in _by_seed(choice, plans, out, watch):
+        summary = {**summarised(results), **about}
+        write(summary, [("choice", results)], out)
+    names = chosen(summary) if asked.confirm else []
+    if asked.confirm and not names:
+        watch.note("no variant passed: there is nothing to confirm")
+    if names:
+        watch.note(f"confirming {', '.join(names)} with {asked.confirm} fresh seeds, on test images")
+        again = _confirmation(asked, choice, names)
+        for fresh in _by_seed(again, _planned(again.arms), out, watch):
+            summary["confirmation"] = summarised(fresh)
+            write(summary, [("choice", results), ("confirmation", fresh)], out)
+    return summary
+
+
+def _round(asked: Asked) -> Round:
+    problems = []
+    if asked.seeds < SEEDS_LEAST:
+        problems.append(f"--seeds {asked.seeds}: spread needs {SEEDS_LEAST} or more; 5 is a good number")
+    if asked.confirm and asked.confirm < SEEDS_LEAST:
+        problems.append(f"--confirm {asked.confirm}: spread needs {SEEDS_LEAST} seeds or more; or leave it out")
+    if not 0 <= asked.margin <= 100:
+        problems.append(f"--margin {asked.margin:g}: percentage points between 0 and 100, such as 0.5")
+    if problems:
+        raise RecipeError(problems)
+    base = Base.read(asked.recipe, asked.overrides)
+    plain, variants = variants_of(base, changes_of(asked.vary, asked.variants))
+    budgets = epochs_of(asked.budgets, plain.recipe.epochs) if asked.budgets else []
+    arms = arms_of(base, plain, variants, budgets)
+    first = plain.recipe.train.seed
+    return Round(base, arms, range(first, first + asked.seeds), _metric(asked, arms[0]), asked.margin)
+
+
+def _metric(asked: Asked, baseline: Arm) -> str:
+    """The metric that decides."""
+    data = baseline.recipe.data
+    splits = [name for name in ("val", "test") if getattr(data, name) != "none"]
+    if not splits:
+        raise RecipeError('data.val and data.test are "none": nothing to compare by; set data.val = "10%"')
+    split, _, name = (asked.metric or f"{splits[0]}/top1").partition("/")
+    if split not in splits or not name:
+        allowed = ", ".join(f"{each}/top1, {each}/macro_f1" for each in splits)
+        raise RecipeError(f"--metric {asked.metric}: a split and its metric: {allowed}, ...")
+    return f"{split}/{name}"
+
+
+def _checked_confirmation(asked: Asked, choice: Round) -> None:
+    """What would make the confirmation impossible is said before anything is trained."""
+    if not asked.confirm:
+        return
+    data = choice.arms[0].recipe.data
+    if not choice.metric.startswith("val/"):
+        said = f'data.val = "{data.val}"' if data.val == "none" else f"--metric {choice.metric}"
+        raise RecipeError(f'--confirm {asked.confirm} chooses on validation images, but {said}; set data.val = "10%"')
+    if data.test == "none":
+        raise RecipeError(f'--confirm {asked.confirm} judges on test images, but data.test = "none"; give some')
+    _confirmation(asked, choice, [arm.name for arm in choice.arms])
+
+
+def _confirmation(asked: Asked, choice: Round, names: Sequence[str]) -> Round:
+    """The variants of these names again: fresh seeds, trained on all, judged on test."""
+    again = _round(replace(asked, overrides=(*asked.overrides, 'data.val="none"'), metric="", seeds=asked.confirm))
+    arms = [arm for arm in again.arms if arm.kind != "variant" or arm.name in names]
+    first = choice.seeds.stop
+    metric = f"test/{choice.metric.partition('/')[2]}"
+    return replace(again, arms=arms, seeds=range(first, first + asked.confirm), metric=metric)
+
+
+def _planned(arms: Sequence[Arm]) -> dict[str, Plan]:
+    """The plan of every arm, by its key.
+
+    Raises:
+        RecipeError: With the problems of all arms.
+    """
+    from fewer.build import make_plan, open_data
+    from fewer.data.splits import Splits
+
+    listed: dict[str, Splits] = {}
+    plans: dict[str, Plan] = {}
+    problems: list[str] = []
+    for arm in distinct(arms):
+        try:
+            data = arm.recipe.data.model_dump_json()
+            if data not in listed:
+                listed[data] = open_data(arm.recipe)
+            plans[arm.key] = make_plan(arm.recipe, listed[data])
+        except RecipeError as error:
+            problems += [f"{arm.name}: {problem}" for problem in error.problems]
+    if problems:
+        raise RecipeError(problems)
+    return plans
+
+
+def _claim(out: Path, choice: Round) -> None:
+    """Makes the folder, or finds in it a comparison with the same baseline.
+
+    Raises:
+        RecipeError: It holds something else.
+        ResourceError: It cannot be written.
+    """
+    baseline, file = choice.arms[0].recipe, out / BASELINE
+    if file.is_file():
+        changed = [
+            f"{key} was {old}, is {new}"
+            for key, old, new in changed_keys(load_recipe(file), baseline)
+            if not any(fnmatch(key, pattern) for pattern in APART)
+        ]
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise RecipeError(
+                f"{out}: holds a comparison with another baseline ({'; '.join(changed[:3])}{more}); "
+                "give another folder with --out"
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out}: exists, and holds no comparison; give another folder with --out")
+    with writing(out):
+        (out / "runs").mkdir(parents=True)
+    publish(file, baseline.to_toml())
+
+
+def _by_seed(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> Iterator[Results]:
+    """Trains what a round lacks; gives the results so far after each seed that lacked something, and all in the end."""
+    from fewer import signals
+
+    runs, given = out / "runs", round.base.content.get("out", {})
+    arms, cells = list(distinct(round.arms)), []
+    total = len(arms) * len(round.seeds)
+    question = Question(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
+    there = [look(arm, seed, runs) for seed in round.seeds for arm in arms]
+    lacking = {cell.seed for cell in there if cell.state in ("missing", "begun")}
+    _refuse_stale(there, plans)
+    watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {_outlook(there, plans)}")
+    try:
+        with signals.caught():
+            for cell in complete(arms, round.seeds, runs, given, watch):
+                _require_metric(cell, round.metric)
+                cells.append(cell)
+                if len(cells) % len(arms) == 0 and (cell.seed in lacking or len(cells) == total):
+                    yield Results(question, round.arms, list(cells))
+    except Stopped as stop:
+        word = "interrupted" if stop.exit_code == INTERRUPTED else "stopped"
+        text = f"{out}: {word} after {len(cells)} of {total} runs; the same command goes on"
+        raise Stopped(text, stop.exit_code) from None
+
+
+def _outlook(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> str:
+    """How many runs there are, and what those that are missing will cost."""
+    missing = [plans[cell.arm.key] for cell in cells if cell.state in ("missing", "begun")]
+    said = f"{len(cells)} runs; {len(cells) - len(missing)} of them are there already"
+    if not missing:
+        return said
+    unit = plans[cells[0].arm.key].plain_epoch_flops
+    low, high = (f"{sum(plan.predicted['flops'][i] for plan in missing) / unit:,.0f}" for i in (0, 1))
+    return f"{said}, the others take {low if low == high else f'{low} to {high}'} full-epoch equivalents"
+
+
+def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
+    """A finished run of the same recipe may still be one of other images, or of a version that meant another thing."""
+    for cell in cells:
+        was, now = cell.result.get("digest"), plans[cell.arm.key].digest
+        if cell.state == "done" and was != now:
+            raise RecipeError(
+                f"{cell.folder}: its digest is {was}, that of the same recipe is now {now}: the data or the version of "
+                "fewer is another; give another folder with --out"
+            )
+
+
+def _require_metric(cell: Cell, metric: str) -> None:
+    found = cell.result.get("metrics")
+    if found and metric not in found:
+        raise RecipeError(f'--metric {metric}: no run has "{metric}"; {nearest(metric, sorted(found))}')
+
+
+__all__ = ["Asked", "Observer", "compare"]

@@ -1,0 +1,50 @@
+"""The files of a comparison: `compare.json`, `runs.csv`, `compare.html`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fewer.compare.page import page
+from fewer.compare.summary import COSTS, Results
+from fewer.record import publish, write_json
+
+Rounds = Sequence[tuple[str, Results]]
+
+
+def write(summary: dict[str, Any], rounds: Rounds, out: Path) -> None:
+    """Writes all of them; whoever reads one meanwhile sees the old or the new."""
+    write_json(out / "compare.json", summary)
+    publish(out / "runs.csv", _csv(list(_lines(rounds, out))))
+    publish(out / "compare.html", page(summary))
+
+
+def _lines(rounds: Rounds, out: Path) -> Iterator[dict[str, Any]]:
+    """One line a run; a run that two arms share belongs to both."""
+    for name, results in rounds:
+        for arm in results.arms:
+            for cell in results.of(arm):
+                is_done = cell.state == "done"
+                yield {
+                    "round": name,
+                    "arm": arm.name,
+                    "kind": arm.kind,
+                    "seed": cell.seed,
+                    "status": cell.state,
+                    **(cell.result["metrics"] | results.spent(cell) if is_done else {}),
+                    "folder": cell.folder.relative_to(out).as_posix(),
+                    "message": cell.message,
+                }
+
+
+def _csv(lines: Sequence[dict[str, Any]]) -> str:
+    first, last = ("round", "arm", "kind", "seed", "status"), (*COSTS, "folder", "message")
+    metrics = sorted({key for line in lines for key in line} - {*first, *last})
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*first, *metrics, *last], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

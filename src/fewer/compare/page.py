@@ -1,0 +1,234 @@
+"""A comparison as one self-contained page: a pure function of `compare.json`, in the look of a run's report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fewer.compare import words
+from fewer.compare.verdict import CONFIDENCE
+from fewer.report import units
+from fewer.report.charts import NAMES, NO_NUMBERS, TIME, Chart, Panel, Role, Spot
+from fewer.report.history import Line
+from fewer.report.markup import Html, empty, esc, join, name, section, table, td
+from fewer.report.page import frame, glossary
+from fewer.report.plots import svg, swatch
+
+Arm = Mapping[str, Any]
+Summary = Mapping[str, Any]
+CURVES: tuple[Role, ...] = ("plain", "random", "variant")
+LISTED = 100  # failed runs
+GLOSSARY = (
+    ("plain", "The recipe without selection: all images in every epoch. It is the baseline of every difference."),
+    ("±", f"Half of the {CONFIDENCE:.0%} interval of the mean over seeds (Student's t). Differences are taken seed by "
+          "seed, so what seeds have in common drops out."),
+    ("FEE", "Full-epoch equivalents: the arithmetic of all that training did, scoring included, in units of one plain "
+            "epoch of the baseline."),
+    ("EE", "Effective epochs: samples backpropagated / training images; leaves out what choosing them cost."),
+    ("cost", "FEE as a share of the baseline's."),
+    ("non-inferior", "Cheaper than plain training, and not worse by more than the margin "
+                     f"(one-sided paired t-test, {CONFIDENCE:.0%})."),
+    ("beats plain at equal cost", "Better than plain training of the same FEE, shortened and annealed to its end: the "
+                                  "curve between the budgets, seed by seed (the same test against 0)."),
+    ("no saving", "Not cheaper, or worse than plain training by more than the margin, or worse than plain training "
+                  "of the same cost."),
+    ("undecided", "None of these can be told from so few seeds."),
+)  # fmt: skip
+STYLE = """
+.verdict{min-width:12rem;max-width:24rem}
+.passed{color:var(--ok);font-weight:600}
+.broken{color:var(--bad)}
+.pair{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));gap:1rem}
+"""
+
+
+def page(summary: Summary) -> str:
+    """The whole page.
+
+    Args:
+        summary: The content of `compare.json`.
+    """
+    parts = [_head(summary), *_round(summary, "")]
+    if confirmation := summary.get("confirmation"):
+        parts += _round(confirmation, "confirmation")
+    return frame(f"{summary['recipe']}, compared", join([*parts, _changes(summary), glossary(GLOSSARY)]), STYLE)
+
+
+def _head(summary: Summary) -> Html:
+    judged = summary.get("confirmation") or summary
+    is_confirmed, seeds = judged is not summary, summary["seeds"]
+    facts = [
+        ("decides", words.title(summary["metric"])),
+        ("margin", f"{summary['margin']:g} points"),
+        ("seeds", f"{seeds[0]}–{seeds[-1]}, paired"),
+        ("epochs", f"{summary['epochs']:,}"),
+        ("baseline's digest", summary["baseline_digest"]),
+    ]
+    if is_confirmed:
+        fresh = judged["seeds"]
+        facts.insert(3, ("confirmed by", f"{words.title(judged['metric'])}, seeds {fresh[0]}–{fresh[-1]}"))
+    items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
+    said = ("On fresh seeds: " if is_confirmed else "") + words.headline(judged)
+    note = words.caution(judged, is_confirmed)
+    return Html(
+        f'<header class="top"><p class="brand">fewer · comparison</p>'
+        f"<h1><bdi>{esc(summary['recipe'], 120)}</bdi>{_progress(judged)}</h1>"
+        f'<p class="headline">{esc(said, 1000)}</p><p class="state-note">{esc(note)}</p>'
+        f'<dl class="facts">{items}</dl></header>\n'
+    )
+
+
+def _progress(summary: Summary) -> Html:
+    """How far a comparison is that was still going on when the page was written."""
+    runs = summary["runs"]
+    if runs["there"] == runs["asked"]:
+        return Html("")
+    return Html(f' <span class="state running">{runs["there"]:,} of {runs["asked"]:,} runs</span>')
+
+
+def _round(summary: Summary, prefix: str) -> list[Html]:
+    """The sections of a choice, or of its confirmation."""
+    number = {arm["name"]: i for i, arm in enumerate(_variants(summary), start=1)}
+    lead = words.caution(summary, confirms=True) if prefix else "What may be said of each variant."
+    all_lead = "Means over the seeds. Plain and random training at smaller budgets make the curves."
+    parts = {
+        "Verdicts": (lead, _verdicts(summary, number)),
+        "Cost": (
+            "Up and to the left is better. What lies on or below the plain curve, shorter plain training does as well.",
+            _curves(summary, number, prefix),
+        ),
+        "All arms": (all_lead, _all(summary["arms"], summary["metric"], number)),
+        "Failed runs": ("A variant with a failed run gets no verdict.", _failures(summary["arms"])),
+    }
+    before = "Confirmed: " if prefix else ""
+    return [
+        section(f"{before}{title}", esc(said), content, f"{prefix}{title.split()[0].lower()}")
+        for title, (said, content) in parts.items()
+        if content
+    ]
+
+
+def _failures(arms: Sequence[Arm]) -> Html:
+    items = [
+        Html(f"<li>{name(arm['name'])}, seed {esc(failed['seed'])}: {esc(failed['message'], 600)}</li>")
+        for arm in arms
+        for failed in arm["failed"]
+    ]
+    return Html(f'<ul class="notes">{join(items[:LISTED])}</ul>' if items else "")
+
+
+def _variants(summary: Summary) -> list[Arm]:
+    return [arm for arm in summary["arms"] if arm["kind"] == "variant"]
+
+
+def _verdicts(summary: Summary, number: Mapping[str, int]) -> Html:
+    head = ["variant", "verdict", "cost", "over plain, points", "at equal FEE", "at equal seconds", "over random"]
+    keys = ("difference", "over_plain_at_equal_fee", "over_plain_at_equal_seconds", "over_random_at_equal_fee")
+    rows = []
+    for arm in _variants(summary):
+        mark = "passed" if arm["holds"] else "broken" if arm["failed"] else ""
+        rows.append(
+            [
+                td(_named(arm, number)),
+                Html(f'<td class="verdict {mark}">{esc(arm["verdict"])}</td>'),
+                _cell(words.ratio(arm), arm.get("cost")),
+                *(_cell(words.gain(arm.get(key)), (arm.get(key) or {}).get("mean")) for key in keys),
+            ]
+        )
+    return table(head, rows, "Verdicts", kind="wide", left=2)
+
+
+def _named(arm: Arm, number: Mapping[str, int]) -> Html:
+    """An arm's name, a variant's with its number in the plots."""
+    mark = f"{number[arm['name']]}.{units.NBSP}" if arm["kind"] == "variant" else ""
+    return Html(f"{mark}{name(arm['name'])}")
+
+
+def _cell(text: str, raw: object) -> Html:
+    return empty() if raw is None else td(esc(text), raw)
+
+
+def _all(arms: Sequence[Arm], metric: str, number: Mapping[str, int]) -> Html:
+    test = f"test/{metric.partition('/')[2]}"
+    has_test = test != metric and any(test in arm["metrics"] for arm in arms)
+    metrics = [metric, *([test] if has_test else [])]
+    head = ["", *map(words.title, metrics), "EE", "FEE", "time", "steps", "runs"]
+    rows = []
+    for arm in arms:
+        told = [arm["metrics"].get(key) for key in metrics]
+        cells = [_cell(words.level(key, each), each and each["mean"]) for key, each in zip(metrics, told, strict=True)]
+        for key, form in (
+            ("effective_epochs", words.epochs), ("full_epoch_equivalents", words.epochs),
+            ("seconds", units.duration), ("optimizer_steps", units.count),
+        ):  # fmt: skip
+            cells.append(_cell(words.spent(arm[key], form), arm[key] and arm[key]["mean"]))
+        done = arm["runs"] - len(arm["failed"])
+        cells.append(td(esc(f"{done} of {arm['runs']}" if arm["failed"] else done), done))
+        rows.append([td(_named(arm, number)), *cells])
+    note = "Test metrics are for the record: nothing was chosen by them." if has_test else ""
+    shown = table(head, rows, "All arms", kind="wide")
+    return join([shown, Html(f'<p class="note">{esc(note)}</p>' if note else "")])
+
+
+def _changes(summary: Summary) -> Html:
+    rows = [
+        [td(name(arm["name"])), Html(f"<td>{join(map(_setting, arm['changes'].items()), ', ')}{_left_out(arm)}</td>")]
+        for arm in _variants(summary)
+    ]
+    lead = "Keys in which a variant differs from plain training."
+    return section("Variants", esc(lead), table(["variant", "keys"], rows, "Variants", left=2), "variants")
+
+
+def _setting(item: tuple[str, object]) -> Html:
+    key, value = item
+    return Html(f"<code>{esc(key)} = {esc(json.dumps(value, ensure_ascii=False, default=str))}</code>")
+
+
+def _left_out(arm: Arm) -> Html:
+    return esc(f"; without {', '.join(arm['left_out'])}" if arm["left_out"] else "")
+
+
+# --- Curves --------------------------------------------------------------------------------------------------------
+
+
+def _curves(summary: Summary, number: Mapping[str, int], prefix: str) -> Html:
+    shown = [role for role in CURVES if any(arm["kind"] == role for arm in summary["arms"])]
+    items = join(Html(f"<li>{swatch(role)}{NAMES[role]}</li>") for role in shown)
+    charts = (_chart(summary, number, axis, f"{prefix}cost-{axis}") for axis in ("full_epoch_equivalents", "seconds"))
+    drawn = join(Html(f"<figure>{svg(chart)}</figure>\n") for chart in charts)
+    return Html(f'<ul class="legend">{items}</ul><div class="pair">{drawn}</div>')
+
+
+def _chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> Chart:
+    """The metric against one kind of cost: both curves, and the variants by number."""
+    metric = summary["metric"]
+    done = [arm for arm in summary["arms"] if arm["metrics"].get(metric) and arm[axis]]
+    scale, unit = 1.0, "FEE (full-epoch equivalents)"
+    if axis == "seconds":
+        longest = max((arm[axis]["mean"] for arm in done), default=0.0)
+        scale, unit = next((scale, unit) for least, scale, unit in TIME if longest >= least)
+    places = [(arm, arm[axis]["mean"] / scale, arm["metrics"][metric]) for arm in done]
+    curves: list[tuple[Role, Line]] = [
+        (role, sorted((x, told["mean"]) for arm, x, told in places if arm["kind"] in (role, "baseline")))
+        for role in CURVES[:2]
+    ]
+    # Few seeds make intervals that would flatten all the rest: they are cut at half the spread of the means.
+    means = [told["mean"] for _, _, told in places] or [0.0]
+    room = max((max(means) - min(means)) / 2, 0.005)
+    lowest, highest = min(means) - room, max(means) + room
+    spots = [
+        Spot(
+            "plain" if arm["kind"] == "baseline" else arm["kind"],
+            x,
+            told["mean"],
+            max(lowest, told["mean"] - words.half(told)),
+            min(highest, told["mean"] + words.half(told)),
+            str(number.get(arm["name"], "")),
+        )
+        for arm, x, told in places
+    ]
+    percent = "loss" not in metric
+    panel = Panel(f"{words.title(metric)}{', %' if percent else ''}", curves, percent, spots=spots)
+    said = "; ".join(f"{arm['name']}: {words.level(metric, told)}" for arm, _, told in places)
+    return Chart(key, [panel], unit, said, NO_NUMBERS)

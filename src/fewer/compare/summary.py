@@ -1,0 +1,176 @@
+"""All runs as one document, the content of `compare.json`: what every arm reached and cost, and a verdict each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fewer.compare.arms import Arm
+from fewer.compare.runs import Cell
+from fewer.compare.verdict import Evidence, Points, Sample, at_cost, judge, paired
+
+SCHEMA = 1
+Axis = Literal["full_epoch_equivalents", "seconds"]
+COSTS = ("effective_epochs", "full_epoch_equivalents", "seconds", "optimizer_steps")
+BySeed = dict[int, float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the runs.
+
+    Attributes:
+        metric: The metric that decides, such as `val/top1`.
+        margin: How much worse counts as no worse, in points: hundredths of the metric.
+        seeds: The seeds of every arm.
+        plain_epoch_flops: One plain epoch of the baseline: the unit of every arm's FEE.
+    """
+
+    metric: str
+    margin: float
+    seeds: Sequence[int]
+    plain_epoch_flops: float
+
+    @property
+    def lower_is_better(self) -> bool:
+        return "loss" in self.metric
+
+
+class Results:
+    """The finished runs of a comparison, by arm and seed."""
+
+    def __init__(self, question: Question, arms: Sequence[Arm], cells: Sequence[Cell]) -> None:
+        self.question, self.arms, self.cells = question, arms, cells
+        self._cells: dict[str, list[Cell]] = {}
+        for cell in cells:
+            self._cells.setdefault(cell.arm.key, []).append(cell)
+
+    def of(self, arm: Arm) -> list[Cell]:
+        """An arm's runs, ordered by seed."""
+        return sorted(self._cells.get(arm.key, []), key=lambda cell: cell.seed)
+
+    def metric(self, arm: Arm, name: str = "") -> BySeed:
+        """A metric of an arm's finished runs; the one that decides if left out."""
+        found = {cell.seed: cell.result.get("metrics", {}).get(name or self.question.metric) for cell in self.of(arm)}
+        return {seed: float(value) for seed, value in found.items() if value is not None}
+
+    def cost(self, arm: Arm, name: str) -> BySeed:
+        """One of `COSTS`, FEE in units of the baseline's plain epoch."""
+        return {cell.seed: self.spent(cell)[name] for cell in self.of(arm) if cell.state == "done"}
+
+    def spent(self, cell: Cell) -> dict[str, float]:
+        """What a finished run cost."""
+        ledger = cell.result["ledger"]
+        return {
+            "effective_epochs": ledger["effective_epochs"],
+            "full_epoch_equivalents": ledger["flops"] / self.question.plain_epoch_flops,
+            "seconds": ledger["seconds"]["total"],
+            "optimizer_steps": ledger["optimizer_steps"],
+        }
+
+    def curve(self, kind: Literal["plain", "random"], axis: Axis) -> dict[int, Points]:
+        """Cost and metric of each seed's runs at every budget; all of the data is the last point of both curves."""
+        arms = [arm for arm in self.arms if arm.kind in (kind, "baseline")]
+        found: dict[int, list[tuple[float, float]]] = {}
+        for arm in arms if len(arms) > 1 else []:
+            metric, cost = self.metric(arm), self.cost(arm, axis)
+            for seed in metric:
+                found.setdefault(seed, []).append((cost[seed], metric[seed]))
+        return dict(found)
+
+    def over_curve(self, arm: Arm, kind: Literal["plain", "random"], axis: Axis) -> Sample | None:
+        """How much better an arm is than a curve at its own cost, seed by seed."""
+        curve, cost = self.curve(kind, axis), self.cost(arm, axis)
+        reached = {seed: at_cost(curve[seed], spent) for seed, spent in cost.items() if seed in curve}
+        return self._difference(self.metric(arm), reached)
+
+    def over_baseline(self, arm: Arm) -> Sample | None:
+        return self._difference(self.metric(arm), dict(self.metric(self.arms[0])))
+
+    def _difference(self, mine: BySeed, other: Mapping[int, float | None]) -> Sample | None:
+        """Such that more is better."""
+        if not self.question.lower_is_better:
+            return paired(mine, other)
+        return paired(
+            {seed: -value for seed, value in mine.items()},
+            {seed: None if value is None else -value for seed, value in other.items()},
+        )
+
+
+def summarised(results: Results) -> dict[str, Any]:
+    """The document."""
+    question = results.question
+    return {
+        "schema": SCHEMA,
+        "metric": question.metric,
+        "margin": question.margin,
+        "seeds": list(question.seeds),
+        "runs": {"asked": len({arm.key for arm in results.arms}) * len(question.seeds), "there": len(results.cells)},
+        "plain_epoch_flops": question.plain_epoch_flops,
+        "epochs": results.arms[0].recipe.epochs,
+        "arms": [_arm(results, arm) for arm in results.arms],
+    }
+
+
+def _arm(results: Results, arm: Arm) -> dict[str, Any]:
+    cells = results.of(arm)
+    failed = [cell for cell in cells if cell.state == "failed"]
+    names = sorted({name for cell in cells for name in cell.result.get("metrics", {})})
+    costs = {name: _told(Sample.of(list(results.cost(arm, name).values()))) for name in COSTS}
+    entry: dict[str, Any] = {
+        "name": arm.name,
+        "kind": arm.kind,
+        "changes": dict(arm.variant.changes),
+        "left_out": list(arm.variant.left_out),
+        **({"budget_epochs": arm.epochs} if arm.epochs else {}),
+        "runs": len(cells),
+        "failed": [{"seed": cell.seed, "message": cell.message} for cell in failed],
+        "metrics": {name: _told(Sample.of(list(results.metric(arm, name).values()))) for name in names},
+        **costs,
+    }
+    if arm.kind != "baseline":
+        entry |= _compared(results, arm)
+    return entry
+
+
+def _compared(results: Results, arm: Arm) -> dict[str, Any]:
+    """An arm beside the baseline and the curves; variants are judged."""
+    difference = results.over_baseline(arm)
+    fee, baseline_fee = (results.cost(each, "full_epoch_equivalents") for each in (arm, results.arms[0]))
+    ratio = Sample.of([fee[seed] / baseline_fee[seed] for seed in fee if seed in baseline_fee])
+    found: dict[str, Any] = {"cost": ratio.mean if ratio else None, "difference": _told(difference)}
+    if arm.kind != "variant":
+        return found
+    equal = results.over_curve(arm, "plain", "full_epoch_equivalents")
+    cells = results.of(arm)
+    failed = sum(cell.state == "failed" for cell in cells)
+    margin = results.question.margin / 100
+    verdict = judge(Evidence(found["cost"], difference, equal, failed, len(cells), margin))
+    return {
+        **found,
+        "over_plain_at_equal_fee": _told(equal),
+        "over_plain_at_equal_seconds": _told(results.over_curve(arm, "plain", "seconds")),
+        "over_random_at_equal_fee": _told(results.over_curve(arm, "random", "full_epoch_equivalents")),
+        "verdict": verdict.text,
+        "holds": list(verdict.holds),
+        "seeds_needed": verdict.seeds_needed,
+    }
+
+
+def _told(sample: Sample | None) -> dict[str, Any] | None:
+    if sample is None:
+        return None
+    bounds = {key: getattr(sample, key) for key in ("low", "high", "least", "most")}
+    return {"mean": sample.mean, **bounds, "n": len(sample.values)}
+
+
+def chosen(summary: Mapping[str, Any]) -> list[str]:
+    """Names of the variants that are worth confirming: of those that passed, the best and the cheapest."""
+    passed = [arm for arm in summary["arms"] if arm.get("holds")]
+    if not passed:
+        return []
+    sign = -1 if "loss" in summary["metric"] else 1
+    best = max(passed, key=lambda arm: sign * arm["metrics"][summary["metric"]]["mean"])
+    cheapest = min(passed, key=lambda arm: arm["cost"])
+    return list(dict.fromkeys([best["name"], cheapest["name"]]))

@@ -1,0 +1,276 @@
+"""What is compared: the recipe, its plain baseline, and variants from axes (`--vary`) or from a file. Free of torch."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fewer.errors import RecipeError, printable
+from fewer.reading import foreign_keys, nearest, override, parse_recipe, read_toml
+from fewer.recipe import Recipe, flat
+
+Content = dict[str, Any]
+KeyPath = tuple[str, ...]
+PLAIN = "plain"
+NAMED_BY = {"select": "method", "model": "name"}  # sections whose keys depend on what one of them names
+_SAME_IMAGES = "all are judged on the same images"
+_FIXED = {
+    "out": "no key of [out] changes what is trained",
+    "train.seed": "seeds come from --seeds",
+    **dict.fromkeys(("data.val", "data.test", "data.split_seed"), _SAME_IMAGES),
+}
+_BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe under a name.
+
+    Attributes:
+        name: What it is called, and is told from the others by.
+        recipe: The whole recipe.
+        changes: Keys that it gives otherwise than the baseline, with its own values; defaults are not among them.
+        content: The recipe as nested dicts, before it was checked.
+        left_out: Keys of the recipe that the variant's own method does not have.
+    """
+
+    name: str
+    recipe: Recipe
+    changes: Mapping[str, Any]
+    content: Content = field(repr=False)
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """What makes a variant, before it meets the recipe: a table, then `key=value` texts."""
+
+    name: str
+    place: str
+    table: Content = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Base:
+    """The recipe that is varied, with the place of every key for messages."""
+
+    path: Path
+    content: Content
+    lines: Mapping[KeyPath, int]
+    places: Mapping[KeyPath, str]
+
+    @classmethod
+    def read(cls, path: Path, overrides: Sequence[str] = ()) -> Base:
+        """Reads a recipe's file and puts `key=value` texts into it.
+
+        Raises:
+            RecipeError: The file cannot be read, or a text is no override.
+        """
+        content, lines = read_toml(path)
+        places: dict[KeyPath, str] = {}
+        if problems := override(content, overrides, places):
+            raise RecipeError([printable(problem) for problem in problems])
+        return cls(path, content, lines, places)
+
+    def recipe(self, content: Content, places: Mapping[KeyPath, str]) -> Recipe:
+        """Checks a changed content.
+
+        Raises:
+            RecipeError: With all its problems.
+        """
+        every, folder = {**self.places, **places}, self.path.resolve().parent
+        return parse_recipe(content, origin=str(self.path), lines=dict(self.lines), base=folder, places=every)
+
+    def plain(self) -> Variant:
+        """The baseline: the recipe without selection."""
+        content = {**copy.deepcopy(self.content), "select": {"method": "everything"}}
+        return Variant(PLAIN, self.recipe(content, {}), {}, content)
+
+
+def changes_of(vary: Sequence[str], file: Path | None) -> list[Change]:
+    """The changes that were asked for: the grid of all axes; a file of variants is one axis more.
+
+    Args:
+        vary: Texts such as `select.threshold=0.3,0.5`.
+        file: A TOML file with a table `[variants.NAME]` for each.
+
+    Raises:
+        RecipeError: An axis or the file holds nothing, or cannot be read.
+    """
+    axes = [] if file is None else [_from_file(file)]
+    problems: list[str] = []
+    names = [text.partition("=")[0].strip() for text in vary]
+    for text, key in zip(vary, names, strict=True):
+        _, equals, listed = text.partition("=")
+        values = list(split_values(listed))
+        if not equals or not key or not all(values):
+            problems.append(f"--vary {text}: an axis is a key and its values, e.g. --vary select.threshold=0.3,0.5")
+        elif names.count(key) > 1:
+            problems.append(f"--vary {text}: {key} is given twice; put all values into one --vary")
+        else:
+            is_short = [name.rpartition(".")[2] for name in names].count(key.rpartition(".")[2]) == 1
+            axes.append([_point(key, value, is_short) for value in values])
+    if problems:
+        raise RecipeError(list(dict.fromkeys(map(printable, problems))))
+    return [_together(combination) for combination in itertools.product(*axes)] if axes else []
+
+
+def split_values(text: str) -> Iterator[str]:
+    """Values between commas; commas inside of brackets and quotes are a value's own."""
+    depth, quote, value = 0, "", ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        else:
+            depth += _BRACKETS.get(character, 0)
+        if character == "," and not depth and not quote:
+            yield value.strip()
+            value = ""
+        else:
+            value += character
+    yield value.strip()
+
+
+def _point(key: str, value: str, is_short: bool) -> Change:
+    shown = value.strip("\"'")
+    name = shown if key == "select.method" else f"{key.rpartition('.')[2] if is_short else key}={shown}"
+    return Change(name, f"--vary {key}={value}", texts=(f"{key}={value}",))
+
+
+def _from_file(file: Path) -> list[Change]:
+    content, _ = read_toml(file, "variants")
+    tables = content.pop("variants", None)
+    if content or not isinstance(tables, dict) or not tables:
+        found = f'holds "{next(iter(content))}"' if content else "has no variants"
+        raise RecipeError(
+            f"{printable(f'{file}: {found}')}: a file of variants has a table for each and nothing else, e.g. "
+            '[variants."dbpd stale"] with select.method = "dbpd" below it'
+        )
+    bad = [name for name, table in tables.items() if not isinstance(table, dict) or not table or not name.strip()]
+    if bad:
+        where = printable(f'{file}, variant "{bad[0]}"')
+        raise RecipeError(f'{where}: a variant is a table of keys, e.g. select.method = "dbpd"; add some, or remove it')
+    return [Change(name, f'{file}, variant "{name}"', table) for name, table in tables.items()]
+
+
+def _together(changes: Sequence[Change]) -> Change:
+    """One point of the grid."""
+    if len(changes) == 1:
+        return changes[0]
+    tables = [change.table for change in changes if change.table]
+    names, places = (", ".join(getattr(change, key) for change in changes) for key in ("name", "place"))
+    texts = tuple(text for change in changes for text in change.texts)
+    return Change(names, places, tables[0] if tables else {}, texts)
+
+
+def variants_of(base: Base, changes: Sequence[Change]) -> tuple[Variant, list[Variant]]:
+    """The baseline and the variants, all checked.
+
+    Args:
+        base: The recipe.
+        changes: What is changed in each variant; none: the recipe itself is the one variant.
+
+    Raises:
+        RecipeError: With every problem of every variant, two that are the same, and those that change nothing.
+    """
+    plain, problems, found, places = base.plain(), [], [], []
+    itself = Change(str(_method(base.content)), str(base.path))
+    for change in changes or [itself]:
+        try:
+            found.append(_variant(base, plain, change))
+            places.append(change.place)
+        except RecipeError as error:
+            problems += error.problems
+    if not problems:
+        problems = [*_unused(base, found), *_idle(plain, found, places, bool(changes))]
+    if problems:
+        raise RecipeError(list(dict.fromkeys(map(printable, problems))))
+    return plain, found
+
+
+def _variant(base: Base, plain: Variant, change: Change) -> Variant:
+    content = copy.deepcopy(base.content)
+    places: dict[KeyPath, str] = {}
+    _merge(content, change.table, places, change.place)
+    if problems := override(content, change.texts, places, change.place):
+        raise RecipeError(problems)
+    for path in places:
+        if reason := _FIXED.get(".".join(path)) or _FIXED.get(path[0]):
+            raise RecipeError(f"{change.place}: {'.'.join(path)} cannot be varied: {reason}; leave it out")
+    left_out = tuple(_leave_foreign(base.content, content, places))
+    recipe = base.recipe(content, places)
+    given, before = flat(content), flat(plain.content)
+    changes = {key: value for key, value in given.items() if before.get(key) != value}
+    return Variant(change.name, recipe, changes, content, left_out)
+
+
+def _merge(content: Content, table: Content, places: dict[KeyPath, str], place: str, above: KeyPath = ()) -> None:
+    for key, value in table.items():
+        path = (*above, key)
+        if isinstance(value, dict):
+            if not isinstance(content.get(key), dict):
+                content[key] = {}
+            _merge(content[key], value, places, place, path)
+        else:
+            content[key] = value
+        places[path] = place
+
+
+def _leave_foreign(before: Content, content: Content, places: Mapping[KeyPath, str]) -> Iterator[str]:
+    """Takes the recipe's own keys away from a method (or model) that another variant's method has, not this one's."""
+    for section, name in NAMED_BY.items():
+        old, new = before.get(section), content.get(section)
+        if not isinstance(old, dict) or not isinstance(new, dict) or old.get(name) == new.get(name):
+            continue
+        for key in foreign_keys(section, content):
+            if key in old and not any(path[:2] == (section, key) for path in places):
+                del content[section][key]
+                yield f"{section}.{key}"
+
+
+def _unused(base: Base, variants: Sequence[Variant]) -> Iterator[str]:
+    """Keys of the recipe that neither its own method has nor that of any variant: slips of the keyboard."""
+    for section in NAMED_BY:
+        for key in foreign_keys(section, base.content):
+            if all(f"{section}.{key}" in variant.left_out for variant in variants):
+                known = {name for variant in variants for name in type(getattr(variant.recipe, section)).model_fields}
+                place = base.places.get((section, key), str(base.path))
+                hint = nearest(key, sorted(known), prefix=(section,))
+                yield f'{place}: unknown key "{section}.{key}": no variant has it; {hint}'
+
+
+def _idle(plain: Variant, variants: Sequence[Variant], places: Sequence[str], asked: bool) -> Iterator[str]:
+    """Variants that would only train again what another one trains."""
+    seen: dict[str, str] = {}
+    for variant, place in zip(variants, places, strict=True):
+        key = variant.recipe.model_dump_json()
+        is_plain = key == plain.recipe.model_dump_json()
+        if variant.name == PLAIN:
+            yield f'{place}: the name "{PLAIN}" is the baseline\'s; give another'
+        elif is_plain and not asked:
+            yield (
+                f"{place}: plain training is the baseline, there is nothing to compare it with; vary a key, e.g. "
+                "--vary select.method=dbpd,infobatch"
+            )
+        elif is_plain:
+            yield f"{place}: changes nothing: it is plain training, which is always run as the baseline; leave it out"
+        elif key in seen:
+            yield f'{place}: the same recipe as variant "{seen[key]}"; leave one of the two out'
+        seen.setdefault(key, variant.name)
+        if [other.name for other in variants].count(variant.name) > 1 and not is_plain:
+            yield f'{place}: the name "{variant.name}" is given twice; give another'
+
+
+def _method(content: Content) -> object:
+    chosen = content.get("select")
+    return chosen.get("method", "everything") if isinstance(chosen, dict) else "everything"
+
+
+__all__ = ["PLAIN", "Base", "Change", "Content", "Variant", "changes_of", "split_values", "variants_of"]

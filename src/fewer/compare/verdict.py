@@ -1,0 +1,178 @@
+"""Statistics over paired seeds: intervals, the matched-cost curve, and what may be said of a variant. Free of torch.
+
+A seed gives every arm the same first weights, order of images and augmentation, so what is tested is the mean of the
+differences of the same seed: Student's t with n - 1 degrees of freedom, which takes them as roughly normal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+CONFIDENCE = 0.95
+CHEAPER = 0.995  # of the baseline's cost: what rounds to all of it saves nothing
+POWER = 0.8  # with which the stated number of seeds would decide
+SEEDS_MOST = 200  # more than anybody trains: not worth a number
+EDGE = 0.01  # of a curve's ends, as a share: what costs a hair more than its last point is compared with that
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Mean of values over seeds, with what their number lets one say of it.
+
+    Attributes:
+        values: One for each seed.
+        low, high: The two-sided interval at `CONFIDENCE`; None for one value alone.
+        least, most: The one-sided bounds, each by itself at `CONFIDENCE`.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    low: float | None
+    high: float | None
+    least: float | None
+    most: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Sample | None:
+        """Of no values, there is none."""
+        n = len(values)
+        if not n:
+            return None
+        mean = math.fsum(values) / n
+        if n == 1:
+            return cls(tuple(values), mean, None, None, None, None)
+        from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats takes a second to import
+
+        error = _deviation(values, mean) / math.sqrt(n)
+        both, one = (float(stdtrit(n - 1, p)) * error for p in ((1 + CONFIDENCE) / 2, CONFIDENCE))
+        return cls(tuple(values), mean, mean - both, mean + both, mean - one, mean + one)
+
+    def above(self, limit: float) -> bool:
+        """Whether the mean lies above a limit, by the one-sided test."""
+        return self.least is not None and self.least > limit
+
+    def below(self, limit: float) -> bool:
+        """Whether the mean lies below a limit, by the one-sided test."""
+        return self.most is not None and self.most < limit
+
+    def seeds_needed(self, limit: float) -> int | None:
+        """How many seeds would tell on which side of a limit the mean lies, with `POWER`, if it is what it seems.
+
+        None where that cannot be said: from one value, without any spread, or where more than `SEEDS_MOST` would do.
+        """
+        n = len(self.values)
+        spread = _deviation(self.values, self.mean) if n > 1 else 0.0
+        effect = abs(self.mean - limit) / spread if spread else 0.0
+        if not effect:
+            return None
+        from scipy.special import nctdtr, stdtrit
+
+        for more in range(max(2, n + 1), SEEDS_MOST + 1):
+            if 1 - nctdtr(more - 1, effect * math.sqrt(more), stdtrit(more - 1, CONFIDENCE)) >= POWER:
+                return more
+        return None
+
+
+def _deviation(values: Sequence[float], mean: float) -> float:
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+Points = Sequence[tuple[float, float]]  # cost and metric, of one seed
+
+
+def at_cost(points: Points, cost: float) -> float | None:
+    """What plain training reaches at a cost: linear between two budgets, nothing beyond the first and the last."""
+    ordered = sorted(points)
+    if len(ordered) < 2:
+        return None
+    (first, lowest), (last, highest) = ordered[0], ordered[-1]
+    if not first <= cost <= last:
+        near = first * (1 - EDGE) <= cost < first, last < cost <= last * (1 + EDGE)
+        return lowest if near[0] else highest if near[1] else None
+    for (left, below), (right, above) in itertools.pairwise(ordered):
+        if cost <= right:
+            return above if right == left else below + (above - below) * (cost - left) / (right - left)
+    return highest
+
+
+def paired(values: Mapping[int, float], others: Mapping[int, float | None]) -> Sample | None:
+    """The differences of two arms over the seeds that both have."""
+    both = [(values[seed], other) for seed in sorted(values) if (other := others.get(seed)) is not None]
+    return Sample.of([mine - other for mine, other in both])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of a variant.
+
+    Attributes:
+        text: In words.
+        holds: Which of "non-inferior" and "beats plain" hold.
+        seeds_needed: How many seeds would probably decide, where it is undecided and that can be estimated.
+    """
+
+    text: str
+    holds: tuple[str, ...] = ()
+    seeds_needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict is made from; differences are such that more is better.
+
+    Attributes:
+        cost: FEE over that of the baseline.
+        difference: From the baseline, seed by seed.
+        at_equal_cost: From plain training of the same FEE; None where no curve reaches that.
+        failed, runs: How many of the variant's runs failed, and of how many.
+    """
+
+    cost: float | None
+    difference: Sample | None
+    at_equal_cost: Sample | None
+    failed: int
+    runs: int
+    margin: float = field(default=0.005)
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict; docs/compare.md has the rules in words, in this order."""
+    difference, equal, cost = evidence.difference, evidence.at_equal_cost, evidence.cost
+    if evidence.failed:
+        return Verdict(f"failed: {evidence.failed} of {evidence.runs} runs")
+    if difference is None or cost is None:
+        return Verdict("unfinished")
+    holds, said = [], []
+    if cost < CHEAPER and difference.above(-evidence.margin):
+        holds.append("non-inferior")
+        said.append(f"non-inferior at {cost:.2f} of the cost")
+    if equal is not None and equal.above(0):
+        holds.append("beats plain")
+        said.append("beats plain at equal cost")
+    if holds:
+        shorter = equal is not None and equal.below(0)
+        caveat = ["but plain training, shortened to that cost, is better"] if shorter else []
+        return Verdict(", ".join([" and ".join(said), *caveat]), tuple(holds))
+    if reason := _no_saving(evidence):
+        return Verdict(f"no saving: {reason}")
+    asked = [difference.seeds_needed(-evidence.margin), equal.seeds_needed(0) if equal else None]
+    needed = min((seeds for seeds in asked if seeds), default=None)
+    more = f" (about {needed} seeds would decide)" if needed else ""
+    if not needed and len(difference.values) > 1:
+        more = f" (too close to the margin for {SEEDS_MOST} seeds)"
+    return Verdict(f"undecided: n too small{more}", seeds_needed=needed)
+
+
+def _no_saving(evidence: Evidence) -> str:
+    """Why nothing is saved, where that is certain."""
+    difference, equal, cost = evidence.difference, evidence.at_equal_cost, evidence.cost
+    if cost is not None and cost >= CHEAPER:
+        return f"{cost:.2f} of the cost"
+    if equal is not None and equal.below(0):
+        return "plain training, shortened to that cost, is better"
+    if difference is not None and difference.below(-evidence.margin):
+        return f"worse than plain by more than {100 * evidence.margin:g} points"
+    return ""
