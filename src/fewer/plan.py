@@ -385,6 +385,10 @@ def _notes(facts: Facts, stages: tuple[Stage, ...]) -> tuple[str, ...]:
             notes.append(f"images of {facts.native_side_px} px are enlarged to {side} px")
         elif side < facts.native_side_px:
             notes.append(f"images of {facts.native_side_px} px are reduced to {side} px")
+    if facts.reference:
+        by = "the given model" if facts.reference.weights else "two proxies, each trained on half of the images"
+        fee = facts.reference.costs["flops"] / (facts.train_images * facts.plain_sample_flops)
+        notes.append(f"reference losses come first, by {by}: {fee:.2f} FEE")
     return tuple(notes)
 
 
