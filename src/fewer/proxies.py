@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from fewer.data.splits import Split
 
+_PROXY_LENGTH = Duration(25, "%")  # where a method does not say
 _TRAINED = ("samples_loaded", "samples_forwarded", "samples_backpropagated", "optimizer_steps", "flops")
 
 
@@ -104,7 +105,7 @@ def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
         nth: Which of the two.
     """
     widest = max(stages_of(recipe, facts.native_side_px), key=lambda stage: stage.side_px)
-    length: Duration = recipe.select.proxy_epochs  # type: ignore[attr-defined]
+    length = getattr(recipe.select, "proxy_epochs", _PROXY_LENGTH)
     epochs = max(1, math.ceil(length.in_epochs(recipe.epochs) - 1e-9))
     size = min(widest.batch_size, images)
     own = {"epochs": epochs, "batch_size": size, "seed": rng.key(recipe.train.seed, "proxy", nth) >> 1}
