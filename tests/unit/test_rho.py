@@ -236,7 +236,7 @@ def test_a_proxy_has_not_seen_what_it_looks_at() -> None:
 @pytest.mark.parametrize("keys", [{"cost": 0.9}, {"cost": 0.95, "score": "fresh"}], ids=str)
 def test_a_stated_cost_holds_the_proxies_too(keys: dict[str, Any]) -> None:
     content = with_select(**{**keys, "proxy_epochs": "1ep"})
-    session = trained({**content, "data": {"source": "digits", "test": "60%", "val": "none"}})
+    session = trained({**content, "data": {"source": "digits", "test": "75%", "val": "none"}})
     assert session.run.ledger.total("flops") / session.plan.full_flops == pytest.approx(keys["cost"], rel=0.01)
 
 
@@ -249,11 +249,11 @@ def test_a_resumed_run_is_bit_for_bit_the_same_and_trains_no_proxies(monkeypatch
     times: list[int] = []
     original = reference._of_proxies
     monkeypatch.setattr(reference, "_of_proxies", lambda *given: times.append(1) or original(*given))
-    for keys in ({}, {"score": "fresh", "share": 0.4}):
+    for keys, kills in (({}, [1, 9]), ({"score": "fresh", "share": 0.4}, [3])):
         times.clear()
         content = with_select(proxy_epochs="1ep", **keys)
         unstopped = trained(content)
-        assert interrupted(content, [1, 5, 9]).run.digest() == unstopped.run.digest()
+        assert interrupted(content, kills).run.digest() == unstopped.run.digest()
         assert len(times) == 2, "one for each of the two runs, none for what was resumed"
 
 
@@ -390,7 +390,7 @@ def test_wrong_labels_are_left_out() -> None:
     """40 % of the labels are wrong: the hardest half holds more of them than all images do, this half far fewer."""
     recipe = parse_recipe(
         {
-            "data": {"source": "digits", "val": "none", "test": "40%"},
+            "data": {"source": "digits", "val": "none", "test": "55%"},
             "model": {"name": "lenet5", "width": 0.2},
             "train": {"batch_size": 32, "lr": 0.05, "precision": "fp32"},
             "select": {"method": "rho", "proxy_epochs": "100%", "guards": "off"},
