@@ -405,8 +405,8 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     chosen = recipe.select.model_dump(mode="json", exclude_defaults=True)
     if guards := getattr(recipe.select, "guards", None):
         chosen["guards"] = guards.model_dump(mode="json")  # results from before there were guards are others
-    if facts.reference and facts.reference.weights:
-        chosen["reference"] = facts.reference.weights
+    if "reference" in chosen:
+        chosen["reference"] = facts.reference.weights if facts.reference else ""
     chosen_model = recipe.model.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
     content["model"] = {**chosen_model, "name": recipe.model.name}
     if facts.weights:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from fewer.data.splits import Split
 
-_PROXY_LENGTH = Duration(25, "%")  # where a method does not say
+_PROXY_LENGTH = Duration(100, "%")  # where a method does not say
 _TRAINED = ("samples_loaded", "samples_forwarded", "samples_backpropagated", "optimizer_steps", "flops")
 
 

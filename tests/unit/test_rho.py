@@ -360,6 +360,8 @@ def test_the_digest_names_the_weights_and_not_their_place(
     plain = parse_recipe(with_select())
     digests = [make_plan(recipe, open_data(recipe)).digest for recipe in (*recipes, plain)]
     assert digests[0] == digests[1] != digests[2]
+    unused = [parse_recipe(with_select(share=1.0, reference=path)) for path in ("a", "b")]
+    assert len({make_plan(recipe, open_data(recipe)).digest for recipe in unused}) == 1
 
 
 def test_a_resumed_run_keeps_its_reference(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -393,7 +395,7 @@ def test_wrong_labels_are_left_out() -> None:
             "data": {"source": "digits", "val": "none", "test": "55%"},
             "model": {"name": "lenet5", "width": 0.2},
             "train": {"batch_size": 32, "lr": 0.05, "precision": "fp32"},
-            "select": {"method": "rho", "proxy_epochs": "100%", "guards": "off"},
+            "select": {"method": "rho", "guards": "off"},
             "stages": [{"epochs": 6, "side_px": 16}],
         }
     )

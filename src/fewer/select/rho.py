@@ -3,9 +3,10 @@
 The reference loss of a sample is that of a model that was not trained on it: high where the label is wrong or the image
 says little. Both are then left out, however high their loss; so the noise cap, which would suspect the hard and
 learnable, does not apply. `reference = PATH` takes a run's model or a file of weights and costs one forward of all
-images. Without it two proxies are trained first, each on one half of the images for the other half: with
-`proxy_epochs = "25%"` that costs about a quarter of plain training and is booked, so it pays on noisy labels, or where
-one reference serves many runs, more often than in a single run on clean data.
+images. Without it two proxies are trained first, each on one half of the images for the other half, and as long as the
+run: that costs as much as plain training, and is booked. So it can pay where one reference serves many runs, not in a
+single one. Shorter proxies (`proxy_epochs`) cost less and turn against the method: once the model is surer than its
+reference, it is the wrong labels whose losses exceed theirs (docs/adr/0028-reference-losses.md has numbers).
 
 `score = "stale"` ranks by the losses that training itself left behind, before the epoch; everything is trained on in
 the first one. `score = "fresh"` is the published rule: of 1 / share batches' worth of candidates (ten at most), scored
@@ -52,8 +53,8 @@ class Params(InBatchParams):
     """Model that the reference losses come from: a run folder (its best model), or a file of weights of the recipe's
     own model; best trained on other images. A path is relative to the recipe's own folder. Left out: two proxies are
     trained first, within the run and its costs."""
-    proxy_epochs: Span = Duration(25, "%")
-    """Epochs of each proxy, over a half of the images."""
+    proxy_epochs: Span = Duration(100, "%")
+    """Epochs of each proxy, over a half of the images; `100%` costs as much as plain training."""
 
     @property
     def needs_reference(self) -> bool:
@@ -64,7 +65,7 @@ class Params(InBatchParams):
         span = self.proxy_epochs
         if self.reference is not None:
             text = "has no effect beside select.reference; leave one of the two out"
-            return {} if span == Duration(25, "%") else {"proxy_epochs": text}
+            return {} if span == type(self).model_fields["proxy_epochs"].default else {"proxy_epochs": text}
         if span.unit not in ("ep", "%"):
             return {"proxy_epochs": 'is not known before training; give "ep" or "%"'}
         if not 0 < span.in_epochs(epochs) <= epochs:
