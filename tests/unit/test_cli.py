@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fewer import select
 from server import Ended, Server, complains
 
 RECIPE = """[data]
