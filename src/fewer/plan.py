@@ -292,6 +292,8 @@ def compile_plan(
     if plan.cost is not None and (least := smallest_cost(plan, expects)) > plan.cost:
         raise RecipeError(_too_cheap(plan, least))
     object.__setattr__(plan, "predicted", predicted(plan, expects))
+    if facts.reference and plan.predicted["flops"][0] > plan.full_flops:
+        object.__setattr__(plan, "notes", (*plan.notes, _too_dear(plan)))
     return plan
 
 
@@ -299,8 +301,16 @@ def _too_cheap(plan: Plan, least: float) -> str:
     allowed = math.ceil(least * 1000) / 1000
     text = f'select.cost = {plan.cost}: select.method = "{plan.recipe.select.model_dump()["method"]}" cannot do with'
     fix = f"use {allowed:g} or more" if allowed <= 1 else "leave select.cost out"
+    if plan.facts.reference and not plan.facts.reference.weights:
+        fix += ", give select.reference a model, shorten select.proxy_epochs"
     reason = "epochs on all images, scoring, reference losses and class floors come to more"
     return f"{text} less than {allowed:g} of the full cost here ({reason}); {fix}, or train more epochs"
+
+
+def _too_dear(plan: Plan) -> str:
+    epochs, plain = (flops / plan.plain_epoch_flops for flops in (plan.predicted["flops"][0], plan.full_flops))
+    text = f"warning: with its reference losses this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
+    return f"{text}; a finished run as select.reference costs one forward of all images"
 
 
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:

@@ -241,8 +241,15 @@ def test_a_stated_cost_holds_the_proxies_too(keys: dict[str, Any]) -> None:
 
 
 def test_a_cost_that_proxies_alone_exceed_is_refused() -> None:
-    with pytest.raises(RecipeError, match="cannot do with less than"):
+    with pytest.raises(RecipeError, match=r"cannot do with less than .* give select\.reference a model"):
         session_of(with_select(cost=0.5))
+
+
+def test_a_run_that_its_proxies_make_dearer_than_plain_training_says_so() -> None:
+    """Proxies of two of four epochs, a forward, one full epoch and three halves are more than four; 1 + 0.4 + 1.3 less."""
+    assert any("costs more than plain training" in note for note in session_of(SMALL).plan.notes)
+    cheap = session_of(with_select(proxy_epochs="1ep", share=0.1)).plan
+    assert not any("costs more than plain training" in note for note in cheap.notes)
 
 
 def test_a_resumed_run_is_bit_for_bit_the_same_and_trains_no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
