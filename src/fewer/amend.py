@@ -73,16 +73,21 @@ def require_selector(folder: RunFolder, selector: Selector | None) -> None:
 
 
 def refuse_other_weights(folder: RunFolder, plan: Plan) -> None:
-    """A run whose first weights have changed since could no longer be told from its recipe."""
+    """A run whose first weights, or reference, have changed since could no longer be told from its recipe."""
     try:
-        before = read_json(folder.path / "plan.json")["model"].get("weights", "")
+        content = read_json(folder.path / "plan.json")
+        before, reference = content["model"].get("weights", ""), (content.get("reference") or {}).get("weights", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
-    if before and before != plan.facts.weights:
-        raise RecipeError(
-            f'model.weights = "{plan.recipe.model.weights}": not the weights that the run began with; '
-            "put the file back, or start a new run"
-        )
+    chosen, now = plan.recipe.select.model_dump(mode="json"), plan.facts.reference
+    for key, path, old, new in (
+        ("model.weights", plan.recipe.model.weights, before, plan.facts.weights),
+        ("select.reference", chosen.get("reference"), reference, now.weights if now else ""),
+    ):
+        if old and old != new:
+            raise RecipeError(
+                f'{key} = "{path}": not the weights that the run began with; put the file back, or start a new run'
+            )
 
 
 def refuse_other_data(folder: RunFolder, splits: Splits) -> None:

@@ -23,6 +23,7 @@ from fewer.loop import Row, train
 from fewer.parts import Evaluation, Request
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
+from fewer.reference import provide
 from fewer.selected import list_suspects, loss_of_scoring, selection_told
 
 
@@ -132,6 +133,10 @@ class Body:
         for text in () if self.head else session.plan.notes:  # a resumed run has said them before
             self._note(text)
         self.stop.run = run
+        if not provide(session, self._note, self._record):
+            again = f"`fewer resume {self.folder.path}` computes them anew"
+            raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
+        self.epoch.since = time.monotonic()
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
             self._amend()
@@ -447,6 +452,6 @@ class Body:
 def _position(row: dict[str, Any]) -> tuple[int, int]:
     """Where the run stood after a row: rows behind the checkpoint are written again."""
     epoch, batch = row.get("epoch", -1), row.get("batch", -1)
-    if row.get("kind") == "step":
+    if row.get("kind") in ("step", "reference"):  # without a step behind them, reference losses are computed again
         return (epoch, batch + 1)
     return (epoch + 1, 0) if row.get("kind") in ("epoch", "evaluation") else (epoch, batch)

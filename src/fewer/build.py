@@ -19,13 +19,14 @@ from fewer.data.loader import Loader
 from fewer.data.splits import Splits, open_splits, spread
 from fewer.data.thinning import LongTail
 from fewer.errors import DataError
-from fewer.facts import gather_facts
+from fewer.facts import DTYPES, gather_facts
 from fewer.ledger import Ledger
 from fewer.optim.ema import Ema, Lookahead
 from fewer.optim.groups import parameter_groups
 from fewer.parts import Comm, LooksAtData, Population, Request, Selector, Task, Worker
 from fewer.plan import Plan, compile_plan, even_sizes
 from fewer.pricing import MOMENTS_IMAGES
+from fewer.proxies import price
 from fewer.recipe import Recipe
 from fewer.run import Run
 from fewer.select.table import Table
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from fewer.select.base import MethodParams
 
 IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32, "fp64": torch.float64}
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -109,12 +109,14 @@ def make_plan(
     name = type(selector).__qualname__ if selector else ""
     expects = (selector or selector_of(recipe, splits)).expects
     facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available)
+    if selector is None:
+        facts = replace(facts, reference=price(recipe, facts))
     return compile_plan(recipe, facts, expects, name)
 
 
-def selector_of(recipe: Recipe, splits: Splits) -> Selector:
-    """The selector that a recipe asks for."""
-    population = Population(recipe.train.seed, splits.train.label_N, len(splits.classes))
+def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
+    """The selector that a recipe asks for; reference losses come from `fewer.reference`, or from its saved state."""
+    population = Population(recipe.train.seed, splits.train.label_N, len(splits.classes), reference_loss_N)
     parameters: MethodParams = recipe.select  # type: ignore[assignment]
     return select.build(parameters, population, recipe.epochs)
 
@@ -173,7 +175,7 @@ def _opened(
     mean, std = _moments(plan, data["train"])
     for part in data.values():
         part.mean, part.std = mean, std
-    run = _run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
+    run = open_run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
     return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
 
 
@@ -283,7 +285,17 @@ def _compiler(plan: Plan, ledger: Ledger, amendments: dict[str, dict[str, str]])
     return Compiler(asked == "require", plan.channels_last, lambda: ledger.phase("compile"), amend)
 
 
-def _run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector, began: float) -> Run:
+def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector, began: float) -> Run:
+    """What changes in a run, ready for the first batch.
+
+    Args:
+        plan: The plan.
+        splits: Its training images, which may be a part of those in `data`.
+        data: Images, normalised already.
+        comm: How processes exchange tensors.
+        selector: Which images count.
+        began: `time.monotonic()` at which the ledger's seconds begin.
+    """
     train, pool_ids = plan.recipe.train, splits.train.ids_M
     ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops, since=began)
 

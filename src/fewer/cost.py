@@ -64,4 +64,4 @@ def remaining_flops(plan: Plan, expects: Callable[[At], Expects], epoch: int, sh
 
 def smallest_cost(plan: Plan, expects: Callable[[At], Expects]) -> float:
     """The smallest share of the full cost that the method can do with."""
-    return remaining_flops(plan, expects, 0, 0.0) / plan.full_flops
+    return (plan.reference_flops + remaining_flops(plan, expects, 0, 0.0)) / plan.full_flops

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.amend import refuse_other_data
-from fewer.build import AUTOCAST, DTYPES, open_data
+from fewer.build import AUTOCAST, open_data
 from fewer.data.once import chunks, evaluation_batch_size, evenly, once
 from fewer.data.sources import is_source
 from fewer.data.splits import open_given
 from fewer.data.store import too_damaged
 from fewer.data.views import DamagedImage
 from fewer.errors import CheckpointError, DataError, RecipeError
-from fewer.facts import device_kind, native_bf16
+from fewer.facts import DTYPES, device_kind, native_bf16
 from fewer.folder import RESOLVED, RunFolder
 from fewer.handover import About, model_folder, open_model, run_of
 from fewer.reading import load_recipe, nearest, parse_recipe

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fewer.weights import Weights
 
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32, "fp64": torch.float64}
 _SMALL_PX, _COARSE = 64, 4  # where a stem that divides the side by so much deserves a word
 
 

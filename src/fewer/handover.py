@@ -13,10 +13,9 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
 from fewer import models
-from fewer.build import DTYPES
 from fewer.checkpoint import is_intact, point_to, publish_folder, read_folder, remove, require_finite
 from fewer.errors import CheckpointError, RecipeError, printable
-from fewer.facts import device_kind
+from fewer.facts import DTYPES, device_kind
 from fewer.fields import Flag, Index, Side
 from fewer.folder import RESOLVED
 from fewer.reading import parse_recipe

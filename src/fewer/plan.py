@@ -18,7 +18,7 @@ from fewer.device import DeviceSettings, Loading, choose_device_settings, choose
 from fewer.errors import RecipeError
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.parts import At, Expects, Stage
-from fewer.pricing import predicted
+from fewer.pricing import Reference, predicted
 from fewer.recipe import Recipe, TrainRecipe
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Facts:
         weights: SHA-256 of the file with the first weights; empty for random ones.
         moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
         batchnorm: Whether the model keeps running statistics of batches.
+        reference: What reference losses take, where the selection method needs them.
     """
 
     train_images: int
@@ -81,6 +82,7 @@ class Facts:
     class_images: tuple[int, ...] = ()
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     batchnorm: bool = False
+    reference: Reference | None = None
 
     def sample_flops(self, side_px: int, epoch: int) -> Flops:
         """FLOPs of one sample at a side in an epoch."""
@@ -158,6 +160,11 @@ class Plan:
         """What the run would cost if every epoch trained on everything."""
         every = (self.sample_flops(epoch) for epoch in range(self.epochs))
         return float(sum(self.facts.train_images * (flops.forward + flops.backward) for flops in every))
+
+    @property
+    def reference_flops(self) -> float:
+        """What reference losses cost before the first epoch."""
+        return float(self.facts.reference.costs["flops"]) if self.facts.reference else 0.0
 
     @property
     def cost(self) -> float | None:
@@ -244,6 +251,7 @@ class Plan:
                 "parameters": self.facts.parameters,
                 "weights": self.facts.weights,
             },
+            "reference": asdict(self.facts.reference) if self.facts.reference else None,
             "plain_epoch_flops": self.plain_epoch_flops,
             "predicted": {"low": low, "high": high},
             "notes": list(self.notes),
@@ -286,6 +294,8 @@ def compile_plan(
     if starved := _starved(plan, expects):
         raise RecipeError(starved)
     object.__setattr__(plan, "predicted", predicted(plan, expects))
+    if facts.reference and plan.predicted["flops"][0] > plan.full_flops:
+        object.__setattr__(plan, "notes", (*plan.notes, _too_dear(plan)))
     return plan
 
 
@@ -293,7 +303,9 @@ def _too_cheap(plan: Plan, least: float) -> str:
     allowed = math.ceil(least * 1000) / 1000
     text = f'select.cost = {plan.cost}: select.method = "{plan.recipe.select.model_dump()["method"]}" cannot do with'
     fix = f"use {allowed:g} or more" if allowed <= 1 else "leave select.cost out"
-    reason = "epochs on all images, scoring and class floors come to more"
+    if plan.facts.reference and not plan.facts.reference.weights:
+        fix += ", give select.reference a model, shorten select.proxy_epochs"
+    reason = "epochs on all images, scoring, reference losses and class floors come to more"
     return f"{text} less than {allowed:g} of the full cost here ({reason}); {fix}, or train more epochs"
 
 
@@ -307,6 +319,12 @@ def _starved(plan: Plan, expects: Callable[[At], Expects]) -> str:
             text = f'select.method = "{method}" keeps {kept} of the {images} training images in epoch {epoch + 1}'
             return f"{text}; an epoch needs two or more: let it keep more, or let it cost more"
     return ""
+
+
+def _too_dear(plan: Plan) -> str:
+    epochs, plain = (flops / plan.plain_epoch_flops for flops in (plan.predicted["flops"][0], plan.full_flops))
+    text = f"warning: with its reference losses this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
+    return f"{text}; a finished run as select.reference costs one forward of all images"
 
 
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
@@ -391,6 +409,10 @@ def _notes(facts: Facts, stages: tuple[Stage, ...]) -> tuple[str, ...]:
             notes.append(f"images of {facts.native_side_px} px are enlarged to {side} px")
         elif side < facts.native_side_px:
             notes.append(f"images of {facts.native_side_px} px are reduced to {side} px")
+    if facts.reference:
+        by = "the given model" if facts.reference.weights else "two proxies, each trained on half of the images"
+        fee = facts.reference.costs["flops"] / (facts.train_images * facts.plain_sample_flops)
+        notes.append(f"reference losses come first, by {by}: {fee:.2f} FEE")
     return tuple(notes)
 
 
@@ -407,6 +429,8 @@ def _digest(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     chosen = recipe.select.model_dump(mode="json", exclude_defaults=True)
     if guards := getattr(recipe.select, "guards", None):
         chosen["guards"] = guards.model_dump(mode="json")  # results from before there were guards are others
+    if "reference" in chosen:
+        chosen["reference"] = facts.reference.weights if facts.reference else ""
     chosen_model = recipe.model.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
     content["model"] = {**chosen_model, "name": recipe.model.name}
     if facts.weights:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fewer.cost import affordable_share, epoch_flops
@@ -17,6 +18,21 @@ _LOOKED_AT = ("samples_loaded", "samples_forwarded")
 PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that a person is shown, and epochs' views of each
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What reference losses take before the first epoch.
+
+    Attributes:
+        side_px: Side of the images that they are computed from.
+        costs: Ledger keys, over all ranks.
+        weights: SHA-256 of the file of the model that is given; empty where proxies are trained.
+    """
+
+    side_px: int
+    costs: Mapping[str, int]
+    weights: str = ""
+
+
 def predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[float, float]]:
     """Ledger keys with their lowest and highest value; equal where nothing decides during the run.
 
@@ -24,11 +40,14 @@ def predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[f
         plan: The plan, complete but for this.
         expects: The selector's expectation of an epoch.
     """
-    share = affordable_share(plan, expects, 0, 0.0)
+    share = affordable_share(plan, expects, 0, plan.reference_flops)
     told = [expects(plan.at(epoch, share=share)) for epoch in range(plan.epochs)]
     epochs = [_priced(plan, epoch, expected) for epoch, expected in enumerate(told)]
     totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
     totals = {**totals, **_handed_over(plan, totals, told[-1])}
+    if plan.facts.reference:
+        before = plan.facts.reference.costs
+        totals = {key: (low + before.get(key, 0), high + before.get(key, 0)) for key, (low, high) in totals.items()}
     flops, trained = totals["flops"], totals["samples_backpropagated"]
     first = min(plan.recipe.model.first_images, plan.facts.train_images) * plan.facts.ranks
     loaded = totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first
@@ -53,6 +72,8 @@ def _decoded(plan: Plan, loaded_low: float, loaded_high: float) -> tuple[float, 
     facts, recipe = plan.facts, plan.recipe
     if plan.loading.in_memory:
         sides = [stage.side_px for stage in plan.stages]
+        if facts.reference:
+            sides = [sides[0], facts.reference.side_px, *sides]
         changes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
         times = 1 if recipe.augment.crop == "random_resized" else changes
         once = float(times * facts.train_images + facts.val_images + facts.test_images) * facts.ranks

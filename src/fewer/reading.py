@@ -321,22 +321,26 @@ def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple
             updates[name] = sources.absolute(text, base)
         except (OSError, ValueError, RuntimeError) as error:
             problems.append((("data", name), f'data.{name} = "{text}": no path: {error}; check it'))
+
+    def placed(text: str, *path: str) -> str:
+        try:
+            return str((base / Path(text).expanduser()).resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            problems.append((path, f'{".".join(path)} = "{text}": no path: {error}; check it'))
+            return text
+
     if data.labels:
-        csv = data.labels.csv
-        try:
-            updates["labels"] = data.labels.model_copy(update={"csv": str((base / Path(csv).expanduser()).resolve())})
-        except (OSError, ValueError, RuntimeError) as error:
-            problems.append((("data", "labels", "csv"), f'data.labels.csv = "{csv}": no path: {error}; check it'))
-    weights = recipe.model.weights
-    if weights not in ("none", "default"):
-        try:
-            weights = str((base / Path(weights).expanduser()).resolve())
-        except (OSError, ValueError, RuntimeError) as error:
-            problems.append((("model", "weights"), f'model.weights = "{weights}": no path: {error}; check it'))
+        csv = placed(data.labels.csv, "data", "labels", "csv")
+        updates["labels"] = data.labels.model_copy(update={"csv": csv})
+    model, chosen = recipe.model, recipe.select
+    if model.weights not in ("none", "default"):
+        model = model.model_copy(update={"weights": placed(model.weights, "model", "weights")})
+    if reference := getattr(chosen, "reference", None):
+        chosen = chosen.model_copy(update={"reference": placed(reference, "select", "reference")})
     if "\0" in recipe.out.dir:
         problems.append((("out", "dir"), "out.dir: a path cannot hold a null byte; check it"))
-    model = recipe.model.model_copy(update={"weights": weights})
-    return recipe.model_copy(update={"data": data.model_copy(update=updates), "model": model}), problems
+    changed = {"data": data.model_copy(update=updates), "model": model, "select": chosen}
+    return recipe.model_copy(update=changed), problems
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:

@@ -114,10 +114,7 @@ def test_where_the_csv_lies_is_no_part_of_the_digest(
 ) -> None:
     from fewer.plan import Facts, _digest
 
-    facts = Facts.__new__(Facts)
-    for name in ("train_images", "val_images", "test_images", "classes", "native_side_px"):
-        object.__setattr__(facts, name, 1)
-    object.__setattr__(facts, "weights", "")
+    facts = Facts(1, 1, 1, ("a", "b"), 1, flops={}, plain_sample_flops=0, parameters=0)
     found = set()
     for csv, column in (("a.csv", "x"), ("b.csv", "x"), ("a.csv", "y"), (None, None)):
         data = {"source": "digits"} | ({"labels": {"csv": csv, "column": column}} if csv else {})

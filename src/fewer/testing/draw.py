@@ -21,6 +21,7 @@ _SELECTORS: list[dict[str, Any]] = [
     {"method": "ucb", "share": 0.5, "every": 1},
     {"method": "smrd", "threshold": 0.11, "published": True},
     {"method": "alternate", "threshold": 0.11},
+    {"method": "rho", "share": 0.5, "proxy_epochs": "1ep"},
 ]
 _MODELS: list[dict[str, Any]] = [
     {"name": "lenet5", "width": 0.1},

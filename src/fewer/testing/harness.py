@@ -16,6 +16,7 @@ from fewer.build import Session, open_data, open_session
 from fewer.loop import Row, train
 from fewer.parts import Comm, Request
 from fewer.reading import parse_recipe
+from fewer.reference import provide
 from fewer.run import state_digest
 
 Content = dict[str, Any]
@@ -30,6 +31,7 @@ def session_of(content: Content, comm: Comm | None = None) -> Session:
 def trained(content: Content, comm: Comm | None = None, look: Callable[[Session, Row], None] | None = None) -> Session:
     """Trains a recipe to its end; `look` is called behind every row."""
     session = session_of(content, comm)
+    provide(session)
     for row in train(session.task, session.train_data, session.run):
         if look:
             look(session, row)
@@ -55,6 +57,7 @@ def interrupted(
             session = session_of(content, comm)
             if done:
                 session.run.load_state_dict(checkpoint.load_newest(checkpoints)[0])
+            provide(session)
             for _ in train(session.task, session.train_data, session.run):
                 done += 1
                 if done == until:
