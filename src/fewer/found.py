@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Folder:
         """
         if name not in self.names():
             raise KeyError(f'no {self.noun} "{name}"; there are {", ".join(self.names())}')
-        for entry in entry_points(group=self.group):
+        for entry in _entries(self.group):
             if entry.name == name:
                 return entry.load()
         return importlib.import_module(f"{self.package}.{name}")
@@ -71,7 +71,13 @@ class Folder:
 
 
 @cache
+def _entries(group: str) -> tuple[EntryPoint, ...]:
+    """What installed packages add; looking for it reads the metadata of all of them."""
+    return tuple(entry_points(group=group))
+
+
+@cache
 def _names(package: str, group: str, shared: frozenset[str]) -> tuple[str, ...]:
     path = importlib.import_module(package).__path__
     own = sorted(module.name for module in pkgutil.iter_modules(path) if module.name not in shared)
-    return (*own, *sorted(entry.name for entry in entry_points(group=group) if entry.name not in own))
+    return (*own, *sorted(entry.name for entry in _entries(group) if entry.name not in own))
