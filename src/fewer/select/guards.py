@@ -67,7 +67,7 @@ class Guarded(Around):
         self.seen_C, self.kept_C = torch.zeros_like(self.seen_C), torch.zeros_like(self.kept_C)
         self.suspects = self._suspects(table, pool_ids, at)
         trusted = pool_ids[~torch.isin(pool_ids, self.suspects)]
-        found = self.selector.order(table, trusted, at)
+        found = self.selector.order(table, trusted, _in_place_of(at, len(trusted), len(pool_ids)))
         if self.selector.fresh(at):
             return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
         if len(found.ids_M.unique()) == len(trusted):  # nothing was left out, so there is nothing to mend
@@ -180,6 +180,11 @@ class Guarded(Around):
         self.suspects = state["suspects"].clone()
         self.seen_C, self.kept_C = state["seen"].clone(), state["kept"].clone()
         self.added, self.cap = dict(state["added"]), state["cap"]
+
+
+def _in_place_of(at: At, trusted: int, pool: int) -> At:
+    """The moment in which a share of the pool is given as one of what is trusted: others take the suspects' place."""
+    return at if at.share is None or trusted == pool else replace(at, share=min(1.0, at.share * pool / max(1, trusted)))
 
 
 def noisy_share(loss_N: Tensor) -> float:
