@@ -6,6 +6,7 @@ N: all samples of the data set; a sample's id is its position.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -365,7 +366,7 @@ class Chooser:
             "order": {name: value.clone() for name, value in order.items()},
             "observed": self._trained.rows_R.clone(),
             "table": {name: value.clone() for name, value in self.table.state_dict().items()},
-            "selector": self.selector.state_dict(),
+            "selector": copy.deepcopy(self.selector.state_dict()),
         }
 
     def load_state_dict(self, state: State) -> None:
