@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, ChainDataset, DataLoader, Dataset
 
 import fewer
-from fewer import rng, select
+from fewer import found, rng, select
 from fewer.adapt import Chooser, Indexed
 from fewer.adapt.in_batch import part
 from fewer.adapt.shard import Shard
@@ -23,9 +25,11 @@ from fewer.parts import At, Chosen, Expects, Keep
 from fewer.run import state_digest
 from fewer.select.base import Selection, chosen
 from fewer.select.packer import Packed
+from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SIZE, CLASSES, EPOCHS = 61, 3, 6
 LABELS = torch.arange(SIZE) % CLASSES
 SETTINGS: list[dict[str, Any]] = [
@@ -374,8 +378,18 @@ def test_a_state_is_a_snapshot() -> None:
         ({"method": "ies"}, "method ies, here dbpd"),
         ({"labels": "0"}, "listed in the same order"),
         ({"seed": 5}, "seed 5, here 4"),
-        ({"table": {}}, '"trained.loss" of its table'),
-        ({"order": {"ids": torch.tensor([0])}}, "order is incomplete"),
+        ({"table": {}}, '"trained.loss" of its table is missing'),
+        ({"order": {"ids": torch.tensor([0], dtype=torch.int32)}}, '"copy" of its order is missing'),
+        (
+            {
+                "order": {
+                    "ids": torch.tensor([61], dtype=torch.int32),
+                    "copy": torch.tensor([0], dtype=torch.int16),
+                    "weight": torch.tensor([1.0], dtype=torch.float64),
+                }
+            },
+            "order names samples that do not exist",
+        ),
         ({"observed": None}, "observed missing"),
     ],
     ids=lambda value: str(value)[:30],
@@ -449,6 +463,22 @@ def test_any_selector_will_do() -> None:
     assert [sorted(ids)[0] for ids in epochs_of(chooser, last=3)] == [0, 1, 0]
     with pytest.raises(RecipeError, match="leave share out"):
         Chooser(Odd(), LABELS, epochs=3, share=0.5)
+
+
+def test_methods_of_other_packages_go_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point named "hardest", as an installed package would have it."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    entry = EntryPoint("hardest", "own_selector", "fewer.select")
+    monkeypatch.setattr(found, "_entries", lambda group: (entry,) if group == "fewer.select" else ())
+    found._names.cache_clear()
+    try:
+        chooser = Chooser("hardest", LABELS, epochs=3, share=0.25)
+        assert [len(ids) for ids in epochs_of(chooser, last=3)] == [SIZE, 15, 15]
+        check_selector(lambda population: select.build(select.params("hardest")(), population, 6))
+        with pytest.raises(RecipeError, match='unknown key "shard"; did you mean "share"'):
+            Chooser("hardest", LABELS, epochs=3, shard=0.25)
+    finally:
+        found._names.cache_clear()
 
 
 # --- What can go wrong ----------------------------------------------------------------------------------------------

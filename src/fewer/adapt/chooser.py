@@ -19,17 +19,18 @@ from fewer.adapt.ranks import present, require_agreement
 from fewer.adapt.said import positions, said
 from fewer.adapt.sampler import EpochSampler
 from fewer.adapt.shard import Shard
-from fewer.adapt.state import checked, remaining
+from fewer.adapt.state import checked, loaded_order, loaded_rows, remaining, saved_order, saved_rows
 from fewer.cost import affordable_share
 from fewer.errors import DataError, RecipeError, UsageError
 from fewer.parts import At, Chosen, Comm, Selector, State
 from fewer.run import shuffled
 from fewer.select.base import ScoredParams
-from fewer.select.packer import Packed
 from fewer.select.table import Kind, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fewer.select.packer import Packed
 
 
 @final
@@ -257,8 +258,8 @@ class Chooser:
         ids_B = positions(id_B, len(self.table))
         weight_B = shard.weights(ids_B)
         if not self.selector.fresh(at):
-            everything_B = torch.ones_like(ids_B, dtype=torch.bool)
-            return Kept(everything_B.to(id_B.device), weight_B.to(id_B.device), len(ids_B) * comm.workers)
+            everything_B = torch.ones_like(id_B, dtype=torch.bool)
+            return Kept(everything_B, weight_B.to(id_B.device), len(ids_B) * comm.workers)
         told = said(self.population, ids_B, loss_B, logits_BC, score_B, right_B, at.epoch)
         counts_B = shard.counts(ids_B, at.epoch)
         ids_G, choice = chosen_together(self.selector, self.table, told, counts_B, comm, at)
@@ -326,11 +327,7 @@ class Chooser:
         return {name: count for name, count in told.items() if count} | self.selector.counts()
 
     def spent(self) -> dict[str, float]:
-        """What has been spent so far; under several ranks, up to the last `gather` or `begin`.
-
-        `effective_epochs` counts samples trained on. `full_epoch_equivalents` adds scoring forwards at a third of a
-        trained sample, which is an estimate: a loop that is not ours cannot be counted.
-        """
+        """Epochs' worth of samples trained on, and with scoring forwards at a third each; of ranks, what is gathered."""
         if self._comm.workers == 1:
             self.gather()
         trained = self._spent["trained"] + len(self._trained.counted)
@@ -340,7 +337,7 @@ class Chooser:
     # --- State ------------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
-        """Brings together what all ranks have observed. Every rank calls it before one of them calls `state_dict`."""
+        """Brings together what ranks have observed; each calls it before one of them calls `state_dict` or `spent`."""
         self._trained.gather(self._comm, self._at.epoch)
 
     def state_dict(self) -> State:
@@ -356,15 +353,14 @@ class Chooser:
                 "ranks hold observations of their own; call chooser.gather() on every rank before "
                 "chooser.state_dict() on any"
             )
-        order = self._order.state_dict() if self._order else {}
         return {
             **self._identity,
             "epoch": self._at.epoch,
             "share": self._at.share,
             "lr_scale": self.lr_scale,
             "spent": dict(self._spent),
-            "order": {name: value.clone() for name, value in order.items()},
-            "observed": self._trained.rows_R.clone(),
+            "order": saved_order(self._order) if self._order else {},
+            "observed": saved_rows(self._trained.rows_R),
             "table": {name: value.clone() for name, value in self.table.state_dict().items()},
             "selector": copy.deepcopy(self.selector.state_dict()),
         }
@@ -387,9 +383,8 @@ class Chooser:
         self._order = None
         self.sampler.deal(None)
         if state["order"]:
-            self._order = Packed.from_state({name: value.clone() for name, value in state["order"].items()})
-            self._trained.load(state["observed"])
-            self._deal(remaining(self._order, state["observed"]))
+            self._order, self._trained.rows_R = loaded_order(state["order"]), loaded_rows(state["observed"])
+            self._deal(remaining(self._order, self._trained.rows_R))
 
     # --- Ranks ------------------------------------------------------------------------------------------------
 

@@ -48,13 +48,11 @@ class Notes:
         own = torch.stack(columns, dim=1) if columns else torch.empty(0, _COLUMNS, dtype=torch.float64)
         self._own.clear()
         rows_R = torch.cat([self.rows_R, exchanged(comm, own)])
-        by_copy = rows_R[torch.argsort(rows_R[:, 1], stable=True)]
-        self.rows_R = by_copy[torch.argsort(by_copy[:, 0], stable=True)]
-        require_finite(self.counted[:, 3], self.counted[:, 0], epoch)
-
-    def load(self, rows_R: Tensor) -> None:
-        """Takes over what had been exchanged before, the same on every rank."""
-        self.rows_R = rows_R.clone()
+        ids_R, copy_R = rows_R[:, 0].long(), rows_R[:, 1].long()
+        copies = int(copy_R.max()) + 2 if len(rows_R) else 1  # padding's copy is -1
+        self.rows_R = rows_R[torch.argsort(ids_R * copies + copy_R, stable=True)]
+        counted_R = self.counted
+        require_finite(counted_R[:, 3], counted_R[:, 0], epoch)
 
     @property
     def counted(self) -> Tensor:

@@ -25,9 +25,18 @@ _KINDS: dict[str, Any] = {
     "lr_scale": (float, int),
     "spent": dict,
     "order": dict,
-    "observed": torch.Tensor,
+    "observed": dict,
     "table": dict,
     "selector": dict,
+}
+_ORDER = {"ids": torch.int32, "copy": torch.int16, "weight": torch.float64}
+_ROWS = {
+    "ids": torch.int32,
+    "copy": torch.int16,
+    "counts": torch.bool,
+    "loss": torch.float32,
+    "score": torch.float32,
+    "right": torch.bool,
 }
 
 
@@ -61,16 +70,43 @@ def checked(state: State, identity: State) -> State:
 
 
 def _require_shapes(state: State, samples: int) -> None:
-    for name, column in Table(samples).state_dict().items():
-        found = state["table"].get(name)
-        if not isinstance(found, torch.Tensor) or found.shape != column.shape or found.dtype != column.dtype:
-            raise CheckpointError(f'the chooser\'s state is damaged: "{name}" of its table is not one value a sample')
-    names = Packed.empty().state_dict()
-    order = [state["order"].get(name) for name in names] if state["order"] else []
-    if any(not isinstance(column, torch.Tensor) or len(column) != len(order[0]) for column in order):
-        raise CheckpointError("the chooser's state is damaged: its order is incomplete")
-    if order and len(order[0]) and not 0 <= int(order[0].min()) <= int(order[0].max()) < samples:
-        raise CheckpointError("the chooser's state is damaged: its order names samples that do not exist")
+    dtypes = {name: column.dtype for name, column in Table(1).state_dict().items()}
+    _require_columns("table", state["table"], dtypes, samples)
+    if state["order"]:
+        _require_columns("order", state["order"], _ORDER, len(state["order"].get("ids", ())))
+        _require_columns("observed", state["observed"], _ROWS, len(state["observed"].get("ids", ())))
+    for group in ("order", "observed"):
+        ids = state[group].get("ids", ())
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < samples:
+            raise CheckpointError(f"the chooser's state is damaged: {group} names samples that do not exist")
+
+
+def _require_columns(group: str, columns: State, dtypes: dict[str, torch.dtype], length: int) -> None:
+    for name, dtype in dtypes.items():
+        found = columns.get(name)
+        if not isinstance(found, torch.Tensor) or found.dtype != dtype or found.shape != (length,):
+            text = f'the chooser\'s state is damaged: "{name}" of its {group} is missing or of another shape'
+            raise CheckpointError(f"{text}; go back to an earlier checkpoint")
+
+
+def saved_order(order: Packed) -> dict[str, Tensor]:
+    """An epoch's samples as a state holds them."""
+    columns = (order.ids_G, order.copy_G, order.weight_G)
+    return {name: column.to(_ORDER[name], copy=True) for name, column in zip(_ORDER, columns, strict=True)}
+
+
+def loaded_order(saved: dict[str, Tensor]) -> Packed:
+    ids_G, copy_G = saved["ids"].long(), saved["copy"].long()
+    return Packed(ids_G, saved["weight"].clone(), copy_G, torch.zeros_like(ids_G))
+
+
+def saved_rows(rows_R: Tensor) -> dict[str, Tensor]:
+    """What has been observed as a state holds it: losses and scores as the table takes them."""
+    return {name: column.to(_ROWS[name]) for name, column in zip(_ROWS, rows_R.unbind(1), strict=True)}
+
+
+def loaded_rows(saved: dict[str, Tensor]) -> Tensor:
+    return torch.stack([saved[name].double() for name in _ROWS], dim=1)
 
 
 def remaining(order: Packed, observed_R: Tensor) -> Packed:
