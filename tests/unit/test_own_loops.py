@@ -391,6 +391,7 @@ def test_a_state_is_a_snapshot() -> None:
             "order names samples that do not exist",
         ),
         ({"observed": None}, "observed missing"),
+        ({"selector": {}}, r"cannot take its state over \(KeyError: 'selector'\); build the chooser with the keys"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -19,7 +19,7 @@ from fewer.adapt.ranks import present, require_agreement
 from fewer.adapt.said import positions, said
 from fewer.adapt.sampler import EpochSampler
 from fewer.adapt.shard import Shard
-from fewer.adapt.state import checked, loaded_order, loaded_rows, remaining, saved_order, saved_rows
+from fewer.adapt.state import checked, load_selector, loaded_order, loaded_rows, remaining, saved_order, saved_rows
 from fewer.cost import affordable_share
 from fewer.errors import DataError, RecipeError, UsageError
 from fewer.parts import At, Chosen, Comm, Selector, State
@@ -327,7 +327,7 @@ class Chooser:
         return {name: count for name, count in told.items() if count} | self.selector.counts()
 
     def spent(self) -> dict[str, float]:
-        """Epochs' worth of samples trained on, and with scoring forwards at a third each; of ranks, what is gathered."""
+        """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered."""
         if self._comm.workers == 1:
             self.gather()
         trained = self._spent["trained"] + len(self._trained.counted)
@@ -375,7 +375,7 @@ class Chooser:
         """
         state = checked(state, self._identity)
         self.table.load_state_dict(state["table"])
-        self.selector.load_state_dict(state["selector"])
+        load_selector(self.selector, state["selector"])
         epoch = state["epoch"]
         self._at = At(epoch, self._at.epochs, epoch / self._at.epochs, state["share"])
         self.lr_scale, self._spent = state["lr_scale"], dict(state["spent"])

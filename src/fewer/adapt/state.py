@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from fewer.select.table import Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.parts import State
+    from fewer.parts import Selector, State
 
 _KINDS: dict[str, Any] = {
     "method": str,
@@ -87,6 +88,21 @@ def _require_columns(group: str, columns: State, dtypes: dict[str, torch.dtype],
         if not isinstance(found, torch.Tensor) or found.dtype != dtype or found.shape != (length,):
             text = f'the chooser\'s state is damaged: "{name}" of its {group} is missing or of another shape'
             raise CheckpointError(f"{text}; go back to an earlier checkpoint")
+
+
+def load_selector(selector: Selector, state: State) -> None:
+    """Gives a selector its state back.
+
+    Raises:
+        CheckpointError: It cannot take it over.
+    """
+    try:
+        selector.load_state_dict(copy.deepcopy(state))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the selector cannot take its state over ({type(error).__name__}: {printable(str(error))}); build the "
+            "chooser with the keys that it was saved with"
+        ) from error
 
 
 def saved_order(order: Packed) -> dict[str, Tensor]:
