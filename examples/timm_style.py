@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         summary |= validate(model, val_loader, args, device)
         chooser.gather()  # fewer: on every process, before one of them saves
         summary |= {"epoch": epoch, "lr": lr, **chooser.spent(), **chooser.counts()}  # fewer: cost and counts
-        if not dist.is_initialized() or dist.get_rank() == 0:
+        if is_primary():
             save_checkpoint(args, epoch, model, optimizer, chooser, summary)
     return summary
 
@@ -120,7 +120,8 @@ def train_one_epoch(
         chooser.observe(id_B, loss_B, logits_BC)  # fewer
         losses.append(loss.detach())
     mean = float(torch.stack(losses).mean())
-    print(f"Train: {epoch}  [{len(losses)} batches in {time.monotonic() - began:.1f} s]  Loss: {mean:.4f}")
+    if is_primary():
+        print(f"Train: {epoch}  [{len(losses)} batches in {time.monotonic() - began:.1f} s]  Loss: {mean:.4f}")
     return {"train_loss": mean}
 
 
@@ -137,7 +138,8 @@ def validate(
         right += float((logits_BC.argmax(1) == label_B).sum())
         loss += float(cross_entropy(logits_BC.float(), label_B, reduction="sum"))
         count += len(label_B)
-    print(f"Test:  Loss: {loss / count:.4f}  Acc@1: {100 * right / count:.2f}")
+    if is_primary():
+        print(f"Test:  Loss: {loss / count:.4f}  Acc@1: {100 * right / count:.2f}")
     return {"eval_loss": loss / count, "eval_top1": 100 * right / count}
 
 
@@ -240,6 +242,10 @@ def init_distributed_device(args: argparse.Namespace) -> torch.device:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if args.device == "cuda" else "gloo")
     return torch.device(args.device)
+
+
+def is_primary() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def option(text: str) -> tuple[str, Any]:

@@ -6,7 +6,8 @@ import io
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -21,9 +22,9 @@ from fewer.adapt import Chooser, Indexed
 from fewer.adapt.in_batch import part
 from fewer.adapt.shard import Shard
 from fewer.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, UsageError
-from fewer.parts import At, Chosen, Expects, Keep
+from fewer.parts import At, Chosen, Expects, Keep, Population
 from fewer.run import state_digest
-from fewer.select.base import Selection, chosen
+from fewer.select.base import MethodParams, Selection, chosen
 from fewer.select.packer import Packed
 from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
@@ -480,6 +481,31 @@ def test_methods_of_other_packages_go_by_name(monkeypatch: pytest.MonkeyPatch) -
             Chooser("hardest", LABELS, epochs=3, shard=0.25)
     finally:
         found._names.cache_clear()
+
+
+def test_methods_that_compare_losses_need_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Params(MethodParams):
+        method: Literal["excess"] = "excess"
+        reference: str | None = None
+        needs_reference: ClassVar[bool] = True
+
+    class Excess(Odd):
+        def __init__(self, population: Population) -> None:
+            assert population.reference_loss_N is not None
+            self.easy_N = population.reference_loss_N < 1
+
+        def order(self, table: fewer.Table, pool_ids: Tensor, at: At) -> Chosen:
+            return chosen(pool_ids[self.easy_N[pool_ids]])
+
+    module = SimpleNamespace(Params=Params, build=lambda params, population: Excess(population))
+    others = found.Folder.module
+    monkeypatch.setattr(found.Folder, "module", lambda self, name: module if name == "excess" else others(self, name))
+    loss_N = torch.arange(SIZE) / 30
+    assert len(next(iter(epochs_of(Chooser("excess", LABELS, epochs=2, reference_loss=loss_N), last=1)))) == 30
+    with pytest.raises(RecipeError, match="excess needs reference_loss"):
+        Chooser("excess", LABELS, epochs=2)
+    with pytest.raises(RecipeError, match="give reference_loss"):
+        Chooser("excess", LABELS, epochs=2, reference="runs/other")
 
 
 # --- What can go wrong ----------------------------------------------------------------------------------------------

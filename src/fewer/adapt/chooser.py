@@ -94,7 +94,7 @@ class Chooser:
         name = method if isinstance(method, str) else "everything"
         if name is not method and keys:
             raise RecipeError(f"Chooser: a selector brings its own settings; leave {', '.join(keys)} out")
-        recipe = settings.read(name, keys, epochs, seed, len(self.pool_ids))
+        recipe = settings.read(name, keys, epochs, self.population)
         self.method = name if name is method else type(method).__name__
         self.selector = settings.build(recipe, self.population) if isinstance(method, str) else method
         self._plan = settings.price(recipe, self.population, self.selector, "" if name is method else self.method)

@@ -44,9 +44,12 @@ def chosen_together(
     `counts_B` says which samples are this rank's own, rather than padding. Gives the ids of the global batch and the
     choice among them.
     """
-    columns = (said.ids_B, said.loss_B, said.score_B, said.right_B)
+    # Ranks hold every W-th sample of the epoch's order: this puts their batches back into it.
+    place_B = torch.arange(len(said.ids_B)) * comm.workers + comm.rank
+    columns = (place_B, said.ids_B, said.loss_B, said.score_B, said.right_B)
     rows_B = torch.stack([column.double().cpu() for column in columns], dim=1)
-    ids_G, loss_G, score_G, right_G = exchanged(comm, rows_B[counts_B]).unbind(1)
+    rows_G = exchanged(comm, rows_B[counts_B])
+    _, ids_G, loss_G, score_G, right_G = rows_G[rows_G[:, 0].argsort()].unbind(1)
     require_finite(loss_G, ids_G, at.epoch)
     told = ids_G.long(), loss_G, score_G, right_G.bool()
     keep = selector.keep(*told, at)

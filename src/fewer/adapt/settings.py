@@ -24,30 +24,36 @@ _SIDE_PX = 32  # any will do: what a sample costs is told in forwards
 _FORWARD, _BACKWARD = 1, 2  # the usual estimate; a loop that is not ours cannot be counted
 
 
-def read(method: str, settings: Mapping[str, Any], epochs: int, seed: int, samples: int) -> Recipe:
+def read(method: str, settings: Mapping[str, Any], epochs: int, population: Population) -> Recipe:
     """A recipe that holds nothing but the selection.
 
     Raises:
         RecipeError: With all problems at once.
     """
+    samples = int((population.label_N >= 0).sum())
     content = {
         "data": {"source": "digits"},
         "model": {"name": "lenet5"},
-        "train": {"epochs": epochs, "seed": seed, "batch_size": max(2, min(128, samples))},
+        "train": {"epochs": epochs, "seed": population.seed, "batch_size": max(2, min(128, samples))},
         "select": {"method": method, **settings},
     }
     try:
         recipe = parse_recipe(content, origin="Chooser")
     except RecipeError as error:
         raise RecipeError([_in_keywords(text) for text in error.problems]) from None
-    if problems := _misplaced(recipe.select):
+    if problems := _misplaced(recipe.select, method, population.reference_loss_N is not None):
         raise RecipeError(problems)
     return recipe
 
 
-def _misplaced(chosen: Any) -> list[str]:
-    """Keys that only fewer's own loop can obey."""
+def _misplaced(chosen: Any, method: str, has_reference: bool) -> list[str]:
+    """Keys that only fewer's own loop can obey, and what takes the place of some."""
     problems = []
+    if getattr(chosen, "reference", None) is not None:
+        problems.append("Chooser: reference: a loop of your own computes the losses; give reference_loss, leave it out")
+    elif getattr(chosen, "needs_reference", False) and not has_reference:
+        text = f"Chooser: {method} needs reference_loss: the loss of every sample under a model that was not trained on"
+        problems.append(f"{text} it")
     if getattr(chosen, "batches", "pack") == "shrink":
         text = 'Chooser: batches = "shrink": batches are your loader\'s, and as large as it makes them'
         problems.append(f"{text}; leave it out")
