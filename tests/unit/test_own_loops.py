@@ -345,6 +345,7 @@ def test_resumed_is_never_stopped(content: dict[str, Any]) -> None:
         step(chooser, batch, 2)
     chooser = resumed(chooser, content)
     assert chooser.epoch == 2
+    assert not len(chooser.wants(2)), "what was to be scored has been"
     chooser.begin(2)
     rest = list(chooser.sampler)
     assert ids[16:] == rest

@@ -13,7 +13,7 @@ import torch
 
 from fewer import rng
 from fewer.adapt import settings
-from fewer.adapt.in_batch import Kept, chosen_together, part
+from fewer.adapt.in_batch import CALL_KEEP, Kept, chosen_together, part
 from fewer.adapt.notes import Notes
 from fewer.adapt.ranks import present, require_agreement
 from fewer.adapt.said import positions, said
@@ -127,6 +127,8 @@ class Chooser:
         A method that lives on such scores insists on this call. For others it is a refinement: what they want to look
         at again, and nobody scores, is trained on.
         """
+        if self._has_begun(epoch):
+            return self.pool_ids[:0]
         self._enter(epoch)
         self._wanted = self.selector.wants(self.table, self._at).sort().values
         comm = self._comm
@@ -143,7 +145,7 @@ class Chooser:
             DataError: The method keeps nothing.
             DivergedError: A loss of the last epoch is not finite.
         """
-        if self._order is not None and epoch == self._at.epoch:
+        if self._has_begun(epoch):
             self.sampler.renew()
             return
         self._enter(epoch)
@@ -161,10 +163,12 @@ class Chooser:
         self._wanted, self._looked_at_by_training, self._has_kept = None, len(more), False
         self._deal(self._order)
 
+    def _has_begun(self, epoch: int) -> bool:
+        return self._order is not None and epoch == self._at.epoch
+
     def _enter(self, epoch: int) -> None:
         """Ends the epoch before, if that has not been done, and moves to this one."""
-        has_begun = self._order is not None and epoch == self._at.epoch
-        if has_begun or not self._at.epoch <= epoch < self._at.epochs:
+        if not self._at.epoch <= epoch < self._at.epochs:
             raise UsageError(
                 f"epoch {epoch} cannot begin: epoch {self._at.epoch} of {self._at.epochs} was the last to begin "
                 "(counted from 0); epochs go forward, and Chooser(epochs=...) says how many there are"
@@ -226,7 +230,7 @@ class Chooser:
         """
         shard = self.sampler.begun("weights")
         if self.selector.fresh(self._at):
-            raise UsageError(f"{self.method} chooses in the batch: {_KEEP}")
+            raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
         if id_B.device.type != "cpu":  # untested: needs a GPU
             return shard.weights(id_B)
         weight_B = shard.weights(positions(id_B, len(self.table)))
@@ -305,7 +309,7 @@ class Chooser:
             self._scored.add(ids_B, zero_B, zero_B + 1, told.loss_B, told.score_B, told.right_B)
             return
         if self.selector.fresh(self._at) and not self._has_kept:
-            raise UsageError(f"{self.method} chooses in the batch: {_KEEP}")
+            raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
         copy_B, counts_B = self.sampler.begun("observe").take(ids_B, self._at.epoch)
         self._trained.add(ids_B, copy_B, counts_B, told.loss_B, told.score_B, told.right_B)
 
@@ -391,9 +395,3 @@ class Chooser:
     @property
     def _comm(self) -> Comm:
         return self._comm_given or present()
-
-
-_KEEP = (
-    "call chooser.keep(id_B, loss_B, logits_BC) with a forward of each batch before the training forward of what it "
-    'keeps, or set score = "stale", which needs no such forward'
-)

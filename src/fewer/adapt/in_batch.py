@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 _LEAST = 2  # samples in a batch: no rank waits for one without any, and BatchNorm cannot normalise one alone
+CALL_KEEP = (
+    "call chooser.keep(id_B, loss_B, logits_BC) with a forward of each batch before the training forward of what it "
+    'keeps, or set score = "stale", which needs no such forward'
+)
 
 
 class Kept(NamedTuple):
