@@ -83,9 +83,9 @@ def python_names() -> str:
         "These names are the public surface, `fewer.NAME`, beside `fewer.__version__`. Each is imported at its first "
         "use: `import fewer` alone does not import torch. Other modules can be imported by their own names, and may "
         "change from version to version.\n\n"
-        "[examples/demo.py](../examples/demo.py) trains recipes, [examples/own_loop.py](../examples/own_loop.py) uses "
-        "parts in a plain PyTorch loop, and [examples/own_selector.py](../examples/own_selector.py) is a new selection "
-        "method in one file.\n\n"
+        "[examples/demo.py](../examples/demo.py) trains recipes, [examples/own_loop.py](../examples/own_loop.py) "
+        "chooses samples in a plain PyTorch loop ([own-loops.md](own-loops.md)), and "
+        "[examples/own_selector.py](../examples/own_selector.py) is a new selection method in one file.\n\n"
     )
     return NOTE + head + "\n".join(lines) + "\n"
 

@@ -3,7 +3,8 @@
     python examples/own_selector.py
 
 A method is a `Params`, a selector, and a `build`. `fewer.testing.check_selector` checks what every selector promises
-(`fewer.Selector`), and `fewer.fit` trains with it: checkpoints, exact resuming, ranks and the report come along.
+(`fewer.Selector`), and `fewer.fit` trains with it: checkpoints, exact resuming, ranks and the report come along. In a
+loop of your own, `fewer.Chooser(Hardest(0.5), labels, epochs=10)` takes it, too.
 
 To have recipes and `fewer methods` know a method of your own package, name its module as an entry point:
 

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewer.adapt.chooser import Chooser as Chooser
     from fewer.compare.frames import load_runs as load_runs
     from fewer.errors import FewerError as FewerError
     from fewer.fit import fit as fit
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "fewer.adapt.chooser": ("Chooser",),
     "fewer.compare.frames": ("load_runs",),
     "fewer.errors": ("FewerError",),
     "fewer.fit": ("fit", "resume"),
@@ -59,6 +61,7 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "At",
     "Batch",
+    "Chooser",
     "Chosen",
     "Comm",
     "Data",

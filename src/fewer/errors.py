@@ -34,6 +34,12 @@ class RecipeError(FewerError):
         super().__init__("\n".join(self.problems))
 
 
+class UsageError(FewerError):
+    """A call that does not fit what was called before, or an argument that cannot be meant."""
+
+    exit_code = 2
+
+
 class DataError(FewerError):
     """A source is missing, empty, unreadable, or not the one that the run began with."""
 

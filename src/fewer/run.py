@@ -210,15 +210,19 @@ class Run:
 
 def chosen_order(plan: Plan, chosen: Chosen, at: At, seed: int, packs: bool, candidates: float) -> Order:
     """Shuffles an epoch's samples and cuts them into batches."""
-    from fewer import rng
-
-    copy_M = occurrences(chosen.ids_M)
-    shuffled = rng.shuffled(chosen.ids_M, seed, "order", at.epoch, copy_M=copy_M)
-    unowned = torch.zeros_like(copy_M)
-    samples = Packed(chosen.ids_M, chosen.weight_M, copy_M, unowned).take(shuffled)
+    samples = shuffled(chosen, seed, at.epoch)
     stage = plan.stage(at.epoch)
     sizes, step_sizes = (plan.batch_sizes(len(samples), stage, packs, width) for width in (candidates, 1.0))
     return Order(samples, sizes, step_sizes, chosen.lr_scale, at.share)
+
+
+def shuffled(chosen: Chosen, seed: int, epoch: int) -> Packed:
+    """An epoch's samples in the order of training."""
+    from fewer import rng
+
+    copy_M = occurrences(chosen.ids_M)
+    order = rng.shuffled(chosen.ids_M, seed, "order", epoch, copy_M=copy_M)
+    return Packed(chosen.ids_M, chosen.weight_M, copy_M, torch.zeros_like(copy_M)).take(order)
 
 
 def occurrences(ids_M: Tensor) -> Tensor:

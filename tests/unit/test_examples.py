@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import fewer
+from fewer.testing.harness import one_thread
+from fewer.testing.ranks import on_ranks
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -26,17 +30,77 @@ def example(name: str) -> dict[str, Any]:
 def test_own_loop_trains_on_fewer_samples_and_learns(capsys: pytest.CaptureFixture[str]) -> None:
     results = example("own_loop")["main"](epochs=3)
     (plain_accuracy, plain), (accuracy, selected) = results[1.0], results[0.9]
-    assert plain == 3 * 1437
+    assert plain == 3
     assert selected < 0.8 * plain
     assert min(plain_accuracy, accuracy) > 0.8
     assert capsys.readouterr().out.count("test accuracy") == 2
 
 
-def test_own_loop_marks_every_line_that_is_ours() -> None:
-    lines = (EXAMPLES / "own_loop.py").read_text().splitlines()
-    code = [line for line in lines if "import" not in line and any(word in line for word in ("Table(", "rng.", "At("))]
-    assert len(code) == 3
-    assert all(line.endswith("# fewer") for line in code)
+@pytest.mark.parametrize("name", ["own_loop", "ddp_loop", "timm_style"])
+def test_every_line_that_is_ours_is_marked(name: str) -> None:
+    lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
+    word = re.compile(r"chooser\.(?!spent\(\)\[)\w|Chooser\(|Indexed\(|import Chooser|import Indexed")
+    ours = [line for line in lines if word.search(line)]
+    assert len(ours) >= 6
+    assert not [line for line in ours if "# fewer" not in line]
+
+
+def _both_ranks(comm: Any, checkpoint: Path) -> tuple[float, list[int]]:
+    found: tuple[float, list[int]] = example("ddp_loop")["main"](checkpoint, epochs=4, until=2)
+    return found
+
+
+def test_ddp_loop_goes_on_in_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = tmp_path / "state.pt"
+    with one_thread():
+        (accuracy, first), (same, second) = on_ranks(2, _both_ranks, checkpoint)
+    assert accuracy == same > 0.7
+    assert first == second, "ranks take equally many steps"
+    assert first[0] == 719
+    assert first[1] < 700
+    (accuracy, rest), *_ = on_ranks(1, lambda comm: example("ddp_loop")["main"](checkpoint, epochs=4))
+    assert len(rest) == 2
+    assert accuracy > 0.9
+
+
+TIMM_STYLE = ["--img-size", "16", "-b", "128", "--epochs", "3", "--seed", "1"]
+
+
+def test_timm_style_resumes_where_it_was_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = example("timm_style")["main"]
+    selection = ["--select", "kakurenbo", "--select-opt", "hidden=0.5", "--select-opt", "confidence=0.2"]
+    unstopped = main([*TIMM_STYLE, *selection, "--output", str(tmp_path / "a")])
+    assert unstopped["chosen"] < 1437
+    assert unstopped["full_epoch_equivalents"] < 3
+
+    class KilledError(Exception):
+        pass
+
+    def killed(epoch: int, *_: Any) -> None:
+        raise KilledError
+
+    train = main.__globals__["train_one_epoch"]
+    main.__globals__["train_one_epoch"] = lambda epoch, *rest: train(epoch, *rest) if epoch < 1 else killed(epoch)
+    with pytest.raises(KilledError):
+        main([*TIMM_STYLE, *selection, "--output", str(tmp_path / "b")])
+    main.__globals__["train_one_epoch"] = train
+    checkpoint = str(tmp_path / "b" / "last.pt")
+    assert main([*TIMM_STYLE, *selection, "--output", str(tmp_path / "b"), "--resume", checkpoint]) == unstopped
+    assert len((tmp_path / "b" / "summary.jsonl").read_text().splitlines()) == 3
+
+
+def test_timm_style_trains_a_timm_model_on_an_image_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, count in (("train", 12), ("val", 4)):
+        for index in range(count):
+            path = tmp_path / split / ("ab"[index % 2]) / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 36), (250 * (index % 2), 20 * index, 90)).save(path)
+    arguments = ["--data-dir", str(tmp_path), "--model", "test_resnet", "--img-size", "32", "-b", "4", "--epochs", "2"]
+    summary = example("timm_style")["main"](
+        [*arguments, "--select", "random", "--select-cost", "0.5", "--output", str(tmp_path / "out")]
+    )
+    assert summary["effective_epochs"] == 1.0
+    assert 0 <= summary["eval_top1"] <= 100
 
 
 def test_own_selector_keeps_its_promises_and_trains(tmp_path: Path) -> None:

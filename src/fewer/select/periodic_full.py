@@ -32,32 +32,37 @@ class Params(SmrdParams):
 class PeriodicFull(Around):
     """SMRD, refreshed by full epochs."""
 
-    def __init__(self, params: Params, seed: int) -> None:
-        super().__init__(Smrd(params, seed))
+    def __init__(self, params: Params, population: Population) -> None:
+        super().__init__(Smrd(params, population.seed))
         self.every = params.every_effective_epochs
-        self.chosen, self.crossed = 0, 0
+        self.images = int((population.label_N >= 0).sum())
+        self.chosen, self.crossed, self.next_epoch = 0, 0, 0
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        crossings = int(self.chosen / (self.every * len(pool_ids)))
-        is_full, self.crossed = crossings > self.crossed, crossings
+        is_full, self.crossed = self._crossings() > self.crossed, self._crossings()
         found = chosen(pool_ids) if is_full else self.selector.order(table, pool_ids, at)
-        self.chosen += len(found.ids_M)
+        self.chosen, self.next_epoch = self.chosen + len(found.ids_M), at.epoch + 1
         return found
+
+    def _crossings(self) -> int:
+        return int(self.chosen / (self.every * self.images))
 
     def expects(self, at: At) -> Expects:
         own = self.selector.expects(at)
-        # When an epoch will be full depends on what others kept; at most one in `every` is.
+        if at.epoch == self.next_epoch and self._crossings() > self.crossed:
+            return Expects(1.0, 1.0)
+        # When a later epoch will be full depends on what others kept; at most one in `every` is.
         return own if at.share is not None else Expects(own.kept_low, 1.0, own.scored)
 
     def counts(self) -> dict[str, float]:
         return {**self.selector.counts(), "full_epochs": float(self.crossed)}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"chosen": self.chosen, "crossed": self.crossed}
+        return {"chosen": self.chosen, "crossed": self.crossed, "next_epoch": self.next_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.chosen, self.crossed = state["chosen"], state["crossed"]
+        self.chosen, self.crossed, self.next_epoch = state["chosen"], state["crossed"], state["next_epoch"]
 
 
 def build(params: Params, population: Population) -> PeriodicFull:
-    return PeriodicFull(params, population.seed)
+    return PeriodicFull(params, population)

@@ -5,6 +5,6 @@ plain, looking changes nothing, a resumed run equals an unstopped one, ranks agr
 the ledger says what happened.
 """
 
-from fewer.testing.selectors import check_selector
+from fewer.testing.selectors import Violation, check_selector
 
-__all__ = ["check_selector"]
+__all__ = ["Violation", "check_selector"]

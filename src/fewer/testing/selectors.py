@@ -1,106 +1,365 @@
-"""What every selector must do, whatever its rule."""
+"""What every selector must do, whatever its rule: plays some epochs with it, and names the promise that it breaks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fewer import rng
-from fewer.parts import At, Chosen, Population, Selector
+from fewer.parts import At, Chosen, Expects, Keep, Population, Selector
 from fewer.run import state_digest
 from fewer.select.table import Table
+from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes
 
-_SIZE, _CLASSES, _EPOCHS = 60, 4, 6
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.select.table import Kind
+
+EPOCHS = 6  # of the run that a selector is built for
+_BATCH = 16
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_Build = Callable[[Population], Selector]
 
 
-def check_selector(build_selector: Callable[[Population], Selector]) -> None:
-    """Raises AssertionError where a selector breaks its contract.
+class Violation(AssertionError):
+    """A promise of `fewer.Selector` that is broken: which one, where, what was found, and how to mend it."""
 
-    Checked over several epochs of made-up losses: wants and order name samples of the pool only, with finite positive
-    weights; the same state gives the same answer, whatever the order in which the pool is listed; nothing passed in is
-    changed; `keep` answers for every sample of its batch, whatever the order of the batch; expectations bound what is
-    chosen; state survives saving, and a selector that was saved and loaded goes on as the other does.
+
+def check_selector(build_selector: _Build) -> None:
+    """Raises `Violation`, an AssertionError, at the first promise that a selector breaks.
+
+    Plays a run of six epochs on sets of made-up losses: with four classes, with one, with two samples, with losses
+    that are not numbers, and under a given share (`At.share`). Checked are
+
+    - types: ids int64, masks boolean, weights finite and not negative, all on the CPU and equally long;
+    - samples of the pool only, in `order` and `wants`; an answer for every sample in `keep`;
+    - table, pool and batch are read only;
+    - choices depend on seed, epoch, table and the selector's own state, and on nothing else: neither on how a pool or
+      batch is listed, nor on random streams of torch, numpy or Python, which are left alone;
+    - state is tensors and JSON values, and a selector that was saved and loaded goes on as the other does;
+    - `expects` bounds what is chosen, and does not fall as the given share rises.
 
     Args:
-        build_selector: Builds a fresh selector for a population.
+        build_selector: Builds a fresh selector for a population and a run of six epochs.
     """
-    population = _population()
-    pool = torch.arange(_SIZE)[population.label_N >= 0]
-    selector, table = build_selector(population), Table(_SIZE)
-    for epoch in range(_EPOCHS):
-        at = At(epoch, _EPOCHS, epoch / _EPOCHS)
-        twin = build_selector(population)
-        twin.load_state_dict(selector.state_dict())
-        _check_wants(selector, twin, table, pool, at)
-        chosen = _check_order(selector, twin, table, pool, at)
-        if selector.fresh(at):
-            _check_keep(selector, twin, pool, at)
-        _check_expectation(selector, chosen, pool, at)
-        _check_series(selector, table)
-        _observe(table, chosen.ids_M, epoch)
+    for scene in scenes():
+        first = _Play(scene, build_selector).run()
+        if scene.name != REPEATED:
+            continue
+        with other_streams():
+            again = _Play(scene, build_selector).run()
+        _require(
+            first == again,
+            f"{scene.name}: a run that is repeated gives the same choices",
+            "draw from fewer.rng by seed, purpose, epoch and sample id; keep no state outside the selector",
+        )
 
 
-def _population() -> Population:
-    label_N = torch.arange(_SIZE) % _CLASSES
-    label_N[::7] = -1  # ids that belong to another split
-    return Population(seed=3, label_N=label_N, classes=_CLASSES)
+@dataclass
+class _Play:
+    """One run of a selector through a scene."""
+
+    scene: Scene
+    build: _Build
+    told: list[Any] = field(default_factory=list)
+    where: str = ""
+
+    def run(self) -> list[Any]:
+        """Plays all epochs; returns all choices."""
+        scene, streams = self.scene, torch.get_rng_state()
+        self.where = scene.name
+        with self.trying("building a selector"):
+            selector = self.build(scene.population)
+        self.check_attributes(selector)
+        table = Table(len(scene.population.label_N))
+        for epoch in range(EPOCHS):
+            at = At(epoch, EPOCHS, epoch / EPOCHS, scene.share)
+            self.where = f"{scene.name}, epoch {epoch}"
+            self.epoch(selector, table, at)
+        self.require(
+            torch.equal(streams, torch.get_rng_state()),
+            "torch's random stream is left alone",
+            "draw from fewer.rng, which has no stream; do not seed or use torch's",
+        )
+        return self.told
+
+    def epoch(self, selector: Selector, table: Table, at: At) -> None:
+        expected = self.check_expects(selector, at)
+        ids = self.check_wants(selector, table, at)
+        self.observe(table, "scored", ids, at)
+        chosen = self.check_order(selector, table, at)
+        trained = chosen.ids_M
+        with self.trying("fresh"):
+            fresh = selector.fresh(at)
+        self.require(isinstance(fresh, bool), "fresh says True or False", f"it gave {fresh!r}; use bool(...)")
+        if fresh:
+            trained = self.check_keeps(selector, table, trained, at)
+        self.check_amount(expected, len(trained), at, fresh)
+        self.check_told(selector, table)
+        self.observe(table, "trained", trained, at)
+
+    # --- Before the epoch -------------------------------------------------------------------------------------
+
+    def check_wants(self, selector: Selector, table: Table, at: At) -> Tensor:
+        twin = self.twin(selector)
+        with self.untouched(table), self.trying("wants"):
+            wanted = selector.wants(table, at)
+            other = twin.wants(table, at)
+        self.check_ids("wants", wanted)
+        self.require(len(wanted.unique()) == len(wanted), "wants names each sample once", "use unique()")
+        self.require(
+            torch.equal(wanted.sort().values, other.sort().values),
+            "wants: equal state gives an equal answer",
+            "draw from fewer.rng by seed, epoch and sample id, and save all that the answer depends on in state_dict",
+        )
+        self.told.append(wanted.sort().values.tolist())
+        return wanted
+
+    def check_order(self, selector: Selector, table: Table, at: At) -> Chosen:
+        pool, twin, flipped = self.scene.pool, self.twin(selector), self.twin(selector)
+        shares = [self.twin(selector) for _ in _SHARES] if self.scene.share else []
+        given = pool.clone()
+        with self.untouched(table), self.trying("order"):
+            chosen = selector.order(table, given, at)
+            other, listed = twin.order(table, pool.clone(), at), flipped.order(table, pool.flip(0), at)
+        self.require(torch.equal(given, pool), "order: the pool is read only", "work on a copy: pool_ids.clone()")
+        self.check_ids("order", chosen.ids_M)
+        self.check_weights("order", chosen.weight_M, chosen.ids_M)
+        self.require(
+            isinstance(chosen.lr_scale, (int, float)) and 0 < chosen.lr_scale < float("inf"),
+            "order: the factor on the learning rate is a positive number",
+            f"it is {chosen.lr_scale!r}; 1.0 leaves the learning rate alone",
+        )
+        self.require(len(chosen.ids_M) > 0, "order: something is chosen", "keep at least one sample: max(1, count)")
+        self.require(
+            _by_id(chosen) == _by_id(other),
+            "order: equal state gives an equal choice",
+            "draw from fewer.rng by seed, epoch and sample id, and save all that the choice depends on in state_dict",
+        )
+        self.require(
+            _by_id(chosen) == _by_id(listed),
+            "order: the choice does not depend on how the pool is listed",
+            "sort ids, or break ties by lot: fewer.select.draws.highest",
+        )
+        self.require(
+            state_digest(selector.state_dict()) == state_digest(twin.state_dict()),
+            "state_dict: a selector that was saved and loaded goes on as the other does",
+            "give in state_dict all that order changes, and take all of it over in load_state_dict, as a copy",
+        )
+        if shares:
+            self.check_shares(shares, table, at)
+        self.told.append((_by_id(chosen), chosen.lr_scale))
+        return chosen
+
+    def check_shares(self, twins: list[Selector], table: Table, at: At) -> None:
+        """A larger share gives no smaller epoch."""
+        counts = []
+        for twin, share in zip(twins, _SHARES, strict=True):
+            moment = replace(at, share=share)
+            with self.trying(f"order at a share of {share:g}"):
+                counts.append(len(twin.order(table, self.scene.pool, moment).ids_M))
+        self.require(
+            counts == sorted(counts),
+            "order: a larger At.share does not choose fewer samples",
+            f"shares of {list(_SHARES)} chose {counts}; where a cost makes no sense, let order ignore At.share",
+        )
+
+    # --- In the batch -----------------------------------------------------------------------------------------
+
+    def check_keeps(self, selector: Selector, table: Table, ids: Tensor, at: At) -> Tensor:
+        """All batches of an epoch; returns what is kept of them."""
+        with self.trying("candidates"):
+            width = selector.candidates(at)
+        self.require(width > 0, "candidates: more than nothing is looked at", f"it gave {width!r}; 1.0 is one batch")
+        kept = []
+        for batch in ids[rng.shuffled(ids, 8, "batches", at.epoch)].split(_BATCH):
+            keep = self.check_keep(selector, batch, at)
+            self.observe(table, "scored", batch, at)
+            kept.append(batch[keep.mask_G])
+        return torch.cat(kept)
+
+    def check_keep(self, selector: Selector, ids: Tensor, at: At) -> Keep:
+        batch = (ids, *self.scene.said(ids, "scored", at.epoch))
+        given, again, flipped = ([each.clone() for each in batch] for _ in range(3))
+        twin, other_twin = self.twin(selector), self.twin(selector)
+        with self.trying("keep"):
+            keep = _keep(selector, given, at)
+            other = _keep(twin, again, at)
+            listed = _keep(other_twin, [each.flip(0) for each in flipped], at)
+        self.require(all(map(_same, given, batch)), "keep: the batch is read only", "work on copies")
+        self.require(
+            keep.mask_G.shape == ids.shape and keep.mask_G.dtype == torch.bool,
+            "keep: the mask is boolean, and says something of every sample",
+            f"it is {keep.mask_G.dtype} of shape {tuple(keep.mask_G.shape)} for {len(ids)} samples",
+        )
+        self.check_weights("keep", keep.weight_G, ids)
+        self.require(
+            torch.equal(keep.mask_G, other.mask_G) and torch.equal(keep.weight_G, other.weight_G),
+            "keep: equal state gives an equal answer",
+            "draw from fewer.rng by seed, epoch and sample id, and save all that the answer depends on in state_dict",
+        )
+        self.require(
+            torch.equal(keep.mask_G, listed.mask_G.flip(0)) and torch.allclose(keep.weight_G, listed.weight_G.flip(0)),
+            "keep: the answer does not depend on how the batch is listed",
+            "ranks list it otherwise than one process: rank by value, break ties by lot, and sort before sums",
+        )
+        self.told.append(ids[keep.mask_G].sort().values.tolist())
+        return keep
+
+    # --- What is told -----------------------------------------------------------------------------------------
+
+    def check_attributes(self, selector: Selector) -> None:
+        for name in ("packs", "scores_in_train_mode"):
+            found = getattr(selector, name, None)
+            self.require(isinstance(found, bool), f"{name} is True or False", f"it is {found!r}; set it in the class")
+        side_px = getattr(selector, "scoring_side_px", 0)
+        fix = f"it is {side_px!r}; None is that of training"
+        self.require(side_px is None or (isinstance(side_px, int) and side_px > 0), "scoring_side_px is a side", fix)
+
+    def check_expects(self, selector: Selector, at: At) -> Expects:
+        """What is expected of an epoch, by whatever share may be given; returns it for the share that is."""
+        with self.trying("expects"):
+            expected = [selector.expects(replace(at, share=share)) for share in (at.share, *_SHARES)]
+        costs = []
+        for told in expected:
+            self.require(
+                0 <= told.kept_low <= told.kept_high and 0 <= told.scored < float("inf"),
+                "expects gives shares, the lower one first",
+                f"it gave {told}",
+            )
+            costs.append(told.kept_high + told.scored / 3)
+        is_tiny = len(self.scene.pool) < _BATCH  # where a floor of two samples a class is all there is
+        self.require(
+            is_tiny or all(low <= high + 1e-9 for low, high in pairwise(costs[1:])),
+            "expects: an epoch does not get cheaper as At.share rises",
+            f"at {list(_SHARES)} it costs {[round(cost, 3) for cost in costs[1:]]}; a given cost is found by bisection",
+        )
+        return expected[0]
+
+    def check_amount(self, told: Expects, count: int, at: At, fresh: bool) -> None:
+        """What is chosen lies within what is expected.
+
+        A share of a small set is rounded to whole samples; in the batch it may be met on average only (three standard
+        deviations of a draw by lot). What is not a number may be kept for that, whatever is expected.
+        """
+        if self.scene.has_nan:
+            return
+        size = len(self.scene.pool)
+        slack = (-(-size // _BATCH) / size + 1.5 / size**0.5 if fresh else 1 / size) + 1e-9
+        told_low, told_high = told.kept_low - slack, told.kept_high + slack
+        self.require(
+            told_low <= count / size <= told_high,
+            "expects bounds what is chosen",
+            f"{count} of {size} samples are a share of {count / size:.3f}, expected were {told.kept_low:.3f} to "
+            f"{told.kept_high:.3f} in an epoch with At.share = {at.share}; a plan's price would be wrong",
+        )
+
+    def check_told(self, selector: Selector, table: Table) -> None:
+        with self.untouched(table), self.trying("series or counts"):
+            series, counts = selector.series(table), selector.counts()
+        classes = self.scene.population.classes
+        for name, values in series.items():
+            fix = f'"{name}" has shape {tuple(values.shape)} for {classes} classes'
+            self.require(values.shape == (classes,), "series gives one number a class", fix)
+        wrong = [name for name, value in counts.items() if not isinstance(value, (int, float))]
+        self.require(not wrong, "counts gives numbers", f"{wrong} are none; use float(...)")
+
+    # --- Helpers ----------------------------------------------------------------------------------------------
+
+    def twin(self, selector: Selector) -> Selector:
+        """Another one with the same state, of which nothing is shared."""
+        with self.trying("state_dict"):
+            state = selector.state_dict()
+        self.require(
+            _is_plain(state),
+            "state_dict holds tensors and JSON values, in dicts with text keys",
+            "a checkpoint is read without pickle; turn sets and arrays into lists and tensors",
+        )
+        with self.trying("load_state_dict"):
+            twin = self.build(self.scene.population)
+            twin.load_state_dict(copy.deepcopy(state))
+        return twin
+
+    def observe(self, table: Table, kind: Kind, ids: Tensor, at: At) -> None:
+        table.observe(kind, ids, *self.scene.said(ids, kind, at.epoch), at.epoch)
+
+    def check_ids(self, name: str, ids: Tensor) -> None:
+        found = getattr(ids, "dtype", type(ids).__name__)
+        self.require(found == torch.int64, f"{name}: ids are int64", f"they are {found}; use ids.long()")
+        self.require(ids.dim() == 1, f"{name}: ids have one dimension", f"their shape is {tuple(ids.shape)}")
+        other = ids[~torch.isin(ids, self.scene.pool)]
+        self.require(
+            not len(other),
+            f"{name}: samples of the pool only",
+            f"{other[:3].tolist()} are not; positions in the pool are no ids: use pool_ids[...], or what table.seen_N "
+            "knows",
+        )
+
+    def check_weights(self, name: str, weight: Tensor, ids: Tensor) -> None:
+        self.require(
+            weight.shape == ids.shape and weight.dtype == torch.float64,
+            f"{name}: one weight a sample, float64",
+            f"they are {weight.dtype} of shape {tuple(weight.shape)} for {len(ids)} samples",
+        )
+        self.require(
+            bool(torch.isfinite(weight).all() and (weight >= 0).all()),
+            f"{name}: weights are finite and not negative",
+            f"they lie between {float(weight.min()):g} and {float(weight.max()):g}; clip them"
+            if len(weight)
+            else "there are none",
+        )
+
+    def require(self, condition: bool, promise: str, fix: str) -> None:
+        _require(condition, f"{self.where}: {promise}", fix)
+
+    @contextmanager
+    def trying(self, call: str) -> Iterator[None]:
+        try:
+            yield
+        except Violation:
+            raise
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            fix = "what was never seen has a NaN loss and score, and any pool of two samples or more is allowed"
+            raise Violation(f"{self.where}: {call} raised {told}; {fix}") from error
+
+    @contextmanager
+    def untouched(self, table: Table) -> Iterator[None]:
+        before = state_digest(table.state_dict())
+        yield
+        self.require(
+            before == state_digest(table.state_dict()), "the table is read only", "work on copies of its columns"
+        )
 
 
-def _check_wants(selector: Selector, twin: Selector, table: Table, pool: torch.Tensor, at: At) -> None:
-    before = state_digest(table.state_dict())
-    wanted = selector.wants(table, at)
-    assert wanted.dtype == torch.int64, "wants: ids are int64"
-    assert torch.isin(wanted, pool).all(), "wants: only samples that have been seen, which are samples of the pool"
-    assert len(wanted.unique()) == len(wanted), "wants: each sample once"
-    assert torch.equal(wanted, twin.wants(table, at)), "wants: equal state gives an equal answer"
-    assert before == state_digest(table.state_dict()), "wants: the table is read only"
+def _require(condition: bool, promise: str, fix: str) -> None:
+    if not condition:
+        raise Violation(f"broken: {promise}; {fix}")
 
 
-def _check_order(selector: Selector, twin: Selector, table: Table, pool: torch.Tensor, at: At) -> Chosen:
-    before = state_digest(table.state_dict())
-    kept_pool = pool.clone()
-    chosen = selector.order(table, pool, at)
-    assert torch.equal(pool, kept_pool), "order: the pool is read only"
-    assert before == state_digest(table.state_dict()), "order: the table is read only"
-    assert chosen.ids_M.dtype == torch.int64, "order: ids are int64"
-    assert torch.isin(chosen.ids_M, pool).all(), "order: samples of the pool only"
-    assert chosen.weight_M.shape == chosen.ids_M.shape, "order: one weight a sample"
-    assert torch.isfinite(chosen.weight_M).all(), "order: finite weights"
-    assert (chosen.weight_M > 0).all(), "order: positive weights"
-    assert chosen.lr_scale > 0, "order: a positive factor on the learning rate"
-    other = twin.order(table, pool.flip(0), at)
-    assert torch.equal(chosen.ids_M.sort().values, other.ids_M.sort().values), "order: however the pool is listed"
-    return chosen
+def _keep(selector: Selector, batch: Sequence[Tensor], at: At) -> Keep:
+    ids_G, loss_G, score_G, right_G = batch
+    return selector.keep(ids_G, loss_G, score_G, right_G, at)
 
 
-def _check_keep(selector: Selector, twin: Selector, pool: torch.Tensor, at: At) -> None:
-    ids = pool[:16]
-    score = rng.uniform(ids, 5, "score", at.epoch)
-    loss, right = -torch.log(score.clamp(min=1e-6)), score > 0.5
-    keep = selector.keep(ids, loss, score, right, at)
-    assert keep.mask_G.shape == ids.shape, "keep: an answer for every sample"
-    assert keep.mask_G.dtype == torch.bool, "keep: the mask is boolean"
-    assert torch.isfinite(keep.weight_G).all(), "keep: finite weights"
-    assert (keep.weight_G[keep.mask_G] > 0).all(), "keep: positive weights"
-    again = twin.keep(ids.flip(0), loss.flip(0), score.flip(0), right.flip(0), at)
-    assert torch.equal(keep.mask_G, again.mask_G.flip(0)), "keep: however the batch is listed"
+def _by_id(chosen: Chosen) -> list[tuple[int, float]]:
+    return sorted(zip(chosen.ids_M.tolist(), chosen.weight_M.tolist(), strict=True))
 
 
-def _check_expectation(selector: Selector, chosen: Chosen, pool: torch.Tensor, at: At) -> None:
-    expects = selector.expects(at)
-    assert 0 <= expects.kept_low <= expects.kept_high, "expects: low is not above high"
-    share = len(chosen.ids_M) / len(pool)
-    slack = 1 / len(pool)  # a share of a small set is rounded to whole samples
-    assert share <= expects.kept_high + slack or selector.fresh(at), "expects: at most the highest share is chosen"
-    assert share >= expects.kept_low - slack, "expects: at least the lowest share is chosen"
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.double(), other.double(), rtol=0, atol=0, equal_nan=True)
 
 
-def _check_series(selector: Selector, table: Table) -> None:
-    for name, values in selector.series(table).items():
-        assert values.shape == (_CLASSES,), f"series: {name} has one number a class"
-
-
-def _observe(table: Table, ids: torch.Tensor, epoch: int) -> None:
-    score = rng.uniform(ids, 9, "observed", epoch)
-    table.observe("trained", ids, -torch.log(score.clamp(min=1e-6)), score, score > 0.5, epoch)
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str, torch.Tensor))

@@ -1,0 +1,120 @@
+"""What selection adds to a loop that is not ours: seconds of an epoch with and without it, everything being kept.
+
+    python benchmarks/own_loop.py [--rounds 9] [--images 1281167]
+
+Both loops train lenet5 on scikit-learn's digits at 32 px, in one process, epoch by epoch in turn; the ratio is the
+median over the rounds. A net as small as this makes the calls weigh as much as they ever will. Then the chooser begins
+an epoch of as many samples as ImageNet has, with made-up losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from common import keep, summary
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, interpolate
+from torch.utils.data import DataLoader, TensorDataset
+
+from fewer import Chooser
+from fewer.adapt import Indexed
+from fewer.models.lenet5 import LeNet5
+
+BATCH, EPOCHS = 64, 10_000
+
+
+def digits() -> TensorDataset:
+    pixels, labels = load_digits(return_X_y=True)
+    image_N = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    return TensorDataset(interpolate(image_N, 32, mode="bilinear").expand(-1, 3, -1, -1), torch.tensor(labels))
+
+
+def plain(data: TensorDataset, net: nn.Module, step: Callable[[Tensor], None]) -> Callable[[int], None]:
+    loader = DataLoader(data, batch_size=BATCH, shuffle=True)
+
+    def epoch(_: int) -> None:
+        for images, labels in loader:
+            step(cross_entropy(net(images), labels))
+
+    return epoch
+
+
+def chosen(data: TensorDataset, net: nn.Module, step: Callable[[Tensor], None]) -> Callable[[int], None]:
+    chooser = Chooser("everything", data.tensors[1], epochs=EPOCHS)
+    loader: DataLoader[Any] = DataLoader(Indexed(data), batch_size=BATCH, sampler=chooser.sampler)
+
+    def epoch(number: int) -> None:
+        chooser.begin(number)
+        for images, labels, ids in loader:
+            logits = net(images)
+            loss_B = cross_entropy(logits, labels, reduction="none")
+            step((chooser.weights(ids) * loss_B).mean())
+            chooser.observe(ids, loss_B, logits)
+
+    return epoch
+
+
+def looped(kind: Callable[..., Callable[[int], None]], data: TensorDataset) -> Callable[[int], float]:
+    """An epoch of a kind of loop, which says how many seconds it took."""
+    torch.manual_seed(0)
+    net = LeNet5(classes=10)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+
+    def step(loss: Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    epoch = kind(data, net, step)
+
+    def timed(number: int) -> float:
+        began = time.perf_counter()
+        epoch(number)
+        return time.perf_counter() - began
+
+    return timed
+
+
+def begin_seconds(images: int, method: str) -> float:
+    """Seconds between two epochs of a large set: observations into the table, then the next choice."""
+    label_N = torch.arange(images) % 1000
+    chooser = Chooser(method, label_N, epochs=90)
+    chooser.begin(0)
+    ids = torch.tensor(list(chooser.sampler))
+    loss_N = torch.rand(images, generator=torch.Generator().manual_seed(0))
+    chooser.observe(ids, loss_N, right_B=loss_N < 0.7)
+    began = time.perf_counter()
+    chooser.begin(1)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--images", type=int, default=1_281_167)
+    args = parser.parse_args()
+    data = digits()
+    loops = [looped(kind, data) for kind in (plain, chosen)]
+    for loop in loops:
+        loop(0)  # warms up
+    ratios = []
+    for number in range(1, args.rounds + 1):
+        without, with_chooser = (loop(number) for loop in loops)
+        ratios.append(with_chooser / without)
+        print(f"round {number}: {without:.3f} s without, {with_chooser:.3f} s with: {ratios[-1]:.3f}")
+    told = summary(ratios)
+    print(f"ratio {told['median']:.3f} ({told['lowest']:.3f} to {told['highest']:.3f})")
+    keep("own_loop", ratio=told, threads=torch.get_num_threads())
+    for method in ("dbpd", "infobatch"):
+        seconds = begin_seconds(args.images, method)
+        print(f"begin: {seconds:.2f} s among {args.images:,} samples, {method}")
+        keep("own_loop", method=method, images=args.images, begin_seconds=seconds, threads=torch.get_num_threads())
+
+
+if __name__ == "__main__":
+    main()

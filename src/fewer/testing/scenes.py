@@ -1,0 +1,71 @@
+"""Training sets with made-up losses, in which a selector is tried."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from fewer import rng
+from fewer.parts import Population
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+REPEATED = "half the cost"  # the scene that is played twice
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A training set, its losses, and the share that is asked for."""
+
+    name: str
+    population: Population
+    share: float | None = None
+    has_nan: bool = False
+
+    @property
+    def pool(self) -> Tensor:
+        return (self.population.label_N >= 0).nonzero().flatten()
+
+    def said(self, ids: Tensor, purpose: str, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Made-up losses, scores and correctness; samples get easier from epoch to epoch."""
+        score = rng.uniform(ids, 5, purpose, epoch) ** (1 / (1 + epoch))
+        loss, right = -torch.log(score.clamp(min=1e-6)), score > 0.5
+        if self.has_nan:
+            lost = rng.uniform(ids, 6, purpose, epoch) < 0.2
+            loss, score = loss.masked_fill(lost, torch.nan), score.masked_fill(lost, torch.nan)
+        return loss, score, right
+
+
+def scenes() -> Iterator[Scene]:
+    label_N = torch.arange(60) % 4
+    label_N[::7] = -1  # ids that belong to another split
+    several = Population(seed=3, label_N=label_N, classes=4, reference_loss_N=rng.uniform(torch.arange(60), 7, "known"))
+    yield Scene("four classes", several)
+    yield Scene("half the cost", several, share=0.5)
+    yield Scene("losses that are not numbers", several, has_nan=True)
+    one = Population(3, torch.zeros(30, dtype=torch.int64), 1, rng.uniform(torch.arange(30), 7, "known"))
+    yield Scene("one class", one)
+    yield Scene("two samples", Population(3, torch.tensor([0, -1, 1]), 2, torch.tensor([0.3, torch.nan, 0.6])))
+
+
+@contextmanager
+def other_streams() -> Iterator[None]:
+    """Random streams at another place, put back afterwards."""
+    import numpy
+
+    ours, pythons, numpys = torch.get_rng_state(), random.getstate(), numpy.random.get_state()
+    torch.manual_seed(1)
+    random.seed(1)
+    numpy.random.seed(1)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(ours)
+        random.setstate(pythons)
+        numpy.random.set_state(numpys)
