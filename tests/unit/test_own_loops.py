@@ -472,7 +472,7 @@ def test_methods_of_other_packages_go_by_name(monkeypatch: pytest.MonkeyPatch) -
     """An entry point named "hardest", as an installed package would have it."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     entry = EntryPoint("hardest", "own_selector", "fewer.select")
-    monkeypatch.setattr(found, "_entries", lambda group: (entry,) if group == "fewer.select" else ())
+    monkeypatch.setattr(found, "_installed", lambda group: {"hardest": entry} if group == "fewer.select" else {})
     found._names.cache_clear()
     try:
         chooser = Chooser("hardest", LABELS, epochs=3, share=0.25)

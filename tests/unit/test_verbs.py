@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image, ImageFont
 
-from fewer.cli.predictions import _inert
 from fewer.data.files import files_of
 from fewer.data.once import chunks, evenly, once
 from fewer.data.splits import open_splits
@@ -425,7 +424,7 @@ def test_listing_is_sorted_and_follows_links_but_not_in_circles(tmp_path: Path) 
     [("=1+2", "'=1+2"), ("-x", "'-x"), ("@a", "'@a"), (" +a", "' +a"), ("cat", "cat"), ("a=b", "a=b"), ("", "")],
 )
 def test_no_cell_is_a_formula(text: str, inert: str) -> None:
-    assert _inert(text, "'") == inert
+    assert inert(text, "'") == inert
 
 
 # --- Images that are looked at once ----------------------------------------------------------------------------------

@@ -52,13 +52,13 @@ def examined(
                     raise BrokenProcessPool
                 facts = future.result()
             except BrokenProcessPool:
-                pool.shutdown(wait=False)
+                pool.shutdown()  # its processes are gone; not waiting would leave its semaphores behind
                 facts = _one_by_one(chunk, examine_one)
                 pool = _pool(processes)
                 waiting = deque((old, _submitted(pool, old, examine_one)) for old, _ in waiting)
             yield from facts
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=not waiting, cancel_futures=True)
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
@@ -85,7 +85,7 @@ def _one_by_one(chunk: list[Raw | Facts], examine_one: Examine) -> list[Facts]:
             facts += pool.submit(_chunk, [raw], examine_one).result()
         except BrokenProcessPool:
             facts.append(_CRASHED)
-            pool.shutdown(wait=False)
+            pool.shutdown()
             pool = _pool(1)
     pool.shutdown()
     return facts

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.clock import Duration
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 _LOOKED_AT, _PART = 2048, 10
-_LEAST_KEPT = 0.5  # what the most that any of the picked methods leaves out leaves
+_FREE, _CHEAPER = ("everything", "infobatch"), ("srd", "infobatch")  # what may be picked, without and with a cost
 _NOISY, _LEARNT = 0.1, 0.1
 
 
@@ -130,10 +131,17 @@ class Auto(Selection):
         return pick(noise, left, at.share is not None)
 
     def _take(self, picked: Pick) -> None:
+        self.picked, self.inner = picked, self._bare(picked.method)
+
+    @cached_property
+    def _may_be(self) -> dict[str, Selector]:
+        return {method: self._bare(method) for method in {*_FREE, *_CHEAPER}}
+
+    def _bare(self, method: str) -> Selector:
         from fewer import select
 
-        keys = {} if picked.method == "everything" else {"batches": self.params.batches}
-        self.picked, self.inner = picked, select.bare(select.params(picked.method)(**keys), self.population)
+        keys = {} if method == "everything" else {"batches": self.params.batches}
+        return select.bare(select.params(method)(**keys), self.population)
 
     def expects(self, at: At) -> Expects:
         first = first_epochs(self.params.probe, at.epochs)
@@ -143,8 +151,8 @@ class Auto(Selection):
             return self.inner.expects(at)
         images = int((self.population.label_N >= 0).sum())
         scored = looked_at(images) / max(1, images) if at.epoch == first else 0.0
-        low, high = (_LEAST_KEPT, 1.0) if at.share is None else (at.share, at.share)
-        return Expects(low, high, scored)
+        told = [self._may_be[method].expects(at) for method in (_CHEAPER if at.share is not None else _FREE)]
+        return Expects(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)
 
     def series(self, table: Table) -> dict[str, Tensor]:
         return self.inner.series(table) if self.inner else {}

@@ -62,15 +62,12 @@ class Params(InBatchParams):
         return self.share < 1 or self.cost is not None
 
     def misfits(self, epochs: int) -> dict[str, str]:
-        span = self.proxy_epochs
+        found = super().misfits(epochs)
         if self.reference is not None:
-            text = "has no effect beside select.reference; leave one of the two out"
-            return {} if span == type(self).model_fields["proxy_epochs"].default else {"proxy_epochs": text}
-        if span.unit not in ("ep", "%"):
-            return {"proxy_epochs": 'is not known before training; give "ep" or "%"'}
-        if not 0 < span.in_epochs(epochs) <= epochs:
-            return {"proxy_epochs": f"lies outside the run of {epochs} epochs; give more than 0 and at most {epochs}ep"}
-        return {}
+            found |= self.changed(["proxy_epochs"], "has no effect beside select.reference; leave one of the two out")
+        elif not self.proxy_epochs.value:
+            found["proxy_epochs"] = "trains no proxy; give more, or name a reference"
+        return found
 
 
 @final
