@@ -32,17 +32,13 @@ COST = 0.6
 REVISED = "select.revision=10%"
 AT_COST: dict[str, tuple[str, ...]] = {
     "dbpd": ("select.method=dbpd", REVISED),
-    "dbpd refreshed": ("select.method=dbpd", "select.refresh_every=4", REVISED),
     "smrd": ("select.method=smrd", REVISED),
     "srd": ("select.method=srd",),
     "stratified": ("select.method=stratified", REVISED),
     "apd": ("select.method=apd", REVISED),
-    "adaptive": ("select.method=adaptive", "select.interval=5", REVISED),
-    "alternate": ("select.method=alternate", REVISED),
     "warmup_random": ("select.method=warmup_random", "select.warmup=20%", REVISED),
     "periodic_full": ("select.method=periodic_full", REVISED),
     "infobatch": ("select.method=infobatch",),
-    "kakurenbo": ("select.method=kakurenbo", REVISED),
     "selective_backprop": ("select.method=selective_backprop", REVISED),
     "selective_backprop weighted": ("select.method=selective_backprop", "select.weights=inclusion"),
     "ucb": ("select.method=ucb", "select.every=2", REVISED),
@@ -67,14 +63,18 @@ OWN: dict[str, tuple[str, ...]] = {
         "select.beta=2.0",
         REVISED,
     ),
+    "dbpd, threshold 0.7, refreshed": ("select.method=dbpd", "select.threshold=0.7", "select.refresh_every=4", REVISED),
+    "adaptive from 0.5": ("select.method=adaptive", "select.threshold=0.5", "select.interval=5", REVISED),
+    "alternate, threshold 0.7": ("select.method=alternate", "select.threshold=0.7", REVISED),
+    "kakurenbo": ("select.method=kakurenbo",),
+    "rho, twin proxies": ("select.method=rho",),
     "infobatch": ("select.method=infobatch",),
     "ies": ("select.method=ies", "select.delta=0.01"),
     "auto": ("select.method=auto",),
 }
-# Not a method: what another schedule does to plain training of the same cost.
+# Not a method: what another schedule does to plain training at the same cost.
 SCHEDULES: dict[str, tuple[str, ...]] = {
-    "plain 0.6, linear": ("train.epochs=12", "train.schedule=linear"),
-    "plain 0.6, lr 0.08": ("train.epochs=12", "train.lr=0.08"),
+    "plain 0.6, cosine": ("train.epochs=12", "train.schedule=cosine"),
 }
 GUARDS: dict[str, tuple[str, ...]] = {
     "dbpd 0.6, no guards": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards=off"),
