@@ -1,9 +1,9 @@
-"""Fills the tables of README.md from benchmarks/results/*.jsonl.
+"""Fills the tables of README.md and docs/choosing.md from benchmarks/results/*.jsonl.
 
     python benchmarks/tables.py
 
-A table stands between `<!-- results:NAME -->` and `<!-- /results -->` and is made of results/NAME.jsonl alone. Lines of
-the same digest are one row: the same recipe, run with several seeds.
+A table stands between `<!-- results:NAME -->`, or `results:NAME:PART`, and `<!-- /results -->`, and is made of
+results/NAME.jsonl alone.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fewer.compare.verdict import Evidence, at_cost, judge, paired
+
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
-_BLOCK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- /results -->)", re.DOTALL)
+PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "choosing.md")
+_BLOCK = re.compile(r"(<!-- results:(\w+)(?::(\w+))? -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 Line = dict[str, Any]
 
 
 def main() -> None:
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
-    print(README.name)
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+        print(page.name)
 
 
 def filled(text: str, results: Path = HERE / "results") -> str:
@@ -33,7 +36,9 @@ def filled(text: str, results: Path = HERE / "results") -> str:
     def block(match: re.Match[str]) -> str:
         path = results / f"{match[2]}.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return f"{match[1]}{_TABLES[match[2]](lines) if lines else 'no finished run yet'}\n{match[3]}"
+        if match[3]:
+            lines = [line for line in lines if line["study"] == match[3]]
+        return f"{match[1]}{_TABLES[match[2]](lines) if lines else 'no finished run yet'}\n{match[4]}"
 
     return _BLOCK.sub(block, text)
 
@@ -89,6 +94,57 @@ def savings(lines: Sequence[Line]) -> str:
     return markdown(head, rows)
 
 
+METRICS = {"longtail": ("macro_f1", "few_shot")}  # a study's own metrics, the one that decides first; else top-1
+NAMES = {"top1": "top-1", "macro_f1": "macro-F1", "few_shot": "few-shot"}
+
+
+def selection(lines: Sequence[Line]) -> str:
+    """A row a variant of a study, by cost: metrics, difference from plain training of the same cost, verdict."""
+    metrics = METRICS.get(lines[0]["study"], ("top1",))
+    arms: dict[str, dict[int, Line]] = {}
+    for line in lines:
+        arms.setdefault(line["variant"], {})[line["seed"]] = line
+    plain = {name: runs for name, runs in arms.items() if re.fullmatch(r"plain( [\d.]+)?", name)}
+    rows = []
+    for name, runs in sorted(arms.items(), key=lambda arm: _fee(arm[1])):
+        done = {seed: run for seed, run in runs.items() if "error" not in run}
+        if not done:
+            rows.append((name, str(len(runs)), "failed", *[""] * (len(metrics) + 4)))
+            continue
+        told = [_spread([100 * run["metrics"][key] for run in done.values()]) for key in metrics]
+        at_equal, verdict = _judged(name, runs, done, plain, metrics[0])
+        costs = (f"{_mean(list(done.values()), key):.2f}" for key in ("effective_epochs", "full_epoch_equivalents"))
+        rows.append((name, str(len(done)), *told, at_equal, *costs, verdict))
+    names = [f"{NAMES[key]}, %" for key in metrics]
+    return markdown(("variant", "seeds", *names, "over plain at equal FEE", "EE", "FEE", "verdict"), rows)
+
+
+def _fee(runs: dict[int, Line]) -> float:
+    return statistics.fmean(run.get("full_epoch_equivalents", 0.0) for run in runs.values())
+
+
+def _judged(
+    name: str, runs: dict[int, Line], done: dict[int, Line], plain: dict[str, dict[int, Line]], metric: str
+) -> tuple[str, str]:
+    """Difference from plain training at equal cost with its interval, and the verdict; the curve has neither."""
+    if name in plain:
+        return "–", "plain training" if name == "plain" else "plain training, shortened"
+    values = {seed: run["metrics"][metric] for seed, run in done.items()}
+    full = {seed: run["metrics"][metric] for seed, run in plain["plain"].items()}
+    equal = {}
+    for seed, run in done.items():
+        points = [
+            (arm[seed]["full_epoch_equivalents"], arm[seed]["metrics"][metric]) for arm in plain.values() if seed in arm
+        ]
+        equal[seed] = at_cost(points, run["full_epoch_equivalents"])
+    cost, difference = _fee(done) / _fee(plain["plain"]), paired(values, equal)
+    verdict = judge(Evidence(cost, paired(values, full), difference, len(runs) - len(done), len(runs))).text
+    if difference is None:
+        return "–", verdict
+    half = "" if difference.high is None else f" ± {100 * (difference.high - difference.mean):.2f}"
+    return f"{100 * difference.mean:+.2f}{half}", verdict
+
+
 def _threshold(line: Line) -> str:
     """The threshold that a variant was given, where it was."""
     found = [text.partition("=")[2] for text in line["overrides"] if text.startswith("select.threshold=")]
@@ -118,7 +174,7 @@ def _where(environment: Line) -> str:
     return ", ".join(parts).replace("|", "/")
 
 
-_TABLES = {"recipes": recipes, "savings": savings}
+_TABLES = {"recipes": recipes, "savings": savings, "selection": selection}
 
 if __name__ == "__main__":
     main()

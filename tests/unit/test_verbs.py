@@ -420,11 +420,11 @@ def test_listing_is_sorted_and_follows_links_but_not_in_circles(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("text", "inert"),
+    ("text", "expected"),
     [("=1+2", "'=1+2"), ("-x", "'-x"), ("@a", "'@a"), (" +a", "' +a"), ("cat", "cat"), ("a=b", "a=b"), ("", "")],
 )
-def test_no_cell_is_a_formula(text: str, inert: str) -> None:
-    assert inert(text, "'") == inert
+def test_no_cell_is_a_formula(text: str, expected: str) -> None:
+    assert inert(text, "'") == expected
 
 
 # --- Images that are looked at once ----------------------------------------------------------------------------------
