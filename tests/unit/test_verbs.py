@@ -23,6 +23,7 @@ from fewer.evaluate import handed_over, per_class
 from fewer.handover import open_model
 from fewer.parts import Batch
 from fewer.predict import predict
+from fewer.record import inert
 from fewer.sheet import SHOWN_MAX, Tile, drawable, fitting, sheet
 from photos import write_photos
 from server import Ended, Server, complains
