@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 from pydantic import Field
 
 from fewer.parts import At, Chosen, Expects, Population
-from fewer.select.base import ScoredParams, Selection, chosen
+from fewer.select.base import ScoredParams, Selection, chosen, expects_below
 from fewer.select.draws import count_of, highest
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ class Alternate(Selection):
         scored = float(self._scores(at))
         if at.epoch < 2:
             return Expects(1.0, 1.0)
-        if at.share is not None:
-            return Expects(at.share, at.share, scored)
-        return Expects(1.0 if self.params.threshold == 1 else 0.0, 1.0, scored)
+        return expects_below(self.params.threshold, at, scored)
 
     def _scores(self, at: At) -> bool:
         return at.epoch >= 2 and at.epoch % 2 == 0

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from fewer.parts import At, Chosen, Expects, Population
 from fewer.quotas import quotas
-from fewer.select.base import OpenShare, ScoredParams, Selection, WeightParams, chosen, weighted
+from fewer.select.base import OpenShare, ScoredParams, Selection, WeightParams, chosen, expects_below, weighted
 from fewer.select.draws import by_class, class_means, count_of
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ class Apd(Selection):
     def expects(self, at: At) -> Expects:
         if at.epoch == 0:
             return Expects(1.0, 1.0)
-        if at.share is not None:
-            return Expects(at.share, at.share)
-        return Expects(1.0 if self.params.threshold == 1 else 0.0, 1.0)
+        return expects_below(self.params.threshold, at)
 
     def series(self, table: Table) -> dict[str, Tensor]:
         if not self.quota_C.any():  # nothing has been chosen yet

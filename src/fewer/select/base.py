@@ -188,6 +188,13 @@ class InBatch(Selection):
         return self.is_fresh
 
 
+def expects_below(threshold: float, at: At, scored: float = 0.0) -> Expects:
+    """What a threshold on scores lets through: a given share, all where it is 1, else what only training can tell."""
+    if at.share is not None:
+        return Expects(at.share, at.share, scored)
+    return Expects(1.0 if threshold == 1 else 0.0, 1.0, scored)
+
+
 def chosen(ids_M: Tensor) -> Chosen:
     """These samples, all with weight 1."""
     import torch

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.parts import At, Chosen, Expects, Keep, Population
-from fewer.select.base import InBatch, InBatchParams, chosen
+from fewer.select.base import InBatch, InBatchParams, chosen, expects_below
 from fewer.select.draws import count_of, fair_count, highest
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ class Dbpd(InBatch):
         scored = float(self.is_fresh)
         if at.epoch == 0 and not scored:
             return Expects(1.0, 1.0)
-        if at.share is not None:
-            return Expects(at.share, at.share, scored)
-        return Expects(1.0 if self.threshold == 1 else 0.0, 1.0, scored)
+        return expects_below(self.threshold, at, scored)
 
     def hard(self, score_M: Tensor, right_M: Tensor) -> Tensor:
         """Which samples the rule keeps; those without a score are among them."""

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from fewer.fields import Flag
 from fewer.parts import At, Chosen, Expects, Keep, Population
-from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, weighted, weights_of
+from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, expects_below, weighted, weights_of
 from fewer.select.draws import count_of, fair_count, uniform
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ class Smrd(Selection):
         scored = float(self.in_batch)
         if at.epoch == 0 and not scored:
             return Expects(1.0, 1.0)
-        if at.share is not None:
-            return Expects(at.share, at.share, scored)
-        return Expects(1.0 if self.params.threshold == 1 else 0.0, 1.0, scored)
+        return expects_below(self.params.threshold, at, scored)
 
     def _hard(self, score_M: Tensor) -> Tensor:
         return ~(score_M >= self.params.threshold) | (self.params.threshold == 1)
