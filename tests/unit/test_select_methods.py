@@ -58,11 +58,12 @@ class Story:
         bare = {key: value for key, value in BARE.items() if key in select.params(content["method"]).model_fields}
         self.selector = build({**bare, **content}, labels, epochs)
         self.table, self.epochs, self.epoch = Table(len(labels)), epochs, 0
+        self.share: float | None = None
         self.chosen: Chosen
 
     def next(self, loss: list[float], wrong: set[int] | None = None) -> list[int]:
         """The ids of the next epoch, whose training then leaves these losses; score = exp(-loss)."""
-        at = At(self.epoch, self.epochs, self.epoch / self.epochs)
+        at = At(self.epoch, self.epochs, self.epoch / self.epochs, self.share if self.epoch else None)
         self.chosen = self.selector.order(self.table, torch.arange(len(loss)), at)
         ids = self.chosen.ids_M.sort().values
         values = torch.tensor(loss)[ids]
@@ -273,6 +274,15 @@ def test_dbpd_keeps_what_is_wrong_where_the_rule_says_so() -> None:
         story = Story({"method": "dbpd", "rule": rule}, [0] * 4)
         story.next(losses, wrong={0, 1})
         assert story.next(losses) == expected, "a probability of 0.35 below another of 0.4 is wrong and not hard"
+
+
+def test_dbpd_ranks_what_is_wrong_first_under_a_stated_cost() -> None:
+    losses = (-torch.tensor([0.1, 0.2, 0.45, 0.9]).log()).tolist()
+    for rule, expected in (("score", [0, 1]), ("score_or_wrong", [0, 2])):
+        story = Story({"method": "dbpd", "rule": rule, "cost": 0.6}, [0] * 4)
+        story.share = 0.5
+        story.next(losses, wrong={0, 2})
+        assert story.next(losses) == expected
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,11 @@ class Dbpd(InBatch):
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
         if self.is_fresh:
             return chosen(pool_ids)
-        score_M = table.score_N[pool_ids]
+        score_M, right_M = table.score_N[pool_ids], table.right_N[pool_ids]
         if at.share is None:
-            return chosen(pool_ids[self.hard(score_M, table.right_N[pool_ids])])
+            return chosen(pool_ids[self.hard(score_M, right_M)])
         count = max(count_of(at.share, len(pool_ids)), int(score_M.isnan().sum()))
-        return chosen(highest(pool_ids, -score_M, count, self.seed, "select.dbpd", at.epoch))
+        return chosen(highest(pool_ids, self.hardness(score_M, right_M), count, self.seed, "select.dbpd", at.epoch))
 
     def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
         import torch
@@ -62,7 +62,8 @@ class Dbpd(InBatch):
         mask_G = self.hard(score_G, right_G)
         if at.share is not None:
             lots = self.seed, "select.dbpd", at.epoch
-            mask_G = torch.isin(ids_G, highest(ids_G, -score_G, fair_count(at.share, ids_G, *lots), *lots))
+            hardness_G, count = self.hardness(score_G, right_G), fair_count(at.share, ids_G, *lots)
+            mask_G = torch.isin(ids_G, highest(ids_G, hardness_G, count, *lots))
         return Keep(mask_G, torch.ones(len(ids_G), dtype=torch.float64))
 
     def expects(self, at: At) -> Expects:
@@ -75,6 +76,10 @@ class Dbpd(InBatch):
         """Which samples the rule keeps; those without a score are among them."""
         hard_M = ~(score_M >= self.threshold) | (self.threshold == 1)
         return hard_M | ~right_M if self.rule == "score_or_wrong" else hard_M
+
+    def hardness(self, score_M: Tensor, right_M: Tensor) -> Tensor:
+        """What samples are ranked by under a stated cost: what is wrong comes first where the rule says so."""
+        return -score_M + ~right_M if self.rule == "score_or_wrong" else -score_M
 
 
 def build(params: Params, population: Population) -> Dbpd:
