@@ -1,6 +1,6 @@
 """Every selection method beside plain training that was shortened and annealed.
 
-    python benchmarks/selection.py [STUDY ...] [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT]
+    python benchmarks/selection.py STUDY ... [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT]
 
 A study is a recipe and its variants; a finished run is a line in results/selection.jsonl. Only missing cells are run,
 seeds outermost, so that what else the machine does meets all variants alike; a run that was interrupted is resumed.
@@ -127,9 +127,17 @@ def at_cost(cost: float, *names: str) -> dict[str, tuple[str, ...]]:
     return {f"{name} {cost:g}": (*AT_COST[name], f"select.cost={cost:g}") for name in names or AT_COST}
 
 
+# Of the tuned recipe: what did best in tier 1, and the curve at three budgets beside the whole.
+BEST: dict[str, tuple[str, ...]] = {
+    "infobatch": OWN["infobatch"],
+    "dbpd, threshold 0.7": OWN["dbpd, threshold 0.7"],
+    "srd 0.6": (*AT_COST["srd"], "select.cost=0.6"),
+}
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
 STUDIES = {
     "tier1": Study(TIER_1, 20, {**curve(20), **at_cost(COST), **OWN, **SCHEDULES}),
+    # Half an hour a run on one core: `--seeds 0`, `--only` and resuming are for this.
+    "tier2": Study(HERE.parent / "recipes" / "cifar10.toml", 10, {**curve(10, (0.4, 0.6, 0.8, 1.0)), **BEST}),
     # 40 % of the labels are human mistakes.
     "noisy": Study(
         TIER_1,
@@ -153,7 +161,7 @@ STUDIES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], default=[], metavar="STUDY")
+    parser.add_argument("studies", nargs="+", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--only", default="", help="variants whose name holds this text")
@@ -162,7 +170,7 @@ def main() -> None:
     wanted = [
         {"study": name, "variant": variant, "overrides": list(overrides), "seed": seed}
         for seed in map(int, asked.seeds.split(","))
-        for name in asked.studies or STUDIES
+        for name in asked.studies
         for variant, overrides in STUDIES[name].variants.items()
         if asked.only in variant
     ]

@@ -85,7 +85,9 @@ def python_names() -> str:
         "change from version to version.\n\n"
         "[examples/demo.py](../examples/demo.py) trains recipes, [examples/own_loop.py](../examples/own_loop.py) "
         "chooses samples in a plain PyTorch loop ([own-loops.md](own-loops.md)), and "
-        "[examples/own_selector.py](../examples/own_selector.py) is a new selection method in one file.\n\n"
+        "[examples/own_selector.py](../examples/own_selector.py) is a new selection method in one file. "
+        "Who drives a session without `fit` calls `fewer.reference.provide(session)` before the first batch where the "
+        "method compares losses with a reference's.\n\n"
     )
     return NOTE + head + "\n".join(lines) + "\n"
 

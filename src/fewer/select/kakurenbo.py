@@ -2,7 +2,7 @@
 
 Each epoch takes the floor(F N) samples of the lowest last losses as candidates, and hides those of them that were
 predicted rightly with a confidence of `confidence` or more; the learning rate grows by 1 / (1 - hidden share), the
-share that is truly hidden, so that fewer steps go as far. F falls over the run: 1, 0.8, 0.6 and 0.4 of `hidden`, from
+share that is truly hidden but no more than `hidden`, so that fewer steps go as far. F falls over the run: 1, 0.8, 0.6 and 0.4 of `hidden`, from
 `milestones` on. Hidden samples are scored again before every epoch (`refresh_every = 1`), a forward of each, which
 takes a third of the saving: hiding 30 % costs 80 % of plain training. Neutral at hidden = 0.
 
@@ -21,7 +21,7 @@ from pydantic import AfterValidator
 from fewer.fields import Flag, Index, Share
 from fewer.parts import At, Chosen, Expects, Population
 from fewer.select.base import ScoredParams, Selection
-from fewer.select.draws import highest
+from fewer.select.draws import highest, outside
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,8 +69,10 @@ class Kakurenbo(Selection):
         if at.share is None:
             sure = table.right_N[lowest] & (table.score_N[lowest] >= self.params.confidence)
             lowest = lowest[sure]
-        kept = pool_ids[~torch.isin(pool_ids, lowest)]
-        scale = len(pool_ids) / max(1, len(kept)) if self.params.scale_lr else 1.0
+        kept = outside(pool_ids, lowest, len(table))
+        # No more than where all that may be hidden is: a cost that asks for more must not end in a rate that diverges.
+        most = 1 / max(1e-9, 1 - self.params.hidden)
+        scale = min(most, len(pool_ids) / max(1, len(kept))) if self.params.scale_lr else 1.0
         return Chosen(kept, torch.ones(len(kept), dtype=torch.float64), scale)
 
     def expects(self, at: At) -> Expects:
