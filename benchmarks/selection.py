@@ -116,11 +116,15 @@ class Study:
     overrides: tuple[str, ...] = ()
 
 
-def curve(epochs: int, budgets: tuple[float, ...] = BUDGETS) -> dict[str, tuple[str, ...]]:
-    """Plain training for a part of the epochs, annealed over them, and random shares of the same cost."""
-    plain = {f"{PLAIN} {budget:g}": (f"train.epochs={round(budget * epochs)}",) for budget in budgets if budget < 1}
+def plain(epochs: int, budgets: tuple[float, ...] = BUDGETS) -> dict[str, tuple[str, ...]]:
+    """Plain training, and for a part of the epochs, annealed over them."""
+    return {PLAIN: ()} | {f"{PLAIN} {b:g}": (f"train.epochs={round(b * epochs)}",) for b in budgets if b < 1}
+
+
+def curves(epochs: int, budgets: tuple[float, ...] = BUDGETS) -> dict[str, tuple[str, ...]]:
+    """Plain training at some budgets, and random shares of the same cost."""
     random = {f"random {b:g}": ("select.method=random", f"select.cost={b:g}") for b in budgets if b < 1}
-    return {PLAIN: (), **plain, **random}
+    return plain(epochs, budgets) | random
 
 
 def at_cost(cost: float, *names: str) -> dict[str, tuple[str, ...]]:
@@ -135,14 +139,14 @@ BEST: dict[str, tuple[str, ...]] = {
 }
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
 STUDIES = {
-    "tier1": Study(TIER_1, 20, {**curve(20), **at_cost(COST), **OWN, **SCHEDULES}),
+    "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES}),
     # Half an hour a run on one core: `--seeds 0`, `--only` and resuming are for this.
-    "tier2": Study(HERE.parent / "recipes" / "cifar10.toml", 10, {**curve(10, (0.4, 0.6, 0.8, 1.0)), **BEST}),
+    "tier2": Study(HERE.parent / "recipes" / "cifar10.toml", 10, {**plain(10), **BEST}),
     # 40 % of the labels are human mistakes.
     "noisy": Study(
         TIER_1,
         20,
-        {**curve(20, (0.6, 1.0)), **at_cost(COST, "dbpd", "srd", "stratified", "infobatch", "smrd", "seta"), **GUARDS},
+        {**curves(20, (0.6, 1.0)), **at_cost(COST, "dbpd", "srd", "stratified", "infobatch", "smrd", "seta"), **GUARDS},
         ('data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}',),
     ),
     # 1,000 images of the first class, 10 of the last: 2,480 in all, and three times the epochs.
@@ -150,7 +154,7 @@ STUDIES = {
         TIER_1,
         60,
         {
-            **curve(60, (0.6, 1.0)),
+            **curves(60, (0.6, 1.0)),
             **at_cost(COST, "dbpd", "srd", "stratified", "apd", "infobatch", "smrd", "seta"),
             **RARE,
         },

@@ -2,14 +2,14 @@
 
 Each epoch takes the floor(F N) samples of the lowest last losses as candidates, and hides those of them that were
 predicted rightly with a confidence of `confidence` or more; the learning rate grows by 1 / (1 - hidden share), the
-share that is truly hidden but no more than `hidden`, so that fewer steps go as far. F falls over the run: 1, 0.8, 0.6 and 0.4 of `hidden`, from
-`milestones` on. Hidden samples are scored again before every epoch (`refresh_every = 1`), a forward of each, which
-takes a third of the saving: hiding 30 % costs 80 % of plain training. Neutral at hidden = 0.
+share that is truly hidden but no more than `hidden`, so that fewer steps go as far. F falls over the run: 1, 0.8, 0.6
+and 0.4 of `hidden`, from `milestones` on. Hidden samples are scored again before every epoch (`refresh_every = 1`), a
+forward of each, which takes a third of the saving: hiding 30 % costs 80 % of plain training. Neutral at hidden = 0.
 
 The score of a rightly predicted sample, the probability of its true class, is its confidence. Published defaults:
-hidden 0.3, confidence 0.7. The published code takes its softmax over the batch; this is over the classes.
-Under `cost` as many are hidden as it asks for, sure or not: asked for much less than `hidden` would cost (0.8), it
-trains on the hardest alone, and may learn nothing.
+hidden 0.3, confidence 0.7. The published code takes its softmax over the batch; this is over the classes. Under `cost`
+as many are hidden as it asks for, sure or not: asked for much less than `hidden` would cost (0.8), it trains on the
+hardest alone, and may learn nothing.
 """
 
 from __future__ import annotations
