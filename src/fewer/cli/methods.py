@@ -24,8 +24,9 @@ def methods(
 
         print(json.dumps(cards, indent=1))
         return 0
+    width = max(map(len, cards))
     for each, card in cards.items():
-        print(f"{each:12} {card['summary']}")
+        print(f"{each:{width}}  {card['summary']}")
         if name:
             print(f"\n{card['description']}\n\nKeys of [select]:")
             for key, field in card["parameters"].items():
