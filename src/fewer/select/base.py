@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -68,6 +69,11 @@ class Guards(Section):
     break_even: Flag = True
     """Warns where scoring costs more than selection saves."""
 
+    def __str__(self) -> str:
+        """As an inline table of TOML."""
+        values = self.model_dump(mode="json").items()
+        return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in values) + "}"
+
 
 OFF = Guards(class_floor=0.0, noise_cap=0.0, never_empty=False, batchnorm_images=0, break_even=False)
 
@@ -86,6 +92,7 @@ class ScoredParams(ChoiceParams):
     refresh_every: Index = 0
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
     guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
+    """What keeps the method from harm, each a key of its own; "off": nothing does."""
 
 
 class InBatchParams(ScoredParams):
