@@ -10,10 +10,10 @@ decides:
   left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
   every sample still counts, and the accuracy of training on all of them is not had for less.
 
-Where nothing is to be left out and no `cost` is stated, it is `everything`: the reason that is printed then says so, and
-that a cost can be stated. Under `cost` it is `srd` then, more samples at first and fewer at the end, which has done no
-worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral where nothing is to be saved:
-it is plain training but for the probe.
+Where nothing is to be left out and no `cost` is stated, it is `everything`: the reason that is printed then says so,
+and that a cost can be stated. Under `cost` it is `srd` then, more samples at first and fewer at the end, which has done
+no worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral where nothing is to be
+saved: it is plain training but for the probe.
 """
 
 from __future__ import annotations
