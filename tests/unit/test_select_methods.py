@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fewer import select
 from fewer.parts import At, Chosen, Population, Selector
 from fewer.quotas import quotas
 from fewer.select.draws import by_class
+from fewer.select.selective_backprop import own_ranks, rank_of
 from fewer.select.table import Table
 from fewer.testing import check_selector, laws
 from fewer.testing.harness import Content, trained
@@ -328,6 +331,13 @@ def test_selective_backprop_by_hand() -> None:
         found = zip(story.chosen.ids_M.tolist(), story.chosen.weight_M.tolist(), strict=True)
         assert all(weight == pytest.approx(expected[i]) for i, weight in found)
     assert (drawn / 399 - torch.tensor([7, 1, 5, 3]) / 8).abs().max() < 0.1
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=30))
+def test_ranks_among_themselves_are_ranks(values: list[int]) -> None:
+    losses = torch.tensor(values, dtype=torch.float64)
+    assert torch.equal(own_ranks(losses), rank_of(losses, losses))
+    assert own_ranks(losses).mean() == pytest.approx(0.5)
 
 
 def test_selective_backprop_ranks_a_batch_among_recent_losses() -> None:

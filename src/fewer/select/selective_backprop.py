@@ -63,7 +63,7 @@ class SelectiveBackprop(InBatch):
         if self.is_fresh or not known_M.any():
             return chosen(pool_ids)
         probability_M = torch.ones(len(pool_ids), dtype=torch.float64)
-        probability_M[known_M] = rank_of(loss_M[known_M], loss_M[known_M]) ** self._beta(at)
+        probability_M[known_M] = own_ranks(loss_M[known_M]) ** self._beta(at)
         drawn_M = by_probability(pool_ids, probability_M, self.seed, "select.selective_backprop", at.epoch)
         return weighted(pool_ids[drawn_M], probability_M[drawn_M], self.params)
 
@@ -115,16 +115,27 @@ class SelectiveBackprop(InBatch):
         return self.params.beta if at.share is None else 1 / max(_SMALLEST_SHARE, at.share) - 1
 
 
+def own_ranks(loss_M: Tensor) -> Tensor:
+    """As `rank_of` of losses among themselves, by one sort."""
+    import torch
+
+    sorted_M, order_M = loss_M.sort()
+    begins_M = torch.ones(len(loss_M), dtype=torch.bool)
+    begins_M[1:] = sorted_M[1:] != sorted_M[:-1]
+    start = begins_M.nonzero().flatten()
+    length = start.diff(append=start.new_tensor([len(loss_M)]))
+    rank_M = torch.empty(len(loss_M), dtype=torch.float64)
+    rank_M[order_M] = ((2 * start + length).double() / (2 * len(loss_M))).repeat_interleave(length)
+    return rank_M
+
+
 def rank_of(loss_M: Tensor, among_H: Tensor) -> Tensor:
     """Share of some losses that lie below each given one, ties counted half; all finite."""
     import torch
 
     sorted_H = among_H.sort().values
-    sorted_M, order_M = loss_M.sort()  # neighbours look in the same place
-    below_M, to_M = (torch.searchsorted(sorted_H, sorted_M, right=right) for right in (False, True))
-    rank_M = torch.empty(len(loss_M), dtype=torch.float64)
-    rank_M[order_M] = (below_M + to_M).double() / (2 * max(1, len(sorted_H)))
-    return rank_M
+    below_M, to_M = (torch.searchsorted(sorted_H, loss_M, right=right) for right in (False, True))
+    return (below_M + to_M).double() / (2 * max(1, len(sorted_H)))
 
 
 def build(params: Params, population: Population) -> SelectiveBackprop:
