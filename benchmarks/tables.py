@@ -109,14 +109,15 @@ def selection(lines: Sequence[Line]) -> str:
     for name, runs in sorted(arms.items(), key=lambda arm: _fee(arm[1])):
         done = {seed: run for seed, run in runs.items() if "error" not in run}
         if not done:
-            rows.append((name, str(len(runs)), "failed", *[""] * (len(metrics) + 4)))
+            rows.append((name, str(len(runs)), "failed", *[""] * (len(metrics) + 5)))
             continue
         told = [_spread([100 * run["metrics"][key] for run in done.values()]) for key in metrics]
         at_equal, verdict = _judged(name, runs, done, plain, metrics[0])
         costs = (f"{_mean(list(done.values()), key):.2f}" for key in ("effective_epochs", "full_epoch_equivalents"))
-        rows.append((name, str(len(done)), *told, at_equal, *costs, verdict))
+        seconds = f"{statistics.median(run['seconds']['total'] for run in done.values()):.0f}"
+        rows.append((name, str(len(done)), *told, at_equal, *costs, seconds, verdict))
     names = [f"{NAMES[key]}, %" for key in metrics]
-    return markdown(("variant", "seeds", *names, "over plain at equal FEE", "EE", "FEE", "verdict"), rows)
+    return markdown(("variant", "seeds", *names, "over plain at equal FEE", "EE", "FEE", "s", "verdict"), rows)
 
 
 def _fee(runs: dict[int, Line]) -> float:
