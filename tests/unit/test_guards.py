@@ -58,16 +58,24 @@ def test_the_class_floor_holds_a_class_that_would_disappear() -> None:
 
 
 def test_the_noise_cap_leaves_out_the_wrong_of_highest_loss() -> None:
-    """Of ten, a cap of 20 % suspects two, the hardest of those that are wrong: ids 0 and 2, not 1, which is right."""
+    """Of five of a class, a cap of 20 % suspects one, the hardest of those that are wrong: 0; and 5, as 1 is right."""
     score = [0.01, 0.02, 0.03, 0.4, 0.45, 0.2, 0.9, 0.8, 0.9, 0.9]
     table = table_of(score, [False, True, False, False, False, False, True, True, True, True])
     labels = [0, 1] * 5
     assert kept(guarded(labels), table) == [0, 1, 2, 3, 4, 5]
     selector = guarded(labels, noise_cap=0.2)
-    assert kept(selector, table) == [1, 3, 4, 5]
+    assert kept(selector, table) == [1, 2, 3, 4]
     assert selector.counts() == {"guard.suspects": 2.0, "guard.noise_cap": 0.2}
     early = At(1, EPOCHS, 0.1)
     assert len(selector.order(table, torch.arange(10), early).ids_M) == 6, "early on nobody is suspected"
+
+
+def test_a_rare_class_is_not_taken_for_noise() -> None:
+    """Two of 42 are of class 1, both predicted wrongly, as rare classes are at first: neither is suspected."""
+    score, labels = [0.3] * 40 + [0.01, 0.02], [0] * 40 + [1, 1]
+    selector = guarded(labels, noise_cap=0.1)
+    assert {40, 41} <= set(kept(selector, table_of(score)))
+    assert selector.counts()["guard.suspects"] == 4.0, "a tenth of class 0"
 
 
 def test_an_epoch_is_never_empty() -> None:
@@ -82,7 +90,7 @@ def test_guards_hold_in_the_batch_too() -> None:
         "method": "dbpd",
         "score": "fresh",
         "threshold": 0.5,
-        "guards": {"class_floor": 0.5, "noise_cap": 0.2, "never_empty": False},
+        "guards": {"class_floor": 0.5, "noise_cap": 0.4, "never_empty": False},
     }
     labels = torch.tensor([0] * 5 + [1] * 5)
     selector = select.build(select.params("dbpd").model_validate(content), Population(0, labels, 2), EPOCHS)

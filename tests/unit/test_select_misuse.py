@@ -127,8 +127,8 @@ def test_no_label_is_suspected_where_samples_are_drawn_at_random() -> None:
     score = torch.linspace(0.01, 0.9, 20)
     table = Table(20)
     table.observe("trained", torch.arange(20), -score.log(), score, torch.zeros(20, dtype=torch.bool), 4)
-    for take, suspects in (("hardest", 1.0), ("random", None)):
-        selector = build({"method": "stratified", "take": take}, [0, 1] * 10)
+    for take, suspects in (("hardest", 2.0), ("random", None)):
+        selector = build({"method": "stratified", "take": take, "guards": {"noise_cap": 0.1}}, [0, 1] * 10)
         selector.order(table, torch.arange(20), At(5, 10, 0.5))
         assert selector.counts().get("guard.suspects") == suspects
 

@@ -57,8 +57,9 @@ class Guards(Section):
     class_floor: Share = 0.05
     """Share of every class (two images at least) that an epoch holds, whatever the method says."""
     noise_cap: Share | Literal["auto"] = 0.05
-    """Share of the training images, those of the highest losses among the wrongly predicted, whose labels are suspected
-    and which are left out; `auto`: estimated from the losses, nothing where they do not fall into two groups."""
+    """Share of every class's images, those of the highest losses among the wrongly predicted, whose labels are
+    suspected and which are left out; `auto`: estimated from the losses, nothing where they do not fall into two
+    groups."""
     noise_from: Span = Duration(20, "%")
     """Before this, no label is suspected: early on, every loss is high."""
     never_empty: Flag = True

@@ -82,7 +82,10 @@ class Guarded(Around):
         return self._mended(found, trusted, left, table, at)
 
     def _suspects(self, table: Table, pool_ids: Tensor, at: At) -> Tensor:
-        """Ids whose labels are suspected: of the wrongly predicted, those of the highest losses."""
+        """Ids whose labels are suspected: of every class's wrongly predicted, those of the highest losses.
+
+        Class by class, because a rare class is predicted wrongly as a whole for long, and would be all suspects.
+        """
         self.cap = 0.0
         asked = self.guards.noise_cap
         if not self.favours_hard or not asked or at.epoch < self.noise_from:
@@ -92,8 +95,9 @@ class Guarded(Around):
         sampled = pool_ids[known_M][rng.shuffled(pool_ids[known_M], self.population.seed, "select.noise")[:_SAMPLED]]
         self.cap = asked if asked != "auto" else noisy_share(table.loss_N[sampled.sort().values])
         wrong = pool_ids[known_M & ~table.right_N[pool_ids]]
-        count = min(len(wrong), int(self.cap * len(pool_ids)))
-        return highest(wrong, table.loss_N[wrong], count, self.population.seed, "select.noise", at.epoch).sort().values
+        label_N, lots = self.population.label_N, (self.population.seed, "select.noise", at.epoch)
+        quota_C = (self.cap * self.images_C + 1e-9).long()
+        return by_class(wrong, label_N[wrong], quota_C, table.loss_N[wrong], *lots).sort().values
 
     def _mended(self, found: Chosen, trusted: Tensor, left: Tensor, table: Table, at: At) -> Chosen:
         label_N = self.population.label_N
