@@ -350,39 +350,16 @@ class Body:
     def _finish(self) -> dict[str, Any]:
         """Evaluates what is handed over, once, on the test set, and writes `result.json`."""
         session, run, folder = self.session, self.session.run, self.folder
-        metrics: dict[str, float] = {}
-        tables: dict[str, Any] = {}
         if session.val_data and not run.best:
             self._validate(session.val_data)
+        last_model, renewed = session.evaluated_model()
         if not session.val_data:
-            self._publish_best("last", None, *session.evaluated_model())
+            self._publish_best("last", None, last_model, renewed)
         self._link_best()
-        last_model, _ = session.evaluated_model()
         last = self._publish(None, last_model)
         if folder.writes:
             link_model(folder.checkpoints, last, "last")
-        last_is_best = run.best["epoch"] == run.plan.epochs - 1
-        model = last_model
-        if not last_is_best:
-            model = run.evaluated_model()
-            load_model(model, folder.checkpoints / "best")
-        for name, data in (("val", session.val_data), ("test", session.test_data)):
-            if not data:
-                continue
-            # On validation the model handed over is a point of its own, not one of the curve over the epochs.
-            evaluation = self._evaluated({"val": "val/best"}.get(name, name), data, model)
-            found, listed = evaluation.named(name, data.split.source.names)
-            metrics, tables = metrics | found, tables | listed
-            if name == "test" or not session.test_data:
-                paths = self.exhibits.worst(data, evaluation.worst)
-                for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
-                    sample["thumbnail"] = path
-        if session.test_data and not last_is_best:
-            evaluation = self._evaluated("test/last", session.test_data, last_model)
-            metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
-        if session.test_data and run.ema:
-            evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
-            metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
+        metrics, tables = self._last_evaluations(last_model)
         session.book_decoding()
         run.ledger.book(run.plan.stages[-1].index, bytes_sent=self.comm.take_bytes_sent(), **self._renewed())
         suspected = list_suspects(session, folder)
@@ -409,6 +386,34 @@ class Body:
         folder.json("result.json", result)
         folder.status("done", **self._where())
         return result
+
+    def _last_evaluations(self, last_model: torch.nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+        """Metrics and tables of the model handed over; of the last one, and of weights without averaging, on test."""
+        session, run = self.session, self.session.run
+        metrics: dict[str, float] = {}
+        tables: dict[str, Any] = {}
+        model, last_is_best = last_model, run.best["epoch"] == run.plan.epochs - 1
+        if not last_is_best:
+            model = run.evaluated_model()
+            load_model(model, self.folder.checkpoints / "best")
+        for name, data in (("val", session.val_data), ("test", session.test_data)):
+            if not data:
+                continue
+            # On validation the model handed over is a point of its own, not one of the curve over the epochs.
+            evaluation = self._evaluated({"val": "val/best"}.get(name, name), data, model)
+            found, listed = evaluation.named(name, data.split.source.names)
+            metrics, tables = metrics | found, tables | listed
+            if name == "test" or not session.test_data:
+                paths = self.exhibits.worst(data, evaluation.worst)
+                for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
+                    sample["thumbnail"] = path
+        if session.test_data and not last_is_best:
+            evaluation = self._evaluated("test/last", session.test_data, last_model)
+            metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
+        if session.test_data and run.ema:
+            evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
+            metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
+        return metrics, tables
 
     def _renewed(self) -> dict[str, int]:
         """Ledger entries of the BatchNorm statistics of the model handed over; those of others are evaluation."""

@@ -70,9 +70,15 @@ class Folder:
 
 
 @cache
-def _names(package: str, group: str, shared: frozenset[str]) -> tuple[str, ...]:
+def files(package: str, shared: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Names of a package's files, sorted, but for those that are `shared` by the others."""
     path = importlib.import_module(package).__path__
-    own = sorted(module.name for module in pkgutil.iter_modules(path) if module.name not in shared)
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(path) if module.name not in shared))
+
+
+@cache
+def _names(package: str, group: str, shared: frozenset[str]) -> tuple[str, ...]:
+    own = files(package, shared)
     return (*own, *sorted(name for name in _installed(group) if name not in own))
 
 

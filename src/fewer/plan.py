@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fewer.cost import affordable_share, smallest_cost
+from fewer import refusals
 from fewer.device import DeviceSettings, Loading, choose_device_settings, choose_loading
 from fewer.errors import RecipeError
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
@@ -273,7 +273,7 @@ def compile_plan(
         RecipeError: With everything in the recipe that does not fit the facts.
     """
     stages = stages_of(recipe, facts.native_side_px)
-    problems = _misfits(recipe, facts, stages)
+    problems = refusals.misfits(recipe, facts, stages)
     if problems:
         raise RecipeError(problems)
     recipe = _resolved(recipe, facts)
@@ -289,42 +289,12 @@ def compile_plan(
         notes=_notes(facts, stages),
     )
     expects = expects or (lambda at: Expects(1.0, 1.0))
-    if plan.cost is not None and (least := smallest_cost(plan, expects)) > plan.cost:
-        raise RecipeError(_too_cheap(plan, least))
-    if starved := _starved(plan, expects):
-        raise RecipeError(starved)
+    if refused := refusals.unpayable(plan, expects) or refusals.starved(plan, expects):
+        raise RecipeError(refused)
     object.__setattr__(plan, "predicted", predicted(plan, expects))
     if facts.reference and plan.predicted["flops"][0] > plan.full_flops:
-        object.__setattr__(plan, "notes", (*plan.notes, _too_dear(plan)))
+        object.__setattr__(plan, "notes", (*plan.notes, refusals.too_dear(plan)))
     return plan
-
-
-def _too_cheap(plan: Plan, least: float) -> str:
-    allowed = math.ceil(least * 1000) / 1000
-    text = f'select.cost = {plan.cost}: select.method = "{plan.recipe.select.model_dump()["method"]}" cannot do with'
-    fix = f"use {allowed:g} or more" if allowed <= 1 else "leave select.cost out"
-    if plan.facts.reference and not plan.facts.reference.weights:
-        fix += ", give select.reference a model, shorten select.proxy_epochs"
-    reason = "epochs on all images, scoring, reference losses and class floors come to more"
-    return f"{text} less than {allowed:g} of the full cost here ({reason}); {fix}, or train more epochs"
-
-
-def _starved(plan: Plan, expects: Callable[[At], Expects]) -> str:
-    """What is wrong where an epoch would surely hold fewer than two images; else nothing."""
-    images, share = plan.facts.train_images, affordable_share(plan, expects, 0, 0.0)
-    for epoch in range(plan.epochs):
-        kept = round(expects(plan.at(epoch, share=share)).kept_high * images)
-        if kept < 2:
-            method = plan.own_selector or plan.recipe.select.model_dump()["method"]
-            text = f'select.method = "{method}" keeps {kept} of the {images} training images in epoch {epoch + 1}'
-            return f"{text}; an epoch needs two or more: let it keep more, or let it cost more"
-    return ""
-
-
-def _too_dear(plan: Plan) -> str:
-    epochs, plain = (flops / plan.plain_epoch_flops for flops in (plan.predicted["flops"][0], plan.full_flops))
-    text = f"warning: with its reference losses this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
-    return f"{text}; a finished run as select.reference costs one forward of all images"
 
 
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
@@ -376,30 +346,6 @@ def shares(total: int, parts: int) -> list[int]:
     """`total` samples for `parts` workers or micro-batches: even, but never one sample alone; some may get none."""
     used = max(1, min(parts, total // 2))
     return even_sizes(total, used) + [0] * (parts - used) if total else [0] * parts
-
-
-def _misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str]:
-    problems = list(facts.problems)
-    if len(facts.classes) < 2:
-        problems.append(f"data.source: {len(facts.classes)} class; a classifier needs two or more class folders")
-    for stage in stages:
-        name = f"stages.{stage.index}" if recipe.stages else "train"
-        if stage.batch_size > facts.train_images:
-            problems.append(
-                f"{name}.batch_size = {stage.batch_size} is larger than the {facts.train_images} training images; "
-                f"use at most {facts.train_images}"
-            )
-        if stage.batch_size // (recipe.train.accumulate * facts.ranks) < 2:
-            problems.append(
-                f"{name}.batch_size = {stage.batch_size} over {facts.ranks} ranks and {recipe.train.accumulate} "
-                f"micro-batches leaves fewer than two images for one forward; "
-                f"use {2 * recipe.train.accumulate * facts.ranks} or more"
-            )
-    scorer_px = getattr(recipe.select, "scorer_side_px", None)
-    if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
-        text = f"select.scorer_side_px = {scorer_px} is larger than the images that are trained on ({smallest} px)"
-        problems.append(f"{text}; use at most {smallest}, or leave it out")
-    return problems
 
 
 def _notes(facts: Facts, stages: tuple[Stage, ...]) -> tuple[str, ...]:

@@ -7,20 +7,19 @@ functions only, so that names and keys need no torch.
 from __future__ import annotations
 
 import importlib
-import pkgutil
-from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from fewer.found import files
 
 if TYPE_CHECKING:
     import torch
 
-_SHARED = {"ema", "groups", "schedules"}  # files in this folder that are not optimizers
+_SHARED = frozenset({"ema", "groups", "schedules"})  # files in this folder that are not optimizers
 
 
-@cache
 def names() -> tuple[str, ...]:
     """All optimizers' names."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED))
+    return files(__name__, _SHARED)
 
 
 def keys(name: str) -> tuple[str, ...]:

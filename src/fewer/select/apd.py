@@ -19,8 +19,8 @@ from pydantic import Field
 
 from fewer.parts import At, Chosen, Expects, Population
 from fewer.quotas import quotas
-from fewer.select.base import OpenShare, ScoredParams, Selection, WeightParams, chosen, expects_below, weighted
-from fewer.select.draws import by_class, class_means, count_of
+from fewer.select.base import OpenShare, ScoredParams, Selection, WeightParams, chosen, drawn_by_class, expects_below
+from fewer.select.draws import class_means, count_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,9 +69,7 @@ class Apd(Selection):
         self.proportion_C = weight_C / weight_C.sum()
         total = int(hard_M.sum()) if at.share is None else count_of(at.share, len(pool_ids))
         self.quota_C = quotas(weight_C, total, images_C)
-        ids_M = by_class(pool_ids, label_M, self.quota_C, None, self.population.seed, "select.apd", at.epoch)
-        inclusion_C = self.quota_C / images_C.clamp(min=1)
-        return weighted(ids_M, inclusion_C[self.population.label_N[ids_M]], self.params)
+        return drawn_by_class(pool_ids, self.population, self.quota_C, self.params, "select.apd", at.epoch)
 
     def expects(self, at: At) -> Expects:
         if at.epoch == 0:

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field
 
 from fewer.clock import Duration
 from fewer.fields import Flag, Index, NonNegative, Section, Share, Side, Span
-from fewer.parts import At, Chosen, Expects, Keep, State
+from fewer.parts import At, Chosen, Expects, Keep, Population, State
+from fewer.select.draws import by_class
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -219,6 +220,16 @@ def weighted(ids_M: Tensor, inclusion_M: Tensor, params: WeightParams) -> Chosen
         params: The method's parameters.
     """
     return Chosen(ids_M, weights_of(inclusion_M, params))
+
+
+def drawn_by_class(
+    ids_M: Tensor, population: Population, quota_C: Tensor, params: WeightParams, *purpose: int | str
+) -> Chosen:
+    """A uniform draw of `quota_C` of these samples from each class, weighted as `params` says."""
+    label_M = population.label_N[ids_M]
+    drawn = by_class(ids_M, label_M, quota_C, None, population.seed, *purpose)
+    inclusion_C = quota_C / label_M.bincount(minlength=population.classes).clamp(min=1)
+    return weighted(drawn, inclusion_C[population.label_N[drawn]], params)
 
 
 def weights_of(inclusion_M: Tensor, params: WeightParams) -> Tensor:

@@ -20,7 +20,7 @@ from pydantic import Field
 from fewer.fields import Count, Flag, Share
 from fewer.parts import At, Chosen, Expects, Population
 from fewer.quotas import quotas
-from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, expects_below, weighted
+from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, drawn_by_class, expects_below
 from fewer.select.draws import by_class, class_means, count_of
 
 if TYPE_CHECKING:
@@ -82,13 +82,10 @@ class Stratified(Selection):
         weight_C = images_C.double() ** self.params.balance * (difficulty_C + EPS) * (images_C > 0)
         least_C = torch.minimum(images_C, torch.full_like(images_C, self.params.least))
         self.quota_C = quotas(weight_C, total, images_C, least_C)
-        value_M = -score_M if self.params.take == "hardest" else None
         purpose = "select.stratified", at.epoch
-        ids_M = by_class(pool_ids, label_M, self.quota_C, value_M, self.population.seed, *purpose)
-        if self.params.take == "hardest":
-            return chosen(ids_M)
-        inclusion_C = self.quota_C / images_C.clamp(min=1)
-        return weighted(ids_M, inclusion_C[self.population.label_N[ids_M]], self.params)
+        if self.params.take == "random":
+            return drawn_by_class(pool_ids, self.population, self.quota_C, self.params, *purpose)
+        return chosen(by_class(pool_ids, label_M, self.quota_C, -score_M, self.population.seed, *purpose))
 
     def expects(self, at: At) -> Expects:
         if at.epoch == 0:

@@ -9,11 +9,11 @@ says whether the prediction is correct, both by the logits as they are evaluated
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from fewer.found import files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fewer.parts import Outcome
 
 Loss = Callable[["Tensor", "Tensor"], "Outcome"]
-_SHARED = {"shifted"}  # files in this folder that are not losses
+_SHARED = frozenset({"shifted"})  # files in this folder that are not losses
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,9 @@ class Setting:
     logit_scale: float = 1.0
 
 
-@cache
 def names() -> tuple[str, ...]:
     """All losses' names."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED))
+    return files(__name__, _SHARED)
 
 
 def keys(name: str) -> tuple[str, ...]:
