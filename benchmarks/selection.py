@@ -79,7 +79,13 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
 GUARDS: dict[str, tuple[str, ...]] = {
     "dbpd 0.6, no guards": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards=off"),
     "dbpd 0.6, noise cap 0.4": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.noise_cap=0.4"),
-    "dbpd 0.6, noise cap auto": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.noise_cap=auto"),
+    # All but what is suspected and what is surely known; the cost is what comes out.
+    "dbpd, threshold 0.95, noise cap 0.4": (
+        "select.method=dbpd",
+        "select.threshold=0.95",
+        "select.guards.noise_cap=0.4",
+        "select.guards.noise_from=10%",
+    ),
 }
 RARE: dict[str, tuple[str, ...]] = {
     "class_balanced": ("select.method=class_balanced",),
@@ -146,7 +152,12 @@ STUDIES = {
     "noisy": Study(
         TIER_1,
         20,
-        {**curves(20, (0.6, 1.0)), **at_cost(COST, "dbpd", "srd", "stratified", "infobatch", "smrd", "seta"), **GUARDS},
+        {
+            **plain(20, (0.6, 0.8, 1.0)),
+            "random 0.6": curves(20)["random 0.6"],
+            **at_cost(COST, "dbpd", "srd", "stratified", "infobatch", "smrd", "seta"),
+            **GUARDS,
+        },
         ('data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}',),
     ),
     # 1,000 images of the first class, 10 of the last: 2,480 in all, and three times the epochs.
@@ -155,7 +166,7 @@ STUDIES = {
         60,
         {
             **curves(60, (0.6, 1.0)),
-            **at_cost(COST, "dbpd", "srd", "stratified", "apd", "infobatch", "smrd", "seta"),
+            **at_cost(COST, "dbpd", "srd", "stratified", "apd"),
             **RARE,
         },
         ('data.long_tail={kind="exp", factor=100}', "train.label_smoothing=0.0", "train.epochs=60"),
@@ -195,6 +206,9 @@ def cell_key(cell: dict[str, Any]) -> str:
 
 def run(cell: dict[str, Any]) -> dict[str, Any]:
     """Makes a run, or goes on with one that was interrupted; its line."""
+    from fewer.memory import keep_freed_memory
+
+    keep_freed_memory()  # as the command line does, before torch is imported
     import fewer
 
     study = STUDIES[cell["study"]]

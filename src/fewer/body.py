@@ -9,29 +9,25 @@ from typing import Any
 import torch
 
 from fewer import checkpoint, environment, report, signals
+from fewer.assess import Assessor
 from fewer.build import Session
-from fewer.data.images import ImageData
-from fewer.data.once import evaluation_batch_size
 from fewer.determinism import named_operations
 from fewer.display import Display
 from fewer.epoch import EpochSums, costs, in_words
 from fewer.errors import FewerError, RecipeError, printable
 from fewer.exhibits import Exhibits
-from fewer.folder import RESOLVED, SUSPECTS, RunFolder
-from fewer.handover import link_model, load_model, publish_model
+from fewer.folder import RESOLVED, RunFolder
 from fewer.loop import Row, train
-from fewer.parts import Evaluation, Request
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
 from fewer.reference import provide
-from fewer.selected import list_suspects, loss_of_scoring, selection_told
+from fewer.selected import loss_of_scoring, selection_told
 
 
 class Body:
     """One process's way through a run, from wherever its checkpoint stands."""
 
     recorder: Recorder | None = None
-    is_new_best = False
     has_warned = False
     told = ""  # the selector's newest note
 
@@ -41,6 +37,7 @@ class Body:
         self.saved_at = time.monotonic()
         self.epoch = EpochSums(session)
         self.exhibits = Exhibits(session, folder, self._note)
+        self.assessor = Assessor(session, folder, display, self.exhibits, self._record, self._note)
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
         self.amended: set[str] = set()  # keys of amendments that have been recorded
@@ -65,7 +62,7 @@ class Body:
             self.amended = set(run.amendments)
             self.epoch = EpochSums(self.session)
             self._note(f"resumed from {path.name}")
-        self._recover_best()
+        self.assessor.recover_best()
         if (plan.epochs, 0) < (run.cursor.epoch, run.cursor.batch):
             raise RecipeError(
                 f"train.epochs = {plan.epochs}: the run already stands in epoch {run.cursor.epoch + 1}; ask for more"
@@ -85,15 +82,6 @@ class Body:
         if changes:
             self._note("no longer bit-identical to an unstopped run: " + "; ".join(changes))
         self._announce(before.epochs, exact=not changes)
-
-    def _recover_best(self) -> None:
-        """Makes `checkpoints/best` what the checkpoint calls the best; one that is gone is looked for anew."""
-        run = self.session.run
-        model = run.best.get("model")
-        if model and not (self.folder.checkpoints / model).is_dir():
-            self._note(f"the best model so far, {model}, is gone: the best of what follows will be handed over")
-            run.best = {}
-        self._link_best()
 
     def _announce(self, epochs_before: int, exact: bool) -> None:
         """Prepares the rows that say that, and how, the run was resumed."""
@@ -146,14 +134,17 @@ class Body:
             self.exhibits.stage(row)
             if row.epoch_end:
                 self._end_epoch(row)
-            if self._checkpoint_due(row) or row.stop or self.is_new_best or run.cursor.epoch == run.plan.epochs:
+            is_done = run.cursor.epoch == run.plan.epochs
+            if self._checkpoint_due(row) or row.stop or self.assessor.is_new_best or is_done:
                 self._save()
-            if row.stop and run.cursor.epoch < run.plan.epochs:
+            if row.stop and not is_done:
                 raise self.stop.stopped(
                     f"and saved in epoch {run.cursor.epoch + 1}, step {run.cursor.step}; "
                     f"`fewer resume {self.folder.path}` goes on"
                 )
-        return self._finish()
+        result = self.assessor.finish()
+        self.folder.status("done", **self._where())
+        return result
 
     def _amend(self) -> None:
         """Says and records what of the plan had to change in the last batch."""
@@ -220,7 +211,7 @@ class Body:
         every = run.plan.recipe.out.evaluate_every
         last = run.cursor.epoch == run.plan.epochs
         if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
-            scalars = self._validate(session.val_data)
+            scalars = self.assessor.validate(session.val_data)
             line |= {"val_top1": scalars["top1"], "val_loss": scalars["loss"]}
         if self.folder.writes:
             write_csv(self.folder.path / "metrics.csv", self.lines)
@@ -237,29 +228,6 @@ class Body:
         if warning:
             self.has_warned = True
             self._note(f"warning: {warning}")
-
-    def _validate(self, data: ImageData) -> dict[str, float]:
-        """Evaluates on the validation set; the best so far is published, and linked once a checkpoint names it."""
-        run = self.session.run
-        model, renewed = self.session.evaluated_model()
-        evaluation = self._evaluated("val", data, model)
-        # Of two equally good models the one that was trained longer.
-        if evaluation.scalars["top1"] >= run.best.get("value", -math.inf):
-            self._publish_best("val/top1", evaluation, model, renewed)
-        return evaluation.scalars
-
-    def _publish_best(
-        self, metric: str, evaluation: Evaluation | None, model: torch.nn.Module, batchnorm_images: int
-    ) -> None:
-        self.session.run.best = {
-            "epoch": self.session.run.cursor.epoch - 1,
-            "metric": metric,
-            "value": evaluation.scalars["top1"] if evaluation else None,
-            "checkpoint": "checkpoints/best",
-            "model": self._publish(evaluation, model),
-            "batchnorm_images": batchnorm_images,
-        }
-        self.is_new_best = True
 
     def _checkpoint_due(self, row: Row) -> bool:
         every = self.session.plan.recipe.out.checkpoint_every
@@ -290,136 +258,7 @@ class Body:
                     }
                 )
         self.saved_at = time.monotonic()
-        self._link_best()
-
-    def _link_best(self) -> None:
-        """Points `checkpoints/best` to the model that the newest checkpoint calls the best."""
-        self.is_new_best = False
-        model = self.session.run.best.get("model")
-        if model and self.folder.writes:
-            link_model(self.folder.checkpoints, model, "best")
-
-    # --- Evaluation and result --------------------------------------------------------------------------------
-
-    def _evaluated(self, split: str, data: ImageData, model: torch.nn.Module) -> Evaluation:
-        run, plan = self.session.run, self.session.plan
-        side = plan.evaluation_side_px
-        self.display.phase(f"evaluating on {split}")
-        with run.ledger.phase("evaluate"):
-            mine = data.split.ids_M[self.comm.rank :: self.comm.workers]
-            size = evaluation_batch_size(side)
-            requests = (Request(ids, run.cursor.epoch, side, strength=0.0) for ids in mine.split(size))
-            evaluation = self.session.task.evaluate(model, data.batches(requests), self.comm)
-        run.ledger.book(plan.stage(max(0, run.cursor.epoch - 1)).index, samples_evaluated=len(mine))
-        self._record(
-            {
-                "kind": "evaluation",
-                "split": split,
-                "epoch": run.cursor.epoch - 1,
-                "step": run.cursor.step,
-                "scalars": evaluation.scalars,
-                **costs(run.ledger),
-            }
-        )
-        return evaluation
-
-    def _publish(self, evaluation: Evaluation | None, model: torch.nn.Module) -> str:
-        """Publishes a model of this moment; returns its folder's name on rank 0."""
-        session, run = self.session, self.session.run
-        if not self.folder.writes:
-            return ""
-        with run.ledger.phase("checkpoint"):
-            about = {
-                "schema": 1,
-                "model": run.plan.recipe.model.model_dump(mode="json"),
-                "classes": list(run.plan.facts.classes),
-                "train_images_per_class": list(run.plan.facts.class_images),
-                "side_px": run.plan.evaluation_side_px,
-                "largest_side_px": run.plan.largest_side_px,
-                "precision": run.plan.precision,
-                "channels_last": run.plan.channels_last,
-                "flip_tta": run.plan.recipe.task.flip_tta,
-                "mean": list(session.train_data.mean),
-                "std": list(session.train_data.std),
-                "digest": run.plan.digest,
-                "epochs": run.cursor.epoch,
-                "metrics": evaluation.scalars if evaluation else {},
-            }
-            return publish_model(model, about, self.folder.checkpoints, run.cursor.epoch).name
-
-    def _finish(self) -> dict[str, Any]:
-        """Evaluates what is handed over, once, on the test set, and writes `result.json`."""
-        session, run, folder = self.session, self.session.run, self.folder
-        if session.val_data and not run.best:
-            self._validate(session.val_data)
-        last_model, renewed = session.evaluated_model()
-        if not session.val_data:
-            self._publish_best("last", None, last_model, renewed)
-        self._link_best()
-        last = self._publish(None, last_model)
-        if folder.writes:
-            link_model(folder.checkpoints, last, "last")
-        metrics, tables = self._last_evaluations(last_model)
-        session.book_decoding()
-        run.ledger.book(run.plan.stages[-1].index, bytes_sent=self.comm.take_bytes_sent(), **self._renewed())
-        suspected = list_suspects(session, folder)
-        if suspected:
-            self._note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
-        result = {
-            "schema": 1,
-            "digest": run.plan.digest,
-            "seed": run.seed,
-            "epochs": run.cursor.epoch,
-            "steps": run.cursor.step,
-            "metrics": metrics,
-            "best": run.best,
-            "ledger": run.ledger.of_all_ranks(self.comm),
-            # A number where it is certain, [lowest, highest] where a threshold decides.
-            "predicted": {key: low if low == high else [low, high] for key, (low, high) in run.plan.predicted.items()},
-            "fingerprint": session.splits.fingerprint,
-            "quarantined": len(session.damaged),
-            "amendments": run.amendments,
-            "state": run.digest(),
-            "suspected_labels": suspected,
-            "tables": tables,
-        }
-        folder.json("result.json", result)
-        folder.status("done", **self._where())
-        return result
-
-    def _last_evaluations(self, last_model: torch.nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
-        """Metrics and tables of the model handed over; of the last one, and of weights without averaging, on test."""
-        session, run = self.session, self.session.run
-        metrics: dict[str, float] = {}
-        tables: dict[str, Any] = {}
-        model, last_is_best = last_model, run.best["epoch"] == run.plan.epochs - 1
-        if not last_is_best:
-            model = run.evaluated_model()
-            load_model(model, self.folder.checkpoints / "best")
-        for name, data in (("val", session.val_data), ("test", session.test_data)):
-            if not data:
-                continue
-            # On validation the model handed over is a point of its own, not one of the curve over the epochs.
-            evaluation = self._evaluated({"val": "val/best"}.get(name, name), data, model)
-            found, listed = evaluation.named(name, data.split.source.names)
-            metrics, tables = metrics | found, tables | listed
-            if name == "test" or not session.test_data:
-                paths = self.exhibits.worst(data, evaluation.worst)
-                for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
-                    sample["thumbnail"] = path
-        if session.test_data and not last_is_best:
-            evaluation = self._evaluated("test/last", session.test_data, last_model)
-            metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
-        if session.test_data and run.ema:
-            evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
-            metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
-        return metrics, tables
-
-    def _renewed(self) -> dict[str, int]:
-        """Ledger entries of the BatchNorm statistics of the model handed over; those of others are evaluation."""
-        images, plan = self.session.run.best.get("batchnorm_images", 0), self.session.plan
-        looked_at = dict.fromkeys(("samples_loaded", "samples_forwarded"), images)
-        return {**looked_at, "flops": int(plan.batchnorm_flops) if images else 0}
+        self.assessor.link_best()
 
     # --- The run folder ---------------------------------------------------------------------------------------
 
