@@ -146,6 +146,17 @@ BEST: dict[str, tuple[str, ...]] = {
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
 STUDIES = {
     "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES}),
+    # Easy data, learnt to the end: where most images teach little any more. 719 test images.
+    "digits": Study(
+        HERE.parent / "recipes" / "digits.toml",
+        12,
+        {
+            **curves(12),
+            **at_cost(COST, "dbpd", "srd", "infobatch", "selective_backprop", "seta"),
+            **{name: OWN[name] for name in ("dbpd, threshold 0.7", "infobatch", "kakurenbo", "ies", "auto")},
+        },
+        ("data.test=40%",),
+    ),
     # Half an hour a run on one core: `--seeds 0`, `--only` and resuming are for this.
     "tier2": Study(HERE.parent / "recipes" / "cifar10.toml", 10, {**plain(10), **BEST}),
     # 40 % of the labels are human mistakes.

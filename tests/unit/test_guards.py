@@ -71,8 +71,8 @@ def test_the_noise_cap_leaves_out_the_wrong_of_highest_loss() -> None:
 
 
 def test_a_rare_class_is_not_taken_for_noise() -> None:
-    """Two of 42 are of class 1, both predicted wrongly, as rare classes are at first: neither is suspected."""
-    score, labels = [0.3] * 40 + [0.01, 0.02], [0] * 40 + [1, 1]
+    """Two of 43 are of class 1, both predicted wrongly, as rare classes are at first: neither is suspected."""
+    score, labels = [0.3] * 40 + [0.01, 0.02, 0.9], [0] * 40 + [1, 1, 0]
     selector = guarded(labels, noise_cap=0.1)
     assert {40, 41} <= set(kept(selector, table_of(score)))
     assert selector.counts()["guard.suspects"] == 4.0, "a tenth of class 0"
@@ -111,7 +111,11 @@ def test_guards_do_nothing_where_nothing_is_left_out() -> None:
     content = {"method": "dbpd", "threshold": 1.0, "guards": {"noise_cap": 0.5}}
     population = Population(0, torch.tensor([0, 1] * 5), 2)
     selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
-    assert kept(selector, table_of([0.01] * 10)) == list(range(10))
+    table = table_of([0.01] * 10)
+    assert kept(selector, table) == list(range(10))
+    later = [selector.wants(table, At(epoch, EPOCHS, 0.5)) for epoch in range(6, EPOCHS)]
+    assert not sum(map(len, later)), "nobody is out, so nobody is looked at again"
+    assert not len(selector.suspected())
 
 
 def test_wrong_labels_are_counted_by_their_losses() -> None:

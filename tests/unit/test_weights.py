@@ -25,7 +25,7 @@ from fewer.reading import parse_recipe
 from fewer.recipe import Recipe
 from fewer.weights import read_weights
 
-CIFAR = {"name": "resnet18_cifar", "width": 0.05}
+CIFAR = {"name": "resnet18_cifar", "width": 0.125}
 
 
 def recipe(model: dict[str, Any] = CIFAR, **data: Any) -> Recipe:
@@ -41,7 +41,7 @@ def recipe(model: dict[str, Any] = CIFAR, **data: Any) -> Recipe:
 
 def state(seed: int = 7, classes: int = 10, **options: Any) -> dict[str, Tensor]:
     torch.manual_seed(seed)
-    content = {"width": 0.05, **options}
+    content = {"width": 0.125, **options}
     return {k: v.clone() for k, v in models.build("resnet18_cifar", classes, 16, **content).state_dict().items()}
 
 
@@ -139,15 +139,15 @@ def test_the_digest_is_that_of_the_content_not_of_the_path(tmp_path: Path) -> No
 
 
 def test_what_does_not_fit_is_counted_and_named() -> None:
-    model = models.build("resnet18_cifar", 10, 16, width=0.05)
-    tensors = {**state(), "conv1.weight": torch.zeros(3, 3, 7, 7), "extra": torch.zeros(2)}
+    model = models.build("resnet18_cifar", 10, 16, width=0.125)
+    tensors = {**state(), "conv1.weight": torch.zeros(8, 3, 7, 7), "extra": torch.zeros(2)}
     del tensors["bn1.weight"], tensors["bn1.num_batches_tracked"]
     found = fit(model, tensors, 10)
     assert found.missing == ["bn1.weight"]
     assert found.unexpected == ["extra"]
-    assert found.reshaped == [("conv1.weight", (3, 3, 7, 7), (3, 3, 3, 3))]
+    assert found.reshaped == [("conv1.weight", (8, 3, 7, 7), (8, 3, 3, 3))]
     assert found.suffices
-    for part in ("1 missing: bn1.weight", "1 unexpected: extra", "conv1.weight 3x3x7x7 for 3x3x3x3"):
+    for part in ("1 missing: bn1.weight", "1 unexpected: extra", "conv1.weight 8x3x7x7 for 8x3x3x3"):
         assert part in found.describe()
     before = model.conv1.weight.clone()
     put(model, found)

@@ -150,7 +150,10 @@ def events(folder: Folder, story: History) -> Html:
         for row in story.amendments[:ITEMS]
     ]
     counts = (
-        (whole(dig(folder.result, "ledger", "skipped_steps")) or 0, "steps were skipped because no sample was kept"),
+        (
+            whole(dig(folder.result, "ledger", "skipped_steps")) or 0,
+            "steps were skipped: no sample was kept, or gradients overflowed in fp16",
+        ),
         (whole(folder.result.get("quarantined")) or 0, "images could not be read and were quarantined"),
         (whole(folder.result.get("suspected_labels")) or 0, "labels are suspected to be wrong: suspects.csv"),
         *((total, text) for key, text in GUARDS.items() if (total := _guarded_samples(story, key))),

@@ -16,7 +16,7 @@ import torch
 from fewer import rng
 from fewer.parts import At, Chosen, Expects, Keep, Population, Selector, State
 from fewer.select.around import Around
-from fewer.select.base import Guards, chosen
+from fewer.select.base import Guards
 from fewer.select.draws import by_class, highest, outside
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SUSPECTS_REFRESHED = 4  # a random 1/4 of the suspected labels is looked at again before each epoch
 _SAMPLED = 20_000  # losses that the share of wrong labels is estimated from, at most
+_COVERING = 4  # a choice of so many times the floor holds what the floor asks of most classes
 _REACH, _VALLEY = 6, 0.5  # a valley: within a sixth of the distance, less than half as many as around a peak
 
 
@@ -76,9 +77,8 @@ class Guarded(Around):
         if self.selector.fresh(at):
             return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
         left = outside(trusted, found.ids_M, len(table))
-        if not len(left):  # nothing was left out, so there is nothing to mend
-            everything = len(found.ids_M) == len(trusted) and bool((found.weight_M == 1).all())
-            return replace(found, ids_M=pool_ids, weight_M=chosen(pool_ids).weight_M) if everything else found
+        if not len(left):  # nothing to mend
+            return found
         return self._mended(found, trusted, left, table, at)
 
     def _suspects(self, table: Table, pool_ids: Tensor, at: At) -> Tensor:
@@ -89,6 +89,8 @@ class Guarded(Around):
         self.cap = 0.0
         asked = self.guards.noise_cap
         if not self.favours_hard or not asked or at.epoch < self.noise_from:
+            return pool_ids[:0]
+        if self.selector.expects(at).kept_low == 1.0:  # a method that is to leave out nothing leaves out no suspects
             return pool_ids[:0]
         loss_M = table.loss_N[pool_ids]
         known_M = torch.isfinite(loss_M)
@@ -167,7 +169,9 @@ class Guarded(Around):
             return own
         suspicious = self.favours_hard and at.epoch >= self.noise_from
         least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum()))
-        low, high = max(own.kept_low, min(1.0, least)), max(own.kept_high, min(1.0, least))
+        low = max(own.kept_low, min(1.0, least))
+        # Where a method keeps little more than the floor, the floor comes on top: it keeps samples of other classes.
+        high = min(1.0, max(own.kept_high, min(own.kept_high + least, _COVERING * least)))
         # What is suspected is left out whatever the method says, and under a given share others take its place.
         most = 0.5 if self.guards.noise_cap == "auto" else float(self.guards.noise_cap)
         if at.share is None:

@@ -5,9 +5,11 @@ A 3x3 first convolution, no max-pooling, and four stages of two basic blocks wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fewer.models.base import ModelParams, Width
+from pydantic import Field
+
+from fewer.models.base import ModelParams
 
 if TYPE_CHECKING:
     from fewer.models.resnet_cifar import ResNetCifar
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
 
 class Params(ModelParams):
     name: Literal["resnet18_cifar"] = "resnet18_cifar"
-    width: Width = 1.0
-    """Factor on the number of channels."""
+    # With fewer than eight channels a strided 1x1 convolution of oneDNN 3.12 (torch 2.14) writes beyond its memory
+    # where the processor has AVX2 but not AVX-512, and images are laid out channels-last.
+    width: Annotated[float, Field(ge=0.125, le=8, strict=True)] = 1.0
+    """Factor on the number of channels, 64 in the first stage; eight are the least."""
 
 
 def build(params: Params, classes: int, side_px: int) -> ResNetCifar:
