@@ -18,8 +18,11 @@ def machine() -> dict[str, Any]:
     """Processor, cores and versions; needs no torch."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
     return {
         "processor": names[0] if names else platform.processor(),
+        # What decides how fast it is, and whether precision = "auto" is bf16.
+        "vectors": next((name for name in ("avx512_bf16", "avx512f", "avx2") if name in flags), "?"),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "torch": version("torch"),

@@ -76,15 +76,16 @@ OWN: dict[str, tuple[str, ...]] = {
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "plain 0.6, cosine": ("train.epochs=12", "train.schedule=cosine"),
 }
+TRUSTED = "dbpd, threshold 0.95, noise cap 0.41"
 GUARDS: dict[str, tuple[str, ...]] = {
     "dbpd 0.6, no guards": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards=off"),
     "dbpd 0.6, noise cap 0.4": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.noise_cap=0.4"),
-    # All but what is suspected and what is surely known; the cost is what comes out.
-    "dbpd, threshold 0.95, noise cap 0.4": (
+    # All but what is suspected, as many as labels are wrong, and what is surely known; the cost is what comes out.
+    TRUSTED: (
         "select.method=dbpd",
         "select.threshold=0.95",
-        "select.guards.noise_cap=0.4",
-        "select.guards.noise_from=10%",
+        "select.guards.noise_cap=0.41",
+        "select.guards.noise_from=30%",
     ),
 }
 RARE: dict[str, tuple[str, ...]] = {
@@ -144,6 +145,7 @@ BEST: dict[str, tuple[str, ...]] = {
     "srd 0.6": (*AT_COST["srd"], "select.cost=0.6"),
 }
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
+WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}'
 STUDIES = {
     "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES}),
     # Easy data, learnt to the end: where most images teach little any more. 719 test images.
@@ -169,7 +171,18 @@ STUDIES = {
             **at_cost(COST, "dbpd", "srd", "stratified", "infobatch", "smrd", "seta"),
             **GUARDS,
         },
-        ('data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}',),
+        (WRONG_LABELS,),
+    ),
+    # The same for longer, where a net begins to learn mistakes by heart.
+    "noisy40": Study(
+        TIER_1,
+        40,
+        {
+            **plain(40, (0.6, 1.0)),
+            TRUSTED: GUARDS[TRUSTED],
+            **{name: variant for name, variant in curves(40, (0.6, 1.0)).items() if name.startswith("random")},
+        },
+        (WRONG_LABELS, "train.epochs=40"),
     ),
     # 1,000 images of the first class, 10 of the last: 2,480 in all, and three times the epochs.
     "longtail": Study(

@@ -117,7 +117,22 @@ def selection(lines: Sequence[Line]) -> str:
         seconds = f"{statistics.median(run['seconds']['total'] for run in done.values()):.0f}"
         rows.append((name, str(len(done)), *told, at_equal, *costs, seconds, verdict))
     names = [f"{NAMES[key]}, %" for key in metrics]
-    return markdown(("variant", "seeds", *names, "over plain at equal FEE", "EE", "FEE", "s", "verdict"), rows)
+    head = ("variant", "seeds", *names, "over plain at equal FEE", "EE", "FEE", "s", "verdict")
+    return f"{markdown(head, rows)}\n\n{_made(lines)}"
+
+
+def _made(lines: Sequence[Line]) -> str:
+    """Where and when runs were made."""
+    machines = [line["machine"] for line in lines]
+
+    def all_of(key: str) -> str:
+        return ", ".join(sorted({str(machine[key]) for machine in machines if key in machine}))
+
+    dates = sorted(machine["date"] for machine in machines)
+    when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    vectors = all_of("vectors")
+    processor = all_of("processor") + (f" with {vectors}" if vectors else "")
+    return f"{all_of('cores')} cores of {processor}, torch {all_of('torch')}, {when}."
 
 
 def _fee(runs: dict[int, Line]) -> float:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fewer.cost import missed_cost
 from fewer.data.once import evaluation_batch_size
 from fewer.epoch import costs
 from fewer.folder import SUSPECTS, RunFolder
@@ -95,6 +96,8 @@ class Assessor:
         metrics, tables = self._last_evaluations(last_model)
         session.book_decoding()
         run.ledger.book(run.plan.stages[-1].index, bytes_sent=session.run.comm.take_bytes_sent(), **self._renewed())
+        if said := missed_cost(run.plan, run.ledger.total("flops")):
+            self.note(f"warning: {said}")
         suspected = list_suspects(session, folder)
         if suspected:
             self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")

@@ -62,6 +62,14 @@ def remaining_flops(plan: Plan, expects: Callable[[At], Expects], epoch: int, sh
     return flops + (plan.batchnorm_flops if each and each[-1].kept_low < 1 else 0.0)
 
 
+def missed_cost(plan: Plan, spent_flops: float) -> str:
+    """What to say of a run that took another share of the full cost than was asked; empty within 1 %."""
+    took = spent_flops / plan.full_flops
+    if plan.cost is None or abs(took - plan.cost) <= 0.01 * plan.cost:
+        return ""
+    return f"select.cost = {plan.cost:g} was missed: the run took {took:.3g} of the full cost"
+
+
 def smallest_cost(plan: Plan, expects: Callable[[At], Expects]) -> float:
     """The smallest share of the full cost that the method can do with."""
     return (plan.reference_flops + remaining_flops(plan, expects, 0, 0.0)) / plan.full_flops

@@ -11,6 +11,7 @@ import torch
 
 import fewer
 from fewer import select
+from fewer.cost import missed_cost
 from fewer.data.sources import open_source
 from fewer.errors import RecipeError
 from fewer.parts import At, Population, Selector
@@ -136,6 +137,11 @@ def test_wrong_labels_are_counted_by_their_losses() -> None:
         {"method": "dbpd", "cost": 0.55, "revision": "1ep"},
         {"method": "dbpd", "cost": 0.7, "refresh_every": 3},
         {"method": "dbpd", "score": "fresh", "cost": 0.75},
+        {"method": "dbpd", "score": "fresh", "cost": 0.75, "guards": {"noise_cap": 0.3}},
+        {"method": "periodic_full", "every_effective_epochs": 1.9, "cost": 0.6},
+        {"method": "infobatch", "cost": 0.7},
+        {"method": "seta", "cost": 0.6},
+        {"method": "srd", "decay": "logarithmic", "cost": 0.6},
     ],
     ids=str,
 )
@@ -146,6 +152,25 @@ def test_a_stated_cost_is_met_within_one_percent(chosen: dict[str, Any]) -> None
     low, high = session.plan.predicted["full_epoch_equivalents"]
     assert low == pytest.approx(high, rel=0.01)
     assert high / session.plan.epochs == pytest.approx(chosen["cost"], rel=0.01)
+
+
+def test_a_missed_cost_is_said() -> None:
+    session = session_of({**DIGITS, "select": {"method": "dbpd", "cost": 0.55}})
+    full = session.plan.full_flops
+    assert not missed_cost(session.plan, 0.553 * full)
+    assert missed_cost(session.plan, 0.6 * full) == ("select.cost = 0.55 was missed: the run took 0.6 of the full cost")
+
+
+def test_the_floor_of_a_method_of_random_draws_is_random_too() -> None:
+    """Two of 20 of a class are wrong labels: for a method that prefers none, they come up by chance only."""
+    labels, table = [0] * 20 + [1] * 20, table_of([0.01, 0.02] + [0.9] * 18 + [0.3] * 20)
+    taken = 0
+    for seed in range(40):
+        population = Population(seed, torch.tensor(labels), 2)
+        content = {"method": "smrd", "threshold": 0.025, "guards": {"class_floor": 0.1}}
+        selector = select.build(select.params("smrd").model_validate(content), population, EPOCHS)
+        taken += len({0, 1} & set(kept(selector, table)))
+    assert taken < 25, "the hardest two in every epoch would be 80; by chance it is about 8"
 
 
 def test_a_cost_that_cannot_be_met_names_the_smallest_that_can() -> None:

@@ -216,8 +216,8 @@ def test_smrd_draws_as_many_as_dbpd_and_not_the_same() -> None:
 def test_srd_follows_its_curve() -> None:
     for content, expected in (
         ({"gamma": 0.5}, [40, 20, 10, 5, 2]),
-        ({"decay": "inverse_linear"}, [40, 40, 30, 24, 20]),
-        ({"decay": "logarithmic"}, [40, 40, 32, 27, 25]),
+        ({"decay": "inverse_linear"}, [40, 30, 24, 20, 17]),
+        ({"decay": "logarithmic"}, [40, 32, 27, 25, 23]),
         ({"gamma": 0.5, "least": 0.2}, [40, 20, 10, 8, 8]),
     ):
         story = Story({"method": "srd", **content}, [0] * 40)

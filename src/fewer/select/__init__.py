@@ -57,7 +57,6 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
     from fewer.select.base import ScoredParams
     from fewer.select.guards import Guarded
     from fewer.select.refresh import Refresh
-    from fewer.select.revision import Revision
 
     selector = bare(parameters, population)
     if isinstance(parameters, ScoredParams):
@@ -65,7 +64,14 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
         if parameters.refresh_every:
             selector = Refresh(selector, parameters.refresh_every, population.seed)
         selector = Guarded(selector, parameters.guards, population, favours_hard, epochs)
-    return Revision(selector, parameters.revision.in_epochs(epochs)) if parameters.revision.value else selector
+    return revised(selector, parameters)
+
+
+def revised(selector: Selector, parameters: MethodParams) -> Selector:
+    """A selector with the final epochs on all data that the parameters ask for."""
+    from fewer.select.revision import Revision
+
+    return Revision(selector, parameters.revision) if parameters.revision.value else selector
 
 
 def bare(parameters: MethodParams, population: Population) -> Selector:

@@ -35,7 +35,7 @@ class Params(WeightParams, ScoredParams):
     alpha: OpenShare = 0.1
     """Weight of the newest share of hard samples in a class's difficulty."""
     eps: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.01
-    """Added to every difficulty, so that no class gets nothing."""
+    """Added to every difficulty, so that a class which has been learnt still has a part; one sample at least."""
 
 
 @final
@@ -68,7 +68,7 @@ class Apd(Selection):
         weight_C = images_C * (self.difficulty_C + self.params.eps)
         self.proportion_C = weight_C / weight_C.sum()
         total = int(hard_M.sum()) if at.share is None else count_of(at.share, len(pool_ids))
-        self.quota_C = quotas(weight_C, total, images_C)
+        self.quota_C = quotas(weight_C, total, images_C, images_C.clamp(max=1))
         return drawn_by_class(pool_ids, self.population, self.quota_C, self.params, "select.apd", at.epoch)
 
     def expects(self, at: At) -> Expects:

@@ -131,17 +131,18 @@ class Auto(Selection):
         return pick(noise, left, at.share is not None)
 
     def _take(self, picked: Pick) -> None:
-        self.picked, self.inner = picked, self._bare(picked.method)
+        self.picked, self.inner = picked, self._built(picked.method)
 
     @cached_property
     def _may_be(self) -> dict[str, Selector]:
-        return {method: self._bare(method) for method in {*_FREE, *_CHEAPER}}
+        return {method: self._built(method) for method in {*_FREE, *_CHEAPER}}
 
-    def _bare(self, method: str) -> Selector:
+    def _built(self, method: str) -> Selector:
         from fewer import select
 
         keys = {} if method == "everything" else {"batches": self.params.batches}
-        return select.bare(select.params(method)(**keys), self.population)
+        parameters = select.params(method)(**keys)
+        return select.revised(select.bare(parameters, self.population), parameters)
 
     def expects(self, at: At) -> Expects:
         first = first_epochs(self.params.probe, at.epochs)

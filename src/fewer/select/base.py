@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from fewer.clock import Duration
 from fewer.fields import Flag, Index, NonNegative, Section, Share, Side, Span
 from fewer.parts import At, Chosen, Expects, Keep, Population, State
-from fewer.select.draws import by_class
+from fewer.select.draws import by_class, uniform
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,7 @@ class Guards(Section):
     noise_cap: Share | Literal["auto"] = 0.05
     """Share of every class's images, those of the highest losses among the wrongly predicted, whose labels are
     suspected and which are left out; `auto`: estimated from the losses, nothing where they do not fall into two
-    groups."""
+    groups. A method that does not prefer high losses suspects nobody."""
     noise_from: Span = Duration(20, "%")
     """Before this, no label is suspected: early on, every loss is high."""
     never_empty: Flag = True
@@ -91,10 +91,19 @@ def _guards(value: object) -> object:
 class ScoredParams(ChoiceParams):
     """Parameters of methods that choose by what is known of each sample."""
 
+    reads_scored: ClassVar[bool] = True
+    """Whether the method looks at forward-only scores, and not only at what training left behind."""
+
     refresh_every: Index = 0
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
     guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
     """What keeps the method from harm, each a key of its own; "off": nothing does."""
+
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if not self.reads_scored:
+            found |= self.changed(["refresh_every"], "has no effect: what training left behind decides; leave it out")
+        return found
 
 
 class InBatchParams(ScoredParams):
@@ -122,7 +131,7 @@ class WeightParams(Section):
 
     weights: Literal["none", "inclusion"] = "none"
     """`inclusion`: a sample that was drawn with probability p weighs 1/p, so that the expected sum of gradients is that
-    of all samples (Horvitz and Thompson 1952)."""
+    of all samples (Horvitz and Thompson 1952). Samples that a guard adds weigh 1."""
     clip_weights: NonNegative = 10.0
     """Largest weight; 0: no limit, and no bias."""
     self_normalise: Flag = False
@@ -220,6 +229,15 @@ def weighted(ids_M: Tensor, inclusion_M: Tensor, params: WeightParams) -> Chosen
         params: The method's parameters.
     """
     return Chosen(ids_M, weights_of(inclusion_M, params))
+
+
+def drawn_uniformly(ids_M: Tensor, count: int, params: WeightParams, seed: int, *purpose: int | str) -> Chosen:
+    """A uniform draw of `count` of these samples, weighted as `params` says."""
+    import torch
+
+    drawn = uniform(ids_M, count, seed, *purpose)
+    inclusion_M = torch.full((len(drawn),), len(drawn) / max(1, len(ids_M)), dtype=torch.float64)
+    return weighted(drawn, inclusion_M, params)
 
 
 def drawn_by_class(

@@ -64,6 +64,8 @@ class Guarded(Around):
 
     def wants(self, table: Table, at: At) -> Tensor:
         own = self.selector.wants(table, at)
+        if self.selector.fresh(at):  # suspects are scored in their batch, like everything
+            return own
         again = rng.uniform(self.suspects, self.population.seed, "select.suspects", at.epoch) < 1 / _SUSPECTS_REFRESHED
         return own if not again.any() else torch.cat([own, self.suspects[again]]).unique()
 
@@ -107,12 +109,14 @@ class Guarded(Around):
         present_C = trusted_C - left_C
         lacking_C = (self.floor_C - present_C).clamp(min=0)
         lots = self.population.seed, "select.floor", at.epoch
-        floor = by_class(left, label_N[left], lacking_C, table.loss_N[left], *lots)
+        # The hardest for methods that prefer them; others would get wrong labels that nothing else makes them take.
+        loss_N = table.loss_N if self.favours_hard else torch.zeros_like(table.loss_N)
+        floor = by_class(left, label_N[left], lacking_C, loss_N[left], *lots)
         self.added["class_floor"] = len(floor)
         ids_M = torch.cat([found.ids_M, floor])
         lacking = self._least() - len(ids_M)
         left = outside(left, floor, len(table))
-        rest = highest(left, table.loss_N[left], lacking, self.population.seed, "select.empty", at.epoch)
+        rest = highest(left, loss_N[left], lacking, self.population.seed, "select.empty", at.epoch)
         self.added["never_empty"] = len(rest)
         ids_M = torch.cat([ids_M, rest])
         ones = torch.ones(len(ids_M) - len(found.ids_M), dtype=torch.float64)
@@ -129,8 +133,14 @@ class Guarded(Around):
 
     def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
         trusted_G = ~torch.isin(ids_G, self.suspects)
-        inner = self.selector.keep(ids_G, loss_G, score_G, right_G, at)
-        mask_G = inner.mask_G & (trusted_G | bool(inner.mask_G.all()))
+        mask_G, weight_G = torch.zeros_like(trusted_G), torch.ones(len(ids_G), dtype=torch.float64)
+        if trusted_G.any():
+            of_trusted = _of_fewer(at, len(ids_G), int(trusted_G.sum()))
+            inner = self.selector.keep(
+                ids_G[trusted_G], loss_G[trusted_G], score_G[trusted_G], right_G[trusted_G], of_trusted
+            )
+            mask_G[trusted_G], weight_G[trusted_G] = inner.mask_G, inner.weight_G
+        own_G = mask_G.clone()
         label_G = self.population.label_N[ids_G]
         classes = len(self.images_C)
         self.seen_C = self.seen_C + torch.bincount(label_G, minlength=classes)
@@ -141,8 +151,7 @@ class Guarded(Around):
         due = math.ceil(self._least() * int(self.seen_C.sum()) / max(1, int(self.images_C.sum())))
         lacking = torch.tensor([due - int(self.kept_C.sum())])
         mask_G = self._added(mask_G, ids_G, loss_G, torch.zeros_like(label_G), trusted_G, lacking, "never_empty")
-        weight_G = torch.where(mask_G & ~inner.mask_G, 1.0, inner.weight_G)
-        return Keep(mask_G, weight_G)
+        return Keep(mask_G, torch.where(mask_G & ~own_G, 1.0, weight_G))
 
     def _added(
         self,
@@ -155,6 +164,7 @@ class Guarded(Around):
         guard: str,
     ) -> Tensor:
         left_G = ~mask_G & trusted_G
+        loss_G = loss_G if self.favours_hard else torch.zeros_like(loss_G)
         count, lots = lacking.clamp(min=0), (self.population.seed, "select.floor")
         added = by_class(ids_G[left_G], group_G[left_G], count, loss_G[left_G], *lots)
         self.added[guard] += len(added)
@@ -178,7 +188,8 @@ class Guarded(Around):
             return replace(own, kept_low=low * (1.0 - most) if suspicious else low, kept_high=high)
         # Looking at suspects again must be paid for, too; how many there will be is not known where they are estimated.
         cap = self.cap if self.guards.noise_cap == "auto" else most
-        again = cap / _SUSPECTS_REFRESHED if suspicious and at.epoch > self.noise_from else 0.0
+        looks = suspicious and at.epoch > self.noise_from and not self.selector.fresh(at)
+        again = cap / _SUSPECTS_REFRESHED if looks else 0.0
         return replace(own, kept_low=low, kept_high=high, scored=min(1.0, own.scored + again))
 
     def counts(self) -> dict[str, float]:

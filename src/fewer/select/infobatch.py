@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 _MOST_PRUNED = 0.9  # the published code keeps a tenth of the low samples, whatever is asked
+_LIKELY_LOW = 0.6  # share of the samples below the mean loss, before it is known: few losses are high
 
 
 class Params(WeightParams, ScoredParams):
+    reads_scored = False
     method: Literal["infobatch"] = "infobatch"
     pruned: Annotated[float, Field(ge=0, le=_MOST_PRUNED, strict=True)] = 0.5
     """Share of the samples below the mean loss that an epoch leaves out."""
@@ -79,7 +81,7 @@ class InfoBatch(Selection):
         if at.share is None:
             return Expects(1.0 - self.params.pruned, 1.0)
         # Once an epoch has been seen, what can be pruned at most is known; losses move slowly from epoch to epoch.
-        share = max(at.share, 1 - _MOST_PRUNED * (self.low_share or 1.0))
+        share = max(at.share, 1 - _MOST_PRUNED * (self.low_share or _LIKELY_LOW))
         return Expects(share, share)
 
     def counts(self) -> dict[str, float]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 class Params(ScoredParams):
+    reads_scored = False
     method: Literal["orderdp"] = "orderdp"
     subset: OpenShare = 0.75
     """Share of the samples that an epoch draws."""

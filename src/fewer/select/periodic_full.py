@@ -3,11 +3,13 @@
 An epoch is full when what has been chosen so far has crossed a multiple of `every_effective_epochs` times the training
 set; `smrd` decides all others. Costs nothing to decide. Neutral at threshold = 1. Published default: 5 effective
 epochs. The published code counts on each rank for itself, which can leave ranks waiting for each other; this counts
-for all, and what the method chose: samples that guards add are not counted.
+for all, and what the method chose: samples that guards add are not counted. Under `cost` a full epoch is one of ten
+times the others' share, so that what is due at the very end can still be paid for.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.fields import Positive
@@ -28,6 +30,9 @@ class Params(SmrdParams):
     """Samples trained on between two full epochs, in sizes of the training set."""
 
 
+_FULLER = 10  # times the share of other epochs, under a cost
+
+
 @final
 class PeriodicFull(Around):
     """SMRD, refreshed by full epochs."""
@@ -39,8 +44,11 @@ class PeriodicFull(Around):
         self.chosen, self.crossed, self.next_epoch = 0, 0, 0
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        is_full, self.crossed = self._crossings() > self.crossed, self._crossings()
-        found = chosen(pool_ids) if is_full else self.selector.order(table, pool_ids, at)
+        is_due, self.crossed = self._crossings() > self.crossed, self._crossings()
+        if is_due and (at.share is None or at.share * _FULLER >= 1):
+            found = chosen(pool_ids)
+        else:
+            found = self.selector.order(table, pool_ids, _fuller(at) if is_due else at)
         self.chosen, self.next_epoch = self.chosen + len(found.ids_M), at.epoch + 1
         return found
 
@@ -50,9 +58,15 @@ class PeriodicFull(Around):
     def expects(self, at: At) -> Expects:
         own = self.selector.expects(at)
         if at.epoch == self.next_epoch and self._crossings() > self.crossed:
-            return Expects(1.0, 1.0)
-        # When a later epoch will be full depends on what others kept; at most one in `every` is.
-        return own if at.share is not None else Expects(own.kept_low, 1.0, own.scored)
+            return Expects(1.0, 1.0) if at.share is None else self.selector.expects(_fuller(at))
+        if at.share is None:
+            return Expects(own.kept_low, 1.0, own.scored)
+        if at.epoch <= self.next_epoch or own.kept_low == 1.0:
+            return own
+        # Which later epoch is full depends on what others keep: one is, for every `every` sets that are trained on.
+        share, others = own.kept_high, max(0.0, self.every - 1)
+        mean = self.every * share / (others + share) if others else 1.0
+        return Expects(mean, mean, own.scored)
 
     def counts(self) -> dict[str, float]:
         return {**self.selector.counts(), "full_epochs": float(self.crossed)}
@@ -62,6 +76,11 @@ class PeriodicFull(Around):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.chosen, self.crossed, self.next_epoch = state["chosen"], state["crossed"], state["next_epoch"]
+
+
+def _fuller(at: At) -> At:
+    assert at.share is not None
+    return replace(at, share=min(1.0, _FULLER * at.share))
 
 
 def build(params: Params, population: Population) -> PeriodicFull:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.parts import At, Chosen, Expects, Population
-from fewer.select.base import ChoiceParams, OpenShare, Selection, chosen
-from fewer.select.draws import count_of, uniform
+from fewer.select.base import ChoiceParams, OpenShare, Selection, WeightParams, drawn_uniformly
+from fewer.select.draws import count_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 
-class Params(ChoiceParams):
+class Params(WeightParams, ChoiceParams):
     method: Literal["random"] = "random"
     share: OpenShare = 0.5
     """Share of the training images that each epoch trains on."""
@@ -29,17 +29,18 @@ class Random(Selection):
     """Chooses round(share * n) of n samples, anew in each epoch."""
 
     def __init__(self, params: Params, seed: int) -> None:
-        self.share, self.seed = params.share, seed
+        self.params, self.seed = params, seed
         self.packs = params.batches == "pack"
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        return chosen(uniform(pool_ids, count_of(self._share(at), len(pool_ids)), self.seed, "select.random", at.epoch))
+        count = count_of(self._share(at), len(pool_ids))
+        return drawn_uniformly(pool_ids, count, self.params, self.seed, "select.random", at.epoch)
 
     def expects(self, at: At) -> Expects:
         return Expects(self._share(at), self._share(at))
 
     def _share(self, at: At) -> float:
-        return self.share if at.share is None else at.share
+        return self.params.share if at.share is None else at.share
 
 
 def build(params: Params, population: Population) -> Random:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
+from fewer.clock import Duration
 from fewer.parts import At, Chosen, Expects, Selector
 from fewer.select.around import Around
 from fewer.select.base import chosen
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 class Revision(Around):
     """A selector that chooses everything once only `revision` epochs are left."""
 
-    def __init__(self, selector: Selector, revision: float) -> None:
+    def __init__(self, selector: Selector, revision: Duration) -> None:
         super().__init__(selector)
         self.revision = revision
 
     def _revising(self, at: At) -> bool:
         # A started epoch counts: "5%" of ten epochs is one.
-        return at.epoch >= at.epochs - math.ceil(self.revision - 1e-9)
+        return at.epoch >= at.epochs - math.ceil(self.revision.in_epochs(at.epochs) - 1e-9)
 
     def wants(self, table: Table, at: At) -> Tensor:
         wanted = self.selector.wants(table, at)

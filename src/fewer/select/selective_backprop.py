@@ -79,7 +79,9 @@ class SelectiveBackprop(InBatch):
         if finite_G.any():
             probability_G[finite_G] = rank_of(loss_G[finite_G].double(), self.recent_H) ** self._beta(at)
         drawn_G = by_probability(ids_G, probability_G, self.seed, "select.selective_backprop", at.epoch)
-        return Keep(drawn_G, weights_of(probability_G, self.params))
+        weight_G = torch.ones(len(ids_G), dtype=torch.float64)
+        weight_G[drawn_G] = weights_of(probability_G[drawn_G], self.params)
+        return Keep(drawn_G, weight_G)
 
     def expects(self, at: At) -> Expects:
         if at.epoch == 0:

@@ -6,8 +6,8 @@ begins again with the easiest once it has reached the hardest. The last eighth o
 Costs nothing to decide; how much is kept depends on how full the groups are. Neutral at pruned = 0 and window = 1.
 
 Published settings: 5 to 10 groups, no weights, a tail of 12.5 %; `pruned` and `window` are ours, as the first epoch on
-everything is, so that every loss is known. Under `cost` the random part is adapted, and the
-window filled up by rank where its groups hold less than the share.
+everything is, so that every loss is known. Under `cost` the random part is adapted, and the window holds as many
+samples as the cost pays for, placed as far between the easiest and the hardest as its groups are.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _ROUNDS = 20  # of k-means; sorted values settle in a few
 
 
 class Params(ScoredParams):
+    reads_scored = False
     method: Literal["seta"] = "seta"
     pruned: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.1
     """Share of the samples that an epoch leaves out at random, before it looks at losses."""
@@ -70,7 +71,10 @@ class SeTa(Selection):
         start = (at.epoch - 1) % (groups - width + 1)
         first, last = bounds[start], bounds[start + width]
         if at.share is not None:
-            first, last = _widened(first, last, count_of(at.share, len(pool_ids)) - len(unknown), len(drawn))
+            count = max(1, min(count_of(at.share, len(pool_ids)) - len(unknown), len(drawn)))
+            # As far between the easiest and the hardest as the window is.
+            first = round(start / max(1, groups - width) * (len(drawn) - count))
+            last = first + count
         return chosen(torch.cat([unknown, drawn[rising[first:last]]]))
 
     def expects(self, at: At) -> Expects:
@@ -111,13 +115,6 @@ def _group_bounds(sorted_M: Tensor, groups: int) -> list[int]:
         bounds = new
     found: list[int] = bounds.tolist()
     return found if len(found) > 1 else [0, size]
-
-
-def _widened(first: int, last: int, count: int, size: int) -> tuple[int, int]:
-    """The run of `count` neighbours nearest to the one given: cut, or widened, on both sides alike."""
-    count = max(1, min(count, size))
-    first = min(max(0, (first + last - count) // 2), size - count)
-    return first, first + count
 
 
 def build(params: Params, population: Population) -> SeTa:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from fewer.fields import Flag
 from fewer.parts import At, Chosen, Expects, Keep, Population
-from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, expects_below, weighted, weights_of
+from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, drawn_uniformly, expects_below, weights_of
 from fewer.select.draws import count_of, fair_count, uniform
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ class Smrd(Selection):
         self.packs = params.batches == "pack"
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        import torch
-
         if self.in_batch:
             return chosen(pool_ids)
         score_M = table.score_N[pool_ids]
@@ -64,8 +62,7 @@ class Smrd(Selection):
             count = count_of(at.share, len(pool_ids))
         else:
             count = int(self._hard(score_M).sum())
-        ids_M = uniform(pool_ids, count, self.seed, "select.smrd", at.epoch)
-        return weighted(ids_M, torch.full((len(ids_M),), count / len(pool_ids), dtype=torch.float64), self.params)
+        return drawn_uniformly(pool_ids, count, self.params, self.seed, "select.smrd", at.epoch)
 
     def fresh(self, at: At) -> bool:
         return self.in_batch

@@ -1,8 +1,8 @@
 """Scheduled random dropout (SRD, arXiv 2505.22342): a random share of the samples that shrinks from epoch to epoch.
 
 Epoch e trains on a fresh uniform draw of, under `decay = "exponential"`, gamma^e of the samples; `"inverse_linear"`: 3
-/ (e + 2) from epoch 1 on; `"logarithmic"`: ln 3 / ln (e + 2) from epoch 1 on; never less than `least`. It needs no
-score and no forward, and what it saves is known beforehand. A curve made for 200 epochs does little in twenty: at
+/ (e + 3); `"logarithmic"`: ln 3 / ln (e + 3); never less than `least`; the first epoch is 0. It needs no score and no
+forward, and what it saves is known beforehand. A curve made for 200 epochs does little in twenty: at
 gamma = 0.99 ten epochs cost 9.6. Compare it with `random` at equal cost before believing in its shape. Neutral at
 gamma = 1.
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.fields import Share
 from fewer.parts import At, Chosen, Expects, Population
-from fewer.select.base import ChoiceParams, OpenShare, Selection, chosen
-from fewer.select.draws import count_of, uniform
+from fewer.select.base import ChoiceParams, OpenShare, Selection, WeightParams, drawn_uniformly
+from fewer.select.draws import count_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 
-class Params(ChoiceParams):
+class Params(WeightParams, ChoiceParams):
     method: Literal["srd"] = "srd"
     decay: Literal["exponential", "inverse_linear", "logarithmic"] = "exponential"
     """How the share falls from epoch to epoch."""
@@ -40,6 +40,8 @@ class Params(ChoiceParams):
         found = super().misfits(epochs)
         if self.decay != "exponential":
             found |= self.changed(["gamma"], f'has no effect with select.decay = "{self.decay}"; leave it out')
+        elif self.cost is not None and self.gamma == 1:
+            found["gamma"] = "is a curve that never falls, whatever select.cost asks for; leave it out"
         return found
 
 
@@ -52,7 +54,8 @@ class Srd(Selection):
         self.packs = params.batches == "pack"
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        return chosen(uniform(pool_ids, count_of(self._share(at), len(pool_ids)), self.seed, "select.srd", at.epoch))
+        count = count_of(self._share(at), len(pool_ids))
+        return drawn_uniformly(pool_ids, count, self.params, self.seed, "select.srd", at.epoch)
 
     def expects(self, at: At) -> Expects:
         return Expects(self._share(at), self._share(at))
@@ -69,9 +72,9 @@ class Srd(Selection):
             case "exponential":
                 return float(self.params.gamma**epoch)
             case "inverse_linear":
-                return min(1.0, 3 / (epoch + 2))
+                return 3 / (epoch + 3)
             case "logarithmic":
-                return min(1.0, math.log(3) / math.log(epoch + 2))
+                return math.log(3) / math.log(epoch + 3)
 
 
 def build(params: Params, population: Population) -> Srd:

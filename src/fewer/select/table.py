@@ -1,7 +1,7 @@
 """What is known of every sample: the one table from which methods choose.
 
-Two views of a sample are never mixed: `trained` numbers come from the augmented view in a training step, `scored`
-ones from a forward-only pass. 24 bytes a sample.
+Two views of a sample are kept apart: `trained` numbers come from the augmented view in a training step, `scored` ones
+from a forward-only pass. `loss_N`, `score_N` and `right_N` are those of whichever came last. 24 bytes a sample.
 """
 
 from __future__ import annotations

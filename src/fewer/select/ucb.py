@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 class Params(ScoredParams):
+    reads_scored = False
     method: Literal["ucb"] = "ucb"
     share: OpenShare = 0.59
     """Share of the samples that is trained on."""
