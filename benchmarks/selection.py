@@ -173,6 +173,27 @@ STUDIES = {
         },
         (WRONG_LABELS,),
     ),
+    # What settings were chosen by: val/top1 of other seeds (--seeds 10,11), whose labels are as wrong as the others.
+    "choice": Study(
+        TIER_1,
+        20,
+        {
+            f"cap {cap:g} from {start} %, threshold {threshold:g}": (
+                "select.method=dbpd",
+                f"select.threshold={threshold:g}",
+                f"select.guards.noise_cap={cap:g}",
+                f"select.guards.noise_from={start}%",
+            )
+            for cap, start, threshold in (
+                (0.4, 20, 0.95),
+                (0.4, 30, 0.95),
+                (0.4, 40, 0.95),
+                (0.45, 30, 0.95),
+                (0.4, 30, 0.9),
+            )
+        },
+        (WRONG_LABELS, "data.val=20%"),
+    ),
     # The same for longer, where a net begins to learn mistakes by heart.
     "noisy40": Study(
         TIER_1,

@@ -72,8 +72,8 @@ def test_the_noise_cap_leaves_out_the_wrong_of_highest_loss() -> None:
 
 
 def test_a_rare_class_is_not_taken_for_noise() -> None:
-    """Two of 43 are of class 1, both predicted wrongly, as rare classes are at first: neither is suspected."""
-    score, labels = [0.3] * 40 + [0.01, 0.02, 0.9], [0] * 40 + [1, 1, 0]
+    """Two of 42 are of class 1, both predicted wrongly, as rare classes are at first: neither is suspected."""
+    score, labels = [0.3] * 40 + [0.01, 0.02], [0] * 40 + [1, 1]
     selector = guarded(labels, noise_cap=0.1)
     assert {40, 41} <= set(kept(selector, table_of(score)))
     assert selector.counts()["guard.suspects"] == 4.0, "a tenth of class 0"

@@ -64,7 +64,7 @@ class Guards(Section):
     noise_from: Span = Duration(20, "%")
     """Before this, no label is suspected: early on, every loss is high."""
     never_empty: Flag = True
-    """An epoch of which next to nothing would be left goes on with the hardest samples, rather than end the run."""
+    """An epoch of which next to nothing would be left goes on with a few more samples, rather than end the run."""
     batchnorm_images: Index = 2048
     """Training images that BatchNorm's statistics are estimated from anew, before an evaluation or hand-over that
     follows an epoch on a part of the data."""

@@ -109,8 +109,7 @@ class Guarded(Around):
         present_C = trusted_C - left_C
         lacking_C = (self.floor_C - present_C).clamp(min=0)
         lots = self.population.seed, "select.floor", at.epoch
-        # The hardest for methods that prefer them; others would get wrong labels that nothing else makes them take.
-        loss_N = table.loss_N if self.favours_hard else torch.zeros_like(table.loss_N)
+        loss_N = self._ranked(table.loss_N)
         floor = by_class(left, label_N[left], lacking_C, loss_N[left], *lots)
         self.added["class_floor"] = len(floor)
         ids_M = torch.cat([found.ids_M, floor])
@@ -124,6 +123,13 @@ class Guarded(Around):
         if scale > 1:  # it makes up for steps that are left out, and fewer of them are now
             scale = max(1.0, scale * max(1, len(found.ids_M)) / len(ids_M))
         return replace(found, ids_M=ids_M, weight_M=torch.cat([found.weight_M, ones]), lr_scale=scale)
+
+    def _ranked(self, loss_M: Tensor) -> Tensor:
+        """What decides which samples are added: the loss, or lots alone for a method that does not prefer high losses.
+
+        Such a method would else be given wrong labels that nothing makes it take.
+        """
+        return loss_M if self.favours_hard else torch.zeros_like(loss_M)
 
     def _least(self) -> int:
         """Samples that an epoch must hold: two of each class can still be told apart and normalised."""
@@ -164,9 +170,8 @@ class Guarded(Around):
         guard: str,
     ) -> Tensor:
         left_G = ~mask_G & trusted_G
-        loss_G = loss_G if self.favours_hard else torch.zeros_like(loss_G)
         count, lots = lacking.clamp(min=0), (self.population.seed, "select.floor")
-        added = by_class(ids_G[left_G], group_G[left_G], count, loss_G[left_G], *lots)
+        added = by_class(ids_G[left_G], group_G[left_G], count, self._ranked(loss_G)[left_G], *lots)
         self.added[guard] += len(added)
         self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
         return mask_G | torch.isin(ids_G, added)
