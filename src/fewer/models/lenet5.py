@@ -38,8 +38,9 @@ class LeNet5(nn.Module):
         self.fc3 = nn.Linear(hidden_2, classes)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.conv1(image_BCHW)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        # Pooling before the ReLU gives the same values and gradients, and leaves a quarter of the work to the ReLU.
+        x = F.relu(F.max_pool2d(self.conv1(image_BCHW), 2))
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))
         if x.shape[-1] != 5:
             x = F.adaptive_avg_pool2d(x, 5)
         x = self._dropped(F.relu(self.fc1(torch.flatten(x, 1))))
