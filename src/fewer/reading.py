@@ -24,6 +24,7 @@ from fewer.errors import RecipeError, printable
 from fewer.recipe import Recipe
 
 _LINE_MAX = 600  # characters of a message
+_OWNERS_MAX = 8  # methods or models that a message names
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 
@@ -35,14 +36,15 @@ class _Choice:
     key: str
     default: str
     params: Callable[[str], type[BaseModel]]
+    names: Callable[[], list[str]]
     hint: Callable[[str], str]
     is_required: bool = False
     """Whether the name must be given; the default then only stands in while other problems are looked for."""
 
 
 _CHOICES = {
-    "select": _Choice("method", "everything", select.params, lambda name: nearest(name, select.names())),
-    "model": _Choice("name", "lenet5", models.params, models.hint, is_required=True),
+    "select": _Choice("method", "everything", select.params, select.names, lambda name: nearest(name, select.names())),
+    "model": _Choice("name", "lenet5", models.params, models.names, models.hint, is_required=True),
 }
 
 
@@ -240,7 +242,8 @@ def _explained(detail: Any, content: Any, place: Any) -> str:
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
         keys = list(_fields_at(path[:-1], content))
-        return f'{place(path)}: unknown key "{name}"; {nearest(path[-1], keys, prefix=path[:-1])}'
+        advice = _owners(path) or nearest(path[-1], keys, prefix=path[:-1])
+        return f'{place(path)}: unknown key "{name}"; {advice}'
     if detail["type"] == "missing" and path[-1].isdigit():
         field = _fields_at(path[:-2], content).get(path[-2])
         example = "" if field is None else f", e.g. {_written(field.get_default())}"
@@ -256,7 +259,29 @@ def _explained(detail: Any, content: Any, place: Any) -> str:
     is_known = field is not None and not field.is_required() and not isinstance(field.default, BaseModel)
     fix = f"; the default is {_written(field.get_default())}" if field is not None and is_known else ""
     fix = "; or leave it out" if field is not None and field.get_default() is None else fix
+    fix = _share(detail) or fix
     return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}{fix}"
+
+
+def _owners(path: tuple[str, ...]) -> str:
+    """Which methods or models have a key that the chosen one has not."""
+    choice = _CHOICES.get(path[0])
+    if choice is None or len(path) != 2:
+        return ""
+    owners = [name for name in choice.names() if path[1] in choice.params(name).model_fields]
+    shown = ", ".join(owners[:_OWNERS_MAX]) + (", ..." if len(owners) > _OWNERS_MAX else "")
+    return f"it belongs to {path[0]}.{choice.key} = {shown}" if owners else ""
+
+
+def _share(detail: Any) -> str:
+    """How a share is written where a number stands for a text, or a percentage for a number."""
+    value = detail["input"]
+    if detail["type"] == "string_type" and isinstance(value, float) and 0 < value < 1:
+        return f'; a share is written "{100 * value:g}%" here'
+    percentage = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    if percentage and detail["type"] in ("float_parsing", "float_type"):
+        return f"; a share is written {float(percentage[1]) / 100:g} here"
+    return ""
 
 
 def _written(value: Any) -> str:
