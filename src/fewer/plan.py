@@ -292,8 +292,8 @@ def compile_plan(
     if refused := refusals.unpayable(plan, expects) or refusals.starved(plan, expects):
         raise RecipeError(refused)
     object.__setattr__(plan, "predicted", predicted(plan, expects))
-    if facts.reference and plan.predicted["flops"][0] > plan.full_flops:
-        object.__setattr__(plan, "notes", (*plan.notes, refusals.too_dear(plan)))
+    warnings = [refusals.too_dear(plan), refusals.mostly_scored(plan, expects)]
+    object.__setattr__(plan, "notes", (*plan.notes, *filter(None, warnings)))
     return plan
 
 

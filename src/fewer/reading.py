@@ -156,7 +156,8 @@ def override(
             problems.append(f"{where}: an override is written key.sub=value, e.g. train.epochs=20")
             continue
         try:
-            value = tomllib.loads(f"value = {raw}")["value"]
+            bare = re.fullmatch(r"\s*([+-]?)(\.\d+)\s*", raw)  # .5 is a number to all but TOML
+            value = tomllib.loads(f"value = {f'{bare[1]}0{bare[2]}' if bare else raw}")["value"]
         except (ValueError, RecursionError):
             value = raw  # a bare word is a string: data.source=digits
         node: Any = content

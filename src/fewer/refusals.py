@@ -64,8 +64,25 @@ def starved(plan: Plan, expects: Callable[[At], Expects]) -> str:
     return ""
 
 
+def mostly_scored(plan: Plan, expects: Callable[[At], Expects]) -> str:
+    """Says that a stated cost goes into looking rather than into training: a warning, not a refusal."""
+    if plan.cost is None:
+        return ""
+    share = affordable_share(plan, expects, 0, 0.0)
+    for epoch in range(plan.epochs):
+        told, flops = expects(plan.at(epoch, share=share)), plan.sample_flops(epoch)
+        scoring, training = told.scored * plan.scoring_flops(epoch), told.kept_high * (flops.forward + flops.backward)
+        if scoring > training:
+            text = f"warning: select.cost = {plan.cost:g} buys more scoring than training in epoch {epoch + 1}"
+            fix = 'a higher cost, or select.score = "stale" where the method has it, trains on more'
+            return f"{text}, which trains on {told.kept_high:.2f} of the images; {fix}"
+    return ""
+
+
 def too_dear(plan: Plan) -> str:
     """Says that reference losses make a run dearer than plain training: a warning, not a refusal."""
+    if not plan.facts.reference or plan.predicted["flops"][0] <= plan.full_flops:
+        return ""
     epochs, plain = (flops / plan.plain_epoch_flops for flops in (plan.predicted["flops"][0], plan.full_flops))
     text = f"warning: with its reference losses this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
     return f"{text}; a finished run as select.reference costs one forward of all images"

@@ -80,6 +80,21 @@ def test_the_smallest_cost_that_is_named_is_met(score: str) -> None:
     assert spent == pytest.approx(least, rel=0.01)
 
 
+def test_a_cost_that_goes_into_scoring_is_warned_of() -> None:
+    def notes(**chosen: Any) -> list[str]:
+        warned = session_of({**SMALL, "select": {"method": "dbpd", **chosen}}).plan.notes
+        return [note for note in warned if "buys more scoring than training" in note]
+
+    assert len(notes(score="fresh", cost=0.6)) == 1, "a third of an epoch for looking, less for what is trained on"
+    assert not notes(score="fresh", cost=0.95)
+    assert not notes(score="fresh", threshold=0.1), "no cost was asked"
+    assert not notes(cost=0.6), "stored scores cost nothing"
+
+
+def test_a_number_may_begin_with_its_point() -> None:
+    assert parse_recipe(DIGITS, [DBPD, "select.threshold=.25"]).select.model_dump()["threshold"] == 0.25
+
+
 @pytest.mark.parametrize("chosen", [{"share": 1e-4}, {"cost": 1e-5}], ids=str)
 def test_an_epoch_of_less_than_two_images_is_refused_before_training(chosen: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=r'"random" keeps [01] of the \d+ training images in epoch 1; an epoch needs'):
