@@ -1,6 +1,6 @@
 """Every selection method beside plain training that was shortened and annealed.
 
-    python benchmarks/selection.py STUDY ... [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT]
+    python benchmarks/selection.py STUDY ... [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT] [--without TEXT ...]
 
 A study is a recipe and its variants; a finished run is a line in results/selection.jsonl. Only missing cells are run,
 seeds outermost, so that what else the machine does meets all variants alike; a run that was interrupted is resumed.
@@ -225,6 +225,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--only", default="", help="variants whose name holds this text")
+    parser.add_argument("--without", nargs="*", default=(), metavar="TEXT", help="variants whose name holds none of these")
     asked = parser.parse_args()
     made = {cell_key(line) for line in finished()}
     wanted = [
@@ -232,7 +233,7 @@ def main() -> None:
         for seed in map(int, asked.seeds.split(","))
         for name in asked.studies
         for variant, overrides in STUDIES[name].variants.items()
-        if asked.only in variant
+        if asked.only in variant and not any(text in variant for text in asked.without)
     ]
     cells = [cell for cell in wanted if cell_key(cell) not in made]
     print(f"{len(cells)} runs to make", flush=True)
