@@ -225,7 +225,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--only", default="", help="variants whose name holds this text")
-    parser.add_argument("--without", nargs="*", default=(), metavar="TEXT", help="variants whose name holds none of these")
+    parser.add_argument(
+        "--without", nargs="*", default=(), metavar="TEXT", help="variants whose name holds none of these"
+    )
     asked = parser.parse_args()
     made = {cell_key(line) for line in finished()}
     wanted = [
