@@ -21,14 +21,13 @@ from fewer.loop import Row, train
 from fewer.recipe import Recipe
 from fewer.record import Recorder, read_json, read_rows, rewind, write_csv, writing
 from fewer.reference import provide
-from fewer.selected import loss_of_scoring, selection_told
+from fewer.selected import complaints, selection_told
 
 
 class Body:
     """One process's way through a run, from wherever its checkpoint stands."""
 
     recorder: Recorder | None = None
-    has_warned = False
     told = ""  # the selector's newest note
 
     def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
@@ -40,6 +39,7 @@ class Body:
         self.assessor = Assessor(session, folder, display, self.exhibits, self._record, self._note)
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
+        self.warned: set[str] = set()  # kinds of warnings that have been given
         self.amended: set[str] = set()  # keys of amendments that have been recorded
         if session.loader:
             session.loader.note.listen(self._note)
@@ -207,7 +207,7 @@ class Body:
             self.told = line["note"] = note
             self._note(note)
         self._record(line)
-        self._warn_of_loss(line)
+        self._warn(line)
         every = run.plan.recipe.out.evaluate_every
         last = run.cursor.epoch == run.plan.epochs
         if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
@@ -222,12 +222,13 @@ class Body:
         if not last:
             self.exhibits.plots()
 
-    def _warn_of_loss(self, line: dict[str, Any]) -> None:
-        """Says, once, that scoring in the batch costs more than selection saves."""
-        warning = "" if self.has_warned else loss_of_scoring(self.session, line["epoch"], line["kept_share"])
-        if warning:
-            self.has_warned = True
-            self._note(f"warning: {warning}")
+    def _warn(self, line: dict[str, Any]) -> None:
+        """Says, once each, what selection does that it should not."""
+        kept_share_E = [row["kept_share"] for row in self.lines if row["kind"] == "epoch"]
+        for kind, text in complaints(self.session, line, kept_share_E).items():
+            if kind not in self.warned:
+                self.warned.add(kind)
+                self._note(f"warning: {text}")
 
     def _checkpoint_due(self, row: Row) -> bool:
         every = self.session.plan.recipe.out.checkpoint_every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ import torch
 from fewer.build import Session
 from fewer.folder import SUSPECTS, RunFolder
 from fewer.record import inert, write_table
+
+_NAMED = 3  # classes that a warning names
+_TOLERATED = 0.01  # of an epoch: a probe of a few images is not complained of
 
 
 def selection_told(session: Session, epoch: int) -> dict[str, Any]:
@@ -24,30 +28,69 @@ def selection_told(session: Session, epoch: int) -> dict[str, Any]:
         told["counts"] = counts
     series = {name: values.tolist() for name, values in run.selector.series(run.table).items()}
     if not kept_M.all() or series:
-        images_C = torch.bincount(label_M, minlength=classes).clamp(min=1)
+        present_C = torch.bincount(label_M, minlength=classes)
+        images_C = present_C.clamp(min=1)
         score_M = run.table.score_N[run.pool_ids].nan_to_num(0.0).double()
         score_C = torch.zeros(classes, dtype=torch.float64).index_add_(0, label_M, score_M) / images_C
         kept_C = torch.bincount(label_M[kept_M], minlength=classes) / images_C
         own = {"kept_share_per_class": kept_C.tolist(), "difficulty_per_class": (1 - score_C).tolist()}
         told["series"] = {**own, **series}
+        if lost := int(((kept_C == 0) & (present_C > 0)).sum()):
+            told["counts"] = {**counts, "classes_left_out": lost}
     return told
 
 
-def loss_of_scoring(session: Session, epoch: int, kept_share: float) -> str:
-    """Says that scoring in the batch has cost more than selection saved in an epoch; else nothing.
+def complaints(session: Session, line: dict[str, Any], kept_share_E: Sequence[float]) -> dict[str, str]:
+    """What a person should be warned of after an epoch, by its kind.
+
+    Args:
+        session: The run.
+        line: The epoch's row, with what selection told.
+        kept_share_E: The share of the images that each of the epochs so far was trained on.
+    """
+    found = {"scoring": loss_of_scoring(session, kept_share_E), "classes": lost_classes(session, line)}
+    return {kind: text for kind, text in found.items() if text}
+
+
+def lost_classes(session: Session, line: dict[str, Any]) -> str:
+    """Says that an epoch held no image of some class, or nothing."""
+    if not line.get("counts", {}).get("classes_left_out"):
+        return ""
+    kept_C, classes = line["series"]["kept_share_per_class"], session.splits.classes
+    images_C = torch.bincount(session.splits.train.label_N[session.run.pool_ids], minlength=len(classes))
+    lost = [classes[c] for c, kept in enumerate(kept_C) if kept == 0 and images_C[c]]
+    names = ", ".join(f'"{name}"' for name in lost[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
+    text = f"epoch {line['epoch'] + 1} trained on no image of {len(lost)} of the {len(classes)} classes: {names}"
+    return f"{text}; keep more, or use a method with select.guards.class_floor"
+
+
+def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
+    """Says that scoring, before an epoch or in its batches, has cost more than selection saved by it; else nothing.
 
     A forward costs a third of a step, or less for smaller images: with so little left out, plain training is cheaper.
+    What is looked at for several epochs must pay in all of them together.
+
+    Args:
+        session: The run.
+        kept_share_E: The share of the images that each of the epochs so far was trained on.
     """
-    plan = session.plan
+    plan, selector = session.plan, session.run.selector
     guards = None if plan.own_selector else getattr(plan.recipe.select, "guards", None)
-    if not guards or not guards.break_even or not session.run.selector.fresh(plan.at(epoch)):
+    if not guards or not guards.break_even:
         return ""
-    flops = plan.sample_flops(epoch)
-    limit = 1 - plan.scoring_flops(epoch) / (flops.forward + flops.backward)
-    if kept_share <= limit:
+    epoch = len(kept_share_E) - 1
+    looked = max((e for e in range(epoch + 1) if selector.expects(plan.at(e)).scored), default=None)
+    if looked is None or (epoch + 1 < plan.epochs and not selector.expects(plan.at(epoch + 1)).scored):
+        return ""  # nothing was looked at, or it serves the next epoch, too
+    flops, used = plan.sample_flops(looked), epoch + 1 - looked
+    scored_M = session.run.table.column("scored", "epoch")[session.run.pool_ids] == looked
+    price = float(scored_M.double().mean()) * plan.scoring_flops(looked) / (flops.forward + flops.backward)
+    kept_share, limit = sum(kept_share_E[looked:]) / used, 1 - price / used
+    if kept_share - limit <= _TOLERATED:
         return ""
     return (
-        f"this scoring costs more than it saves: kept share {kept_share:.2f} > {limit:.2f} in epoch {epoch + 1}; "
+        f"this scoring costs more than it saves: kept share {kept_share:.2f} > {limit:.2f} in epoch {looked + 1}"
+        f"{f' to {epoch + 1}' if used > 1 else ''}; keep less, or look for nothing: "
         'select.score = "stale", where the method has it, costs nothing'
     )
 

@@ -87,14 +87,21 @@ def test_dbpd_scores_the_dropped_again_where_asked() -> None:
 
 
 def test_fresh_dbpd_keeps_what_is_below_the_threshold() -> None:
+    """Whatever is stored, and however a batch is put together: what it scores now decides."""
     content = {"method": "dbpd", "score": "fresh", "threshold": 0.3, "guards": "off"}
-    selector = build(content, Population(0, torch.zeros(3, dtype=torch.int64), 2))
-    score = torch.tensor([0.29, 0.3, 0.31])
-    assert selector.keep(torch.arange(3), -score.log(), score, score > 0.5, At(0, 6, 0.0)).mask_G.tolist() == [
-        True,
-        False,
-        False,
+    selector = build(content, Population(0, torch.zeros(12, dtype=torch.int64), 2))
+    scores = [
+        [0.29, 0.3, 0.31, 0.1, 0.9, 0.8, 0.7, 0.2, 0.95, 0.6, 0.5, 0.4],
+        [0.9, 0.9, 0.2, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.25],
+        [0.9, 0.9, 0.9, 0.9, 0.01, 0.9, 0.02, 0.9, 0.03, 0.9, 0.9, 0.9],
     ]
+    for epoch, (now, expected) in enumerate(zip(scores, ([0, 3, 7], [2, 11], [4, 6, 8]), strict=True)):
+        at, kept = At(epoch, 6, epoch / 6), []
+        assert selector.order(Table(12), torch.arange(12), at).ids_M.tolist() == list(range(12)), "all are looked at"
+        for ids in (torch.arange(8), torch.arange(8, 12)):
+            score = torch.tensor(now)[ids]
+            kept += ids[selector.keep(ids, -score.log(), score, score > 0.5, at).mask_G].tolist()
+        assert kept == expected
 
 
 @given(st.integers(2, 400), st.floats(0.01, 1.0), st.integers(0, 50))

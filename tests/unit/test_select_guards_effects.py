@@ -128,9 +128,10 @@ def test_new_statistics_are_in_the_ledger(tmp_path: Path) -> None:
 # --- Break-even -------------------------------------------------------------------------------------------------
 
 
-def warnings_of(folder: Path, chosen: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]], float]:
-    """What a run of fresh DBPD says of its scoring, its epochs' rows, and its cost in full epochs."""
-    result = fit(parse_recipe({**LENET, "select": {"method": "dbpd", "score": "fresh", **chosen}}), folder)
+def warnings_of(folder: Path, chosen: dict[str, Any], **other: Any) -> tuple[list[str], list[dict[str, Any]], float]:
+    """What a run, of fresh DBPD by default, says of its scoring, its epochs' rows, and its cost in full epochs."""
+    method = {"method": "dbpd", "score": "fresh"} if "method" not in chosen else {}
+    result = fit(parse_recipe({**LENET, **other, "select": {**method, **chosen}}), folder)
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
     said = [line for line in (folder / "log.txt").read_text().splitlines() if "costs more than it saves" in line]
     return said, [row for row in rows if row["kind"] == "epoch"], result["ledger"]["full_epoch_equivalents"]
@@ -154,6 +155,19 @@ def test_scoring_that_pays_is_not_complained_of(tmp_path: Path) -> None:
     assert cost < len(epochs), "cheaper than plain training, if by little"
 
 
+def test_scoring_for_two_epochs_must_pay_in_both(tmp_path: Path) -> None:
+    """A forward of everything, a third of an epoch, serves two: it pays where each leaves out more than a sixth."""
+    stages = [{"epochs": 4}]
+    said, epochs, cost = warnings_of(tmp_path / "dear", {"method": "alternate", "threshold": 0.999}, stages=stages)
+    assert cost > len(epochs)
+    assert len(said) == 1
+    assert "in epoch 3 to 4" in said[0]
+    said, epochs, cost = warnings_of(tmp_path / "cheap", {"method": "alternate", "cost": 0.95}, stages=stages)
+    assert epochs[2]["kept_share"] > _limit(tmp_path / "dear", scorings=1), "one epoch alone would not have paid"
+    assert cost < len(epochs)
+    assert said == []
+
+
 def test_the_warning_can_be_switched_off(tmp_path: Path) -> None:
     said, epochs, cost = warnings_of(tmp_path / "run", {"threshold": 0.999, "guards": {"break_even": False}})
     assert epochs[0]["kept_share"] > _limit(tmp_path / "run")
@@ -161,11 +175,11 @@ def test_the_warning_can_be_switched_off(tmp_path: Path) -> None:
     assert said == []
 
 
-def _limit(folder: Path) -> float:
+def _limit(folder: Path, scorings: int = 0) -> float:
     """The kept share at which scoring everything costs what it saves, from the ledger: 1 - forward / whole step."""
     ledger = json.loads((folder / "result.json").read_text())["ledger"]
     plan = json.loads((folder / "plan.json").read_text())
     step = plan["plain_epoch_flops"] / plan["train_images"]
-    scored = plan["epochs"] * plan["train_images"]
+    scored = (scorings or plan["epochs"]) * plan["train_images"]
     forward = (ledger["flops"] - ledger["samples_backpropagated"] * step) / scored
     return 1 - forward / step

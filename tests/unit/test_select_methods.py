@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fewer import select
 from fewer.parts import At, Chosen, Population, Selector
 from fewer.quotas import quotas
+from fewer.select.base import WeightParams, weights_of
 from fewer.select.draws import by_class
 from fewer.select.selective_backprop import own_ranks, rank_of
 from fewer.select.table import Table
@@ -107,6 +108,24 @@ def test_orderdp_by_hand() -> None:
     assert story.next([8, 7, 6, 5, 4, 3, 2, 1]) == [0, 1, 2, 3, 4, 5]
 
 
+def test_orderdp_takes_the_top_of_another_subset_in_each_epoch() -> None:
+    """Six of eight are drawn, the four highest of them kept: the highest wherever it is drawn, 3 of 4 times.
+
+    The sixth highest is kept where it was drawn and both that were not are above it: 10 of the 28 pairs. The two lowest
+    are never among the four.
+    """
+    losses = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    story, kept_8 = Story({"method": "orderdp", "subset": 0.75, "top": 2 / 3}, [0] * 8, epochs=2000), torch.zeros(8)
+    table_of_all = story.table  # what is left out keeps its loss here, so that every epoch is a draw from the same
+    table_of_all.observe("trained", torch.arange(8), torch.tensor(losses), torch.zeros(8), torch.zeros(8) > 0, 0)
+    for _ in range(1000):
+        ids = story.next(losses)
+        assert len(ids) == 4
+        kept_8[ids] += 1
+    assert kept_8[[0, 5]].div(1000).tolist() == pytest.approx([0.75, 10 / 28], abs=0.06)
+    assert kept_8[6:].tolist() == [0, 0]
+
+
 def test_ucb_by_hand() -> None:
     """Bounds m + v with weight 0.5 of the newest loss; a new choice every two epochs."""
     story = Story({"method": "ucb", "share": 0.5, "every": 2, "newest": 0.5}, [0] * 4)
@@ -178,7 +197,14 @@ def test_stratified_by_hand() -> None:
     own = Story({"method": "stratified", "least": 1}, labels)
     own.next(losses)
     # M = 3; d = 3.05 / 6 and 0.34; weights 6 * 0.518 and 2 * 0.35: 2.45 and 0.55 of three: 2 and 1.
-    assert own.next(losses) == [0, 1, 7]
+    assert own.next((-torch.tensor([0.9, 0.9, 0, 0, 0, 0, 0, 0.2]).log()).tolist()) == [0, 1, 7]
+    # 0 and 1 are learnt, 7 has become hard: M = 2, d = 1.55 / 6 and 0.54; weights 1.61 and 1.10: one each.
+    assert own.next((-torch.tensor([0, 0, 0.9, 0, 0, 0, 0, 0.29]).log()).tolist()) == [2, 7]
+    # Only 7 is hard: M = 1, but every class gets one; of class 0 one of the three hardest, 3, 4 and 5, by lot.
+    last = own.next(losses)
+    assert len(last) == 2
+    assert last[0] in {3, 4, 5}
+    assert last[1] == 7
     # Sizes left aside: hard are 0, 1, 2 and 7, M = 4; weights 0.518 and 0.35: 2.39 and 1.61: 2 and 2.
     balanced = Story({"method": "stratified", "balance": 0.0, "least": 1, "threshold": 0.7}, labels)
     balanced.next(losses)
@@ -199,17 +225,26 @@ def test_apd_by_hand() -> None:
     assert series["hard_rate_per_class"].tolist() == [0.75, 0.375]
     assert series["quota_per_class"].tolist() == [3, 2]
     assert [sum(i < 4 for i in second), sum(i >= 4 for i in second)] == [3, 2]
+    # Nothing is learnt: 1 and 1/4 are hard again. d = 0.875 and 0.3125; weights 3.54 and 1.29: 3.66 and 1.34 of five.
+    third = story.next([0.0] * 4 + losses[4:])
+    series = story.selector.series(story.table)
+    assert series["hard_rate_per_class"].tolist() == [0.875, 0.3125]
+    assert series["quota_per_class"].tolist() == [4, 1]
+    assert third[:4] == [0, 1, 2, 3]
+    # Class 0 is learnt: 0 and 1/4. d = 0.4375 and 0.28125; one hard sample, and one of each class at least.
+    assert [i < 4 for i in story.next(losses)] == [True, False]
+    assert story.selector.series(story.table)["hard_rate_per_class"].tolist() == [0.4375, 0.28125]
 
 
 def test_smrd_draws_as_many_as_dbpd_and_not_the_same() -> None:
-    losses = [2.0] * 3 + [0.1] * 17
     story = Story({"method": "smrd"}, [0] * 20)
-    story.next(losses)
-    draws = []
-    for _ in range(3):
+    assert story.next([2.0] * 3 + [0.1] * 17) == list(range(20)), "nothing is known"
+    hard, draws = {0, 1, 2}, []
+    for losses in ([2.0] * 20, [0.1] * 20, [2.0] * 20, [2.0] * 20):  # what is drawn becomes hard, or is learnt
         draws.append(story.next(losses))
-        assert len(draws[-1]) == 3, "three are hard, whatever was drawn"
-    assert len({tuple(draw) for draw in draws}) > 1
+        assert len(draws[-1]) == len(hard), "as many as are hard, whatever is drawn"
+        hard = hard | set(draws[-1]) if losses[0] == 2.0 else hard - set(draws[-1])
+    assert len({len(draw) for draw in draws}) > 1
     assert set().union(*draws) - {0, 1, 2}, "others than the hard ones are drawn"
 
 
@@ -266,17 +301,33 @@ def test_adaptive_thresholds_rise_or_are_a_saw_tooth() -> None:
             found.append(round(story.selector.counts()["threshold"], 9))
         return found
 
+    def ids(published: bool) -> list[list[int]]:
+        content = {"method": "adaptive", "interval": 2, "increment": 0.2, "published": published}
+        story = Story(content, [0] * 5, epochs=12)
+        losses = (-torch.tensor([0.2, 0.4, 0.6, 0.8, 0.95]).log()).tolist()
+        return [story.next(losses) for _ in range(8)]
+
     assert thresholds(False) == [0.3, 0.3, 0.5, 0.5, 0.7, 0.7, 0.9, 0.9]
+    assert [len(chosen) for chosen in ids(False)] == [5, 1, 2, 2, 3, 3, 4, 4]
+    assert ids(False)[-1] == [0, 1, 2, 3], "the easiest come back last"
     # Published: + 0, 0, .2, .2, .4 -> over 1: back to .3; + .4; + .6 -> over 1: back.
     assert thresholds(True) == [0.3, 0.3, 0.5, 0.7, 0.3, 0.7, 0.3, 0.9]
+    assert ids(True)[1:] == [[0], [0, 1], [0, 1, 2], [0], [0, 1, 2], [0], [0, 1, 2, 3]]
 
 
 def test_dbpd_keeps_what_is_wrong_where_the_rule_says_so() -> None:
-    losses = (-torch.tensor([0.2, 0.35, 0.35, 0.9]).log()).tolist()
-    for rule, expected in (("score", [0]), ("score_or_wrong", [0, 1])):
+    def losses(*score: float) -> list[float]:
+        return (-torch.tensor(score).log()).tolist()
+
+    for rule, expected in (("score", [[0], [0], [0]]), ("score_or_wrong", [[0, 1], [0, 1], [0]])):
         story = Story({"method": "dbpd", "rule": rule}, [0] * 4)
-        story.next(losses, wrong={0, 1})
-        assert story.next(losses) == expected, "a probability of 0.35 below another of 0.4 is wrong and not hard"
+        story.next(losses(0.2, 0.35, 0.35, 0.9), wrong={0, 1})
+        found = [
+            story.next(losses(0.25, 0.4, 0.9, 0.9), wrong={1}),
+            story.next(losses(0.29, 0.4, 0.9, 0.9)),
+            story.next(losses(0.9, 0.9, 0.9, 0.9)),
+        ]
+        assert found == expected, "a probability of 0.35 below another of 0.4 is wrong and not hard"
 
 
 def test_dbpd_ranks_what_is_wrong_first_under_a_stated_cost() -> None:
@@ -296,8 +347,16 @@ def test_dbpd_ranks_what_is_wrong_first_under_a_stated_cost() -> None:
         {"method": "smrd", "weights": "inclusion", "threshold": 0.5},
         {"method": "apd", "weights": "inclusion", "threshold": 0.5},
         {"method": "stratified", "take": "random", "weights": "inclusion", "threshold": 0.5},
+        {"method": "random", "weights": "inclusion", "share": 0.3},
+        {"method": "srd", "weights": "inclusion", "gamma": 0.5, "least": 0.3},
+        {"method": "warmup_random", "weights": "inclusion", "warmup": "1ep", "threshold": 0.5},
+        {"method": "periodic_full", "weights": "inclusion", "every_effective_epochs": 1000.0, "threshold": 0.5},
+        {"method": "smrd", "weights": "inclusion", "published": True, "threshold": 0.5},
+        {"method": "selective_backprop", "weights": "inclusion", "score": "fresh"},
     ],
-    ids=lambda content: str(content["method"]),
+    ids=lambda content: "-".join(
+        str(value) for key, value in content.items() if key in ("method", "score", "published")
+    ),
 )
 def test_weights_make_a_draw_unbiased(content: dict[str, Any]) -> None:
     """Over many draws every sample's mean weight is 1: the mean weighted gradient is that of all samples."""
@@ -310,11 +369,32 @@ def test_weights_make_a_draw_unbiased(content: dict[str, Any]) -> None:
     selector = build({**options, **content}, labels, epochs=draws + 1)
     weight_DN = torch.zeros(draws, 18, dtype=torch.float64)
     for draw in range(draws):
-        chosen = selector.order(table, torch.arange(18), At(draw + 1, draws + 1, 0.5))
-        weight_DN[draw, chosen.ids_M] = chosen.weight_M
+        at = At(draw + 1, draws + 1, 0.5)
+        chosen = selector.order(table, torch.arange(18), at)
+        if selector.fresh(at):  # all 18 are a batch, of which some are kept
+            kept = selector.keep(torch.arange(18), -score.log(), score, score > 0.5, at)
+            weight_DN[draw, kept.mask_G] = kept.weight_G[kept.mask_G]
+        else:
+            weight_DN[draw, chosen.ids_M] = chosen.weight_M
     spread_N = weight_DN.std(0)
     assert (spread_N > 0.1).any(), "the draw must differ"
     assert ((weight_DN.mean(0) - 1).abs() <= 4.5 * spread_N / draws**0.5 + 1e-9).all()
+
+
+def test_weights_are_clipped_and_divided_by_their_mean() -> None:
+    inclusion = torch.tensor([0.5, 0.1, 0.05])
+    for options, expected in (
+        ({"clip_weights": 0.0}, [2.0, 10.0, 20.0]),
+        ({}, [2.0, 10.0, 10.0]),
+        ({"clip_weights": 4.0}, [2.0, 4.0, 4.0]),
+        ({"clip_weights": 4.0, "self_normalise": True}, [0.6, 1.2, 1.2]),
+        ({"clip_weights": 0.0, "self_normalise": True}, [6 / 32, 30 / 32, 60 / 32]),
+    ):
+        params = WeightParams(weights="inclusion", **options)
+        assert weights_of(inclusion, params).tolist() == pytest.approx(expected), options
+    story = Story({"method": "random", "share": 0.05, "weights": "inclusion"}, [0] * 40)
+    story.next([1.0] * 40)
+    assert story.chosen.weight_M.tolist() == [10.0, 10.0], "1 / 0.05, clipped"
 
 
 def test_selective_backprop_by_hand() -> None:
