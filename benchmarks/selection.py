@@ -11,9 +11,11 @@ shared.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import multiprocessing
 import os
+import random
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -145,6 +147,7 @@ BEST: dict[str, tuple[str, ...]] = {
     "srd 0.6": (*AT_COST["srd"], "select.cost=0.6"),
 }
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
+UNIFORM = RUNS.parent / "uniform40.csv"  # written by uniformly_wrong()
 WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}'
 STUDIES = {
     "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES}),
@@ -172,6 +175,17 @@ STUDIES = {
             **GUARDS,
         },
         (WRONG_LABELS,),
+    ),
+    # 40 % of the labels replaced by another class, drawn by lot: mistakes without a reason.
+    "uniform": Study(
+        TIER_1,
+        20,
+        {
+            **plain(20, (0.6, 0.8, 1.0)),
+            TRUSTED: GUARDS[TRUSTED],
+            "auto": OWN["auto"],
+        },
+        (f'data.labels={{csv="{UNIFORM}", column="label"}}',),
     ),
     # What settings were chosen by: val/top1 of other seeds (--seeds 10,11), whose labels are as wrong as the others.
     "choice": Study(
@@ -239,6 +253,8 @@ def main() -> None:
     ]
     cells = [cell for cell in wanted if cell_key(cell) not in made]
     print(f"{len(cells)} runs to make", flush=True)
+    if "uniform" in asked.studies:
+        uniformly_wrong(UNIFORM)
     if asked.jobs > 1:
         os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
@@ -246,6 +262,20 @@ def main() -> None:
             line = done.result()
             keep("selection", **line, jobs=asked.jobs)
             print(line["study"], line["variant"], line["seed"], line.get("error", line.get("metrics")), flush=True)
+
+
+def uniformly_wrong(file: Path, share: float = 0.4, classes: int = 10) -> None:
+    """Writes labels of CIFAR-10 of which a share is another class, drawn by lot."""
+    lots = random.Random(0)
+    with (HERE.parent / "data" / "cifar10" / "cifar10n_labels.csv").open() as source:
+        rows = [(row["file"], int(row["clean_label"])) for row in csv.DictReader(source)]
+    wrong = set(lots.sample(range(len(rows)), round(share * len(rows))))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="") as target:
+        writer = csv.writer(target)
+        writer.writerow(("file", "label"))
+        for index, (name, label) in enumerate(rows):
+            writer.writerow((name, (label + lots.randrange(1, classes)) % classes if index in wrong else label))
 
 
 def cell_key(cell: dict[str, Any]) -> str:

@@ -465,17 +465,35 @@ def test_auto_picks_by_what_is_left_to_learn_and_by_wrong_labels() -> None:
     lot = torch.rand(2000, generator=stream)
     learnt, spread = 1 - 0.1 * lot, 0.9 - 0.7 * lot
     noisy = torch.where(torch.arange(2000) % 4 == 0, 0.01 + 0.02 * lot, 0.95 + 0.05 * lot)
-    for score, cost, method, word in (
-        (learnt, None, "infobatch", "95% of what the labels say"),
-        (spread, None, "everything", "plain training is best here"),
-        (spread, 0.5, "srd", "every image still counts"),
-        (noisy, None, "everything", "25% of the labels look wrong"),
-        (noisy, 0.5, "srd", "the hard ones"),
+    for score, content, method, word in (
+        (learnt, {}, "infobatch", "95% of what the labels say"),
+        (spread, {}, "everything", "plain training is best here"),
+        (spread, {"cost": 0.5}, "srd", "every image still counts"),
+        (noisy, {"guards": {}}, "dbpd", "25% of the labels look wrong: it leaves out those"),
+        (noisy, {"guards": {"noise_cap": 0.0}}, "everything", "25% of the labels look wrong"),
+        (noisy, {"cost": 0.5}, "srd", "the hard ones"),
     ):
-        content = {} if cost is None else {"cost": cost}
         note = probed(score, score > 0.5, **content).note()
         assert note.startswith(f"auto picks {method}: "), note
         assert word in note.replace("24%", "25%").replace("26%", "25%"), note
+
+
+def test_auto_leaves_out_what_looks_wrong() -> None:
+    """Every fifth label is wrong: from 30 % of the run on, those are the suspects, and the state says so, too."""
+    lot = torch.rand(2000, generator=torch.Generator().manual_seed(0))
+    score = torch.where(torch.arange(2000) % 5 == 0, 0.01 + 0.02 * lot, 0.5 + 0.4 * lot)
+    content = {"guards": {"class_floor": 0.0}}
+    selector, table, pool = probed(score, score > 0.4, **content), Table(2000), torch.arange(2000)
+    table.observe("trained", pool, -score.log(), score, score > 0.4, 2)
+    again = build({"method": "auto", **content}, [0, 1] * 1000, 10)
+    again.load_state_dict(selector.state_dict())
+    for each in (selector, again):
+        kept = each.order(table, pool, At(3, 10, 0.3)).ids_M
+        assert len(each.suspected()) == pytest.approx(400, rel=0.1)
+        assert (each.suspected() % 5 == 0).all()
+        assert set(kept.tolist()) == set(pool.tolist()) - set(each.suspected().tolist())
+        assert len(each.wants(table, At(4, 10, 0.4))) > 50, "a quarter of them is looked at again"
+        assert each.note() == selector.note()
 
 
 def test_quotas_by_hand() -> None:

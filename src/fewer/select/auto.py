@@ -5,23 +5,24 @@ with the weights so far; that is all that the probe costs beside plain training,
 decides:
 
 * Wrong labels: losses fall into two groups, and the upper one, as far as it is predicted wrongly, holds more than a
-  tenth. Hard samples are then the wrong ones, and no method that prefers them is right.
+  tenth. Then it is `dbpd` on all but what is suspected, as many of every class as look wrong, and what is known with a
+  probability of 0.95. Not with `guards.noise_cap = 0`, which suspects nobody: it is `everything` then.
 * What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
   left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
   every sample still counts, and the accuracy of training on all of them is not had for less.
 
 Where nothing is to be left out and no `cost` is stated, it is `everything`: the reason that is printed then says so,
-and that a cost can be stated. Under `cost` it is `srd` then, more samples at first and fewer at the end, which has done
-no worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral where nothing is to be
-saved: it is plain training but for the probe.
+and that a cost can be stated. Under `cost` it is `srd` then, and with wrong labels, more samples at first and fewer at
+the end, which has done no worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral
+where nothing is to be saved: it is plain training but for the probe.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.clock import Duration
 from fewer.fields import Span
@@ -36,8 +37,13 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 _LOOKED_AT, _PART = 2048, 10
-_FREE, _CHEAPER = ("everything", "infobatch"), ("srd", "infobatch")  # what may be picked, without and with a cost
+_FREE, _CHEAPER = (
+    ("everything", "infobatch", "dbpd"),
+    ("srd", "infobatch"),
+)  # what may be picked without a cost, and with
 _NOISY, _LEARNT = 0.1, 0.1
+_KNOWN = 0.95  # what has this probability has nothing to teach, nor has it a wrong label
+_SUSPECTED_FROM = "30%"  # of the run: earlier, what is not learnt yet looks like what is labelled wrongly
 
 
 class Params(ScoredParams):
@@ -69,23 +75,33 @@ class Pick:
     Attributes:
         method: Its name.
         reason: One sentence for a person.
+        keys: The method's keys that are not at their defaults.
     """
 
     method: str
     reason: str
+    keys: dict[str, Any] = field(default_factory=dict)
 
 
-def pick(noise: float, left: float, stated_cost: bool) -> Pick:
+def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True) -> Pick:
     """The rule.
 
     Args:
         noise: Share of labels that look wrong.
         left: Mean of 1 - score over the samples looked at.
         stated_cost: Whether the run is to meet a cost, so that something must be left out.
+        may_suspect: Whether labels may be suspected and left out.
     """
     if noise <= _NOISY and left <= _LEARNT:
         reason = f"{1 - left:.0%} of what the labels say is predicted already: most images teach little any more"
         return Pick("infobatch", reason)
+    if noise > _NOISY and may_suspect and not stated_cost:
+        cap = round(noise, 3)
+        guards = {"noise_cap": cap, "noise_from": _SUSPECTED_FROM}
+        reason = (
+            f"{noise:.0%} of the labels look wrong: it leaves out those (noise_cap {cap:g}), and what is surely known"
+        )
+        return Pick("dbpd", reason, {"threshold": _KNOWN, "guards": guards})
     if noise > _NOISY:
         found = f"{noise:.0%} of the labels look wrong, and those images are the hard ones"
     else:
@@ -104,11 +120,13 @@ class Auto(Selection):
         self.packs = params.batches == "pack"
         self.inner: Selector | None = None
         self.picked: Pick | None = None
+        self.epochs = 0
 
     def wants(self, table: Table, at: At) -> Tensor:
-        none = super().wants(table, at)
-        if self.picked or at.epoch < first_epochs(self.params.probe, at.epochs):
-            return none
+        if self.inner:
+            return self.inner.wants(table, at)
+        if at.epoch < first_epochs(self.params.probe, at.epochs):
+            return super().wants(table, at)
         ids = table.seen_N.nonzero().flatten()
         return uniform(ids, looked_at(len(ids)), self.population.seed, "select.auto")
 
@@ -116,7 +134,7 @@ class Auto(Selection):
         if at.epoch < first_epochs(self.params.probe, at.epochs):
             return chosen(pool_ids)
         if self.picked is None:
-            self._take(self._found(table, at))
+            self._take(self._found(table, at), at.epochs)
         assert self.inner is not None
         return self.inner.order(table, pool_ids, at)
 
@@ -128,20 +146,25 @@ class Auto(Selection):
         wrong = float((~right).double().mean()) if len(right) else 0.0
         noise = min(wrong, noisy_share(loss[loss.isfinite()]))  # what is predicted rightly is labelled rightly
         left = float(1 - score.nan_to_num(0.0).double().mean()) if len(score) else 1.0
-        return pick(noise, left, at.share is not None)
+        return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap))
 
-    def _take(self, picked: Pick) -> None:
-        self.picked, self.inner = picked, self._built(picked.method)
+    def _take(self, picked: Pick, epochs: int) -> None:
+        self.picked, self.epochs = picked, epochs
+        self.inner = self._built(picked, epochs)
 
     @cached_property
     def _may_be(self) -> dict[str, Selector]:
-        return {method: self._built(method) for method in {*_FREE, *_CHEAPER}}
+        """What may be picked, bare: for what it is expected to keep."""
+        return {method: self._built(Pick(method, ""), 0) for method in {*_FREE, *_CHEAPER}}
 
-    def _built(self, method: str) -> Selector:
+    def _built(self, picked: Pick, epochs: int) -> Selector:
+        """The picked method; with guards of its own where it was picked with their settings."""
         from fewer import select
 
-        keys = {} if method == "everything" else {"batches": self.params.batches}
-        parameters = select.params(method)(**keys)
+        keys = {} if picked.method == "everything" else {"batches": self.params.batches}
+        parameters = select.params(picked.method).model_validate({**keys, **picked.keys})
+        if "guards" in picked.keys:
+            return select.build(parameters, self.population, epochs)
         return select.revised(select.bare(parameters, self.population), parameters)
 
     def expects(self, at: At) -> Expects:
@@ -161,18 +184,22 @@ class Auto(Selection):
     def counts(self) -> dict[str, float]:
         return self.inner.counts() if self.inner else {}
 
+    def suspected(self) -> Tensor:
+        return self.inner.suspected() if self.inner else super().suspected()
+
     def note(self) -> str:
         return f"auto picks {self.picked.method}: {self.picked.reason}" if self.picked else ""
 
     def state_dict(self) -> State:
         if not self.picked or not self.inner:
             return {}
-        return {"method": self.picked.method, "reason": self.picked.reason, "inner": self.inner.state_dict()}
+        picked = {"method": self.picked.method, "reason": self.picked.reason, "keys": self.picked.keys}
+        return {**picked, "epochs": self.epochs, "inner": self.inner.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         self.inner = self.picked = None
         if state:
-            self._take(Pick(state["method"], state["reason"]))
+            self._take(Pick(state["method"], state["reason"], dict(state["keys"])), state["epochs"])
             assert self.inner is not None
             self.inner.load_state_dict(state["inner"])
 
