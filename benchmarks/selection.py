@@ -147,7 +147,8 @@ BEST: dict[str, tuple[str, ...]] = {
     "srd 0.6": (*AT_COST["srd"], "select.cost=0.6"),
 }
 TIER_1 = HERE / "studies" / "cifar10-10k.toml"
-UNIFORM = RUNS.parent / "uniform40.csv"  # written by uniformly_wrong()
+# Labels of which 40 % are another class, drawn by lot: mistakes without a reason. Written by uniformly_wrong().
+UNIFORM = {name: RUNS.parent / f"{name}-uniform40.csv" for name in ("cifar10", "digits")}
 WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}'
 STUDIES = {
     "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES}),
@@ -176,7 +177,6 @@ STUDIES = {
         },
         (WRONG_LABELS,),
     ),
-    # 40 % of the labels replaced by another class, drawn by lot: mistakes without a reason.
     "uniform": Study(
         TIER_1,
         20,
@@ -185,7 +185,29 @@ STUDIES = {
             TRUSTED: GUARDS[TRUSTED],
             "auto": OWN["auto"],
         },
-        (f'data.labels={{csv="{UNIFORM}", column="label"}}',),
+        (f'data.labels={{csv="{UNIFORM["cifar10"]}", column="label"}}',),
+    ),
+    # Easy images, of which the right ones are learnt at once: 719 test images.
+    "digits_uniform": Study(
+        HERE.parent / "recipes" / "digits.toml",
+        20,
+        {
+            **plain(20),
+            TRUSTED: GUARDS[TRUSTED],
+            "dbpd, threshold 0.999, noise cap 0.41": (
+                "select.threshold=0.999",
+                *GUARDS[TRUSTED][:1],
+                *GUARDS[TRUSTED][2:],
+            ),
+            "auto": OWN["auto"],
+        },
+        (
+            f'data.labels={{csv="{UNIFORM["digits"]}", column="label"}}',
+            "data.val=none",
+            "data.test=40%",
+            "model.width=0.5",
+            "train.epochs=20",
+        ),
     ),
     # What settings were chosen by: val/top1 of other seeds (--seeds 10,11), whose labels are as wrong as the others.
     "choice": Study(
@@ -253,8 +275,7 @@ def main() -> None:
     ]
     cells = [cell for cell in wanted if cell_key(cell) not in made]
     print(f"{len(cells)} runs to make", flush=True)
-    if "uniform" in asked.studies:
-        uniformly_wrong(UNIFORM)
+    uniformly_wrong()
     if asked.jobs > 1:
         os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
@@ -264,18 +285,22 @@ def main() -> None:
             print(line["study"], line["variant"], line["seed"], line.get("error", line.get("metrics")), flush=True)
 
 
-def uniformly_wrong(file: Path, share: float = 0.4, classes: int = 10) -> None:
-    """Writes labels of CIFAR-10 of which a share is another class, drawn by lot."""
-    lots = random.Random(0)
+def uniformly_wrong(share: float = 0.4, classes: int = 10) -> None:
+    """Writes labels of which a share is another class, drawn by lot."""
+    from sklearn.datasets import load_digits
+
     with (HERE.parent / "data" / "cifar10" / "cifar10n_labels.csv").open() as source:
-        rows = [(row["file"], int(row["clean_label"])) for row in csv.DictReader(source)]
-    wrong = set(lots.sample(range(len(rows)), round(share * len(rows))))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as target:
-        writer = csv.writer(target)
-        writer.writerow(("file", "label"))
-        for index, (name, label) in enumerate(rows):
-            writer.writerow((name, (label + lots.randrange(1, classes)) % classes if index in wrong else label))
+        cifar10 = [(row["file"], int(row["clean_label"])) for row in csv.DictReader(source)]
+    digits = [(f"{label}/digit-{row:04d}.png", int(label)) for row, label in enumerate(load_digits().target)]
+    for name, rows in (("cifar10", cifar10), ("digits", digits)):
+        lots = random.Random(0)
+        wrong = set(lots.sample(range(len(rows)), round(share * len(rows))))
+        UNIFORM[name].parent.mkdir(parents=True, exist_ok=True)
+        with UNIFORM[name].open("w", newline="") as target:
+            writer = csv.writer(target)
+            writer.writerow(("file", "label"))
+            for index, (file, label) in enumerate(rows):
+                writer.writerow((file, (label + lots.randrange(1, classes)) % classes if index in wrong else label))
 
 
 def cell_key(cell: dict[str, Any]) -> str:

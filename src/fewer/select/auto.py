@@ -6,7 +6,8 @@ decides:
 
 * Wrong labels: losses fall into two groups, and the upper one, as far as it is predicted wrongly, holds more than a
   tenth. Then it is `dbpd` on all but what is suspected, as many of every class as look wrong, and what is known with a
-  probability of 0.95. Not with `guards.noise_cap = 0`, which suspects nobody: it is `everything` then.
+  probability of 0.999: less would leave out too much of easy data. Not with `guards.noise_cap = 0`, which suspects
+  nobody: it is `everything` then.
 * What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
   left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
   every sample still counts, and the accuracy of training on all of them is not had for less.
@@ -42,7 +43,9 @@ _FREE, _CHEAPER = (
     ("srd", "infobatch"),
 )  # what may be picked without a cost, and with
 _NOISY, _LEARNT = 0.1, 0.1
-_KNOWN = 0.95  # what has this probability has nothing to teach, nor has it a wrong label
+_KNOWN = (
+    0.999  # next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with mistakes
+)
 _SUSPECTED_FROM = "30%"  # of the run: earlier, what is not learnt yet looks like what is labelled wrongly
 
 
