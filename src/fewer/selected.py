@@ -12,7 +12,7 @@ from fewer.folder import SUSPECTS, RunFolder
 from fewer.record import inert, write_table
 
 _NAMED = 3  # classes that a warning names
-_TOLERATED = 0.01  # of an epoch: a probe of a few images is not complained of
+_TOLERATED = 0.05  # of an epoch: a probe of a tenth of the images is not complained of
 
 
 def selection_told(session: Session, epoch: int) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
     scored_M = session.run.table.column("scored", "epoch")[session.run.pool_ids] == looked
     price = float(scored_M.double().mean()) * plan.scoring_flops(looked) / (flops.forward + flops.backward)
     kept_share, limit = sum(kept_share_E[looked:]) / used, 1 - price / used
-    if kept_share - limit <= _TOLERATED:
+    if (kept_share - limit) * used <= _TOLERATED:
         return ""
     return (
         f"this scoring costs more than it saves: kept share {kept_share:.2f} > {limit:.2f} in epoch {looked + 1}"

@@ -496,6 +496,31 @@ def test_auto_leaves_out_what_looks_wrong() -> None:
         assert each.note() == selector.note()
 
 
+def test_auto_looks_again_while_nothing_is_left_out() -> None:
+    """Wrong labels stand apart only once right ones are learnt: it looks before epochs 2 and 4 of ten, and no more."""
+    lot = torch.rand(2000, generator=torch.Generator().manual_seed(0))
+    early, pool = 0.3 + 0.4 * lot, torch.arange(2000)
+    late = torch.where(pool % 5 == 0, 0.01 + 0.02 * lot, 0.5 + 0.4 * lot)
+    for content, said in (
+        ({"guards": {}}, "dbpd"),
+        ({"cost": 0.9}, "srd"),
+        ({"probe": "3ep", "guards": {}}, "everything"),
+    ):
+        selector, table = build({"method": "auto", "probe": "2ep", **content}, [0, 1] * 1000, 10), Table(2000)
+        looks = []
+        for epoch in range(10):
+            at = At(epoch, 10, epoch / 10, content.get("cost"))
+            score = early if epoch < 4 else late
+            wanted = selector.wants(table, at)
+            if selector.expects(at).scored and len(wanted) == 200:
+                looks.append(epoch)
+            table.observe("scored", wanted, -score[wanted].log(), score[wanted], score[wanted] > 0.4, epoch)
+            ids = selector.order(table, pool, at).ids_M
+            table.observe("trained", ids, -score[ids].log(), score[ids], score[ids] > 0.4, epoch)
+        assert looks == {"dbpd": [2, 4], "srd": [2], "everything": [3]}[said]
+        assert selector.note().startswith(f"auto picks {said}: ")
+
+
 def test_quotas_by_hand() -> None:
     weight, capacity = torch.tensor([5.0, 3.0, 2.0]), torch.tensor([100, 100, 100])
     assert quotas(weight, 10, capacity).tolist() == [5, 3, 2]

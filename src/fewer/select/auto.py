@@ -1,4 +1,4 @@
-"""Looks at the first epochs, then picks a method for this data, or says that plain training is best here.
+"""Looks at what the first epochs have taught, then picks a method for this data, or says that plain training is best.
 
 The first `probe` epochs train on everything. Then a random tenth of the images, 2,048 at most, is scored forward-only
 with the weights so far; that is all that the probe costs beside plain training, and it is booked. What it finds
@@ -13,9 +13,11 @@ decides:
   every sample still counts, and the accuracy of training on all of them is not had for less.
 
 Where nothing is to be left out and no `cost` is stated, it is `everything`: the reason that is printed then says so,
-and that a cost can be stated. Under `cost` it is `srd` then, and with wrong labels, more samples at first and fewer at
-the end, which has done no worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral
-where nothing is to be saved: it is plain training but for the probe.
+and that a cost can be stated. It looks again then whenever as many epochs have passed, until half of the run is over:
+what the right labels have in common is learnt first, and only then do wrong ones stand apart. Under `cost` it is `srd`,
+also with wrong labels, more samples at first and fewer at the end, which has done no worse than training for fewer
+epochs where this was measured (docs/choosing.md). Neutral where nothing is to be saved: it is plain training but for
+the looking.
 """
 
 from __future__ import annotations
@@ -38,21 +40,19 @@ if TYPE_CHECKING:
     from fewer.select.table import Table
 
 _LOOKED_AT, _PART = 2048, 10
-_FREE, _CHEAPER = (
-    ("everything", "infobatch", "dbpd"),
-    ("srd", "infobatch"),
-)  # what may be picked without a cost, and with
+_FREE = ("everything", "infobatch", "dbpd")  # what may be picked
+_CHEAPER = ("srd", "infobatch")  # under a stated cost
 _NOISY, _LEARNT = 0.1, 0.1
-_KNOWN = (
-    0.999  # next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with mistakes
-)
+# Next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with the mistakes.
+_KNOWN = 0.999
 _SUSPECTED_FROM = "30%"  # of the run: earlier, what is not learnt yet looks like what is labelled wrongly
 
 
 class Params(ScoredParams):
     method: Literal["auto"] = "auto"
     probe: Span = Duration(15, "%")
-    """First epochs, on everything, after which the method is picked; a started one counts."""
+    """First epochs, on everything, after which the method is picked, and epochs between two looks; a started one
+    counts."""
 
     def misfits(self, epochs: int) -> dict[str, str]:
         found = super().misfits(epochs)
@@ -123,23 +123,34 @@ class Auto(Selection):
         self.packs = params.batches == "pack"
         self.inner: Selector | None = None
         self.picked: Pick | None = None
-        self.epochs = 0
+        self.looked, self.epochs = -1, 0  # epoch of the last look, and all epochs
 
     def wants(self, table: Table, at: At) -> Tensor:
-        if self.inner:
-            return self.inner.wants(table, at)
-        if at.epoch < first_epochs(self.params.probe, at.epochs):
-            return super().wants(table, at)
-        ids = table.seen_N.nonzero().flatten()
-        return uniform(ids, looked_at(len(ids)), self.population.seed, "select.auto")
+        if self._looks(at):
+            ids = table.seen_N.nonzero().flatten()
+            return uniform(ids, looked_at(len(ids)), self.population.seed, "select.auto")
+        return self.inner.wants(table, at) if self.inner else super().wants(table, at)
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        if at.epoch < first_epochs(self.params.probe, at.epochs):
-            return chosen(pool_ids)
-        if self.picked is None:
-            self._take(self._found(table, at), at.epochs)
-        assert self.inner is not None
-        return self.inner.order(table, pool_ids, at)
+        if self._looks(at):
+            self._take(self._found(table, at), at.epoch, at.epochs)
+        return self.inner.order(table, pool_ids, at) if self.inner else chosen(pool_ids)
+
+    def _looks(self, at: At) -> bool:
+        """Whether this epoch begins with a look: also when it is asked again."""
+        return at.epoch == self.looked or (not self._is_settled and self._may_look(at))
+
+    def _may_look(self, at: At) -> bool:
+        """Whether this epoch begins with a look as long as nothing is left out, as under a stated cost something is."""
+        every = first_epochs(self.params.probe, at.epochs)
+        again = at.epoch > every and at.epoch % every == 0 and 2 * at.epoch <= at.epochs and at.share is None
+        return at.epoch == every or again
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether there will be no other look."""
+        following = self.looked + first_epochs(self.params.probe, self.epochs)
+        return self.picked is not None and (self.picked.method != "everything" or 2 * following > self.epochs)
 
     def _found(self, table: Table, at: At) -> Pick:
         from fewer.select.guards import noisy_share
@@ -151,8 +162,8 @@ class Auto(Selection):
         left = float(1 - score.nan_to_num(0.0).double().mean()) if len(score) else 1.0
         return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap))
 
-    def _take(self, picked: Pick, epochs: int) -> None:
-        self.picked, self.epochs = picked, epochs
+    def _take(self, picked: Pick, epoch: int, epochs: int) -> None:
+        self.picked, self.looked, self.epochs = picked, epoch, epochs
         self.inner = self._built(picked, epochs)
 
     @cached_property
@@ -171,13 +182,12 @@ class Auto(Selection):
         return select.revised(select.bare(parameters, self.population), parameters)
 
     def expects(self, at: At) -> Expects:
-        first = first_epochs(self.params.probe, at.epochs)
-        if at.epoch < first:
+        if at.epoch < first_epochs(self.params.probe, at.epochs):
             return Expects(1.0, 1.0)
-        if self.inner:
+        if self.inner and self._is_settled:
             return self.inner.expects(at)
         images = int((self.population.label_N >= 0).sum())
-        scored = looked_at(images) / max(1, images) if at.epoch == first else 0.0
+        scored = looked_at(images) / max(1, images) if self._may_look(at) else 0.0
         told = [self._may_be[method].expects(at) for method in (_CHEAPER if at.share is not None else _FREE)]
         return Expects(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)
 
@@ -197,12 +207,14 @@ class Auto(Selection):
         if not self.picked or not self.inner:
             return {}
         picked = {"method": self.picked.method, "reason": self.picked.reason, "keys": self.picked.keys}
-        return {**picked, "epochs": self.epochs, "inner": self.inner.state_dict()}
+        return {**picked, "looked": self.looked, "epochs": self.epochs, "inner": self.inner.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         self.inner = self.picked = None
+        self.looked = -1
         if state:
-            self._take(Pick(state["method"], state["reason"], dict(state["keys"])), state["epochs"])
+            picked = Pick(state["method"], state["reason"], dict(state["keys"]))
+            self._take(picked, state["looked"], state["epochs"])
             assert self.inner is not None
             self.inner.load_state_dict(state["inner"])
 
