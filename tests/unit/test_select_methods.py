@@ -501,15 +501,15 @@ def test_auto_looks_again_while_nothing_is_left_out() -> None:
     lot = torch.rand(2000, generator=torch.Generator().manual_seed(0))
     early, pool = 0.3 + 0.4 * lot, torch.arange(2000)
     late = torch.where(pool % 5 == 0, 0.01 + 0.02 * lot, 0.5 + 0.4 * lot)
-    for content, said in (
-        ({"guards": {}}, "dbpd"),
-        ({"cost": 0.9}, "srd"),
-        ({"probe": "3ep", "guards": {}}, "everything"),
+    for keys, cost, said in (
+        ({"guards": {}}, None, "dbpd"),
+        ({"cost": 0.9}, 0.9, "srd"),
+        ({"probe": "3ep", "guards": {}}, None, "everything"),
     ):
-        selector, table = build({"method": "auto", "probe": "2ep", **content}, [0, 1] * 1000, 10), Table(2000)
+        selector, table = build({"method": "auto", "probe": "2ep", **keys}, [0, 1] * 1000, 10), Table(2000)
         looks = []
         for epoch in range(10):
-            at = At(epoch, 10, epoch / 10, content.get("cost"))
+            at = At(epoch, 10, epoch / 10, cost)
             score = early if epoch < 4 else late
             wanted = selector.wants(table, at)
             if selector.expects(at).scored and len(wanted) == 200:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from sklearn.datasets import load_digits
 
 from fewer.fit import fit
 from fewer.reading import parse_recipe
-from fewer.testing.harness import Content
+from fewer.testing import laws
+from fewer.testing.harness import Content, trained
 
 DIGITS: Content = {
     "data": {"source": "digits", "val": "none", "test": "60%"},
@@ -72,3 +76,31 @@ def test_what_auto_picks_is_told_with_its_reason(tmp_path: Path) -> None:
     said = [line for line in (tmp_path / "run" / "log.txt").read_text().splitlines() if "auto picks " in line]
     assert len(said) == 2, "after one epoch of four, and after two"
     assert all("left to learn" in line or "most images teach little" in line for line in said)
+
+
+def test_auto_finds_wrong_labels_once_right_ones_are_learnt_and_resumes(tmp_path: Path) -> None:
+    lots, labels = random.Random(0), [int(label) for label in load_digits().target]
+    with (tmp_path / "labels.csv").open("w") as file:
+        file.write("file,label\n")
+        for row, label in enumerate(labels):
+            wrong = lots.random() < 0.4
+            file.write(f"{label}/digit-{row:04d}.png,{(label + lots.randrange(1, 10)) % 10 if wrong else label}\n")
+    content = {
+        "data": {
+            "source": "digits",
+            "val": "none",
+            "test": "40%",
+            "labels": {"csv": str(tmp_path / "labels.csv"), "column": "label"},
+        },
+        "model": {"name": "lenet5", "width": 0.3},
+        "train": {"epochs": 12, "batch_size": 64, "lr": 0.05, "precision": "fp32", "seed": 0},
+        "select": {"method": "auto"},
+    }
+    session = trained(content)
+    assert session.run.selector.note().startswith("auto picks dbpd: ")
+    suspects, splits = session.run.selector.suspected(), session.splits
+    true = torch.tensor([int(splits.train.source.names[i].partition("/")[0]) for i in suspects.tolist()])
+    found = int((true != splits.train.label_N[suspects]).sum())
+    assert found > 0.8 * len(suspects) > 100, "most of what is suspected is wrong: 0.4 would be by chance"
+    steps = session.run.ledger.total("optimizer_steps")
+    laws.resumed_is_never_stopped(content, session, kills=[steps // 4, steps // 2, steps - 3])

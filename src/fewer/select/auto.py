@@ -1,13 +1,13 @@
 """Looks at what the first epochs have taught, then picks a method for this data, or says that plain training is best.
 
 The first `probe` epochs train on everything. Then a random tenth of the images, 2,048 at most, is scored forward-only
-with the weights so far; that is all that the probe costs beside plain training, and it is booked. What it finds
+with the weights so far; that is all that the probe costs beside plain training, and it is booked. What is found
 decides:
 
-* Wrong labels: losses fall into two groups, and the upper one, as far as it is predicted wrongly, holds more than a
-  tenth. Then it is `dbpd` on all but what is suspected, as many of every class as look wrong, and what is known with a
-  probability of 0.999: less would leave out too much of easy data. Not with `guards.noise_cap = 0`, which suspects
-  nobody: it is `everything` then.
+* Wrong labels: the losses of these images, or those that training has left behind of all, fall into two groups, and the
+  upper one, as far as it was predicted wrongly, holds more than a tenth. Then it is `dbpd` on all but what is
+  suspected, as many of every class as look wrong, and what is known with a probability of 0.999: less would leave out
+  too much of easy data. Not with `guards.noise_cap = 0`, which suspects nobody: it is `everything` then.
 * What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
   left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
   every sample still counts, and the accuracy of training on all of them is not had for less.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.parts import Selector
-    from fewer.select.table import Table
+    from fewer.select.table import Kind, Table
 
 _LOOKED_AT, _PART = 2048, 10
 _FREE = ("everything", "infobatch", "dbpd")  # what may be picked
@@ -153,14 +153,26 @@ class Auto(Selection):
         return self.picked is not None and (self.picked.method != "everything" or 2 * following > self.epochs)
 
     def _found(self, table: Table, at: At) -> Pick:
-        from fewer.select.guards import noisy_share
-
-        looked_at_N = table.column("scored", "epoch") == at.epoch
-        loss, score, right = (table.column("scored", name)[looked_at_N] for name in ("loss", "score", "right"))
-        wrong = float((~right).double().mean()) if len(right) else 0.0
-        noise = min(wrong, noisy_share(loss[loss.isfinite()]))  # what is predicted rightly is labelled rightly
-        left = float(1 - score.nan_to_num(0.0).double().mean()) if len(score) else 1.0
+        score_M = table.column("scored", "score")[table.column("scored", "epoch") == at.epoch]
+        left = float(1 - score_M.nan_to_num(0.0).double().mean()) if len(score_M) else 1.0
+        # What has just been scored is sharper, what training has left behind is of all samples: two groups may be seen
+        # in one and not in the other.
+        noise = max(
+            self._noise(table, "scored", table.column("scored", "epoch") == at.epoch),
+            self._noise(table, "trained", table.seen_N),
+        )
         return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap))
+
+    def _noise(self, table: Table, kind: Kind, of_N: Tensor) -> float:
+        """Share of some samples' labels that look wrong: what is predicted rightly is labelled rightly."""
+        from fewer.select.guards import noise_among
+
+        loss_N = table.column(kind, "loss")
+        ids_M = (of_N & loss_N.isfinite()).nonzero().flatten()
+        wrong_M = ~table.column(kind, "right")[ids_M]
+        return (
+            min(float(wrong_M.double().mean()), noise_among(ids_M, loss_N, self.population.seed)) if len(ids_M) else 0.0
+        )
 
     def _take(self, picked: Pick, epoch: int, epochs: int) -> None:
         self.picked, self.looked, self.epochs = picked, epoch, epochs

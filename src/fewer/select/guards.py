@@ -96,8 +96,7 @@ class Guarded(Around):
             return pool_ids[:0]
         loss_M = table.loss_N[pool_ids]
         known_M = torch.isfinite(loss_M)
-        sampled = pool_ids[known_M][rng.shuffled(pool_ids[known_M], self.population.seed, "select.noise")[:_SAMPLED]]
-        self.cap = asked if asked != "auto" else noisy_share(table.loss_N[sampled.sort().values])
+        self.cap = asked if asked != "auto" else noise_among(pool_ids[known_M], table.loss_N, self.population.seed)
         wrong = pool_ids[known_M & ~table.right_N[pool_ids]]
         label_N, lots = self.population.label_N, (self.population.seed, "select.noise", at.epoch)
         quota_C = (self.cap * self.images_C + 1e-9).long()
@@ -230,6 +229,12 @@ class Guarded(Around):
 def _of_fewer(at: At, pool: int, trusted: int) -> At:
     """The moment for a method that is shown but the trusted samples: a share of all is a larger share of them."""
     return at if at.share is None else replace(at, share=min(1.0, at.share * pool / max(1, trusted)))
+
+
+def noise_among(ids_M: Tensor, loss_N: Tensor, seed: int) -> float:
+    """`noisy_share` of some samples with known losses, or of a part of them by lot where they are many."""
+    sampled = ids_M[rng.shuffled(ids_M, seed, "select.noise")[:_SAMPLED]]
+    return noisy_share(loss_N[sampled.sort().values])
 
 
 def noisy_share(loss_N: Tensor) -> float:
