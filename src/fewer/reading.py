@@ -156,8 +156,8 @@ def override(
             problems.append(f"{where}: an override is written key.sub=value, e.g. train.epochs=20")
             continue
         try:
-            bare = re.fullmatch(r"\s*([+-]?)(\.\d+)\s*", raw)  # .5 is a number to all but TOML
-            value = tomllib.loads(f"value = {f'{bare[1]}0{bare[2]}' if bare else raw}")["value"]
+            written = re.sub(r"^\s*([+-]?)(\.\d+)\s*$", r"\g<1>0\2", raw)  # .5 is a number to all but TOML
+            value = tomllib.loads(f"value = {written}")["value"]
         except (ValueError, RecursionError):
             value = raw  # a bare word is a string: data.source=digits
         node: Any = content

@@ -12,7 +12,7 @@ from fewer.folder import SUSPECTS, RunFolder
 from fewer.record import inert, write_table
 
 _NAMED = 3  # classes that a warning names
-_TOLERATED = 0.05  # of an epoch: a probe of a tenth of the images is not complained of
+_PROBE = 0.1  # share of the images: looking at so few to decide what to do is not complained of
 
 
 def selection_told(session: Session, epoch: int) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def lost_classes(session: Session, line: dict[str, Any]) -> str:
     if not line.get("counts", {}).get("classes_left_out"):
         return ""
     kept_C, classes = line["series"]["kept_share_per_class"], session.splits.classes
-    images_C = torch.bincount(session.splits.train.label_N[session.run.pool_ids], minlength=len(classes))
-    lost = [classes[c] for c, kept in enumerate(kept_C) if kept == 0 and images_C[c]]
+    images_C = session.splits.train.class_images()
+    lost = [name for name, kept, images in zip(classes, kept_C, images_C, strict=True) if kept == 0 and images]
     names = ", ".join(f'"{name}"' for name in lost[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
     text = f"epoch {line['epoch'] + 1} trained on no image of {len(lost)} of the {len(classes)} classes: {names}"
     return f"{text}; keep more, or use a method with select.guards.class_floor"
@@ -82,11 +82,12 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
     looked = max((e for e in range(epoch + 1) if selector.expects(plan.at(e)).scored), default=None)
     if looked is None or (epoch + 1 < plan.epochs and not selector.expects(plan.at(epoch + 1)).scored):
         return ""  # nothing was looked at, or it serves the next epoch, too
-    flops, used = plan.sample_flops(looked), epoch + 1 - looked
     scored_M = session.run.table.column("scored", "epoch")[session.run.pool_ids] == looked
-    price = float(scored_M.double().mean()) * plan.scoring_flops(looked) / (flops.forward + flops.backward)
-    kept_share, limit = sum(kept_share_E[looked:]) / used, 1 - price / used
-    if (kept_share - limit) * used <= _TOLERATED:
+    scored_share = float(scored_M.double().mean())
+    flops, used = plan.sample_flops(looked), epoch + 1 - looked
+    kept_share = sum(kept_share_E[looked:]) / used
+    limit = 1 - scored_share * plan.scoring_flops(looked) / (flops.forward + flops.backward) / used
+    if kept_share <= limit or scored_share <= _PROBE:
         return ""
     return (
         f"this scoring costs more than it saves: kept share {kept_share:.2f} > {limit:.2f} in epoch {looked + 1}"

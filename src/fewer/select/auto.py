@@ -153,14 +153,12 @@ class Auto(Selection):
         return self.picked is not None and (self.picked.method != "everything" or 2 * following > self.epochs)
 
     def _found(self, table: Table, at: At) -> Pick:
-        score_M = table.column("scored", "score")[table.column("scored", "epoch") == at.epoch]
+        looked_at_N = table.column("scored", "epoch") == at.epoch
+        score_M = table.column("scored", "score")[looked_at_N]
         left = float(1 - score_M.nan_to_num(0.0).double().mean()) if len(score_M) else 1.0
         # What has just been scored is sharper, what training has left behind is of all samples: two groups may be seen
         # in one and not in the other.
-        noise = max(
-            self._noise(table, "scored", table.column("scored", "epoch") == at.epoch),
-            self._noise(table, "trained", table.seen_N),
-        )
+        noise = max(self._noise(table, "scored", looked_at_N), self._noise(table, "trained", table.seen_N))
         return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap))
 
     def _noise(self, table: Table, kind: Kind, of_N: Tensor) -> float:
@@ -169,10 +167,10 @@ class Auto(Selection):
 
         loss_N = table.column(kind, "loss")
         ids_M = (of_N & loss_N.isfinite()).nonzero().flatten()
-        wrong_M = ~table.column(kind, "right")[ids_M]
-        return (
-            min(float(wrong_M.double().mean()), noise_among(ids_M, loss_N, self.population.seed)) if len(ids_M) else 0.0
-        )
+        if not len(ids_M):
+            return 0.0
+        wrong = float((~table.column(kind, "right")[ids_M]).double().mean())
+        return min(wrong, noise_among(ids_M, loss_N, self.population.seed))
 
     def _take(self, picked: Pick, epoch: int, epochs: int) -> None:
         self.picked, self.looked, self.epochs = picked, epoch, epochs
