@@ -241,7 +241,7 @@ STUDIES = {
         },
         (WRONG_LABELS, "train.epochs=40"),
     ),
-    # 1,000 images of the first class, 10 of the last: 2,480 in all, and three times the epochs.
+    # 1,000 images of the first class, 10 of the last: 2,478 in all, and three times the epochs.
     "longtail": Study(
         TIER_1,
         60,

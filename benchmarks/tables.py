@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fewer.compare.verdict import Evidence, at_cost, judge, paired
+from fewer.compare.verdict import Evidence, judge, over_curve, paired, whole_curves
 
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "choosing.md")
@@ -147,13 +147,13 @@ def _judged(
         return "–", "plain training" if name == "plain" else "plain training, shortened"
     values = {seed: run["metrics"][metric] for seed, run in done.items()}
     full = {seed: run["metrics"][metric] for seed, run in plain["plain"].items()}
-    equal = {}
-    for seed, run in done.items():
-        points = [
-            (arm[seed]["full_epoch_equivalents"], arm[seed]["metrics"][metric]) for arm in plain.values() if seed in arm
-        ]
-        equal[seed] = at_cost(points, run["full_epoch_equivalents"])
-    cost, difference = _fee(done) / _fee(plain["plain"]), paired(values, equal)
+    costs = {seed: run["full_epoch_equivalents"] for seed, run in done.items()}
+    budgets = [
+        {seed: (run["full_epoch_equivalents"], run["metrics"][metric]) for seed, run in arm.items()}
+        for arm in plain.values()
+    ]
+    difference = over_curve(values, costs, whole_curves(budgets))
+    cost = _fee(done) / _fee(plain["plain"])
     verdict = judge(Evidence(cost, paired(values, full), difference, len(runs) - len(done), len(runs))).text
     if difference is None:
         return "–", verdict

@@ -80,14 +80,18 @@ def python_names() -> str:
     lines += [f"| `{name}` | `{home}` | {text} |" for name, home, text in rows]
     head = (
         "# Python\n\n"
+        "```python\n"
+        "import fewer\n\n"
+        'recipe = fewer.load_recipe("photos.toml", ["train.epochs=20"])\n'
+        'result = fewer.fit(recipe, "runs/photos")\n'
+        'print(result["metrics"]["test/top1"], result["ledger"]["full_epoch_equivalents"])\n'
+        "```\n\n"
         "These names are the public surface, `fewer.NAME`, beside `fewer.__version__`. Each is imported at its first "
         "use: `import fewer` alone does not import torch. Other modules can be imported by their own names, and may "
         "change from version to version.\n\n"
         "[examples/demo.py](../examples/demo.py) trains recipes, [examples/own_loop.py](../examples/own_loop.py) "
         "chooses samples in a plain PyTorch loop ([own-loops.md](own-loops.md)), and "
-        "[examples/own_selector.py](../examples/own_selector.py) is a new selection method in one file. "
-        "Who drives a session without `fit` calls `fewer.reference.provide(session)` before the first batch where the "
-        "method compares losses with a reference's.\n\n"
+        "[examples/own_selector.py](../examples/own_selector.py) is a new selection method in one file.\n\n"
     )
     return NOTE + head + "\n".join(lines) + "\n"
 

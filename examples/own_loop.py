@@ -1,4 +1,4 @@
-"""A plain PyTorch loop that trains only on what the model has not learnt yet, with three lines of fewer.
+"""A plain PyTorch loop that trains only on what the model has not learnt yet, with a few lines of fewer.
 
     python examples/own_loop.py
 

@@ -107,11 +107,11 @@ def make_plan(
 ) -> Plan:
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
     name = type(selector).__qualname__ if selector else ""
-    expects = (selector or selector_of(recipe, splits)).expects
-    facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available)
+    chooses = selector or selector_of(recipe, splits)
+    facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available, chooses.scoring_side_px)
     if selector is None:
         facts = replace(facts, reference=price(recipe, facts))
-    return compile_plan(recipe, facts, expects, name)
+    return compile_plan(recipe, facts, chooses.expects, name)
 
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:

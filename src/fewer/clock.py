@@ -6,6 +6,7 @@ is scheduled in steps. Progress is `(epoch + batch / batches) / epochs`, in [0, 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -47,6 +48,10 @@ class Duration:
         if self.unit == "%":
             return self.value / 100 * epochs
         raise ValueError(f'"{self}" cannot be known in epochs beforehand; use "ep" or "%"')
+
+    def whole_epochs(self, epochs: int) -> int:
+        """This duration in whole epochs: a started one counts, so "5%" of ten epochs is one."""
+        return math.ceil(self.in_epochs(epochs) - 1e-9)  # 30 % of 10 is 3, whatever the rounding
 
     def __str__(self) -> str:
         return f"{self.value:g}{self.unit}"

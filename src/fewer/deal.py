@@ -95,7 +95,8 @@ def release(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candi
         batch = held.take(rows.to(held.inputs.device)) if held is not None else None
         if lacking.any() or batch is None:
             request = Request(ids[lacking], candidate.at.epoch, candidate.stage.side_px, copy_B=copies[lacking])
-            fetched = next(iter(data.batches([request])))
+            with run.ledger.phase("data_wait"):
+                fetched = next(iter(data.batches([request])))
             run.ledger.book(candidate.stage.index, samples_loaded=len(fetched))
             there = torch.cat([(~lacking).nonzero().flatten(), lacking.nonzero().flatten()])
             joined = fetched if batch is None else Batch.joined([batch, fetched])

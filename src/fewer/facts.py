@@ -29,7 +29,12 @@ _SMALL_PX, _COARSE = 64, 4  # where a stem that divides the side by so much dese
 
 
 def gather_facts(
-    recipe: Recipe, splits: Splits, ranks: int = 1, weights: Weights | None = None, available: int | None = None
+    recipe: Recipe,
+    splits: Splits,
+    ranks: int = 1,
+    weights: Weights | None = None,
+    available: int | None = None,
+    scoring_side_px: int | None = None,
 ) -> Facts:
     """Facts for `compile_plan`.
 
@@ -39,11 +44,12 @@ def gather_facts(
         ranks: Processes that will train together; each gets its share of the cores.
         weights: The model's first weights, unless they are random.
         available: Free memory in bytes, where it was looked at before; else it is now.
+        scoring_side_px: Image side that the selector scores at, where it is not that of training.
     """
     native = splits.train.native_side_px()
     stages = stages_of(recipe, native)
     sides = sorted({stage.side_px for stage in stages})
-    looked_at = sorted({*sides, getattr(recipe.select, "scorer_side_px", None) or sides[0]})
+    looked_at = sorted({*sides, scoring_side_px or sides[0]})
     device = device_kind()
     facts = Facts(
         train_images=len(splits.train),
@@ -52,6 +58,7 @@ def gather_facts(
         classes=tuple(splits.classes),
         class_images=tuple(splits.train.class_images()),
         native_side_px=native,
+        scoring_side_px=scoring_side_px,
         flops={},
         plain_sample_flops=0,
         parameters=0,

@@ -29,7 +29,7 @@ class Row:
         epoch, batch, batches: The candidate batch, from 0, and how many the epoch has.
         step, steps: Optimizer steps taken so far, and those of this candidate batch; skipped ones are not counted.
         progress: Share of the run before this batch.
-        lr: Learning rate of the weights.
+        lr: Learning rate of the weights, as the steps of this batch had it.
         momentum: Momentum, or the first beta.
         loss, top1: Means over the samples stepped on; None where there was no step.
         kept, candidates: Samples backpropagated, and samples looked at.
@@ -114,6 +114,8 @@ def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
 def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
     """Moves the cursor behind a candidate batch; at the epoch's end brings the table up to date."""
     at, stage = candidate.at, candidate.stage
+    assert run.order is not None
+    lr = run.plan.recipe.train.lr * run.plan.lr_factor(at.progress) * run.order.lr_scale
     total = torch.stack(list(steps)).sum(0) if steps else agree(run, nothing())
     kept = int(total[3])
     if not kept and not (run.selector.packs and run.selector.fresh(at)):
@@ -129,7 +131,7 @@ def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
         step=run.cursor.step,
         steps=int(total[6]),
         progress=at.progress,
-        lr=run.plan.recipe.train.lr * run.plan.lr_factor(at.progress),
+        lr=lr,
         momentum=_momentum(run, at),
         loss=float(total[1] / total[0]) if kept else None,
         top1=float(total[2] / total[3]) if kept else None,
@@ -184,9 +186,11 @@ def _require_equal_ranks(run: Run) -> None:
 
 
 def _keeps_nothing(run: Run, kept: int) -> RecipeError:
-    method = run.plan.recipe.select.model_dump(mode="json")
+    keys = run.plan.recipe.select.model_dump(mode="json")
+    method, settings = f'select.method = "{keys.pop("method")}"', ", ".join(f"{k} = {v}" for k, v in keys.items())
+    if run.plan.own_selector:
+        method, settings = run.plan.own_selector, "a selector of your own"
     return RecipeError(
-        f'select.method = "{method.pop("method")}" keeps {kept} of {len(run.pool_ids)} samples in epoch '
-        f"{run.cursor.epoch + 1}, too few to train on ({', '.join(f'{k} = {v}' for k, v in method.items())}); "
-        "the last checkpoint is kept; loosen the selection, or train fewer epochs"
+        f"{method} keeps {kept} of {len(run.pool_ids)} samples in epoch {run.cursor.epoch + 1}, too few to train on "
+        f"({settings}); the last checkpoint is kept; loosen the selection, or train fewer epochs"
     )

@@ -38,7 +38,7 @@ def require() -> None:
     if find_spec("tensorboard") is None:
         raise RecipeError(
             "out.tensorboard = true: the package tensorboard is missing; "
-            "pip install 'fewer[tensorboard]', or set out.tensorboard = false"
+            "pip install tensorboard, or set out.tensorboard = false"
         )
 
 

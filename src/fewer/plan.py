@@ -60,6 +60,7 @@ class Facts:
         moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
         batchnorm: Whether the model keeps running statistics of batches.
         reference: What reference losses take, where the selection method needs them.
+        scoring_side_px: Image side that the selector scores batches at; None: that of training.
     """
 
     train_images: int
@@ -83,6 +84,7 @@ class Facts:
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     batchnorm: bool = False
     reference: Reference | None = None
+    scoring_side_px: int | None = None
 
     def sample_flops(self, side_px: int, epoch: int) -> Flops:
         """FLOPs of one sample at a side in an epoch."""
@@ -203,7 +205,7 @@ class Plan:
 
     def scoring_flops(self, epoch: int) -> int:
         """FLOPs of one sample's scoring forward in an epoch."""
-        side_px = getattr(self.recipe.select, "scorer_side_px", None)
+        side_px = self.facts.scoring_side_px
         return self.facts.sample_flops(side_px, epoch).forward if side_px else self.sample_flops(epoch).forward
 
     def batch_sizes(self, samples: int, stage: Stage, packs: bool = True, candidates: float = 1.0) -> list[int]:

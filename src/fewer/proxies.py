@@ -7,7 +7,6 @@ training images, look at the other half, so that no images are spent on a refere
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,7 +105,7 @@ def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
     """
     widest = max(stages_of(recipe, facts.native_side_px), key=lambda stage: stage.side_px)
     length = getattr(recipe.select, "proxy_epochs", _PROXY_LENGTH)
-    epochs = max(1, math.ceil(length.in_epochs(recipe.epochs) - 1e-9))
+    epochs = max(1, length.whole_epochs(recipe.epochs))
     size = min(widest.batch_size, images)
     own = {"epochs": epochs, "batch_size": size, "seed": rng.key(recipe.train.seed, "proxy", nth) >> 1}
     proxy = recipe.model_copy(

@@ -272,7 +272,7 @@ class StageRecipe(Section):
 
     epochs: Epochs
     side_px: Side | None = None
-    """Left out: the data's own side."""
+    """Left out: the images' own side (median of the shorter), but 32 px at least and 128 px at most."""
     batch_size: Count | None = None
     """Left out: `train.batch_size`."""
 

@@ -40,6 +40,8 @@ def provide(
 ) -> bool:
     """Gives the selector of a run that stands at its beginning its reference losses, where its method needs them.
 
+    `fit` calls this; a loop of one's own over `fewer.train` does so before its first batch.
+
     Args:
         session: The run; its selector is built anew, its ledger books what this takes.
         note: Told what goes on, in words.

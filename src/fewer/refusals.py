@@ -32,9 +32,10 @@ def misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str
                 f"micro-batches leaves fewer than two images for one forward; "
                 f"use {2 * recipe.train.accumulate * facts.ranks} or more"
             )
-    scorer_px = getattr(recipe.select, "scorer_side_px", None)
+    scorer_px = facts.scoring_side_px
     if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
-        text = f"select.scorer_side_px = {scorer_px} is larger than the images that are trained on ({smallest} px)"
+        key = "select.scorer_side_px" if hasattr(recipe.select, "scorer_side_px") else "the selector's scoring_side_px"
+        text = f"{key} = {scorer_px} is larger than the images that are trained on ({smallest} px)"
         problems.append(f"{text}; use at most {smallest}, or leave it out")
     return problems
 
@@ -54,7 +55,7 @@ def unpayable(plan: Plan, expects: Callable[[At], Expects]) -> str:
 
 def starved(plan: Plan, expects: Callable[[At], Expects]) -> str:
     """What is wrong where an epoch would surely hold fewer than two images; else nothing."""
-    images, share = plan.facts.train_images, affordable_share(plan, expects, 0, 0.0)
+    images, share = plan.facts.train_images, affordable_share(plan, expects, 0, plan.reference_flops)
     for epoch in range(plan.epochs):
         kept = round(expects(plan.at(epoch, share=share)).kept_high * images)
         if kept < 2:
@@ -68,7 +69,7 @@ def mostly_scored(plan: Plan, expects: Callable[[At], Expects]) -> str:
     """Says that a stated cost goes into looking rather than into training: a warning, not a refusal."""
     if plan.cost is None:
         return ""
-    share = affordable_share(plan, expects, 0, 0.0)
+    share = affordable_share(plan, expects, 0, plan.reference_flops)
     for epoch in range(plan.epochs):
         told, flops = expects(plan.at(epoch, share=share)), plan.sample_flops(epoch)
         scoring, training = told.scored * plan.scoring_flops(epoch), told.kept_high * (flops.forward + flops.backward)

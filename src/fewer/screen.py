@@ -94,7 +94,10 @@ def looked_at(
     train_mode: bool = False,
     key: tuple[int, ...] = (),
 ) -> Tensor:
-    """Ids, losses, scores and correctness as columns of one float64 tensor; running statistics stay as they are."""
+    """Ids, losses, scores and correctness as columns of one float64 tensor.
+
+    Running statistics stay as they are, but in train mode.
+    """
     if not len(batch):
         return torch.empty(0, 4, dtype=torch.float64)
     worker.model.train(train_mode)

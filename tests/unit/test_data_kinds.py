@@ -454,4 +454,4 @@ def test_what_no_data_set_can_be_made_of_is_refused(hub: Path, tmp_path: Path, m
     (hub / "x.parquet").rename(hub / "validation.parquet")
     assert "no split train" in refusal(f"hf:{hub}")
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    assert "pip install 'fewer[hf]'" in refusal(f"hf:{hub}")
+    assert "pip install datasets" in refusal(f"hf:{hub}")

@@ -605,6 +605,28 @@ def test_methods_that_choose_in_the_batch_say_what_to_do() -> None:
             call()
 
 
+def test_a_batch_of_which_nothing_is_kept_is_not_booked_as_trained() -> None:
+    """What scores in every batch and keeps nothing has cost its forwards, and no more."""
+    chooser = build({"method": "dbpd", "score": "fresh", "threshold": 0.01, "guards": "off"})
+    epochs_of(chooser, last=1)
+    trained = chooser.spent()["effective_epochs"]
+    chooser.begin(1)
+    for batch in torch.tensor(list(chooser.sampler)).split(8):
+        mask, _, samples = chooser.keep(batch, *said(batch, 1))
+        assert samples == 0
+        chooser.observe(batch[mask], *said(batch[mask], 1))
+    look(chooser, 2)
+    chooser.begin(2)
+    assert chooser.spent()["effective_epochs"] == trained
+
+
+def test_keep_refuses_samples_of_others() -> None:
+    chooser = build({"method": "dbpd", "score": "fresh", "labels": [-1, *LABELS[1:].tolist()]})
+    chooser.begin(0)
+    with pytest.raises(UsageError, match=r"sample 0 is not among those of epoch 0 on this rank"):
+        chooser.keep(torch.arange(8), *said(torch.arange(8), 0))
+
+
 def test_an_epoch_of_nothing_is_an_error() -> None:
     chooser = build({"method": "dbpd", "threshold": 0.01, "guards": "off"})
     epochs_of(chooser, last=1)

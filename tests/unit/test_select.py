@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer import select
+from fewer.build import open_data, open_session, selector_of
+from fewer.loop import train
 from fewer.parts import At, Population, Selector
+from fewer.reading import parse_recipe
 from fewer.select.packer import Packed, Packer
 from fewer.select.table import Table
 from fewer.testing import check_selector
@@ -68,6 +71,21 @@ def test_dbpd_by_hand() -> None:
         if epoch < 3:
             score = torch.tensor(scores[epoch])
             table.observe("trained", torch.tensor(ids), -score.log(), score, score > 0.5, epoch)
+
+
+def test_an_epoch_of_revision_tells_no_counts_of_the_method() -> None:
+    content = {"method": "dbpd", "threshold": 0.5, "revision": "1ep", "guards": {"class_floor": 0.5}}
+    population = Population(0, torch.tensor([0, 1] * 4), 2)
+    selector, table, pool = build(content, population, 3), Table(8), torch.arange(8)
+    score, told = torch.tensor([0.1, 0.9] * 4), []
+    for epoch in range(3):
+        selector.order(table, pool, At(epoch, 3, epoch / 3))
+        again = build(content, population, 3)
+        again.load_state_dict(selector.state_dict())
+        assert again.counts() == selector.counts()
+        told.append(selector.counts())
+        table.observe("trained", pool, -score.log(), score, score > 0.5, epoch)
+    assert told == [{}, {"guard.class_floor": 2.0}, {}]
 
 
 def test_dbpd_scores_the_dropped_again_where_asked() -> None:
@@ -206,3 +224,21 @@ def test_the_packer_survives_saving() -> None:
     packer.push(packed([3, 1, 2]))
     other.load_state_dict(packer.state_dict())
     assert other.pop(3, last=False).ids_G.tolist() == [3, 1, 2]  # type: ignore[union-attr]
+
+
+def test_a_selector_of_ones_own_is_booked_by_the_side_that_it_scores_at() -> None:
+    """The same method, once by the recipe and once brought along: the same cost, predicted and spent."""
+    content = {
+        "data": {"source": "digits", "val": "none", "test": "none", "subset": 200},
+        "model": {"name": "lenet5", "width": 0.1},
+        "train": {"epochs": 2, "batch_size": 50},
+    }
+    chosen = {"method": "dbpd", "score": "fresh", "threshold": 0.9, "scorer_side_px": 16, "guards": "off"}
+    splits, costs = open_data(parse_recipe(content)), []
+    for selector in (None, selector_of(parse_recipe({**content, "select": chosen}), splits)):
+        recipe = parse_recipe(content if selector else {**content, "select": chosen})
+        session = open_session(recipe, splits, selector=selector)
+        for _ in train(session.task, session.train_data, session.run):
+            pass
+        costs.append((session.run.ledger.totals()["flops"], session.plan.predicted["flops"]))
+    assert costs[0] == costs[1]

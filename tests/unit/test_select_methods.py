@@ -270,6 +270,7 @@ def test_periodic_full_by_hand() -> None:
     story = Story({"method": "periodic_full", "every_effective_epochs": 2.0}, [0] * 10, epochs=12)
     losses = [2.0] * 4 + [0.1] * 6
     assert [len(story.next(losses)) for _ in range(10)] == [10, 4, 4, 4, 10, 4, 4, 10, 4, 4]
+    assert story.selector.counts()["full_epochs"] == 2, "what it was due for, not the first, of which nothing is known"
 
 
 def test_alternate_scores_in_even_epochs_and_keeps_the_list_for_two() -> None:
@@ -436,7 +437,7 @@ def test_selective_backprop_ranks_a_batch_among_recent_losses() -> None:
     assert not selector.fresh(At(0, 200, 0.0)), "nothing is scored in the first epoch"
 
 
-def probed(score: torch.Tensor, right: torch.Tensor, **content: Any) -> Selector:
+def probed(score: torch.Tensor, right: torch.Tensor, share: float | None = None, **content: Any) -> Selector:
     """An `auto` selector behind its probe: two epochs of ten on 2,000 samples, of which 200 are scored."""
     labels = [0, 1] * (len(score) // 2)
     selector, table, pool = (
@@ -444,7 +445,7 @@ def probed(score: torch.Tensor, right: torch.Tensor, **content: Any) -> Selector
         Table(len(score)),
         torch.arange(2000),
     )
-    share = content.get("cost")
+    share = share or content.get("cost")
     for epoch in range(2):
         at = At(epoch, 10, epoch / 10, share)
         assert not len(selector.wants(table, at))
@@ -494,6 +495,24 @@ def test_auto_leaves_out_what_looks_wrong() -> None:
         assert set(kept.tolist()) == set(pool.tolist()) - set(each.suspected().tolist())
         assert len(each.wants(table, At(4, 10, 0.4))) > 50, "a quarter of them is looked at again"
         assert each.note() == selector.note()
+
+
+def test_auto_prunes_under_a_cost_that_allows_it() -> None:
+    learnt = 1 - 0.1 * torch.rand(2000, generator=torch.Generator().manual_seed(0))
+    for share, method, word in ((0.5, "infobatch", "95% of"), (0.02, "srd", "infobatch costs more than is asked")):
+        note = probed(learnt, learnt > 0.5, share, cost=0.5).note()
+        assert note.startswith(f"auto picks {method}: "), note
+        assert word in note
+
+
+def test_auto_keeps_the_guards_that_were_asked_for() -> None:
+    lot = torch.rand(2000, generator=torch.Generator().manual_seed(0))
+    score = torch.where(torch.arange(2000) % 5 == 0, 0.01 + 0.02 * lot, 0.9999 + 0.0001 * lot)
+    floors = []
+    for floor in (0.0, 0.25):
+        selector = probed(score, score > 0.4, guards={"class_floor": floor, "never_empty": False})
+        floors.append(selector.counts().get("guard.class_floor", 0.0))
+    assert floors == [0.0, pytest.approx(100, abs=5)], "a quarter of 2,000, of which the suspects to be are 400"
 
 
 def test_auto_looks_again_while_nothing_is_left_out() -> None:

@@ -120,7 +120,7 @@ def test_losses_that_are_no_numbers_are_counted_and_never_a_reason_to_drop(metho
     for epoch in range(8):
         ids = selector.order(table, pool, At(epoch, 10, epoch / 10)).ids_M
         assert len(ids) >= 2
-        if epoch:
+        if epoch and method != "auto":  # picks everything here, around which no guards stand
             assert selector.counts()["guard.not_a_number"] == 1.0
         if method not in ("apd", "orderdp", "periodic_full", "seta", "smrd", "warmup_random"):
             assert 0 in ids, f"epoch {epoch}"

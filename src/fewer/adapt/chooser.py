@@ -191,8 +191,9 @@ class Chooser:
                 f"nothing was observed in epoch {epoch}, and {self.method} chooses by losses: call "
                 "chooser.observe(id_B, loss_B, logits_BC) after every training batch"
             )
+        is_told = len(self._trained.rows_R) > 0  # some methods can do without
         observed = self._trained.tell(self.table, "trained", epoch)
-        self._spent["trained"] += observed or listed
+        self._spent["trained"] += observed if is_told else listed
         self._order = None
         self.sampler.deal(None)
 
@@ -233,10 +234,13 @@ class Chooser:
             raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
         if id_B.device.type != "cpu":  # untested: needs a GPU
             return shard.weights(id_B)
-        weight_B = shard.weights(positions(id_B, len(self.table)))
+        return self._weighed(shard, positions(id_B, len(self.table)))
+
+    def _weighed(self, shard: Shard, ids_B: Tensor) -> Tensor:
+        weight_B = shard.weights(ids_B)
         if weight_B.isnan().any():
             raise UsageError(
-                f"sample {int(id_B[weight_B.isnan()][0])} is not among those of epoch {self._at.epoch} on this rank; "
+                f"sample {int(ids_B[weight_B.isnan()][0])} is not among those of epoch {self._at.epoch} on this rank; "
                 "use chooser.sampler in the loader, and positions in the whole data set as ids"
             )
         return weight_B
@@ -260,7 +264,7 @@ class Chooser:
         """
         shard, comm, at = self.sampler.begun("keep"), self._comm, self._at
         ids_B = positions(id_B, len(self.table))
-        weight_B = shard.weights(ids_B)
+        weight_B = self._weighed(shard, ids_B)
         if not self.selector.fresh(at):
             everything_B = torch.ones_like(id_B, dtype=torch.bool)
             return Kept(everything_B, weight_B.to(id_B.device), len(ids_B) * comm.workers)

@@ -69,9 +69,9 @@ class Notes:
 def require_finite(loss_B: Tensor, ids_B: Tensor, epoch: int) -> None:
     """Raises DivergedError where a loss is NaN or infinite."""
     if not (finite_B := torch.isfinite(loss_B)).all():
-        found = int(ids_B[~finite_B][0])
+        found, more = int(ids_B[~finite_B][0]), int((~finite_B).sum()) - 1
+        others = f", and {more} more are not finite either" if more else ""
         raise DivergedError(
-            f"the loss of sample {found} in epoch {epoch} is {float(loss_B[~finite_B][0])}, and so are those of "
-            f"{int((~finite_B).sum()) - 1} more; nothing can be chosen by it: lower the learning rate, clip gradients, "
-            "or skip such batches before they are observed"
+            f"the loss of sample {found} in epoch {epoch} is {float(loss_B[~finite_B][0])}{others}; nothing can be "
+            "chosen by it: lower the learning rate, clip gradients, or skip such batches before they are observed"
         )

@@ -16,7 +16,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help needs no rich, which takes longer to import than all the rest
-    help="Train vision models to the same accuracy with fewer samples, pixels, steps and bytes, and see what it cost.",
+    help="Train image classifiers on fewer samples, pixels and steps, and see what it cost and whether it paid.",
 )
 app.command()(train.train)
 app.command()(resume.resume)

@@ -93,6 +93,7 @@ def compare(asked: Asked, out: Path, watch: Observer) -> dict[str, Any]:
             watch.note(f"{arm.name}: its method has no {key}, which is left out")
     _checked_confirmation(asked, choice)
     plans = _planned(choice.arms)
+    _require_known(choice.metric, plans[choice.arms[0].key])
     folder = RunFolder(out)
     _claim(out, choice)
     folder.lock()
@@ -273,7 +274,16 @@ def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
             )
 
 
+def _require_known(metric: str, plan: Plan) -> None:
+    from fewer.tasks.classify import metric_names
+
+    known = metric_names(plan.facts.class_images)
+    if (name := metric.rpartition("/")[2]) not in known:
+        raise RecipeError(f'--metric {metric}: there is no metric "{name}"; {nearest(name, known)}')
+
+
 def _require_metric(cell: Cell, metric: str) -> None:
+    """A metric that exists may still be missing: `few_shot` of test images without a rare class, `raw` without EMA."""
     found = cell.result.get("metrics")
     if found and metric not in found:
         raise RecipeError(f'--metric {metric}: no run has "{metric}"; {nearest(metric, sorted(found))}')

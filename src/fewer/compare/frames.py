@@ -68,7 +68,7 @@ def _pandas() -> Any:
     try:
         import pandas
     except ImportError as error:
-        raise FewerError("load_runs needs pandas, which is not installed: pip install 'fewer[analysis]'") from error
+        raise FewerError("load_runs needs pandas, which is not installed: pip install pandas") from error
     return pandas
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fewer.compare.arms import Arm
 from fewer.compare.runs import Cell
-from fewer.compare.verdict import Evidence, Points, Sample, at_cost, judge, paired
+from fewer.compare.verdict import Evidence, Points, Sample, judge, over_curve, paired, whole_curves
 
 SCHEMA = 1
 Axis = Literal["full_epoch_equivalents", "seconds"]
@@ -33,8 +33,9 @@ class Question:
     plain_epoch_flops: float
 
     @property
-    def lower_is_better(self) -> bool:
-        return "loss" in self.metric
+    def sign(self) -> int:
+        """-1 for a metric of which less is better."""
+        return -1 if "loss" in self.metric else 1
 
 
 class Results:
@@ -72,30 +73,18 @@ class Results:
     def curve(self, kind: Literal["plain", "random"], axis: Axis) -> dict[int, Points]:
         """Cost and metric of each seed's runs at every budget; all of the data is the last point of both curves."""
         arms = [arm for arm in self.arms if arm.kind in (kind, "baseline")]
-        found: dict[int, list[tuple[float, float]]] = {}
-        for arm in arms if len(arms) > 1 else []:
-            metric, cost = self.metric(arm), self.cost(arm, axis)
-            for seed in metric:
-                found.setdefault(seed, []).append((cost[seed], metric[seed]))
-        return dict(found)
+        return whole_curves([self._points(arm, axis) for arm in arms])
+
+    def _points(self, arm: Arm, axis: Axis) -> dict[int, tuple[float, float]]:
+        metric, cost = self.metric(arm), self.cost(arm, axis)
+        return {seed: (cost[seed], metric[seed]) for seed in metric}
 
     def over_curve(self, arm: Arm, kind: Literal["plain", "random"], axis: Axis) -> Sample | None:
         """How much better an arm is than a curve at its own cost, seed by seed."""
-        curve, cost = self.curve(kind, axis), self.cost(arm, axis)
-        reached = {seed: at_cost(curve[seed], spent) for seed, spent in cost.items() if seed in curve}
-        return self._difference(self.metric(arm), reached)
+        return over_curve(self.metric(arm), self.cost(arm, axis), self.curve(kind, axis), self.question.sign)
 
     def over_baseline(self, arm: Arm) -> Sample | None:
-        return self._difference(self.metric(arm), dict(self.metric(self.arms[0])))
-
-    def _difference(self, mine: BySeed, other: Mapping[int, float | None]) -> Sample | None:
-        """Such that more is better."""
-        if not self.question.lower_is_better:
-            return paired(mine, other)
-        return paired(
-            {seed: -value for seed, value in mine.items()},
-            {seed: None if value is None else -value for seed, value in other.items()},
-        )
+        return paired(self.metric(arm), self.metric(self.arms[0]), self.question.sign)
 
 
 def summarised(results: Results) -> dict[str, Any]:

@@ -206,6 +206,10 @@ def _variant(base: Base, plain: Variant, change: Change) -> Variant:
             raise RecipeError(f"{change.place}: {'.'.join(path)} cannot be varied: {reason}; leave it out")
     left_out = tuple(_leave_foreign(base.content, content, places))
     recipe = base.recipe(content, places)
+    for key, reason in _FIXED.items():  # changed by a whole table, such as train={lr=0.1, seed=3}
+        section, _, name = key.partition(".")
+        if name and getattr(getattr(recipe, section), name) != getattr(getattr(plain.recipe, section), name):
+            raise RecipeError(f"{change.place}: {key} cannot be varied: {reason}; leave it as it is")
     given, before = flat(content), flat(plain.content)
     changes = {key: value for key, value in given.items() if before.get(key) != value}
     return Variant(change.name, recipe, changes, content, left_out)

@@ -98,10 +98,37 @@ def at_cost(points: Points, cost: float) -> float | None:
     return highest
 
 
-def paired(values: Mapping[int, float], others: Mapping[int, float | None]) -> Sample | None:
-    """The differences of two arms over the seeds that both have."""
-    both = [(values[seed], other) for seed in sorted(values) if (other := others.get(seed)) is not None]
-    return Sample.of([mine - other for mine, other in both])
+def paired(values: Mapping[int, float], others: Mapping[int, float], sign: int = 1) -> Sample | None:
+    """The differences of two arms over the seeds that both have; with sign -1 such that less is better."""
+    return Sample.of([sign * (values[seed] - others[seed]) for seed in sorted(values) if seed in others])
+
+
+def over_curve(
+    values: Mapping[int, float], costs: Mapping[int, float], curves: Mapping[int, Points], sign: int = 1
+) -> Sample | None:
+    """How much better an arm is than each seed's own curve at the arm's own cost.
+
+    None where a cost lies beyond its curve: to leave such seeds out would be to choose seeds by what they cost.
+
+    Args:
+        values: The metric of every seed.
+        costs: What every seed cost.
+        curves: Of plain training, or another; seeds without one are left out.
+        sign: -1 for a metric of which less is better.
+    """
+    reached = {seed: at_cost(curves[seed], costs[seed]) for seed in values if seed in curves}
+    met = {seed: value for seed, value in reached.items() if value is not None}
+    return paired(values, met, sign) if len(met) == len(reached) else None
+
+
+def whole_curves(arms: Sequence[Mapping[int, tuple[float, float]]]) -> dict[int, Points]:
+    """Each seed's curve, from cost and metric of every budget's seeds.
+
+    A seed of which a run is missing has no curve: a straight line over the gap would lie below what the run reaches.
+    """
+    there = [arm for arm in arms if arm]
+    seeds = set.intersection(*(set(arm) for arm in there)) if len(there) > 1 else set()
+    return {seed: [arm[seed] for arm in there] for seed in sorted(seeds)}
 
 
 @dataclass(frozen=True)

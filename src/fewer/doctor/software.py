@@ -18,10 +18,11 @@ from fewer.doctor.finding import FAIL, OK, WARN, Finding
 
 PYTHON_FLOOR, TORCH_FLOOR = (3, 11), (2, 10)
 VISION_OFFSET = 15  # torchvision 0.(N + 15) is built for torch 2.N
-EXTRAS = {  # a package, the extra that brings it, and what wants it
-    "timm": ("timm", "models named timm:NAME"),
-    "datasets": ("hf", "data from hf:NAME"),
-    "tensorboard": ("tensorboard", "out.tensorboard = true"),
+EXTRAS = {  # a package, and what wants it
+    "timm": "models named timm:NAME",
+    "datasets": "data from hf:NAME",
+    "tensorboard": "out.tensorboard = true",
+    "pandas": "fewer.load_runs",
 }
 _COMPILE_SECONDS = 60.0
 _PROGRAM = "#include <omp.h>\n#include <vector>\nint main() { return std::vector<int>(1).size() - 1; }\n"
@@ -183,10 +184,9 @@ def extras() -> list[Finding]:
 
 
 def judge_extra(name: str, found: str | None) -> Finding:
-    extra, purpose = EXTRAS[name]
     if found:
-        return Finding(name, OK, f"{found}, for {purpose}")
-    return Finding(name, OK, f"not installed; only {purpose} would need it: pip install 'fewer[{extra}]'")
+        return Finding(name, OK, f"{found}, for {EXTRAS[name]}")
+    return Finding(name, OK, f"not installed; only {EXTRAS[name]} would need it: pip install {name}")
 
 
 def _installed(package: str) -> str | None:

@@ -89,7 +89,7 @@ def params(name: str) -> type[ModelParams]:
 def hint(name: str) -> str:
     """What to do about a name that no model has."""
     if name.startswith("timm:") and find_spec("timm") is None:
-        return "models of timm need its package: pip install 'fewer[timm]'"
+        return "models of timm need its package: pip install timm"
     close = difflib.get_close_matches(name, names(), n=1, cutoff=0.6)
     if close:
         return f'did you mean "{close[0]}"?'

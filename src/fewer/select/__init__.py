@@ -57,27 +57,16 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
     from fewer.select.base import ScoredParams
     from fewer.select.guards import Guarded
     from fewer.select.refresh import Refresh
+    from fewer.select.revision import Revision
 
-    selector = bare(parameters, population)
+    selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
     if isinstance(parameters, ScoredParams):
         favours_hard = getattr(selector, "favours_hard", False)
         if parameters.refresh_every:
             selector = Refresh(selector, parameters.refresh_every, population.seed)
-        selector = Guarded(selector, parameters.guards, population, favours_hard, epochs)
-    return revised(selector, parameters)
-
-
-def revised(selector: Selector, parameters: MethodParams) -> Selector:
-    """A selector with the final epochs on all data that the parameters ask for."""
-    from fewer.select.revision import Revision
-
+        if not parameters.guards_itself:
+            selector = Guarded(selector, parameters.guards, population, favours_hard, epochs)
     return Revision(selector, parameters.revision) if parameters.revision.value else selector
-
-
-def bare(parameters: MethodParams, population: Population) -> Selector:
-    """A method's own selector, with nothing around it; arguments as for `build`."""
-    selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
-    return selector
 
 
 def card(name: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@ with the weights so far; that is all that the probe costs beside plain training,
 decides:
 
 * Wrong labels: the losses of these images, or those that training has left behind of all, fall into two groups, and the
-  upper one, as far as it was predicted wrongly, holds more than a tenth. Then it is `dbpd` on all but what is
-  suspected, as many of every class as look wrong, and what is known with a probability of 0.999: less would leave out
-  too much of easy data. Not with `guards.noise_cap = 0`, which suspects nobody: it is `everything` then.
+  upper one, as far as it was predicted wrongly, holds more than a tenth. Then it is `dbpd`, which leaves out suspected
+  labels, of each class no more than look wrong, and what is known with a probability of 0.999 or more: a lower
+  threshold would leave out too much of easy data. Not with `guards.noise_cap = 0`, which suspects nobody: it is
+  `everything` then.
 * What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
   left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
   every sample still counts, and the accuracy of training on all of them is not had for less.
@@ -15,17 +16,15 @@ decides:
 Where nothing is to be left out and no `cost` is stated, it is `everything`: the reason that is printed then says so,
 and that a cost can be stated. It looks again then whenever as many epochs have passed, until half of the run is over:
 what the right labels have in common is learnt first, and only then do wrong ones stand apart. Under `cost` it is `srd`,
-also with wrong labels, more samples at first and fewer at the end, which has done no worse than training for fewer
-epochs where this was measured (docs/choosing.md). Neutral where nothing is to be saved: it is plain training but for
-the looking.
+also with wrong labels and where `infobatch` costs more than is asked: more samples at first and fewer at the end, which
+has done no worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral where nothing is to
+be saved: it is plain training but for the looking.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from fewer.clock import Duration
 from fewer.fields import Span
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT, _PART = 2048, 10
 _FREE = ("everything", "infobatch", "dbpd")  # what may be picked
-_CHEAPER = ("srd", "infobatch")  # under a stated cost
+_PAYABLE = "srd"  # under a stated cost: it can meet any
 _NOISY, _LEARNT = 0.1, 0.1
 # Next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with the mistakes.
 _KNOWN = 0.999
@@ -49,6 +48,8 @@ _SUSPECTED_FROM = "30%"  # of the run: earlier, what is not learnt yet looks lik
 
 
 class Params(ScoredParams):
+    guards_itself: ClassVar[bool] = True
+
     method: Literal["auto"] = "auto"
     probe: Span = Duration(15, "%")
     """First epochs, on everything, after which the method is picked, and epochs between two looks; a started one
@@ -63,7 +64,7 @@ class Params(ScoredParams):
 
 def first_epochs(probe: Duration, epochs: int) -> int:
     """Whole epochs of the probe, one at least."""
-    return max(1, math.ceil(probe.in_epochs(epochs) - 1e-9))
+    return max(1, probe.whole_epochs(epochs))
 
 
 def looked_at(images: int) -> int:
@@ -86,7 +87,7 @@ class Pick:
     keys: dict[str, Any] = field(default_factory=dict)
 
 
-def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True) -> Pick:
+def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True, may_prune: bool = True) -> Pick:
     """The rule.
 
     Args:
@@ -94,8 +95,9 @@ def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True)
         left: Mean of 1 - score over the samples looked at.
         stated_cost: Whether the run is to meet a cost, so that something must be left out.
         may_suspect: Whether labels may be suspected and left out.
+        may_prune: Whether `infobatch` can meet the cost.
     """
-    if noise <= _NOISY and left <= _LEARNT:
+    if noise <= _NOISY and left <= _LEARNT and may_prune:
         reason = f"{1 - left:.0%} of what the labels say is predicted already: most images teach little any more"
         return Pick("infobatch", reason)
     if noise > _NOISY and may_suspect and not stated_cost:
@@ -107,10 +109,12 @@ def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True)
         return Pick("dbpd", reason, {"threshold": _KNOWN, "guards": guards})
     if noise > _NOISY:
         found = f"{noise:.0%} of the labels look wrong, and those images are the hard ones"
+    elif left <= _LEARNT:
+        found = f"{1 - left:.0%} of what the labels say is predicted already, but infobatch costs more than is asked"
     else:
         found = f"{left:.0%} is left to learn, and every image still counts"
     if stated_cost:
-        return Pick("srd", f"{found}: a random share that falls from epoch to epoch")
+        return Pick(_PAYABLE, f"{found}: a random share that falls from epoch to epoch")
     return Pick("everything", f"{found}: plain training is best here; to pay less, state select.cost")
 
 
@@ -124,6 +128,7 @@ class Auto(Selection):
         self.inner: Selector | None = None
         self.picked: Pick | None = None
         self.looked, self.epochs = -1, 0  # epoch of the last look, and all epochs
+        self._candidates: dict[str, Selector] = {}
 
     def wants(self, table: Table, at: At) -> Tensor:
         if self._looks(at):
@@ -159,7 +164,14 @@ class Auto(Selection):
         # What has just been scored is sharper, what training has left behind is of all samples: two groups may be seen
         # in one and not in the other.
         noise = max(self._noise(table, "scored", looked_at_N), self._noise(table, "trained", table.seen_N))
-        return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap))
+        return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap), self._can_prune(at))
+
+    def _can_prune(self, at: At) -> bool:
+        """Whether `infobatch` can do with what the rest of the run may cost."""
+        ahead = [replace(at, epoch=epoch, progress=epoch / at.epochs) for epoch in range(at.epoch, at.epochs)]
+        paid = sum(self._may_be(_PAYABLE, at).expects(then).kept_high for then in ahead)
+        least = sum(self._may_be("infobatch", at).expects(replace(then, share=0.0)).kept_high for then in ahead)
+        return at.share is None or least <= paid
 
     def _noise(self, table: Table, kind: Kind, of_N: Tensor) -> float:
         """Share of some samples' labels that look wrong: what is predicted rightly is labelled rightly."""
@@ -176,20 +188,21 @@ class Auto(Selection):
         self.picked, self.looked, self.epochs = picked, epoch, epochs
         self.inner = self._built(picked, epochs)
 
-    @cached_property
-    def _may_be(self) -> dict[str, Selector]:
-        """What may be picked, bare: for what it is expected to keep."""
-        return {method: self._built(Pick(method, ""), 0) for method in {*_FREE, *_CHEAPER}}
+    def _may_be(self, method: str, at: At) -> Selector:
+        """What may be picked: for what it is expected to keep."""
+        if method not in self._candidates:
+            self._candidates[method] = self._built(Pick(method, ""), at.epochs)
+        return self._candidates[method]
 
     def _built(self, picked: Pick, epochs: int) -> Selector:
-        """The picked method; with guards of its own where it was picked with their settings."""
+        """The picked method, with those guards around it that were asked for, but for what was found."""
         from fewer import select
 
-        keys = {} if picked.method == "everything" else {"batches": self.params.batches}
-        parameters = select.params(picked.method).model_validate({**keys, **picked.keys})
+        params = select.params(picked.method)
+        keys = {key: getattr(self.params, key) for key in ("batches", "guards") if key in params.model_fields}
         if "guards" in picked.keys:
-            return select.build(parameters, self.population, epochs)
-        return select.revised(select.bare(parameters, self.population), parameters)
+            keys["guards"] = {**self.params.guards.model_dump(mode="json"), **picked.keys["guards"]}
+        return select.build(params.model_validate({**picked.keys, **keys}), self.population, epochs)
 
     def expects(self, at: At) -> Expects:
         if at.epoch < first_epochs(self.params.probe, at.epochs):
@@ -198,7 +211,7 @@ class Auto(Selection):
             return self.inner.expects(at)
         images = int((self.population.label_N >= 0).sum())
         scored = looked_at(images) / max(1, images) if self._may_look(at) else 0.0
-        told = [self._may_be[method].expects(at) for method in (_CHEAPER if at.share is not None else _FREE)]
+        told = [self._may_be(method, at).expects(at) for method in (_FREE if at.share is None else (_PAYABLE,))]
         return Expects(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)
 
     def series(self, table: Table) -> dict[str, Tensor]:

@@ -93,6 +93,8 @@ class ScoredParams(ChoiceParams):
 
     reads_scored: ClassVar[bool] = True
     """Whether the method looks at forward-only scores, and not only at what training left behind."""
+    guards_itself: ClassVar[bool] = False
+    """Whether the method sees to the guards by its own choice of what they stand around."""
 
     refresh_every: Index = 0
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
@@ -135,7 +137,8 @@ class WeightParams(Section):
     clip_weights: NonNegative = 10.0
     """Largest weight; 0: no limit, and no bias."""
     self_normalise: Flag = False
-    """Divide an epoch's weights by their mean: less variance, a small bias."""
+    """Divide the weights of an epoch (of a batch, where it is chosen from fresh scores) by their mean: less variance, a
+    small bias."""
 
 
 class Selection(ABC):

@@ -3,9 +3,9 @@
 `score = "fresh"` is the published method: score each batch with the current weights, then train on score < threshold.
 The scoring forward costs a third of a step, so it never saves more than two thirds and costs more than it saves above
 a kept share of 2/3. `score = "stale"` takes the scores that training itself left behind, before the epoch: what is
-dropped is not even loaded. `rule = "score_or_wrong"` keeps what is wrongly predicted, too, whatever its score: the
-published description says so, the published code does not. A dropped sample's score then stays as it is;
-`refresh_every = K` scores a random 1/K of the dropped samples before each epoch. Under `cost` the hardest samples are
+dropped is not even loaded, and its score stays as it is; `refresh_every = K` scores a random 1/K of the dropped samples
+before each epoch. `rule = "score_or_wrong"` keeps what is wrongly predicted, too, whatever its score: the published
+description says so, the published code does not. Under `cost` the hardest samples are
 kept, as many as it pays for. Neutral at threshold = 1.
 
 Published settings: threshold 0.3, one revision epoch, shrinking batches, scoring in train mode. The published code

@@ -49,7 +49,7 @@ class Guarded(Around):
     ) -> None:
         super().__init__(selector)
         self.guards, self.population, self.favours_hard = guards, population, favours_hard
-        self.noise_from = math.ceil(guards.noise_from.in_epochs(epochs) - 1e-9)
+        self.noise_from = guards.noise_from.whole_epochs(epochs)
         label_N = population.label_N
         self.images_C = torch.bincount(label_N[label_N >= 0], minlength=population.classes)
         floor_C = (self.images_C * guards.class_floor).ceil().long().clamp(min=2)
@@ -152,10 +152,11 @@ class Guarded(Around):
         self.kept_C = self.kept_C + torch.bincount(label_G[mask_G], minlength=classes)
         # Of what has been seen so far, each class must have had its part of the floor: at the epoch's end, all of it.
         due_C = (self.floor_C * self.seen_C / self.images_C.clamp(min=1)).ceil().long()
-        mask_G = self._added(mask_G, ids_G, loss_G, label_G, trusted_G, due_C - self.kept_C, "class_floor")
+        mask_G = self._added(mask_G, ids_G, loss_G, label_G, trusted_G, due_C - self.kept_C, "class_floor", at.epoch)
         due = math.ceil(self._least() * int(self.seen_C.sum()) / max(1, int(self.images_C.sum())))
         lacking = torch.tensor([due - int(self.kept_C.sum())])
-        mask_G = self._added(mask_G, ids_G, loss_G, torch.zeros_like(label_G), trusted_G, lacking, "never_empty")
+        all_G = torch.zeros_like(label_G)
+        mask_G = self._added(mask_G, ids_G, loss_G, all_G, trusted_G, lacking, "never_empty", at.epoch)
         return Keep(mask_G, torch.where(mask_G & ~own_G, 1.0, weight_G))
 
     def _added(
@@ -167,9 +168,10 @@ class Guarded(Around):
         trusted_G: Tensor,
         lacking: Tensor,
         guard: str,
+        epoch: int,
     ) -> Tensor:
         left_G = ~mask_G & trusted_G
-        count, lots = lacking.clamp(min=0), (self.population.seed, "select.floor")
+        count, lots = lacking.clamp(min=0), (self.population.seed, f"select.{guard}", epoch)
         added = by_class(ids_G[left_G], group_G[left_G], count, self._ranked(loss_G)[left_G], *lots)
         self.added[guard] += len(added)
         self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
@@ -249,10 +251,14 @@ def noisy_share(loss_N: Tensor) -> float:
     from sklearn.mixture import GaussianMixture
 
     top = loss_N.quantile(0.99)
+    if top <= 0:  # all but a few are known to the last bit
+        return 0.0
     values = (loss_N.clamp(max=float(top)) / top).double().numpy()[:, None]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an estimate that still moves a little is good enough
-        fitted = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50).fit(values)
+        # Seeded, since all ranks and a resumed run must find the same.
+        mixture = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50, random_state=0)
+        fitted = mixture.fit(values)
     high = int(fitted.means_[:, 0].argmax())
     if not _has_valley(values[:, 0], *sorted(fitted.means_[:, 0].tolist())):
         return 0.0

@@ -42,6 +42,7 @@ class PeriodicFull(Around):
         self.every = params.every_effective_epochs
         self.images = int((population.label_N >= 0).sum())
         self.chosen, self.crossed, self.next_epoch = 0, 0, 0
+        self.full_epochs = 0
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
         is_due, self.crossed = self._crossings() > self.crossed, self._crossings()
@@ -50,6 +51,7 @@ class PeriodicFull(Around):
         else:
             found = self.selector.order(table, pool_ids, _fuller(at) if is_due else at)
         self.chosen, self.next_epoch = self.chosen + len(found.ids_M), at.epoch + 1
+        self.full_epochs += is_due and len(found.ids_M) == len(pool_ids)
         return found
 
     def _crossings(self) -> int:
@@ -69,13 +71,15 @@ class PeriodicFull(Around):
         return Expects(mean, mean, own.scored)
 
     def counts(self) -> dict[str, float]:
-        return {**self.selector.counts(), "full_epochs": float(self.crossed)}
+        return {**self.selector.counts(), "full_epochs": float(self.full_epochs)}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"chosen": self.chosen, "crossed": self.crossed, "next_epoch": self.next_epoch}
+        names = ("chosen", "crossed", "next_epoch", "full_epochs")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.chosen, self.crossed, self.next_epoch = state["chosen"], state["crossed"], state["next_epoch"]
+        self.full_epochs = state["full_epochs"]
 
 
 def _fuller(at: At) -> At:

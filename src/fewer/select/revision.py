@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, final
 
 from fewer.clock import Duration
-from fewer.parts import At, Chosen, Expects, Selector
+from fewer.parts import At, Chosen, Expects, Selector, State
 from fewer.select.around import Around
 from fewer.select.base import chosen
 
@@ -22,18 +21,18 @@ class Revision(Around):
 
     def __init__(self, selector: Selector, revision: Duration) -> None:
         super().__init__(selector)
-        self.revision = revision
+        self.revision, self.has_begun = revision, False
 
     def _revising(self, at: At) -> bool:
-        # A started epoch counts: "5%" of ten epochs is one.
-        return at.epoch >= at.epochs - math.ceil(self.revision.in_epochs(at.epochs) - 1e-9)
+        return at.epoch >= at.epochs - self.revision.whole_epochs(at.epochs)
 
     def wants(self, table: Table, at: At) -> Tensor:
         wanted = self.selector.wants(table, at)
         return wanted[:0] if self._revising(at) else wanted
 
     def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        return chosen(pool_ids) if self._revising(at) else self.selector.order(table, pool_ids, at)
+        self.has_begun = self._revising(at)
+        return chosen(pool_ids) if self.has_begun else self.selector.order(table, pool_ids, at)
 
     def fresh(self, at: At) -> bool:
         return not self._revising(at) and self.selector.fresh(at)
@@ -43,3 +42,13 @@ class Revision(Around):
 
     def expects(self, at: At) -> Expects:
         return Expects(1.0, 1.0) if self._revising(at) else self.selector.expects(at)
+
+    def counts(self) -> dict[str, float]:
+        return {} if self.has_begun else self.selector.counts()  # the method's are those of its last choice
+
+    def state_dict(self) -> State:
+        return {"selector": self.selector.state_dict(), "has_begun": self.has_begun}
+
+    def load_state_dict(self, state: State) -> None:
+        self.selector.load_state_dict(state["selector"])
+        self.has_begun = state["has_begun"]

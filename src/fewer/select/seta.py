@@ -91,9 +91,7 @@ class SeTa(Selection):
         return at.share if self._in_tail(at) else max(at.share, 1 - self.params.pruned)
 
     def _in_tail(self, at: At) -> bool:
-        from math import ceil
-
-        return at.epoch >= at.epochs - ceil(self.params.tail.in_epochs(at.epochs) - 1e-9)
+        return at.epoch >= at.epochs - self.params.tail.whole_epochs(at.epochs)
 
 
 def _group_bounds(sorted_M: Tensor, groups: int) -> list[int]:

@@ -6,7 +6,6 @@ costs is not saved. Neutral at threshold = 1, or with a warm-up as long as the r
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.clock import Duration
@@ -43,7 +42,7 @@ class WarmupRandom(Around):
         return Expects(1.0, 1.0) if self._warming(at) else self.selector.expects(at)
 
     def _warming(self, at: At) -> bool:
-        return at.epoch < math.ceil(self.warmup.in_epochs(at.epochs) - 1e-9)
+        return at.epoch < self.warmup.whole_epochs(at.epochs)
 
 
 def build(params: Params, population: Population) -> WarmupRandom:

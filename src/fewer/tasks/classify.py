@@ -119,6 +119,12 @@ def _worst(known_N5: Tensor) -> Tensor:
     return by_id[torch.argsort(by_id[:, 1], descending=True, stable=True)[:WORST_SAMPLES]]
 
 
+def metric_names(images_C: Sequence[int]) -> tuple[str, ...]:
+    """Names of the metrics that an evaluation may have, by the training images of each class."""
+    by_shots = ("balanced_accuracy", *(f"{name}_shot" for name in shots.groups(images_C)))
+    return ("top1", "top5", "loss", "macro_f1", *(by_shots if shots.is_imbalanced(images_C) else ()))
+
+
 def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor, images_C: Sequence[int]) -> Evaluation:
     count = confusion_CC.sum().clamp(min=1)
     right_C, true_C, said_C = confusion_CC.diagonal(), confusion_CC.sum(1), confusion_CC.sum(0)

@@ -58,7 +58,7 @@ class Reweighting:
 
     def applies(self, at: At) -> bool:
         """Whether an epoch's losses are weighted."""
-        return self.rule != "none" and at.epoch >= math.ceil(self.begins.in_epochs(at.epochs) - 1e-9)
+        return self.rule != "none" and at.epoch >= self.begins.whole_epochs(at.epochs)
 
     @cached_property
     def weight_C(self) -> Tensor:

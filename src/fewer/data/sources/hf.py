@@ -88,7 +88,7 @@ def _loaded(name: str, place: str) -> dict[str, Any]:
     try:
         import datasets
     except ImportError:
-        raise DataError(f"{name}: the library `datasets` is missing; fix: pip install 'fewer[hf]'") from None
+        raise DataError(f"{name}: the library `datasets` is missing; fix: pip install datasets") from None
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     path, _, config = (place, "", "") if os.path.isdir(place) else place.partition(":")
