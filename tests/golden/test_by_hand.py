@@ -14,13 +14,15 @@ from fewer import optim
 from fewer.build import Session
 from fewer.loop import train
 from fewer.optim.groups import parameter_groups
-from fewer.parts import Batch, Request, Worker
+from fewer.parts import At, Batch, Chosen, Expects, Keep, Request, Worker
+from fewer.select.base import Selection
 from fewer.select.table import Table
 from fewer.testing.harness import one_thread, session_of
 
 POINTS = {0: (1.0, 0.5), 1: (-1.0, 0.25), 2: (0.5, -1.0), 3: (-0.5, -0.75)}
 LABELS = {0: 1, 1: 0, 2: 1, 3: 0}
 EPOCHS, LR, MOMENTUM, DECAY, BATCH = 3, 0.3, 0.9, 0.01, 3
+WEIGHTS, SCALE = {0: 2.0, 1: 0.5, 2: 1.0, 3: 1.5}, 1.25
 
 
 class Points:
@@ -31,6 +33,30 @@ class Points:
             ids = request.ids_B.tolist()
             points = torch.tensor([POINTS[i] for i in ids], dtype=torch.float64).reshape(-1, 2)
             yield Batch(request.ids_B, points, torch.tensor([LABELS[i] for i in ids]))
+
+
+class Weighted(Selection):
+    """Chooses all points, weighted before the epoch or in the batch, for steps that are longer by a factor."""
+
+    def __init__(self, in_batch: bool) -> None:
+        self.in_batch = in_batch
+
+    def fresh(self, at: At) -> bool:
+        return self.in_batch
+
+    def expects(self, at: At) -> Expects:
+        return Expects(1.0, 1.0)
+
+    def order(self, table: Table, pool_ids: torch.Tensor, at: At) -> Chosen:
+        weight = weights_of(pool_ids)
+        return Chosen(pool_ids, torch.ones_like(weight) if self.in_batch else weight, SCALE)
+
+    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> Keep:
+        return Keep(torch.ones_like(ids_G, dtype=torch.bool), weights_of(ids_G))
+
+
+def weights_of(ids: torch.Tensor) -> torch.Tensor:
+    return torch.tensor([WEIGHTS[int(i)] for i in ids], dtype=torch.float64)
 
 
 def session_on_points() -> Session:
@@ -58,7 +84,9 @@ def session_on_points() -> Session:
     return session
 
 
-def by_hand(batches: list[list[int]]) -> tuple[list[list[float]], list[float]]:
+def by_hand(
+    batches: list[list[int]], weight_of: dict[int, float], scale: float
+) -> tuple[list[list[float]], list[float]]:
     """Two rows of weights under softmax, cross-entropy, Nesterov's momentum and a rate falling linearly to zero."""
     weight, momentum = [[0.0, 0.0], [0.0, 0.0]], None
     losses = []
@@ -67,17 +95,17 @@ def by_hand(batches: list[list[int]]) -> tuple[list[list[float]], list[float]]:
         for i in ids:
             logits = [sum(w * x for w, x in zip(row, POINTS[i], strict=True)) for row in weight]
             total = sum(math.exp(z) for z in logits)
-            loss += -math.log(math.exp(logits[LABELS[i]]) / total) / len(ids)
+            loss += -weight_of[i] * math.log(math.exp(logits[LABELS[i]]) / total) / len(ids)
             for c in (0, 1):
                 error = math.exp(logits[c]) / total - (c == LABELS[i])
                 for d in (0, 1):
-                    gradient[c][d] += error * POINTS[i][d] / len(ids)
+                    gradient[c][d] += weight_of[i] * error * POINTS[i][d] / len(ids)
         losses.append(loss)
         gradient = [
             [g + DECAY * w for g, w in zip(gs, ws, strict=True)] for gs, ws in zip(gradient, weight, strict=True)
         ]
         momentum = gradient if momentum is None else _added(gradient, MOMENTUM, momentum)
-        rate = LR * (1 - number / len(batches))
+        rate = scale * LR * (1 - number / len(batches))
         for c in (0, 1):
             for d in (0, 1):
                 weight[c][d] -= rate * (gradient[c][d] + MOMENTUM * momentum[c][d])
@@ -88,9 +116,13 @@ def _added(one: list[list[float]], factor: float, other: list[list[float]]) -> l
     return [[a + factor * b for a, b in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)]
 
 
-def test_the_loop_does_what_paper_and_pencil_do() -> None:
+@pytest.mark.parametrize("selector", [None, Weighted(in_batch=False), Weighted(in_batch=True)])
+def test_the_loop_does_what_paper_and_pencil_do(selector: Selection | None) -> None:
+    weight_of, scale = (WEIGHTS, SCALE) if selector else (dict.fromkeys(POINTS, 1.0), 1.0)
     with one_thread():
         session = session_on_points()
+        if selector:
+            session.run.selector = selector
         seen: list[list[int]] = []
         data = Points()
 
@@ -103,8 +135,9 @@ def test_the_loop_does_what_paper_and_pencil_do() -> None:
         rows = list(train(session.task, Watched(), session.run))
     assert [sorted(seen[n] + seen[n + 1]) for n in (0, 2, 4)] == [[0, 1, 2, 3]] * 3, "each point once an epoch"
     assert [len(ids) for ids in seen] == [2] * 6, "four points in batches of at most three: two and two"
-    weight, losses = by_hand(seen)
+    weight, losses = by_hand(seen, weight_of, scale)
     assert [row.loss for row in rows] == pytest.approx(losses, rel=1e-12)
+    assert [row.lr for row in rows] == pytest.approx([scale * LR * (1 - n / 6) for n in range(6)], rel=1e-12)
     assert session.run.workers[0].model.weight.tolist() == pytest.approx(  # type: ignore[union-attr,operator]
         [pytest.approx(row, rel=1e-12) for row in weight]
     )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from fewer.loop import train
+from fewer.build import Session
+from fewer.loop import Row, train
 from fewer.parts import At, Chosen, Expects, Keep
 from fewer.select.base import Selection, chosen
 from fewer.select.table import Table
@@ -34,6 +35,8 @@ SELECTORS: dict[str, dict[str, Any]] = {
     "random": {"method": "random", "share": 0.5, "revision": "1ep"},
     "dbpd stale": {"method": "dbpd", "threshold": 0.12, "refresh_every": 2, "revision": "1ep"},
     "dbpd fresh": FRESH,
+    "infobatch": {"method": "infobatch", "revision": "1ep"},  # weights
+    "kakurenbo": {"method": "kakurenbo", "hidden": 0.6, "confidence": 0.1, "revision": "1ep"},  # longer steps
 }
 
 
@@ -87,11 +90,11 @@ def test_resuming_is_exact_at_every_border(name: str) -> None:
 class Twice(Selection):
     """Lists every sample twice and keeps all, before the epoch or in the batch; candidates of `width` batches."""
 
-    def __init__(self, in_batch: bool, width: float = 1.0, keep_half: bool = False) -> None:
-        self.in_batch, self.width, self.keep_half = in_batch, width, keep_half
+    def __init__(self, in_batch: bool, width: float = 1.0, keep_half: bool = False, repeats: int = 2) -> None:
+        self.in_batch, self.width, self.keep_half, self.repeats = in_batch, width, keep_half, repeats
 
     def order(self, table: Table, pool_ids: torch.Tensor, at: At) -> Chosen:
-        return chosen(torch.cat([pool_ids, pool_ids]))
+        return chosen(pool_ids.repeat(self.repeats))
 
     def fresh(self, at: At) -> bool:
         return self.in_batch
@@ -116,6 +119,26 @@ def _trained_with(selector: Twice) -> Any:
     session.run.selector = selector
     rows = list(train(session.task, session.train_data, session.run))
     return session, rows
+
+
+@pytest.mark.parametrize(("batches", "steps"), [("pack", [3, 3]), ("shrink", [6, 6])])
+def test_shrinking_takes_as_many_steps_as_plain_training(batches: str, steps: list[int]) -> None:
+    """Epochs of 126 images in six batches, of which half are chosen: half the steps, or half the batch."""
+    found = [0] * 4
+
+    def look(session: Session, row: Row) -> None:
+        found[row.epoch] += row.steps
+
+    trained({**REPEATED, "select": {"method": "random", "share": 0.5, "batches": batches}}, look=look)
+    assert found[:2] == steps
+
+
+@pytest.mark.parametrize(("packs", "steps"), [(True, 3), (False, 6)])
+def test_shrinking_in_the_batch_takes_a_step_a_candidate_batch(packs: bool, steps: int) -> None:
+    selector = Twice(True, keep_half=True, repeats=1)
+    selector.packs = packs
+    _, rows = _trained_with(selector)
+    assert sum(row.steps for row in rows if row.epoch == 0) == steps
 
 
 def test_repeated_samples_keep_their_own_views_in_the_packer() -> None:

@@ -168,6 +168,7 @@ def test_choices_are_those_of_our_own_loop(content: dict[str, Any]) -> None:
     """Fed with the losses of one of our own runs, the chooser lists the run's samples in its order."""
     choosers: list[Chooser] = []
     orders: list[Tensor] = []
+    told: set[tuple[float, float]] = set()
 
     def compare(session: Any, row: Any) -> None:
         run = session.run
@@ -179,6 +180,9 @@ def test_choices_are_those_of_our_own_loop(content: dict[str, Any]) -> None:
             observe(chooser, run.table, chooser.wants(row.epoch), "scored")
             chooser.begin(row.epoch)
             assert list(chooser.sampler) == orders[-1].tolist()
+            assert torch.equal(chooser.weights(orders[-1]), run.order.samples.weight_G.float())
+            assert chooser.lr_scale == run.order.lr_scale
+            told.add((float(chooser.weights(orders[-1]).max()), chooser.lr_scale))
         if row.epoch_end:
             observe(chooser, run.table, orders[-1], "trained")
 
@@ -188,6 +192,7 @@ def test_choices_are_those_of_our_own_loop(content: dict[str, Any]) -> None:
 
     trained({**DIGITS, "select": content}, look=compare)
     assert len(orders) == 5
+    assert (len(told) > 1) == (content["method"] in ("kakurenbo", "infobatch")), "longer steps; weights"
 
 
 # --- Ranks ----------------------------------------------------------------------------------------------------------

@@ -76,6 +76,11 @@ class Story:
         self.epoch += 1
         return ids.tolist()
 
+    def look(self, loss: dict[int, float]) -> None:
+        """Some samples are scored before the next epoch, and have these losses."""
+        ids, values = torch.tensor(list(loss)), torch.tensor(list(loss.values()))
+        self.table.observe("scored", ids, values, torch.exp(-values), values < 0.7, self.epoch)
+
 
 ALL8 = list(range(8))
 
@@ -140,6 +145,16 @@ def test_ucb_by_hand() -> None:
     assert story.next([0, 0, 2, 1]) == [0, 1]
 
 
+def test_ucb_comes_back_to_what_varied() -> None:
+    story = Story({"method": "ucb", "share": 0.5, "every": 2, "newest": 0.5}, [0] * 4)
+    assert story.next([0.4, 0.3, 0.2, 0.1]) == [0, 1, 2, 3]
+    assert story.next([0.4, 0.0, 0.2, 0.1]) == [0, 1]
+    assert story.next([0.4, 0.0, 0.2, 0.1]) == [0, 1], "1 is at 0.195 by now, but two epochs are one choice"
+    assert story.next([0.4, 0.0, 0.0, 0.1]) == [0, 2], "bounds 0.4, 0.109, 0.2, 0.1"
+    assert story.next([0.4, 0.0, 0.0, 0.1]) == [0, 2]
+    assert story.next([0.4, 0.0, 0.0, 0.1]) == [0, 1], "2 is at 0.065; 1 at 0.075 + 0.034 beats 3 at 0.1"
+
+
 def test_kakurenbo_by_hand() -> None:
     """Of eight, half may be hidden: the lowest losses, if right with a probability of 0.7 or more (loss < 0.357)."""
     story = Story({"method": "kakurenbo", "hidden": 0.5, "milestones": [0.9, 0.95, 1.0]}, [0] * 8)
@@ -151,6 +166,16 @@ def test_kakurenbo_by_hand() -> None:
     # Sample 1 is right now: 0, 1 and 2 are hidden.
     assert story.next(losses) == [3, 4, 5, 6, 7]
     assert story.chosen.lr_scale == pytest.approx(8 / 5)
+
+
+def test_kakurenbo_takes_what_is_hidden_by_its_new_loss() -> None:
+    """Two of eight may be hidden; sample 0 is looked at again, and is no longer among the lowest two."""
+    story = Story({"method": "kakurenbo", "hidden": 0.25, "milestones": [1.0, 1.0, 1.0]}, [0] * 8)
+    losses = [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 4.0]
+    assert story.next(losses) == ALL8
+    assert story.next(losses) == [2, 3, 4, 5, 6, 7]
+    story.look({0: 0.35, 1: 0.2})
+    assert story.next(losses) == [0, 3, 4, 5, 6, 7]
 
 
 def test_kakurenbo_hides_less_at_milestones() -> None:
@@ -170,12 +195,27 @@ def test_ies_by_hand() -> None:
     assert story.next(losses[7]) == [1, 2], "mean |d| of sample 1 is 0.5 / 3"
 
 
+def test_ies_takes_what_is_left_out_by_its_new_loss() -> None:
+    story = Story({"method": "ies", "delta": 0.1}, [0] * 3, epochs=10)
+    losses = [[1.0, 5.0 - 0.5 * e, 2.0 + (-1.0) ** e] for e in range(9)]
+    assert [story.next(losses[epoch]) for epoch in range(7)][-1] == [2]
+    story.look({0: 3.0, 1: 2.0})
+    assert story.next(losses[7]) == [0, 2], "0 has moved, and 1 falls as evenly as before"
+
+
 def test_seta_by_hand() -> None:
     """Three clear groups; a window of one slides from easy to hard and begins again."""
     story = Story({"method": "seta", "pruned": 0.0, "groups": 3, "window": 0.33, "tail": "0ep"}, [0] * 6)
     losses = [1.0, 5.0, 9.0, 1.1, 5.1, 9.1]
     assert story.next(losses) == [0, 1, 2, 3, 4, 5]
     assert [story.next(losses) for _ in range(4)] == [[0, 3], [1, 4], [2, 5], [0, 3]]
+
+
+def test_seta_groups_by_where_losses_lie_not_by_their_number() -> None:
+    story = Story({"method": "seta", "pruned": 0.0, "groups": 2, "window": 0.5, "tail": "0ep"}, [0] * 6)
+    losses = [1.0, 1.1, 1.2, 1.3, 9.0, 9.1]
+    story.next(losses)
+    assert [story.next(losses) for _ in range(2)] == [[0, 1, 2, 3], [4, 5]]
 
 
 def test_seta_ends_on_random_draws() -> None:
@@ -212,6 +252,16 @@ def test_stratified_by_hand() -> None:
     assert balanced.selector.series(balanced.table)["quota_per_class"].tolist() == [2, 2]
 
 
+@pytest.mark.parametrize(("balance", "quota"), [(1.0, [3, 1]), (0.0, [2, 2])])
+def test_stratified_follows_the_classes_sizes(balance: float, quota: list[int]) -> None:
+    """Classes of six and two that are equally hard, half of all: 6 to 2 of four, or two of each."""
+    story = Story({"method": "stratified", "balance": balance, "least": 1}, [0] * 6 + [1] * 2)
+    story.share = 0.5
+    for _ in range(2):
+        story.next([0.7] * 8)
+    assert story.selector.series(story.table)["quota_per_class"].tolist() == quota
+
+
 def test_apd_by_hand() -> None:
     """d starts at 0.5 and moves by a tenth towards the share of hard samples; quotas follow pi (d + eps)."""
     labels = [0] * 4 + [1] * 4
@@ -223,6 +273,7 @@ def test_apd_by_hand() -> None:
     # Hard: 4 of 4 and 1 of 4. d = 0.75 and 0.375; weights 4 * 0.76 and 4 * 0.385; M = 5: 3.32 and 1.68.
     series = story.selector.series(story.table)
     assert series["hard_rate_per_class"].tolist() == [0.75, 0.375]
+    assert series["proportion_per_class"].tolist() == pytest.approx([0.76 / 1.145, 0.385 / 1.145])
     assert series["quota_per_class"].tolist() == [3, 2]
     assert [sum(i < 4 for i in second), sum(i >= 4 for i in second)] == [3, 2]
     # Nothing is learnt: 1 and 1/4 are hard again. d = 0.875 and 0.3125; weights 3.54 and 1.29: 3.66 and 1.34 of five.
@@ -234,6 +285,15 @@ def test_apd_by_hand() -> None:
     # Class 0 is learnt: 0 and 1/4. d = 0.4375 and 0.28125; one hard sample, and one of each class at least.
     assert [i < 4 for i in story.next(losses)] == [True, False]
     assert story.selector.series(story.table)["hard_rate_per_class"].tolist() == [0.4375, 0.28125]
+
+
+def test_apd_follows_the_classes_sizes() -> None:
+    """Half of six and half of two are hard: d = 0.5 in both; M = 4, by 6 * 0.51 and 2 * 0.51: 3 and 1."""
+    story = Story({"method": "apd", "alpha": 0.5}, [0] * 6 + [1] * 2)
+    losses = (-torch.tensor([0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.9]).log()).tolist()
+    for _ in range(2):
+        story.next(losses)
+    assert story.selector.series(story.table)["quota_per_class"].tolist() == [3, 1]
 
 
 def test_smrd_draws_as_many_as_dbpd_and_not_the_same() -> None:
@@ -538,6 +598,34 @@ def test_auto_looks_again_while_nothing_is_left_out() -> None:
             table.observe("trained", ids, -score[ids].log(), score[ids], score[ids] > 0.4, epoch)
         assert looks == {"dbpd": [2, 4], "srd": [2], "everything": [3]}[said]
         assert selector.note().startswith(f"auto picks {said}: ")
+
+
+def test_fresh_dbpd_keeps_the_hardest_of_a_batch_under_a_cost() -> None:
+    selector = build({"method": "dbpd", "score": "fresh", "guards": "off"}, [0] * 8)
+    score = torch.tensor([0.5, 0.1, 0.9, 0.8, 0.2, 0.7, 0.6, 0.4])
+    keep = selector.keep(torch.arange(8), -score.log(), score, score > 0.5, At(1, 8, 0.1, share=0.25))
+    assert keep.mask_G.nonzero().flatten().tolist() == [1, 4]
+
+
+def test_seta_slides_a_wider_window_under_a_cost() -> None:
+    story = Story({"method": "seta", "pruned": 0.0, "groups": 3, "window": 0.33, "tail": "0ep"}, [0] * 6)
+    story.share = 0.5
+    losses = [1.0, 5.0, 9.0, 1.1, 5.1, 9.1]
+    assert [story.next(losses) for _ in range(4)] == [[0, 1, 2, 3, 4, 5], [0, 1, 3], [1, 2, 4], [2, 4, 5]]
+
+
+def test_kakurenbo_hides_the_lowest_losses_under_a_cost() -> None:
+    story = Story({"method": "kakurenbo", "hidden": 0.5, "milestones": [0.9, 0.95, 1.0]}, [0] * 8)
+    story.share = 0.5
+    losses = [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 4.0]
+    assert [story.next(losses, wrong={1}) for _ in range(2)] == [ALL8, [4, 5, 6, 7]], "sure of them or not"
+
+
+def test_ies_leaves_out_what_moves_least_under_a_cost() -> None:
+    story = Story({"method": "ies", "delta": 100.0}, [0] * 3, epochs=10)
+    story.share = 0.67
+    losses = [[1.0, 5.0 - 0.5 * e + 0.1 * e**2, 2.0 + (-1.0) ** e] for e in range(7)]
+    assert [story.next(losses[epoch]) for epoch in range(7)][-1] == [1, 2]
 
 
 def test_quotas_by_hand() -> None:
