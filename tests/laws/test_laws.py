@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from fewer import select
 from fewer.build import Session
 from fewer.testing import laws
 from fewer.testing.draw import draw_recipe
 from fewer.testing.harness import one_thread, trained
 
-DRAW = range(12)
+DRAW = range(16)  # every selector of the draw once
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -29,6 +30,12 @@ def content(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def unstopped(content: dict[str, Any]) -> Session:
     return trained(content)
+
+
+def test_every_method_that_has_a_neutral_setting_is_among_those_tried() -> None:
+    """`class_balanced` and `repeat_factor` are neutral on classes of equal size: tests/unit/test_sampling.py."""
+    told = {name for name in select.names() if "Neutral" in str(select.card(name))}
+    assert told - {case["method"] for case in laws.NEUTRAL} == {"class_balanced", "repeat_factor"}
 
 
 def test_off_is_plain(content: dict[str, Any]) -> None:

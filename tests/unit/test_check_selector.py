@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
@@ -88,6 +89,11 @@ def of_a_seeded_stream(self: Good, table: Table, ids: Tensor, at: At) -> Chosen:
     return of_the_stream(self, table, ids, at)
 
 
+def of_numpys_seeded_stream(self: Good, table: Table, ids: Tensor, at: At) -> Chosen:
+    numpy.random.seed(at.epoch)
+    return Good.pick(self, table, ids, at)
+
+
 def of_the_calls(self: Good, table: Table, ids: Tensor, at: At) -> Chosen:
     return chosen(ids[rng.shuffled(ids, 0, self.calls)[: self.count(ids, at)]])
 
@@ -107,7 +113,7 @@ class Lucky(Good):
 
     def __init__(self, population: Population) -> None:
         super().__init__(population)
-        self.calls = random.randrange(10**9)
+        self.calls = random.SystemRandom().randrange(10**9)
 
     pick = of_the_calls
 
@@ -124,7 +130,11 @@ BROKEN: dict[str, tuple[Callable[[Population], Any], str]] = {
     "lr_scale": (listed(lambda c: Chosen(c.ids_M, c.weight_M, 0.0)), "the learning rate is a positive number"),
     "nothing": (listed(lambda c: chosen(c.ids_M[:0])), "order: something is chosen"),
     "stream": (with_(pick=of_the_stream), "order: equal state gives an equal choice"),
-    "seeded": (with_(pick=of_a_seeded_stream), "torch's random stream is left alone"),
+    "seeded": (with_(pick=of_a_seeded_stream), "random streams of torch, numpy and Python are left alone"),
+    "seeded numpy": (with_(pick=of_numpys_seeded_stream), "random streams of torch, numpy and Python are left alone"),
+    "suspects": (with_(suspected=lambda self: torch.tensor([0])), "suspected: samples of the pool only"),
+    "note": (with_(note=lambda self: None), "note is text"),
+    "no note": (with_(note=property(lambda self: "")), "suspected or note raised TypeError"),
     "lucky": (Lucky, "a run that is repeated gives the same choices"),
     "listing": (
         with_(order=lambda self, table, ids, at: chosen(ids[: self.count(ids, at)])),

@@ -56,6 +56,7 @@ def test_the_class_floor_holds_a_class_that_would_disappear() -> None:
     assert kept(guarded(labels), table) == [0, 1, 3]
     selector = guarded(labels, class_floor=0.5)
     assert kept(selector, table) == [0, 1, 3, 5, 7]
+    assert (selector.order(table, torch.arange(8), AT).weight_M == 1).all(), "what is added weighs 1"
     assert selector.counts() == {"guard.class_floor": 2.0}
 
 
@@ -143,6 +144,34 @@ def test_wrong_labels_are_counted_alike_on_every_rank() -> None:
     assert 0.2 < found.pop() < 0.4
 
 
+def test_an_estimated_cap_suspects_as_many_as_look_wrong() -> None:
+    stream = torch.Generator().manual_seed(0)
+    loss = torch.cat([torch.rand(70, generator=stream) * 0.4, 3 + torch.randn(30, generator=stream).abs() * 0.3])
+    selector = guarded([0] * 100, noise_cap="auto")
+    kept(selector, table_of(torch.exp(-loss).tolist()))
+    assert selector.counts()["guard.noise_cap"] == pytest.approx(0.3, abs=0.05)
+    suspects = selector.suspected()
+    assert len(suspects) > 20
+    assert (suspects >= 70).all()
+
+
+def test_an_epoch_that_is_chosen_in_the_batch_is_never_empty() -> None:
+    content = {
+        "method": "dbpd",
+        "score": "fresh",
+        "threshold": 0.5,
+        "guards": {"noise_cap": 0.0, "class_floor": 0.0},
+    }
+    population = Population(0, torch.arange(10) % 2, 2)
+    selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
+    selector.order(Table(10), torch.arange(10), AT)
+    score, found = torch.linspace(0.7, 0.99, 10), []
+    for ids in torch.arange(10).split(5):
+        score_G = score[ids]
+        found += ids[selector.keep(ids, -score_G.log(), score_G, score_G > 0.5, AT).mask_G].tolist()
+    assert found == [0, 1, 5, 6], "two for each class in all, the hardest of what each batch has"
+
+
 def test_losses_that_are_next_to_all_nothing_are_no_noise() -> None:
     assert noisy_share(torch.cat([torch.zeros(1000), torch.ones(5)])) == 0.0
 
@@ -166,14 +195,11 @@ def test_what_the_floor_adds_in_the_batch_is_another_draw_in_every_epoch() -> No
 @pytest.mark.parametrize(
     "chosen",
     [
-        {"method": "random", "cost": 0.6},
         {"method": "dbpd", "cost": 0.55, "revision": "1ep"},
         {"method": "dbpd", "cost": 0.7, "refresh_every": 3},
         {"method": "dbpd", "score": "fresh", "cost": 0.75},
         {"method": "dbpd", "score": "fresh", "cost": 0.75, "guards": {"noise_cap": 0.3}},
         {"method": "periodic_full", "every_effective_epochs": 1.9, "cost": 0.6},
-        {"method": "infobatch", "cost": 0.7},
-        {"method": "seta", "cost": 0.6},
         {"method": "srd", "decay": "logarithmic", "cost": 0.6},
         {"method": "auto", "cost": 0.5},
     ],

@@ -474,7 +474,7 @@ def test_confusion_in_the_form_that_fits(tmp_path: Path, count: int) -> None:
     check_harmless(html)
     assert ('class="confusion"' in html) == (count <= 30)
     assert ('class="heat"' in html) == (30 < count <= 100)
-    assert html.count('class="n meter"') == min(count, 20) if count > 30 else count
+    assert html.count('class="n meter"') == (min(count, 20) if count > 30 else count)
 
 
 def test_reports_of_large_runs_stay_small(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
             "channels_last": chance.choice(["yes", "no"]),
             "seed": seed,
         },
-        "select": chance.choice(_SELECTORS),
+        "select": _SELECTORS[seed % len(_SELECTORS)],
     }
     content["train"] |= chance.choice(_OPTIMIZERS) | chance.choice(_SCHEDULES)
     if content["train"].get("schedule") == "one_cycle" and content["train"].get("cycle_momentum") != "off":

@@ -39,6 +39,7 @@ NEUTRAL: list[dict[str, Any]] = [
     {"method": "warmup_random", "threshold": 1.0, "warmup": "1ep"},
     {"method": "periodic_full", "threshold": 1.0},
     {"method": "adaptive", "threshold": 1.0},
+    {"method": "alternate", "threshold": 1.0},
     {"method": "dbpd", "score": "fresh", "threshold": 1.0, "batches": "shrink"},
 ]
 

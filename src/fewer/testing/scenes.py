@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -52,6 +52,14 @@ def scenes() -> Iterator[Scene]:
     one = Population(3, torch.zeros(30, dtype=torch.int64), 1, rng.uniform(torch.arange(30), 7, "known"))
     yield Scene("one class", one)
     yield Scene("two samples", Population(3, torch.tensor([0, -1, 1]), 2, torch.tensor([0.3, torch.nan, 0.6])))
+
+
+def stream_states() -> list[Any]:
+    """Where the random streams of torch, Python and numpy stand, to be compared."""
+    import numpy
+
+    numpys: Any = numpy.random.get_state()
+    return [torch.get_rng_state().tolist(), random.getstate(), numpys[1].tolist(), numpys[2:]]
 
 
 @contextmanager

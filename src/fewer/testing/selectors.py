@@ -15,7 +15,7 @@ from fewer import rng
 from fewer.parts import At, Chosen, Expects, Keep, Population, Selector
 from fewer.run import state_digest
 from fewer.select.table import Table
-from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes
+from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes, stream_states
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ class _Play:
 
     def run(self) -> list[Any]:
         """Plays all epochs; returns all choices."""
-        scene, streams = self.scene, torch.get_rng_state()
+        scene, streams = self.scene, stream_states()
         self.where = scene.name
         with self.trying("building a selector"):
             selector = self.build(scene.population)
@@ -84,9 +84,9 @@ class _Play:
             self.where = f"{scene.name}, epoch {epoch}"
             self.epoch(selector, table, at)
         self.require(
-            torch.equal(streams, torch.get_rng_state()),
-            "torch's random stream is left alone",
-            "draw from fewer.rng, which has no stream; do not seed or use torch's",
+            streams == stream_states(),
+            "the random streams of torch, numpy and Python are left alone",
+            "draw from fewer.rng, which has no stream; do not seed or use theirs",
         )
         return self.told
 
@@ -270,6 +270,10 @@ class _Play:
             self.require(values.shape == (classes,), "series gives one number a class", fix)
         wrong = [name for name, value in counts.items() if not isinstance(value, (int, float))]
         self.require(not wrong, "counts gives numbers", f"{wrong} are none; use float(...)")
+        with self.untouched(table), self.trying("suspected or note"):
+            suspects, note = selector.suspected(), selector.note()
+        self.check_ids("suspected", suspects)
+        self.require(isinstance(note, str), "note is text", f"it gave {note!r}; often an empty one")
 
     # --- Helpers ----------------------------------------------------------------------------------------------
 
@@ -294,6 +298,9 @@ class _Play:
         found = getattr(ids, "dtype", type(ids).__name__)
         self.require(found == torch.int64, f"{name}: ids are int64", f"they are {found}; use ids.long()")
         self.require(ids.dim() == 1, f"{name}: ids have one dimension", f"their shape is {tuple(ids.shape)}")
+        self.require(
+            ids.device.type == "cpu", f"{name}: ids are on the CPU", f"they are on {ids.device}; use ids.cpu()"
+        )
         other = ids[~torch.isin(ids, self.scene.pool)]
         self.require(
             not len(other),
