@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any
@@ -20,6 +21,8 @@ from fewer.record import read_json
 # Keys that a resumed run may be given anew.
 RESUMABLE = ("out.*", "data.in_memory", "data.processes", "data.cache", "train.epochs")
 
+_STAGE_LENGTH = re.compile(r"stages\.\d+\.epochs=")
+
 
 def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:
     """The result of a run that stands at its end."""
@@ -37,6 +40,10 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
     """
     content = before.model_dump(mode="json", exclude_none=True)
     if before.stages:
+        whole = any(text.startswith("train.epochs=") for text in overrides)
+        lengths = [text for text in overrides if _STAGE_LENGTH.match(text)]
+        if lengths and not whole:
+            raise RecipeError(f"{lengths[0]}: a resumed run is given its new length as a whole; write train.epochs=N")
         free = [text for text in overrides if not text.startswith("stages.")]
         asked = parse_recipe({**content, "stages": []}, free).epochs
         earlier = before.epochs - before.stages[-1].epochs

@@ -65,8 +65,8 @@ class Session:
         """Books what has been decoded since the last call."""
         parts = [part.counts for part in (self.train_data, self.val_data, self.test_data) if part]
         images, pixels = sum(c.decoded for c in parts), sum(c.decoded_pixels for c in parts)
-        stage = self.plan.stage(min(self.run.cursor.epoch, self.plan.epochs - 1)).index
-        self.run.ledger.book(stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
+        ledger = self.run.ledger
+        ledger.book(ledger.stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
         self._decoded = images, pixels
 
     def evaluated_model(self) -> tuple[torch.nn.Module, int]:
@@ -111,7 +111,7 @@ def make_plan(
     facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available, chooses.scoring_side_px)
     if selector is None:
         facts = replace(facts, reference=price(recipe, facts))
-    return compile_plan(recipe, facts, chooses.expects, name)
+    return compile_plan(recipe, facts, chooses.expects, name, chooses.packs)
 
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
@@ -217,6 +217,7 @@ def _data(
         loader=loader,
         pin_memory=plan.device_settings.pinned_memory,
         cache=recipe.data.cache == "auto",
+        keep_sides=2 if name == "train" and plan.keeps_two_sides else 1,
         on_progress=on_progress,
     )
 

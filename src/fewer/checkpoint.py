@@ -26,17 +26,12 @@ from fewer.record import write_flushed, writing
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.clock import Cursor
     from fewer.parts import State
 
 _NAME = re.compile(r"epoch\d{5,}-batch\d{7,}")
+MODEL_WEIGHTS, MODEL_ABOUT = "model.safetensors", "model.json"  # of a published model's folder
 _TENSORS, _VALUES, _MANIFEST = "state.safetensors", "state.json", "manifest.json"
 _SEPARATOR = "|"  # parameter names hold dots
-
-
-def name_at(cursor: Cursor) -> str:
-    """The folder name of a checkpoint; names sort in the order of training."""
-    return f"epoch{cursor.epoch:05d}-batch{cursor.batch:07d}"
 
 
 def save(state: State, folder: Path, keep: int) -> Path:

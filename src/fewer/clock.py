@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 Unit = Literal["ep", "%", "step", "min"]
+_LONGEST = 1_000_000_000  # a slip of the keyboard must not become an overflow
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ep|%|step|min)\s*")
 
 
@@ -33,6 +35,8 @@ class Duration:
         if match is None:
             raise ValueError('a duration needs a unit: "2ep", "5%", "500step" or "10min"')
         value, unit = float(match[1]), match[2]
+        if value > _LONGEST:
+            raise ValueError(f"a duration is at most {_LONGEST:,}")
         if unit == "%" and value > 100:
             raise ValueError("a percentage lies between 0% and 100%")
         return cls(value, unit)  # type: ignore[arg-type]
@@ -54,7 +58,8 @@ class Duration:
         return math.ceil(self.in_epochs(epochs) - 1e-9)  # 30 % of 10 is 3, whatever the rounding
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        """As it is written in a recipe, to the last digit: a resumed run reads it again."""
+        return f"{Decimal(repr(self.value)).normalize():f}{self.unit}"
 
 
 @dataclass(slots=True)

@@ -105,8 +105,6 @@ def release(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candi
         if held is not None:
             waiting = torch.isin(held.ids_B.cpu(), run.packer.queue.ids_G).nonzero().flatten()
             run.held[worker.id] = held.take(waiting.to(held.inputs.device))
-            if not len(waiting):  # joining with nothing would lose the channels-last layout
-                del run.held[worker.id]
     return Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
 
 

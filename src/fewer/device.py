@@ -5,6 +5,7 @@ All of it is chosen, from facts, before the run; none of it changes a pixel. Nee
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,16 @@ class Loading:
     threads: int
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def auto_precision(device: str, bf16: bool) -> Literal["fp32", "bf16", "fp16"]:
+    """What `train.precision = "auto"` is, on a device that computes bfloat16 natively or does not."""
+    return "bf16" if bf16 else "fp16" if device == "cuda" else "fp32"
+
+
 def choose_loading(
     in_memory: Literal["auto", "yes", "no"],
     processes: int | Literal["auto"],
@@ -47,7 +58,7 @@ def choose_loading(
         processes: As the recipe has it, over all ranks.
         needed_bytes: What one rank's decoded images take.
         available_bytes: Free memory; unknown if None.
-        device: "cpu", "cuda" or "mps".
+        device: "cpu" or "cuda".
         cores: That all ranks share.
         ranks: Processes that train together.
     """
@@ -94,7 +105,7 @@ def choose_device_settings(device: str, deterministic: bool, stays_on_device: bo
     """Settings for a kind of device.
 
     Args:
-        device: "cpu", "cuda" or "mps".
+        device: "cpu" or "cuda".
         deterministic: Runs must repeat to the bit: no TensorFloat-32, no search among algorithms.
         stays_on_device: Images lie decoded on the device, so that no batch is copied to it.
     """

@@ -18,6 +18,7 @@ from fewer.data.sources import is_source
 from fewer.data.splits import open_given
 from fewer.data.store import too_damaged
 from fewer.data.views import DamagedImage
+from fewer.device import auto_precision
 from fewer.errors import CheckpointError, DataError, RecipeError
 from fewer.facts import DTYPES, device_kind, native_bf16
 from fewer.folder import RESOLVED, RunFolder
@@ -121,7 +122,8 @@ def evaluate(
     recipe, run = _recipe(folder, overrides, elsewhere)
     precision = recipe.train.precision
     if precision == "auto":
-        precision = "bf16" if native_bf16(device_kind()) else "fp32"
+        device = device_kind()
+        precision = auto_precision(device, native_bf16(device))
     handed = handed_over(folder, precision=precision, flip_tta=recipe.task.flip_tta, side_px=side_px)
     notes: list[str] = []
     if elsewhere:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewer.batchnorm import has_batchnorm
+from fewer.device import usable_cores
 from fewer.memory import available_bytes
 from fewer.models import trial
 from fewer.parts import ChangesByEpoch, first
@@ -107,16 +107,11 @@ def _notes(
     return tuple(notes)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def device_kind() -> str:
-    """The kind of device that training uses: "cuda" or "mps" where there is one, else "cpu"."""
+    """The kind of device that training uses: "cuda" where there is one, else "cpu"."""
     if torch.cuda.is_available():  # untested: needs a GPU
         return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cpu"  # also on Macs: their MPS has no float64, in which losses, scores and views' maps are kept
 
 
 def native_bf16(device: str) -> bool:

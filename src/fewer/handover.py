@@ -13,7 +13,16 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
 from fewer import models
-from fewer.checkpoint import is_intact, point_to, publish_folder, read_folder, remove, require_finite
+from fewer.checkpoint import (
+    MODEL_ABOUT,
+    MODEL_WEIGHTS,
+    is_intact,
+    point_to,
+    publish_folder,
+    read_folder,
+    remove,
+    require_finite,
+)
 from fewer.errors import CheckpointError, RecipeError, printable
 from fewer.facts import DTYPES, device_kind
 from fewer.fields import Flag, Index, Side
@@ -24,7 +33,6 @@ from fewer.record import writing
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_WEIGHTS, _ABOUT = "model.safetensors", "model.json"
 _CLASSES_MAX, _NAME_MAX = 100_000, 4096
 
 _Name = Annotated[str, Field(max_length=_NAME_MAX, strict=True)]
@@ -36,7 +44,7 @@ _Std = Annotated[float, Field(gt=1e-6, le=10, allow_inf_nan=False)]
 def _section(value: object) -> object:
     """The `[model]` section, checked as a recipe's is."""
     try:
-        return parse_recipe({"data": {"source": "digits"}, "model": value}, origin=_ABOUT).model
+        return parse_recipe({"data": {"source": "digits"}, "model": value}, origin=MODEL_ABOUT).model
     except RecipeError as error:
         raise ValueError("; ".join(error.problems)) from None
 
@@ -123,7 +131,9 @@ def publish_model(model: nn.Module, about: dict[str, Any], folder: Path, epoch: 
         if not is_intact(final):
             if final.exists():
                 remove(final)
-            publish_folder(final, {_WEIGHTS: data, _ABOUT: json.dumps(about, indent=1).encode()}, {"epoch": epoch})
+            publish_folder(
+                final, {MODEL_WEIGHTS: data, MODEL_ABOUT: json.dumps(about, indent=1).encode()}, {"epoch": epoch}
+            )
     if link:
         link_model(folder, final.name, link)
     return final
@@ -151,8 +161,8 @@ def load_model(model: nn.Module, path: Path) -> dict[str, Any]:
         CheckpointError: A file is missing, torn or altered.
     """
     files = read_folder(path)
-    model.load_state_dict(tensors_from_bytes(files[_WEIGHTS]))
-    about: dict[str, Any] = json.loads(files[_ABOUT])
+    model.load_state_dict(tensors_from_bytes(files[MODEL_WEIGHTS]))
+    about: dict[str, Any] = json.loads(files[MODEL_ABOUT])
     return about
 
 
@@ -167,7 +177,7 @@ def model_folder(path: Path) -> Path:
         RecipeError: The path is neither.
         CheckpointError: The run has not published a model yet.
     """
-    if (path / _ABOUT).is_file():
+    if (path / MODEL_ABOUT).is_file():
         return path.resolve()
     checkpoints = path / "checkpoints"
     published = sorted(checkpoints.glob("model-epoch*"), key=lambda folder: (folder.name[:16], folder.stat().st_mtime))
@@ -178,7 +188,7 @@ def model_folder(path: Path) -> Path:
         raise CheckpointError(f"{path}: the run has published no model yet; `fewer resume {path}` trains on")
     if (path / "manifest.json").is_file():
         raise CheckpointError(
-            f"{path}: holds no {_ABOUT}: not a published model; give the run folder, or its checkpoints/best or last"
+            f"{path}: holds no {MODEL_ABOUT}: not a published model; give the run folder, its checkpoints/best or last"
         )
     what = "neither a run nor a published model" if path.is_dir() else "no such folder"
     raise RecipeError(f"{path}: {what}; give the folder that `fewer train` made, or its checkpoints/best or last")
@@ -203,15 +213,15 @@ def open_model(path: str | Path, precision: str = "") -> tuple[nn.Module, About]
     """
     folder = model_folder(Path(path))
     files = read_folder(folder)
-    if not {_WEIGHTS, _ABOUT} <= files.keys():
-        raise _unusable(folder, f"{_WEIGHTS} or {_ABOUT} is not among its files")
-    about = _about(folder, files[_ABOUT])
+    if not {MODEL_WEIGHTS, MODEL_ABOUT} <= files.keys():
+        raise _unusable(folder, f"{MODEL_WEIGHTS} or {MODEL_ABOUT} is not among its files")
+    about = _about(folder, files[MODEL_ABOUT])
     if precision:
         about = about.model_copy(update={"precision": precision})
     try:
-        weights = tensors_from_bytes(files[_WEIGHTS])
+        weights = tensors_from_bytes(files[MODEL_WEIGHTS])
     except Exception as error:  # safetensors' own error has no base of its own
-        raise _unusable(folder, f"{_WEIGHTS}: {error}") from None
+        raise _unusable(folder, f"{MODEL_WEIGHTS}: {error}") from None
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn in vain, and must not move anybody's stream
         with torch.device("meta"):  # before anything of the size that the file asks for is made
             _require_fit(folder, about, _built(folder, about), weights)
@@ -229,7 +239,7 @@ def _about(folder: Path, data: bytes) -> About:
     except (ValueError, RecursionError) as error:
         details = error.errors() if isinstance(error, ValidationError) else []
         said = [f"{'.'.join(map(str, detail['loc'])) or 'the file'}: {detail['msg']}" for detail in details]
-        raise _unusable(folder, f"{_ABOUT}: {'; '.join(said[:5]) or type(error).__name__}") from None
+        raise _unusable(folder, f"{MODEL_ABOUT}: {'; '.join(said[:5]) or type(error).__name__}") from None
 
 
 def _built(folder: Path, about: About) -> nn.Module:
@@ -238,7 +248,7 @@ def _built(folder: Path, about: About) -> nn.Module:
     try:
         return models.build(about.model.name, len(about.classes), side, **options)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise _unusable(folder, f"{_ABOUT}: the model cannot be built: {error}") from None
+        raise _unusable(folder, f"{MODEL_ABOUT}: the model cannot be built: {error}") from None
 
 
 def _require_fit(folder: Path, about: About, model: nn.Module, weights: dict[str, Tensor]) -> None:

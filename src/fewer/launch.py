@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from fewer.device import usable_cores
 from fewer.errors import RecipeError, ResourceError
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def joined() -> Iterator[Comm]:
 
     if torch.cuda.is_available():  # untested: needs a GPU
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    # What ranks agree on lies on the CPU, gradients lie on the GPU, and nccl exchanges the latter only.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield Distributed()
     except RuntimeError as error:
@@ -66,7 +68,7 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
         RecipeError: More processes than cores.
         ResourceError: A process was killed.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if not 1 <= devices <= cores:
         raise RecipeError(f"--devices {devices}: this machine has {cores} cores; allowed: 1 to {cores}")
     shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}

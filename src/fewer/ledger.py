@@ -42,7 +42,7 @@ class Ledger:
         self.train_images, self.plain_epoch_flops = train_images, plain_epoch_flops
         self.counts: list[dict[str, int]] = [dict.fromkeys(EXACT + LOCAL, 0) for _ in range(stages)]
         self.seconds: list[dict[str, float]] = [dict.fromkeys(PHASES, 0.0) for _ in range(stages)]
-        self._stage, self._phase, self._since = 0, "other", time.monotonic() if since is None else since
+        self.stage, self._phase, self._since = 0, "other", time.monotonic() if since is None else since
         self._peak_before = 0
 
     def book(self, stage: int, **counts: int) -> None:
@@ -53,7 +53,7 @@ class Ledger:
     def enter(self, stage: int) -> None:
         """Seconds from here on belong to this stage."""
         self._lap()
-        self._stage = stage
+        self.stage = stage
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -68,7 +68,7 @@ class Ledger:
 
     def _lap(self) -> None:
         now = time.monotonic()
-        self.seconds[self._stage][self._phase] += now - self._since
+        self.seconds[self.stage][self._phase] += now - self._since
         self._since = now
 
     def total(self, name: str) -> int:

@@ -15,10 +15,10 @@ from fewer.optim.groups import momentum_of
 from fewer.parts import At, Data, Stage, Task
 from fewer.run import Order, Run, chosen_order, state_digest
 from fewer.screen import kept_batches, score_samples
-from fewer.step import agree, nothing, take_step
+from fewer.step import Totals, agree, take_step
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +111,13 @@ def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
         return chosen_order(run.plan, chosen, at, run.seed, run.selector.packs or fresh, width)
 
 
-def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
+def _advance(run: Run, candidate: Candidate, steps: Sequence[Totals]) -> Row:
     """Moves the cursor behind a candidate batch; at the epoch's end brings the table up to date."""
     at, stage = candidate.at, candidate.stage
     assert run.order is not None
     lr = run.plan.recipe.train.lr * run.plan.lr_factor(at.progress) * run.order.lr_scale
-    total = torch.stack(list(steps)).sum(0) if steps else agree(run, nothing())
-    kept = int(total[3])
+    total = Totals.over(steps) if steps else agree(run)
+    kept = int(total.samples)
     if not kept and not (run.selector.packs and run.selector.fresh(at)):
         run.ledger.book(stage.index, skipped_steps=1)
     run.cursor.batch += 1
@@ -129,16 +129,16 @@ def _advance(run: Run, candidate: Candidate, steps: Sequence[Tensor]) -> Row:
         batch=candidate.number,
         batches=candidate.batches,
         step=run.cursor.step,
-        steps=int(total[6]),
+        steps=int(total.steps),
         progress=at.progress,
         lr=lr,
         momentum=_momentum(run, at),
-        loss=float(total[1] / total[0]) if kept else None,
-        top1=float(total[2] / total[3]) if kept else None,
+        loss=total.loss / total.losses if kept else None,
+        top1=total.right / total.samples if kept else None,
         kept=kept,
         candidates=len(candidate.samples),
         side_px=stage.side_px,
-        stop=bool(total[5] > 0),
+        stop=total.stops > 0,
         epoch_end=candidate.is_last,
     )
 

@@ -92,6 +92,7 @@ class Batch:
         """One batch of several, in their order."""
         import torch
 
+        batches = [batch for batch in batches if len(batch)] or batches[:1]  # an empty one has no layout, and takes it
         if len(batches) == 1:
             return batches[0]
         return Batch(

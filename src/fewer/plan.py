@@ -10,11 +10,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fewer import refusals
-from fewer.device import DeviceSettings, Loading, choose_device_settings, choose_loading
+from fewer.device import DeviceSettings, Loading, auto_precision, choose_device_settings, choose_loading
 from fewer.errors import RecipeError
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.parts import At, Expects, Stage
@@ -53,7 +53,7 @@ class Facts:
         cores: Cores that all ranks share.
         available_bytes: Free memory before anything is decoded; None where the system does not say.
         bf16: Whether the device computes bfloat16 natively.
-        device: "cpu", "cuda" or "mps".
+        device: "cpu" or "cuda".
         notes: What was noticed about data, model and weights, for people.
         problems: What of the recipe the model cannot do.
         weights: SHA-256 of the file with the first weights; empty for random ones.
@@ -138,6 +138,8 @@ class Plan:
             pixels = facts.train_images * facts.native_side_px**2 * 3 // 2
         else:
             pixels = facts.train_images * self.largest_side_px**2
+            if self.keeps_two_sides:
+                pixels += facts.train_images * self.evaluation_side_px**2
         needed_bytes = 3 * (pixels + held_out)
         return choose_loading(
             data.in_memory, data.processes, needed_bytes, facts.available_bytes, facts.device, facts.cores, facts.ranks
@@ -178,6 +180,15 @@ class Plan:
         """Images that BatchNorm's statistics are estimated from after an epoch on a part of the data."""
         guards = None if self.own_selector else getattr(self.recipe.select, "guards", None)
         return min(guards.batchnorm_images, self.facts.train_images) if guards and self.facts.batchnorm else 0
+
+    @property
+    def keeps_two_sides(self) -> bool:
+        """Whether training images are wanted at the side of evaluation while another is trained on.
+
+        In memory both stay decoded: each evaluation would else decode all images twice.
+        """
+        evaluates = bool(self.batchnorm_images and self.facts.val_images)
+        return evaluates and any(stage.side_px != self.evaluation_side_px for stage in self.stages)
 
     @property
     def batchnorm_flops(self) -> float:
@@ -261,7 +272,11 @@ class Plan:
 
 
 def compile_plan(
-    recipe: Recipe, facts: Facts, expects: Callable[[At], Expects] | None = None, own_selector: str = ""
+    recipe: Recipe,
+    facts: Facts,
+    expects: Callable[[At], Expects] | None = None,
+    own_selector: str = "",
+    packs: bool = True,
 ) -> Plan:
     """Decides all that can be decided before the first step.
 
@@ -270,6 +285,7 @@ def compile_plan(
         facts: What is known of data, model and machine; `flops` must hold every side of `stages_of`.
         expects: The selector's own expectation of an epoch; everything is trained on if left out.
         own_selector: Name of a selector that the caller brought in place of the recipe's.
+        packs: Whether the selector's batches are full ones; else there are as many as plain training has.
 
     Raises:
         RecipeError: With everything in the recipe that does not fit the facts.
@@ -293,17 +309,15 @@ def compile_plan(
     expects = expects or (lambda at: Expects(1.0, 1.0))
     if refused := refusals.unpayable(plan, expects) or refusals.starved(plan, expects):
         raise RecipeError(refused)
-    object.__setattr__(plan, "predicted", predicted(plan, expects))
+    plan = replace(plan, predicted=predicted(plan, expects, packs))
     warnings = [refusals.too_dear(plan), refusals.mostly_scored(plan, expects)]
-    object.__setattr__(plan, "notes", (*plan.notes, *filter(None, warnings)))
-    return plan
+    return replace(plan, notes=(*plan.notes, *filter(None, warnings)))
 
 
 def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     """The recipe with what `auto` became on this machine, so that a resumed run keeps it elsewhere."""
     train = recipe.train
-    native = "bf16" if facts.bf16 else "fp16" if facts.device == "cuda" else "fp32"
-    precision = native if train.precision == "auto" else train.precision
+    precision = auto_precision(facts.device, facts.bf16) if train.precision == "auto" else train.precision
     layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
     return recipe.model_copy(
         update={"train": train.model_copy(update={"precision": precision, "channels_last": layout})}

@@ -1,7 +1,8 @@
 """`previews/` of a run folder: training views as contact sheets, and thumbnails of the worst samples.
 
 All pixels come from the data object's own batches, so what is shown is what is trained on. Batches are a pure function
-of their requests, and only the loop books loaded samples: looking changes neither the run nor its ledger.
+of their requests, and only the loop books loaded samples: looking does not change the run, and of its ledger only what
+was decoded.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from fewer.plan import Plan
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
-_LOOKED_AT = ("samples_loaded", "samples_forwarded")
 PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that a person is shown, and epochs' views of each
 
 
@@ -33,16 +31,17 @@ class Reference:
     weights: str = ""
 
 
-def predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[float, float]]:
+def predicted(plan: Plan, expects: Callable[[At], Expects], packs: bool) -> dict[str, tuple[float, float]]:
     """Ledger keys with their lowest and highest value; equal where nothing decides during the run.
 
     Args:
         plan: The plan, complete but for this.
         expects: The selector's expectation of an epoch.
+        packs: Whether the selector's batches are full ones.
     """
     share = affordable_share(plan, expects, 0, plan.reference_flops)
     told = [expects(plan.at(epoch, share=share)) for epoch in range(plan.epochs)]
-    epochs = [_priced(plan, epoch, expected) for epoch, expected in enumerate(told)]
+    epochs = [_priced(plan, epoch, expected, packs) for epoch, expected in enumerate(told)]
     totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
     totals = {**totals, **_handed_over(plan, totals, told[-1])}
     if plan.facts.reference:
@@ -63,7 +62,9 @@ def predicted(plan: Plan, expects: Callable[[At], Expects]) -> dict[str, tuple[f
 def _handed_over(plan: Plan, totals: dict[str, tuple[float, float]], last: Expects) -> dict[str, tuple[float, float]]:
     """Entries that BatchNorm's new statistics add to, where the last epoch leaves something out, or may."""
     surely, perhaps = last.kept_high < 1, last.kept_low < 1
-    extra = {"flops": plan.batchnorm_flops, **dict.fromkeys(_LOOKED_AT, float(plan.batchnorm_images))}
+    images = float(plan.batchnorm_images)  # every rank looks at them, and forwards are counted once
+    loaded = images * plan.facts.ranks
+    extra = {"flops": plan.batchnorm_flops, "samples_forwarded": images, "samples_loaded": loaded}
     return {key: (totals[key][0] + surely * more, totals[key][1] + perhaps * more) for key, more in extra.items()}
 
 
@@ -88,6 +89,8 @@ def _decoded(plan: Plan, loaded_low: float, loaded_high: float) -> tuple[float, 
     images = facts.train_images + facts.val_images + facts.test_images
     checked = images * facts.ranks if recipe.data.damaged == "quarantine" else 0
     again = facts.test_images if facts.val_images else 0
+    if facts.val_images:  # statistics of BatchNorm are estimated anew before each evaluation
+        again += validations * plan.batchnorm_images * facts.ranks
     return loaded_low + once + moments, loaded_high + once + moments + checked + again
 
 
@@ -100,7 +103,7 @@ def _shown(plan: Plan) -> int:
     return rows * views + min(WORST_SAMPLES, plan.facts.test_images or plan.facts.val_images)
 
 
-def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, float]]:
+def _priced(plan: Plan, epoch: int, expects: Expects, packs: bool) -> dict[str, tuple[float, float]]:
     """Lowest and highest ledger entries of one epoch."""
     images, stage = plan.facts.train_images, plan.stage(epoch)
 
@@ -114,6 +117,6 @@ def _priced(plan: Plan, epoch: int, expects: Expects) -> dict[str, tuple[float, 
         "samples_loaded": (low, high + (scored if plan.facts.ranks > 1 else 0)),
         "samples_forwarded": bounds(lambda kept: float(kept + scored)),
         "samples_backpropagated": bounds(float),
-        "optimizer_steps": bounds(lambda kept: float(math.ceil(kept / stage.batch_size))),
+        "optimizer_steps": bounds(lambda kept: float(kept and len(plan.batch_sizes(kept, stage, packs)))),
         "flops": epoch_flops(plan, epoch, expects),
     }

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel
 
 from fewer import models, rng, select
+from fewer.checkpoint import MODEL_WEIGHTS
 from fewer.clock import Duration
 from fewer.data.images import Moments
 from fewer.data.strata import grouped
@@ -162,7 +163,7 @@ def _of_run(path: Path, facts: Facts, precision: str) -> Given:
             f'select.reference = "{path}": its classes, {theirs}, are not those of the data, {ours}; give a model that '
             "was trained on the same classes, or leave select.reference out"
         )
-    return Given(model, about.side_px, (about.mean, about.std), file_hash(folder / "model.safetensors"))
+    return Given(model, about.side_px, (about.mean, about.std), file_hash(folder / MODEL_WEIGHTS))
 
 
 def _of_file(path: Path, recipe: Recipe, facts: Facts, precision: str) -> Given:

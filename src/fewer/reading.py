@@ -172,10 +172,10 @@ def override(
                 node[path[-1]] = value
             seen[path] = where
         except (IndexError, ValueError):
-            problems.append(
-                f"{where}: no such entry: the recipe has {len(content.get(path[0], []))} [[{path[0]}]]; "
-                "add one to the recipe"
-            )
+            said = f"no such entry in {'.'.join(path[:-1])}; give the whole list"
+            if path[0] == "stages":
+                said = f"no such entry: the recipe has {len(content['stages'])} [[stages]]; add one to the recipe"
+            problems.append(f"{where}: {said}")
         except (TypeError, AttributeError):
             problems.append(f'{where}: "{path[-2]}" is a value, not a section; see docs for the keys')
     return problems

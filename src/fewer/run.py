@@ -101,7 +101,7 @@ class Run:
         held: For each local worker, loaded samples that wait in the packer. Not saved: they are loaded again.
         stop_requested: Set from outside (signals); all ranks leave after the same batch.
         amendments: What of the plan had to change on the way: key to {"old", "new", "reason"}.
-        best: The best validation so far: {"epoch", "metric", "value"}.
+        best: The best validation so far: metric, its value, epoch, and the model that was published of it.
     """
 
     plan: Plan

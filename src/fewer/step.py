@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -22,17 +23,48 @@ if TYPE_CHECKING:
 SMALLEST_SCALE = 2.0**-14
 
 
-def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Tensor:
-    """One optimizer step on one global batch; returns what all ranks agree on, see `agree`, and the steps taken."""
+class Totals(NamedTuple):
+    """What all ranks agree on after a batch: sums over all of them.
+
+    Attributes:
+        losses: How many there are: one a sample in classification.
+        loss: Their sum, weighted.
+        right: Samples predicted rightly.
+        samples: Samples that were backpropagated.
+        not_finite: Losses that are not finite.
+        stops: Ranks that were asked to stop.
+        steps: Optimizer steps; one that overflowed in fp16 is none.
+    """
+
+    losses: float = 0.0
+    loss: float = 0.0
+    right: float = 0.0
+    samples: float = 0.0
+    not_finite: float = 0.0
+    stops: float = 0.0
+    steps: float = 0.0
+
+    @classmethod
+    def over(cls, batches: Sequence[Totals]) -> Totals:
+        """Of several batches."""
+        return cls(*map(math.fsum, zip(*batches, strict=True)))
+
+
+_SUMMED = 5  # of these are summed over samples
+
+
+def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Totals:
+    """One optimizer step on one global batch; returns what all ranks agree on."""
     order, size = run.order, len(step.samples)
     assert order is not None
     with run.ledger.phase("train"):
-        totals = _backward(task, run, forwards, step, nth)
+        sums = _backward(task, run, forwards, step, nth)
         with run.ledger.phase("sync"):
-            totals = agree(run, totals)
-            _raise_unless_finite(run, totals, step.at)
+            totals = agree(run, sums)
+            if totals.not_finite:
+                raise _diverged(run, step.at, "loss")
             run.sync.gradients(run.workers)
-        stepped = _update(run, step.at, order.lr_scale, rescale=size / float(totals[0]))
+        stepped = _update(run, step.at, order.lr_scale, rescale=size / totals.losses)
         if stepped:
             _follow(run, step.at, size)
     flops = run.plan.sample_flops(step.at.epoch)
@@ -44,13 +76,12 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
         skipped_steps=int(not stepped),
         flops=size * (flops.forward + flops.backward),
     )
-    totals[6] = float(stepped)
-    return totals
+    return totals._replace(steps=float(stepped))
 
 
 def _backward(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Tensor:
-    """Forward and backward of the local workers' micro-batches; returns the sums that `nothing` lists."""
-    at, size, totals = step.at, len(step.samples), nothing()
+    """Forward and backward of the local workers' micro-batches; returns their first `_SUMMED` totals."""
+    at, size, sums = step.at, len(step.samples), torch.zeros(_SUMMED, dtype=torch.float64)
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
         part = step.samples.take(positions)
@@ -66,8 +97,8 @@ def _backward(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
             # Divided by what is known now, the samples; dense tasks know the count of losses after `agree`.
             run.scaler.scale(loss_sum / size).backward()
             run.observed.add(batch.ids_B[cut], part.copy_G[cut], outcome)
-            totals += _summed(outcome, loss_sum)
-    return totals
+            sums += _summed(outcome, loss_sum)
+    return sums
 
 
 def _update(run: Run, at: At, lr_scale: float, rescale: float) -> bool:
@@ -112,32 +143,23 @@ def _follow(run: Run, at: At, samples: int) -> None:
         run.lookahead.update(run.workers[0].model, run.cursor.step, at.progress)
 
 
-def agree(run: Run, totals: Tensor) -> Tensor:
-    """The loop's one small all-reduce a batch, of what `nothing` lists."""
-    totals[5] = float(run.stop_requested)
-    totals = totals.to(run.device if run.device.type != "mps" else "cpu")
-    run.comm.all_reduce([totals])
-    return totals.cpu()
-
-
-def nothing() -> Tensor:
-    """Zeros for count, loss, right, samples, non-finite losses, stop requests, and the steps taken."""
-    return torch.zeros(7, dtype=torch.float64)
+def agree(run: Run, sums: Tensor | None = None) -> Totals:
+    """The loop's one small all-reduce a batch: the sums over local samples, none without a step, and stop requests."""
+    local = torch.zeros(_SUMMED + 1, dtype=torch.float64)
+    local[:_SUMMED] = 0 if sums is None else sums
+    local[_SUMMED] = float(run.stop_requested)
+    agreed = local.to(run.device)
+    run.comm.all_reduce([agreed])
+    return Totals(*agreed.tolist())
 
 
 def _summed(outcome: Outcome, loss_sum: Tensor) -> Tensor:
-    """One worker's part of the sums that `nothing` lists."""
+    """One micro-batch's part of the first `_SUMMED` totals."""
     loss = loss_sum.detach().double()
     right, count = outcome.right_B.sum(), outcome.count_B.sum()
     samples = torch.full_like(loss, len(outcome.right_B))
-    zero = torch.zeros_like(loss)
-    numbers = (count, loss, right, samples, ~torch.isfinite(loss), zero, zero)
+    numbers = (count, loss, right, samples, ~torch.isfinite(loss))
     return torch.stack([number.double() for number in numbers]).cpu()
-
-
-def _raise_unless_finite(run: Run, totals: Tensor, at: At) -> None:
-    if totals[4] > 0:
-        raise _diverged(run, at, "loss")
 
 
 def _diverged(run: Run, at: At, what: str) -> DivergedError:

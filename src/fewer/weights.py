@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load as tensors_from_bytes
 
 from fewer import models
-from fewer.checkpoint import read_folder
+from fewer.checkpoint import MODEL_ABOUT, MODEL_WEIGHTS, read_folder
 from fewer.data.images import Moments
 from fewer.errors import CheckpointError, DataError, RecipeError
 from fewer.models.files import SUFFIXES, read_tensors
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fewer.models import ModelParams
-
-_MODEL, _ABOUT = "model.safetensors", "model.json"
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def _published(params: ModelParams) -> Weights:
 def _of_run(path: Path) -> Weights:
     """The best model of a run folder, else its last; or a published model's folder itself."""
     places = (path / "checkpoints" / "best", path / "checkpoints" / "last", path)
-    place = next((each for each in places if (each / _MODEL).is_file()), None)
+    place = next((each for each in places if (each / MODEL_WEIGHTS).is_file()), None)
     if place is None:
         raise RecipeError(
             f'model.weights = "{path}": a folder without a trained model (checkpoints/best); give a run that has '
@@ -130,12 +128,12 @@ def _of_run(path: Path) -> Weights:
         )
     files = read_folder(place)
     try:
-        tensors, about = tensors_from_bytes(files[_MODEL]), json.loads(files[_ABOUT])
+        tensors, about = tensors_from_bytes(files[MODEL_WEIGHTS]), json.loads(files[MODEL_ABOUT])
         moments = _moments(about["mean"], about["std"])
     except Exception as error:  # a manifest that agrees with foreign content
         raise CheckpointError(f"{place}: not a model of this program ({type(error).__name__}: {error})") from None
     # The folder that a link points to may be another one tomorrow: the hash says which it was.
-    return Weights(tensors, str(place), file_hash(place / _MODEL), moments)
+    return Weights(tensors, str(place), file_hash(place / MODEL_WEIGHTS), moments)
 
 
 def _moments(mean: Sequence[Any], std: Sequence[Any]) -> Moments:

@@ -129,8 +129,9 @@ def test_shrinking_takes_as_many_steps_as_plain_training(batches: str, steps: li
     def look(session: Session, row: Row) -> None:
         found[row.epoch] += row.steps
 
-    trained({**REPEATED, "select": {"method": "random", "share": 0.5, "batches": batches}}, look=look)
+    session = trained({**REPEATED, "select": {"method": "random", "share": 0.5, "batches": batches}}, look=look)
     assert found[:2] == steps
+    assert session.plan.predicted["optimizer_steps"] == (sum(found), sum(found))
 
 
 @pytest.mark.parametrize(("packs", "steps"), [(True, 3), (False, 6)])

@@ -250,6 +250,7 @@ def test_all_errors_come_at_once(server: Server, tmp_path: Path) -> None:
         (["train", "good.toml", "train.lr=inf"], ['argument "train.lr=inf"', "finite"]),
         (["train", "good.toml", "train.lr.x=3"], ['argument "train.lr.x=3"', '"lr" is a value']),
         (["train", "good.toml", "stages.0.side_px=3"], ['argument "stages.0.side_px=3"', "0 [[stages]]"]),
+        (["train", "good.toml", "train.betas=[0.9, 0.99]", "train.betas.2=5"], ['"train.betas.2=5": no such entry in']),
         (["train", "good.toml", "train=3"], ['argument "train=3"', "section"]),
         (["train", "good.toml", "train.batch_size=5000"], ["5000", "use at most"]),
         (["train", "good.toml", "--devices", "99"], ["--devices 99", "cores"]),

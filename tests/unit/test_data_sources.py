@@ -209,6 +209,28 @@ def test_hostile_members_are_refused(tmp_path: Path, bad: tarfile.TarInfo, word:
     assert "x.tar" in message
 
 
+@pytest.mark.parametrize("size", [b"-0000002000\0", b"-1\0\0\0\0\0\0\0\0\0\0", b"+0000002000\0"])
+def test_a_size_with_a_sign_is_damaged(tmp_path: Path, size: bytes) -> None:
+    """Back to a header that was read before, for ever."""
+    whole = bytearray(packed(tmp_path / "x.tar", folder(tmp_path / "f", {"a": 2})).read_bytes())
+    header = next(at for at in range(512, len(whole), 512) if whole[at + 156 : at + 157] == b"0")
+    whole[header + 124 : header + 136] = size
+    whole[header + 148 : header + 156] = b" " * 8
+    whole[header + 148 : header + 156] = b"%06o\0 " % sum(whole[header : header + 512])
+    (tmp_path / "x.tar").write_bytes(whole)
+    assert "damaged" in refusal(f"tar:{tmp_path / 'x.tar'}")
+
+
+@pytest.mark.parametrize("record", [b"1" * 5000 + b" path=a", b"5013 size=" + b"1" * 5002 + b"\n"])
+def test_numbers_of_thousands_of_digits_are_damaged(tmp_path: Path, record: bytes) -> None:
+    about = tarfile.TarInfo("about")
+    about.type, about.size = tarfile.XHDTYPE, len(record)
+    with tarfile.open(tmp_path / "x.tar", "w") as out:
+        out.addfile(about, io.BytesIO(record))
+        out.addfile(member("a/1.png"))
+    assert "damaged" in refusal(f"tar:{tmp_path / 'x.tar'}")
+
+
 @pytest.mark.parametrize(("tool", "word"), [("gzip", "gunzip"), ("bzip2", "bunzip2"), ("xz", "unxz")])
 def test_a_compressed_tar_is_refused_with_the_command(tmp_path: Path, tool: str, word: str) -> None:
     mode = {"gzip": "w:gz", "bzip2": "w:bz2", "xz": "w:xz"}[tool]

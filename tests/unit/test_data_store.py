@@ -217,7 +217,6 @@ def test_batches_are_normalised_labelled_and_counted(split: Split) -> None:
     assert batch.targets.dtype == torch.int64
     assert batch.targets.tolist() == [0, 1, 0]
     assert batch.ids_B.tolist() == [3, 7, 3]
-    assert data.counts.loaded == 3
     plain = batch_of(ImageData(split, channels_last=False, dtype=torch.float64), [1])
     assert plain.inputs.is_contiguous()
     assert plain.inputs.dtype == torch.float64

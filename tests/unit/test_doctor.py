@@ -50,7 +50,6 @@ STACK = {"torch": "2.12.0", "threads": 2, "device": "cpu", "bf16": False, "capab
         (software.precision(STACK), OK, ["does not", '"auto" is fp32']),
         (software.precision({**STACK, "bf16": True}), OK, ['"auto" is bf16']),
         (software.judge_device(STACK, driver=""), OK, ["CPU"]),
-        (software.judge_device({**STACK, "device": "mps"}, driver=""), OK, ["MPS"]),
         (software.judge_device(STACK, driver="550.1"), WARN, ["550.1", "built for the CPU"]),
         (software.judge_device({**STACK, "built_for_cuda": "12.6"}, driver="450.1"), WARN, ["CUDA 12.6", "--gpus"]),
         (software.judge_device({**STACK, "gpus": ["A100"]}, driver="550.1"), OK, ["A100", "550.1"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def test_every_image_that_is_decoded_is_one_file_opened(photos: Path) -> None:
         {
             "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no"},
             "model": {"name": "lenet5", "width": 0.05},
-            "train": {"batch_size": 8},
+            "train": {"batch_size": 26},  # one batch an epoch: its decoding is that of its own stage
             "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
         }
     )
@@ -104,6 +105,26 @@ def test_every_image_that_is_decoded_is_one_file_opened(photos: Path) -> None:
     )
     assert session.run.ledger.total("decoded_pixels") == decoded * 20 * 24
     assert session.plan.predicted["samples_decoded"] == (decoded, decoded)
+    by_stage = [counts["samples_decoded"] for counts in session.run.ledger.counts]
+    assert by_stage == [decoded - len(splits.train), len(splits.train)]
+
+
+def test_statistics_at_another_side_decode_no_image_twice(photos: Path, tmp_path: Path) -> None:
+    """Evaluations want training images at the side of the last stage, for BatchNorm, while another is trained on."""
+    content = {
+        "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no", "in_memory": "yes"},
+        "model": {"name": "cnn", "width": 0.1},
+        "train": {"batch_size": 26, "precision": "fp32"},
+        "select": {"method": "dbpd", "cost": 0.7, "guards": {"break_even": False}},
+        "stages": [{"epochs": 3, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+    }
+    with one_thread():
+        result = fit(parse_recipe(content), tmp_path / "run")
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    decoded, sizes = result["ledger"]["samples_decoded"], [plan[f"{name}_images"] for name in ("train", "val", "test")]
+    assert decoded == 2 * sizes[0] + sizes[1] + sizes[2]
+    assert result["predicted"]["samples_decoded"] in (decoded, [decoded, decoded])
+    assert [stage["samples_decoded"] for stage in result["ledger"]["stages"]] == [decoded, 0]
 
 
 def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:

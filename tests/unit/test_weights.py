@@ -162,6 +162,14 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         make_plan(asked, open_data(asked))
 
 
+def test_weights_that_hold_themselves_are_refused(tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(DataError, match="damaged, or no file of tensors"):
+        read_weights(models.params("resnet18_cifar")(**{**CIFAR, "weights": str(tmp_path / "w.pt")}))
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     content = state()
     content["conv1.weight"][0] = torch.nan

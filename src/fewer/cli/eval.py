@@ -51,6 +51,7 @@ def _print(result: dict[str, Any], per_class: bool) -> None:
     import sys
 
     from fewer.errors import printable
+    from fewer.report.units import title
 
     name, metrics = result["split"], result["metrics"]
     print(printable(f"{result['model']}, {result['epochs']} epochs, on {result['source']} ({name})"))
@@ -59,26 +60,15 @@ def _print(result: dict[str, Any], per_class: bool) -> None:
         ("images", result["images"]),
         ("seconds", result["seconds"]),
     ]
-    width = max(10, *(len(_LABELS.get(key, key)) + 1 for key, _ in rows))
+    width = max(10, *(len(title(key)) + 1 for key, _ in rows))
     for key, value in rows:
         shown = f"{value:,}" if key == "images" else f"{value:.4g}" if key in ("loss", "seconds") else f"{value:.2%}"
-        print(f"{_LABELS.get(key, key):{width}}{shown:>10}")
+        print(f"{title(key):{width}}{shown:>10}")
     if per_class:
         print()
         _print_classes(result["tables"][f"{name}/confusion"], result["classes"])
     for note in (*result["notes"], *(f"left out {image['name']}: {image['reason']}" for image in result["damaged"])):
         print(printable(note), file=sys.stderr)
-
-
-_LABELS = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "macro_f1": "macro-F1",
-    "balanced_accuracy": "balanced accuracy",
-    "many_shot": "many-shot",
-    "medium_shot": "medium-shot",
-    "few_shot": "few-shot",
-}
 
 
 def _print_classes(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ def resume(
 ) -> int:
     """Go on with a run, exactly as if it had never stopped.
 
-    Only out.*, data.processes, data.cache and train.epochs may change.
+    Only out.*, data.in_memory, data.processes, data.cache and train.epochs may change.
     """
     from fewer.launch import is_rank, joined, launch
 

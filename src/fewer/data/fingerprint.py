@@ -69,8 +69,8 @@ def hashes(source: Source, cache: bool = True, ids: npt.NDArray[np.int64] | None
     now_ns = time.time_ns()
     with ThreadPoolExecutor(_THREADS) as pool:
         chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
-        for ids, found in zip(chunks, pool.map(lambda ids: _hashed(source, ids.tolist()), chunks), strict=True):
-            content_N2[ids] = np.frombuffer(found, np.uint64).reshape(-1, 2)
+        for chunk, found in zip(chunks, pool.map(lambda each: _hashed(source, each.tolist()), chunks), strict=True):
+            content_N2[chunk] = np.frombuffer(found, np.uint64).reshape(-1, 2)
     if cache and len(missing):
         settled = (modified_N < now_ns - _SETTLED_NS) & ((row_N >= 0) | wanted_N)
         write_pairs(file, np.concatenate([stamp_N2[settled], content_N2[settled]], axis=1).tobytes())

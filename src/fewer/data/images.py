@@ -117,7 +117,6 @@ class ImageData:
         """
         for request, images, row_B in self._reader.stream(map(self._known, requests)):
             batch = self._batch(request, images, row_B)
-            self.counts.loaded += len(batch)
             yield batch
 
     def prepare(self, side_px: int) -> list[DamagedImage]:

@@ -319,7 +319,13 @@ class Loader:
         _kill([worker])
         cause = hung or f"was killed by {_signal_name(worker.process.exitcode)}"
         owed = [task for task in self._tasks.values() if task.worker is worker]
-        self._workers[self._workers.index(worker)] = self._started()
+        try:
+            self._workers[self._workers.index(worker)] = self._started()
+        except OSError as error:
+            raise ResourceError(
+                f"{self._views[0].source.name}: a loader process {cause}, and no other can be started "
+                f"({error.strerror or error}); is memory short? fix: data.processes = 0 reads in the training process"
+            ) from error
         for task in owed:
             task.worker = None
         for nth, task in enumerate(owed):

@@ -5,7 +5,6 @@ Pixels, normalisation and layout are those of `ImageData`, which makes every chu
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from torch import Tensor
 from fewer.data.images import ImageData
 from fewer.data.splits import Split
 from fewer.data.views import DamagedImage
+from fewer.device import usable_cores
 from fewer.parts import Batch, Request
 
 
@@ -56,7 +56,7 @@ def once(splits: Iterable[Split], side_px: int, threads: int = 0, **how: Any) ->
         threads: Decoding threads; 0 for one a core. A split is decoded by one thread.
         how: As for `ImageData`: mean, std, device, dtype, channels_last.
     """
-    threads = threads or os.cpu_count() or 1
+    threads = threads or usable_cores()
     ahead: deque[Future[tuple[ImageData, list[DamagedImage]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

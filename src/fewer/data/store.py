@@ -5,7 +5,6 @@ M: ids of the split, and rows of the tensor. N: all ids of the source.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -16,6 +15,7 @@ from torch import Tensor
 from fewer.data.decode import Damaged, Pixels, decode_counted
 from fewer.data.splits import Split
 from fewer.data.views import Counts, DamagedImage, Read
+from fewer.device import usable_cores
 from fewer.errors import DataError, ResourceError
 from fewer.memory import available_bytes
 from fewer.parts import Request
@@ -44,7 +44,7 @@ class Decoding:
     ) -> None:
         self.damaged: list[DamagedImage] = []
         self._split = split
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or usable_cores()
         self._policy = policy
         self._counts = counts
         self._on_progress = on_progress

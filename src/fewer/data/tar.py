@@ -7,6 +7,7 @@ notices a lost end. It reads v7, ustar, GNU long names and pax headers, as writt
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ _REFUSED = {
     b"6": "a pipe",
     b"S": "a sparse file",
 }
+_OCTAL, _DECIMAL = re.compile(rb"[0-7]*"), re.compile(rb"\d{1,19}")
 _LONG_MAX = 1 << 20  # bytes of a long name or a pax header; more is no honest archive
 _PACKED = (
     (b"\x1f\x8b", "gzip", "gunzip"),
@@ -120,10 +122,10 @@ def _number(field_bytes: bytes, path: str, offset: int) -> int:
     """Octal text, or base 256 for members of 8 GB and more."""
     if field_bytes[0] == 0x80:
         return int.from_bytes(field_bytes[1:], "big")
-    try:
-        return int(field_bytes.strip(b" \0") or b"0", 8)
-    except ValueError:
-        raise _broken(path, offset) from None
+    digits = field_bytes.strip(b" \0")
+    if not _OCTAL.fullmatch(digits):  # int() takes a sign, too, and a size below 0 leads back to where it came from
+        raise _broken(path, offset)
+    return int(digits or b"0", 8)
 
 
 def _short_name(header: bytes) -> bytes:
@@ -137,12 +139,12 @@ def _pax(data: bytes, path: str, offset: int) -> dict[bytes, bytes]:
     records = {}
     while data.strip(b"\0"):
         length, _, rest = data.partition(b" ")
-        if not length.isdigit() or not len(length) + 3 < int(length) <= len(data):
+        if not _DECIMAL.fullmatch(length) or not len(length) + 3 < int(length) <= len(data):
             raise _broken(path, offset)
         key, _, value = rest[: int(length) - len(length) - 2].partition(b"=")
         records[key] = value
         data = data[int(length) :]
-    if not records.get(b"size", b"0").isdigit():
+    if not _DECIMAL.fullmatch(records.get(b"size", b"0")):
         raise _broken(path, offset)
     return records
 

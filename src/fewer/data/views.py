@@ -26,12 +26,10 @@ class Counts:
     """What was done so far, for the ledger.
 
     Attributes:
-        loaded: Samples handed out in batches.
         decoded: Images decoded; in memory once for every side, else whenever one is asked for.
         decoded_pixels: Width x height as decoded from the files (a JPEG may be decoded at a fraction), before resizing.
     """
 
-    loaded: int = 0
     decoded: int = 0
     decoded_pixels: int = 0
 

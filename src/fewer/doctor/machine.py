@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fewer.device import SHARE_OF_MEMORY_AHEAD, choose_loading
+from fewer.device import SHARE_OF_MEMORY_AHEAD, choose_loading, usable_cores
 from fewer.doctor.finding import FAIL, OK, WARN, Finding
 from fewer.memory import available_bytes
 
@@ -24,7 +24,7 @@ _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def threads(stack: dict[str, Any]) -> Finding:
-    return judge_threads(cores(), core_quota(), os.environ.get("OMP_NUM_THREADS", ""), stack.get("threads"))
+    return judge_threads(usable_cores(), core_quota(), os.environ.get("OMP_NUM_THREADS", ""), stack.get("threads"))
 
 
 def judge_threads(cores: int, quota: float | None, asked: str, used: int | None) -> Finding:
@@ -69,7 +69,7 @@ def judge_memory(free: int | None, limit: int | None, used: int | None) -> Findi
 
 
 def loader_memory() -> Finding:
-    return judge_loader_memory(available_bytes(), cores())
+    return judge_loader_memory(available_bytes(), usable_cores())
 
 
 def judge_loader_memory(free: int | None, cores: int) -> Finding:
@@ -177,11 +177,6 @@ def judge_allocator(system: str, libc: str, huge_pages: str, preloaded: str) -> 
         return Finding("allocator", WARN, "glibc keeps freed memory, but huge pages are off: CPU steps are slower", fix)
     mode = next((part.strip("[]") for part in huge_pages.split() if part.startswith("[")), "unknown")
     return Finding("allocator", OK, f"glibc keeps freed memory; huge pages: {mode}")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def core_quota(group: Path = _GROUP) -> float | None:

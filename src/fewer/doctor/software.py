@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fewer.device import auto_precision
 from fewer.doctor.finding import FAIL, OK, WARN, Finding
 
 PYTHON_FLOOR, TORCH_FLOOR = (3, 11), (2, 10)
@@ -122,7 +123,7 @@ def torchvision_imports(stack: dict[str, Any]) -> Finding:
 def precision(stack: dict[str, Any]) -> Finding:
     if "bf16" not in stack:
         return Finding("precision", WARN, "not known, because torch does not work")
-    auto = "bf16" if stack["bf16"] else "fp32"
+    auto = auto_precision(stack["device"], stack["bf16"])
     native = "multiplies bfloat16 natively" if stack["bf16"] else "does not multiply bfloat16 natively"
     return Finding("precision", OK, f'{stack["device"]} ({stack["capability"]}) {native}: precision "auto" is {auto}')
 
@@ -152,8 +153,7 @@ def judge_device(stack: dict[str, Any], driver: str) -> Finding:
             "update the driver to one for "
             f"CUDA {stack['built_for_cuda']}, look at CUDA_VISIBLE_DEVICES, or start the container with --gpus all",
         )
-    what = "Apple GPU (MPS)" if stack["device"] == "mps" else "no GPU found: the CPU trains"
-    return Finding("device", OK, what)
+    return Finding("device", OK, "no GPU found: the CPU trains")
 
 
 def compiler() -> Finding:

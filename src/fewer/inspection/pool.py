@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from fewer.data.decode import Pixels
+from fewer.device import usable_cores
 from fewer.inspection.examine import Facts, examine
 
 Raw = bytes | Pixels
@@ -32,7 +32,7 @@ def examined(
         examine_one: What is done to each, a function at the top of a module.
     """
     if processes is None:
-        processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = usable_cores()
     chunks = _chunks(reads)
     if processes == 0:
         for chunk in chunks:

@@ -39,6 +39,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from None
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        tensors = _tensors(content)
     except SafetensorError as error:
         raise DataError(f"{path}: not a whole safetensors file ({_short(error)}); copy it anew") from None
     except pickle.UnpicklingError as error:
@@ -48,7 +49,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # torch's reader raises whatever its parts do on damaged files
         raise DataError(f"{path}: damaged, or no file of tensors ({_short(error)}); copy it anew") from None
-    tensors = _tensors(content)
     if not tensors:
         keys = ", ".join(map(repr, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
         raise DataError(f"{path}: holds no named tensors but {keys or 'nothing'}; save model.state_dict()")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fewer.ledger import PHASES
 from fewer.report import units
 from fewer.report.history import History
 from fewer.report.load import Folder
@@ -13,7 +14,6 @@ from fewer.report.summary import cost
 from fewer.report.values import dig, mapping, number
 
 Format = Callable[[float], str]
-KINDS = ("train", "select", "data_wait", "evaluate", "checkpoint", "compile", "sync", "other")
 FORMATS: tuple[tuple[str, str, Format], ...] = (
     ("full_epoch_equivalents", "full-epoch equivalents (FEE)", units.epochs),
     ("effective_epochs", "effective epochs (EE)", units.epochs),
@@ -133,7 +133,7 @@ def _seconds(folder: Folder) -> Html:
 
 
 def _parts(entries: Mapping[str, Any]) -> list[tuple[str, float]]:
-    names = [*KINDS, *(key for key in entries if key not in KINDS and key != "total")]
+    names = [*PHASES, *(key for key in entries if key not in PHASES and key != "total")]
     parts = [(name, number(entries.get(name)) or 0.0) for name in names]
     return [(name, value) for name, value in parts if value > 0][:16]
 

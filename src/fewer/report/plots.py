@@ -264,6 +264,9 @@ def _legend(figure: Figure, chart: Chart, title: str, star: str, light: dict[str
                       columnspacing=1.0, handletextpad=0.5, borderpad=0.3)  # fmt: skip
 
 
+_VIEW_BOX = "VIEW BOX"  # stands for matplotlib's until it is known
+
+
 def _svg(figure: Figure, chart: Chart) -> Html:
     import matplotlib as mpl
 
@@ -272,7 +275,7 @@ def _svg(figure: Figure, chart: Chart) -> Html:
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     label = f"{', '.join(panel.name for panel in chart.panels)} against {chart.x_name}"
     head = (
-        f'<svg class="plot" role="img" aria-label="{esc(label)}" viewBox="\\1"><title>{esc(label)}</title>'
+        f'<svg class="plot" role="img" aria-label="{esc(label)}" viewBox="{_VIEW_BOX}"><title>{esc(label)}</title>'
         f"<desc>{esc(chart.description, 600)}</desc>"
     )
     return Html(_tidy(buffer.getvalue(), head, chart.key))
@@ -292,7 +295,7 @@ def _tidy(svg: str, head: str, key: str) -> str:
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
     for variable, color in _STAND_IN.items():
         svg = svg.replace(color, f"var(--{variable})")
-    svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', head, svg, count=1)
+    svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', lambda m: head.replace(_VIEW_BOX, m[1], 1), svg, count=1)
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
 
 
