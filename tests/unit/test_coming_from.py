@@ -96,6 +96,26 @@ def test_every_recipe_can_be_planned(content: dict[str, Any], overrides: list[st
     assert 0 < low <= high
 
 
+FLAGS = (
+    *("mode", "epoch", "task", "model", "pretrained", "mae_checkpoint", "dataset", "download", "batch_size"),
+    *("learning_rate", "scheduler_type", "threshold", "epoch_threshold", "start_revision", "interval", "increment"),
+    *("warmup_epochs", "refresh_interval", "ema_alpha", "epsilon", "long_tail", "ldam", "noisy", "save_path"),
+)
+MODES = (
+    *("baseline", "train_with_revision", "train_with_random", "train_with_percentage", "train_with_inv_lin"),
+    *("train_with_log", "train_with_adaptive", "train_with_alternative", "warmup_random", "periodic_full_random"),
+    *("train_with_stratified", "train_with_adaptive_dropout", "noisy_*", "selective_gradient", "selective_epoch"),
+    *("train_with_samples", "train_with_revision_3d"),
+)
+
+
+def test_every_flag_and_mode_of_the_published_code_is_in_a_table() -> None:
+    rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(--\w+|[\w*]+)[^`]*`", row.split("|")[1])}
+    assert not {f"--{flag}" for flag in FLAGS} - named
+    assert not set(MODES) - named
+
+
 def test_every_method_of_the_published_code_is_on_the_page() -> None:
     ours = {"adaptive", "alternate", "apd", "dbpd", "everything", "periodic_full", "smrd", "srd", "stratified"}
     chosen = {content["select"]["method"] for _, content, _ in PAGE_RECIPES if "select" in content}
