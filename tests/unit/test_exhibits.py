@@ -174,7 +174,7 @@ def test_a_tensorboard_that_looks_on_drops_what_a_resume_took_back(tmp_path: Pat
 def test_the_missing_package_is_named_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(mirror, "find_spec", lambda name: None if name == "tensorboard" else found(name))
-    with pytest.raises(RecipeError, match=r"pip install 'fewer\[tensorboard\]'"):
+    with pytest.raises(RecipeError, match="pip install tensorboard"):
         fit(parse_recipe(content(tensorboard=True)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
