@@ -645,7 +645,7 @@ def test_by_class_takes_the_highest_of_each() -> None:
 
 
 DIGITS: Content = {
-    "data": {"source": "digits", "val": "none"},
+    "data": {"source": "digits", "val": "none", "test": "70%"},
     "model": {"name": "lenet5", "width": 0.2},
     "train": {"epochs": 8, "batch_size": 64, "lr": 0.05, "seed": 0},
 }
