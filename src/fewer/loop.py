@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,9 +15,6 @@ from fewer.parts import At, Data, Stage, Task
 from fewer.run import Order, Run, chosen_order, state_digest
 from fewer.screen import kept_batches, score_samples
 from fewer.step import Totals, agree, take_step
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,18 +220,23 @@ def test_a_lost_process_is_replaced_and_changes_nothing(
             os.kill(pid, 0)
 
 
-def test_a_batch_that_kills_every_process_ends_the_run(
-    split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def kill_at_batch_10(monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
+    """Every loader process that reads the batch that begins with image 10 is killed."""
     trainer, read = os.getpid(), loader_module.Views.read
 
     def deadly(self: object, request: Request, *rest: object) -> object:
         if os.getpid() != trainer and int(request.ids_B[0]) == 10:
             faulthandler.disable()
-            os.kill(os.getpid(), signal.SIGBUS)
+            os.kill(os.getpid(), by)
         return read(self, request, *rest)
 
     monkeypatch.setattr(loader_module.Views, "read", deadly)
+
+
+def test_a_batch_that_kills_every_process_ends_the_run(
+    split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at_batch_10(monkeypatch, signal.SIGBUS)
     batches = data_of(split, open_loader(2)).batches(requests(8))
     assert len([next(batches), next(batches)]) == 2
     with pytest.raises(ResourceError, match=r"killed by signal SIGBUS.*data.processes = 0"):
@@ -241,17 +246,11 @@ def test_a_batch_that_kills_every_process_ends_the_run(
 def test_a_process_that_cannot_be_replaced_says_what_to_do(
     split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer, read = os.getpid(), loader_module.Views.read
-
-    def deadly(self: object, request: Request, *rest: object) -> object:
-        if os.getpid() != trainer and int(request.ids_B[0]) == 10:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return read(self, request, *rest)
+    kill_at_batch_10(monkeypatch, signal.SIGKILL)
 
     def refused(*_: object) -> None:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(loader_module.Views, "read", deadly)
     batches = data_of(split, open_loader(2)).batches(requests(8))
     next(batches)
     monkeypatch.setattr(Loader, "_started", refused)
