@@ -168,10 +168,12 @@ class Auto(Selection):
 
     def _can_prune(self, at: At) -> bool:
         """Whether `infobatch` can do with what the rest of the run may cost."""
+        if at.share is None:
+            return True
         ahead = [replace(at, epoch=epoch, progress=epoch / at.epochs) for epoch in range(at.epoch, at.epochs)]
         paid = sum(self._may_be(_PAYABLE, at).expects(then).kept_high for then in ahead)
         least = sum(self._may_be("infobatch", at).expects(replace(then, share=0.0)).kept_high for then in ahead)
-        return at.share is None or least <= paid
+        return least <= paid
 
     def _noise(self, table: Table, kind: Kind, of_N: Tensor) -> float:
         """Share of some samples' labels that look wrong: what is predicted rightly is labelled rightly."""

@@ -1,12 +1,12 @@
 """Difficulty-based progressive dropout (arXiv 2505.22342): train on samples whose true-class probability is low.
 
 `score = "fresh"` is the published method: score each batch with the current weights, then train on score < threshold.
-The scoring forward costs a third of a step, so it never saves more than two thirds and costs more than it saves above
-a kept share of 2/3. `score = "stale"` takes the scores that training itself left behind, before the epoch: what is
+The scoring forward costs a third of a step, so it never saves more than two thirds and costs more than it saves above a
+kept share of 2/3. `score = "stale"` takes the scores that training itself left behind, before the epoch: what is
 dropped is not even loaded, and its score stays as it is; `refresh_every = K` scores a random 1/K of the dropped samples
 before each epoch. `rule = "score_or_wrong"` keeps what is wrongly predicted, too, whatever its score: the published
-description says so, the published code does not. Under `cost` the hardest samples are
-kept, as many as it pays for. Neutral at threshold = 1.
+description says so, the published code does not. Under `cost` the hardest samples are kept, as many as it pays for.
+Neutral at threshold = 1.
 
 Published settings: threshold 0.3, one revision epoch, shrinking batches, scoring in train mode. The published code
 takes a threshold of 0 to mean what is wrongly predicted and nothing else: here rule = "score_or_wrong" with threshold =

@@ -3,9 +3,8 @@
 Before each epoch the mean of the last training losses is taken; of the samples below it each epoch draws floor((1 -
 pruned) L) of L without replacement, with weight 1 / (1 - pruned), and keeps all others with weight 1: the expected sum
 of gradients is that of all samples. The last eighth of the run is on all data. No forward is spent on deciding, and
-what is left out is not loaded. It saves pruned * L / N of an epoch and no more: little, where few samples are
-below the mean. Losses under
-strong augmentation or wrong labels raise the mean, so that more is below it. Neutral at pruned = 0.
+what is left out is not loaded. It saves pruned * L / N of an epoch and no more: little, where few samples are below the
+mean. Losses under strong augmentation or wrong labels raise the mean, so that more is below it. Neutral at pruned = 0.
 
 Published defaults: pruned 0.5, final 12.5 % on all data, at least a tenth of the low samples kept. Under `cost` the
 pruned part is what the cost asks for, up to 0.9. Pruning most of what is low would mean weights of up to 10, steps ten
