@@ -12,7 +12,7 @@ import statistics
 import time
 from typing import Any
 
-from fewer.memory import keep_freed_memory
+from fewer.machine.memory import keep_freed_memory
 
 keep_freed_memory()  # as the command line does
 

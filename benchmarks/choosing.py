@@ -15,8 +15,8 @@ import torch
 from common import keep, summary
 
 from fewer import select
-from fewer.parts import At, Population
-from fewer.select.table import Table
+from fewer.core.table import Table
+from fewer.core.types import At, Population
 
 CLASSES, EPOCHS, EPOCH = 1000, 90, 30
 

@@ -21,8 +21,8 @@ from typing import Any
 from common import keep, summary
 
 import fewer
-from fewer.build import make_plan, open_data, open_session
-from fewer.loop import train
+from fewer.session.build import make_plan, open_data, open_session
+from fewer.training.loop import train
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent / "data"

@@ -19,13 +19,13 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from fewer import rng
+from fewer.core import rng
+from fewer.core.types import Request
 from fewer.data.augment import Augment
-from fewer.data.crop import RandomResizedCrop
+from fewer.data.augment.random_resized_crop import RandomResizedCrop
 from fewer.data.images import ImageData
+from fewer.data.listing.splits import open_splits
 from fewer.data.loader import Loader
-from fewer.data.splits import open_splits
-from fewer.parts import Request
 
 SIDE_PX, BATCH, WORKERS = 128, 64, 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

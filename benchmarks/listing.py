@@ -94,9 +94,9 @@ def measured(folder: Path, overrides: list[str], until: str) -> list[dict[str, A
         steps.append({"step": name, **spent, "mebibytes": (highest_bytes() - base) / 2**20})
         return result
 
-    from fewer.build import make_plan, open_data, open_session
-    from fewer.loop import train
-    from fewer.reading import parse_recipe
+    from fewer.recipe.parse import parse_recipe
+    from fewer.session.build import make_plan, open_data, open_session
+    from fewer.training.loop import train
 
     content = {
         "data": {"source": f"folder:{folder}"},

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from fewer.memory import keep_freed_memory
+from fewer.machine.memory import keep_freed_memory
 
 keep_freed_memory()  # both loops gain by it
 
@@ -20,9 +20,9 @@ import torch  # noqa: E402
 from common import keep, summary  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from fewer.build import Session, build_model, open_data, open_session  # noqa: E402
-from fewer.loop import train  # noqa: E402
-from fewer.reading import parse_recipe  # noqa: E402
+from fewer.recipe.parse import parse_recipe  # noqa: E402
+from fewer.session.build import Session, build_model, open_data, open_session  # noqa: E402
+from fewer.training.loop import train  # noqa: E402
 
 BATCH, PADDING = 128, 4
 

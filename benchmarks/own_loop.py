@@ -22,8 +22,8 @@ from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.data import DataLoader, TensorDataset
 
 from fewer import Chooser
-from fewer.adapt import Indexed
-from fewer.models.lenet5 import LeNet5
+from fewer.models.nets.lenet5 import LeNet5
+from fewer.select.own_loop import Indexed
 
 BATCH, EPOCHS = 64, 10_000
 

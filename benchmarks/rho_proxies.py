@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from common import keep
 
-from fewer import reference, rng
-from fewer.build import open_data, open_session
-from fewer.data.splits import Splits
-from fewer.loop import train
-from fewer.parts import Request
-from fewer.reading import parse_recipe
+from fewer.core import rng
+from fewer.core.types import Request
+from fewer.data.listing.splits import Splits
+from fewer.recipe.parse import parse_recipe
+from fewer.session import reference_losses
+from fewer.session.build import open_data, open_session
+from fewer.training.loop import train
 
 SELECTIONS: dict[str, dict[str, Any]] = {
     "plain": {"method": "everything"},
@@ -60,7 +61,7 @@ def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int) -> d
     )
     splits, wrong = mislabelled(open_data(recipe), wrong_share, seed)
     session = open_session(recipe, splits)
-    reference.provide(session)
+    reference_losses.provide(session)
     for _ in train(session.task, session.train_data, session.run):
         pass
     chosen = session.run.pool_ids[session.run.table.column("trained", "epoch")[session.run.pool_ids] == epochs - 1]

@@ -311,7 +311,7 @@ def cell_key(cell: dict[str, Any]) -> str:
 
 def run(cell: dict[str, Any]) -> dict[str, Any]:
     """Makes a run, or goes on with one that was interrupted; its line."""
-    from fewer.memory import keep_freed_memory
+    from fewer.machine.memory import keep_freed_memory
 
     keep_freed_memory()  # as the command line does, before torch is imported
     import fewer

@@ -2,7 +2,7 @@
 
     python docs/generate.py
 
-tests/unit/test_docs.py fails while a page is not what this script would write.
+tests/docs/test_docs.py fails while a page is not what this script would write.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pydantic.fields import FieldInfo
 
 import fewer
 from fewer import models, select
-from fewer.clock import Duration
-from fewer.recipe import Recipe
+from fewer.core.clock import Duration
+from fewer.recipe.schema import Recipe
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/generate.py from docstrings; edit those. -->\n\n"

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from fewer import Chooser  # fewer
-from fewer.adapt import Indexed  # fewer
+from fewer.select.own_loop import Indexed  # fewer
 
 PLAIN = runpy.run_path(str(Path(__file__).parent / "own_loop.py"), run_name="own_loop")
 

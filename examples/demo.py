@@ -17,11 +17,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import fewer
-from fewer.fit import Silent
+from fewer.session.fit import Silent
 
 if TYPE_CHECKING:
-    from fewer.build import Session
-    from fewer.loop import Row
+    from fewer.session.build import Session
+    from fewer.training.loop import Row
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes" / "digits.toml"

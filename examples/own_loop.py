@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from fewer import Chooser  # fewer
-from fewer.adapt import Indexed  # fewer
+from fewer.select.own_loop import Indexed  # fewer
 
 TEST = 360  # of 1,797 images
 

@@ -22,7 +22,7 @@ from pydantic import Field
 
 import fewer
 from fewer import At, Chosen, Expects, Table
-from fewer.parts import Population
+from fewer.core.types import Population
 from fewer.select.base import MethodParams, Selection, chosen
 from fewer.testing import check_selector
 

@@ -31,7 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from fewer import Chooser  # fewer
-from fewer.adapt import Indexed  # fewer
+from fewer.select.own_loop import Indexed  # fewer
 
 
 def parser() -> argparse.ArgumentParser:

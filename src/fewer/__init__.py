@@ -7,54 +7,50 @@ Every other module can be imported by its own name (`fewer.select.dbpd`, `fewer.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewer.adapt.chooser import Chooser as Chooser
     from fewer.compare.frames import load_runs as load_runs
-    from fewer.errors import FewerError as FewerError
-    from fewer.fit import fit as fit
-    from fewer.fit import resume as resume
-    from fewer.loop import train as train
-    from fewer.parts import At as At
-    from fewer.parts import Batch as Batch
-    from fewer.parts import Chosen as Chosen
-    from fewer.parts import Comm as Comm
-    from fewer.parts import Data as Data
-    from fewer.parts import Expects as Expects
-    from fewer.parts import Keep as Keep
-    from fewer.parts import Outcome as Outcome
-    from fewer.parts import Request as Request
-    from fewer.parts import Selector as Selector
-    from fewer.parts import Sync as Sync
-    from fewer.parts import Task as Task
-    from fewer.plan import Plan as Plan
-    from fewer.plan import compile_plan as compile_plan
-    from fewer.reading import load_recipe as load_recipe
-    from fewer.reading import parse_recipe as parse_recipe
-    from fewer.recipe import Recipe as Recipe
-    from fewer.run import Run as Run
-    from fewer.select.table import Table as Table
+    from fewer.core.errors import FewerError as FewerError
+    from fewer.core.protocols import Comm as Comm
+    from fewer.core.protocols import Data as Data
+    from fewer.core.protocols import Selector as Selector
+    from fewer.core.protocols import Sync as Sync
+    from fewer.core.protocols import Task as Task
+    from fewer.core.table import Table as Table
+    from fewer.core.types import At as At
+    from fewer.core.types import Batch as Batch
+    from fewer.core.types import Chosen as Chosen
+    from fewer.core.types import Expects as Expects
+    from fewer.core.types import Keep as Keep
+    from fewer.core.types import Outcome as Outcome
+    from fewer.core.types import Request as Request
+    from fewer.plan.plan import Plan as Plan
+    from fewer.plan.plan import compile_plan as compile_plan
+    from fewer.recipe.parse import load_recipe as load_recipe
+    from fewer.recipe.parse import parse_recipe as parse_recipe
+    from fewer.recipe.schema import Recipe as Recipe
+    from fewer.select.own_loop.chooser import Chooser as Chooser
+    from fewer.session.fit import fit as fit
+    from fewer.session.fit import resume as resume
+    from fewer.training.loop import train as train
+    from fewer.training.run import Run as Run
 
     __version__: str
 
 _HOME = {
-    "fewer.adapt.chooser": ("Chooser",),
     "fewer.compare.frames": ("load_runs",),
-    "fewer.errors": ("FewerError",),
-    "fewer.fit": ("fit", "resume"),
-    "fewer.loop": ("train",),
-    "fewer.parts": (
-        *("At", "Batch", "Chosen", "Comm", "Data", "Expects"),
-        *("Keep", "Outcome", "Request", "Selector", "Sync", "Task"),
-    ),
-    "fewer.plan": ("Plan", "compile_plan"),
-    "fewer.reading": ("load_recipe", "parse_recipe"),
-    "fewer.recipe": ("Recipe",),
-    "fewer.run": ("Run",),
-    "fewer.select.table": ("Table",),
+    "fewer.core.errors": ("FewerError",),
+    "fewer.core.protocols": ("Comm", "Data", "Selector", "Sync", "Task"),
+    "fewer.core.table": ("Table",),
+    "fewer.core.types": ("At", "Batch", "Chosen", "Expects", "Keep", "Outcome", "Request"),
+    "fewer.plan.plan": ("Plan", "compile_plan"),
+    "fewer.recipe.parse": ("load_recipe", "parse_recipe"),
+    "fewer.recipe.schema": ("Recipe",),
+    "fewer.select.own_loop.chooser": ("Chooser",),
+    "fewer.session.fit": ("fit", "resume"),
+    "fewer.training.loop": ("train",),
+    "fewer.training.run": ("Run",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -103,15 +99,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `fewer.fit` the function: importing the module of that name would put itself in its place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _MODULE and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

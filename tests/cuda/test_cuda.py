@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from fewer import facts
-from fewer.loop import Row, train
+from fewer.plan import facts
 from fewer.testing.harness import interrupted, session_of, trained
+from fewer.training.loop import Row, train
 
 CONTENT: dict[str, Any] = {
     "data": {"source": "digits", "test": "80%", "val": "none"},

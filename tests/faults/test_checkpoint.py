@@ -42,8 +42,8 @@ def _state(step: int) -> dict[str, Any]:
 
 def _step_of(folder: Path) -> int:
     """The step of the newest state, which must be complete to the last number."""
-    from fewer import checkpoint
-    from fewer.run import state_digest
+    from fewer.runs import checkpoint
+    from fewer.training.run import state_digest
 
     state, _, damaged = checkpoint.load_newest(folder)
     step: int = state["cursor"]["step"]
@@ -61,8 +61,8 @@ def _model(seed: int) -> nn.Module:
 
 def _handed_over(folder: Path, link: str) -> int:
     """The seed of the model that a link points to; it must be whole."""
-    from fewer.handover import load_model
-    from fewer.run import state_digest
+    from fewer.models.published import load_model
+    from fewer.training.run import state_digest
 
     model = _model(0)
     seed: int = load_model(model, folder / link)["seed"]
@@ -101,7 +101,7 @@ def _counted(template: Path, scratch: Path, act: Callable[[Path], object]) -> li
 
 
 def _saves(fault: str) -> int:
-    from fewer import checkpoint
+    from fewer.runs import checkpoint
 
     template = Path("template")
     for step in (1, 2):
@@ -119,7 +119,7 @@ def _saves(fault: str) -> int:
 
 
 def _replaces_a_damaged_one(fault: str) -> int:
-    from fewer import checkpoint
+    from fewer.runs import checkpoint
 
     template = Path("template")
     for step in (1, 2):
@@ -138,8 +138,8 @@ def _replaces_a_damaged_one(fault: str) -> int:
 
 def _hands_over(fault: str, epoch: int, link: str) -> int:
     """Publishes model 2 after model 1; `epoch` 1: over one of the same epoch, as an inexact resume may."""
-    from fewer import checkpoint
-    from fewer.handover import publish_model
+    from fewer.models.published import publish_model
+    from fewer.runs import checkpoint
 
     template = Path("template")
     template.mkdir()
@@ -162,7 +162,7 @@ def _hands_over(fault: str, epoch: int, link: str) -> int:
 
 
 def _publishes_a_file(fault: str) -> int:
-    from fewer import record
+    from fewer.runs import record
 
     template = Path("template")
     template.mkdir()
@@ -182,7 +182,7 @@ def _publishes_a_file(fault: str) -> int:
 
 
 def _rewinds(fault: str) -> int:
-    from fewer import record
+    from fewer.runs import record
 
     template = Path("template")
     template.mkdir()
@@ -214,7 +214,7 @@ def test_killed_at_every_call_of_a_hand_over(server: Server, tmp_path: Path, epo
 
 
 def _begins(scratch: str) -> int:
-    from fewer.folder import RunFolder
+    from fewer.runs.folder import RunFolder
 
     def act(parent: Path) -> None:
         folder = RunFolder(parent / "run")
@@ -246,10 +246,9 @@ def test_killed_at_every_call_of_a_beginning(server: Server, tmp_path: Path, fau
 def _meets(fault: str) -> dict[str, int]:
     """Every call of every writer in turn fails, as do those after it."""
     import shim
-
-    from fewer import checkpoint
-    from fewer.errors import ResourceError
-    from fewer.handover import publish_model
+    from fewer.core.errors import ResourceError
+    from fewer.models.published import publish_model
+    from fewer.runs import checkpoint
 
     template, scratch, met = Path("template"), Path("scratch"), {}
     for step in (1, 2):
@@ -394,7 +393,7 @@ FILES = ("state.safetensors", "state.json", "manifest.json")
 
 
 def _load_beside(name: str, how: str) -> dict[str, Any]:
-    from fewer import checkpoint
+    from fewer.runs import checkpoint
 
     for step in (1, 2):
         last = checkpoint.save(_state(step), Path("run"), keep=2)
@@ -413,7 +412,7 @@ def test_damage_is_noticed_and_the_one_before_is_used(server: Server, tmp_path: 
 
 
 def _load_with_flipped_bits() -> dict[str, int]:
-    from fewer import checkpoint
+    from fewer.runs import checkpoint
 
     for step in (1, 2):
         last = checkpoint.save(_state(step), Path("run"), keep=2)
@@ -441,9 +440,9 @@ def test_no_flipped_bit_gets_into_a_state(server: Server, tmp_path: Path) -> Non
 def _refuses_non_finite() -> list[str]:
     import torch
 
-    from fewer import checkpoint
-    from fewer.errors import DivergedError
-    from fewer.handover import publish_model
+    from fewer.core.errors import DivergedError
+    from fewer.models.published import publish_model
+    from fewer.runs import checkpoint
 
     folder, said = Path("run"), []
     folder.mkdir()

@@ -152,7 +152,7 @@ def test_second_signal_acts_at_once(server: Server, home: Path, tmp_path: Path) 
 
 
 def _deaf_to_one_signal(recipe: str, out: str) -> dict[str, str]:
-    from fewer.signals import caught
+    from fewer.session.signals import caught
 
     said = {}
     with caught() as stop:

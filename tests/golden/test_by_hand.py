@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from fewer import optim
-from fewer.build import Session
-from fewer.loop import train
+from fewer.core.table import Table
+from fewer.core.types import At, Batch, Chosen, Expects, Keep, Request, Worker
 from fewer.optim.groups import parameter_groups
-from fewer.parts import At, Batch, Chosen, Expects, Keep, Request, Worker
 from fewer.select.base import Selection
-from fewer.select.table import Table
+from fewer.session.build import Session
 from fewer.testing.harness import one_thread, session_of
+from fewer.training.loop import train
 
 POINTS = {0: (1.0, 0.5), 1: (-1.0, 0.25), 2: (0.5, -1.0), 3: (-0.5, -0.75)}
 LABELS = {0: 1, 1: 0, 2: 1, 3: 0}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fewer import select
-from fewer.build import Session
+from fewer.session.build import Session
 from fewer.testing import laws
 from fewer.testing.draw import draw_recipe
 from fewer.testing.harness import one_thread, trained

@@ -8,7 +8,7 @@ import typer
 
 from fewer.cli import compare, data, doctor, methods, plan, predict, report, resume, train
 from fewer.cli import eval as evaluation
-from fewer.errors import INTERRUPTED, FewerError
+from fewer.core.errors import INTERRUPTED, FewerError
 
 app = typer.Typer(
     name="fewer",
@@ -32,7 +32,7 @@ app.command()(doctor.doctor)
 
 def main() -> None:
     """Runs the command line and exits with one of the documented codes."""
-    from fewer.memory import keep_freed_memory
+    from fewer.machine.memory import keep_freed_memory
 
     keep_freed_memory()  # before torch is imported
     try:

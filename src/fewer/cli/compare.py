@@ -13,7 +13,7 @@ from fewer.cli.options import Json, Overrides, RecipeFile
 
 if TYPE_CHECKING:
     from fewer.compare.runs import Cell
-    from fewer.display import Display
+    from fewer.session.progress import Display
 
 NoCurve = Annotated[bool, typer.Option("--no-curve", help="Leave out plain and random training at smaller budgets.")]
 
@@ -79,7 +79,7 @@ class Follower:
     def note(self, text: str) -> None:
         import sys
 
-        from fewer.errors import printable
+        from fewer.core.errors import printable
 
         print(printable(text), file=sys.stderr)
 
@@ -88,7 +88,7 @@ class Follower:
         from rich.console import Console
 
         from fewer.cli.display import OneOfMany
-        from fewer.errors import printable
+        from fewer.core.errors import printable
 
         live = OneOfMany(Console(stderr=True), printable(title))
         with live.bar:
@@ -110,7 +110,7 @@ def _show(summary: dict[str, Any], confirms: bool = False) -> None:
     from rich.text import Text
 
     from fewer.compare import words
-    from fewer.errors import printable
+    from fewer.core.errors import printable
     from fewer.report import units
 
     metric, variants = summary["metric"], [arm for arm in summary["arms"] if arm["kind"] == "variant"]

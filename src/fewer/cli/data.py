@@ -84,7 +84,7 @@ def stats(
         figures = statistics(text, listing, look(listing, processes, on_progress))
     if html is not None:
         from fewer.inspection.page import page
-        from fewer.record import publish
+        from fewer.runs.record import publish
 
         publish(html, page(figures, listing))
     if as_json:
@@ -92,7 +92,7 @@ def stats(
 
         print(json.dumps(figures))
     else:
-        from fewer.errors import printable
+        from fewer.core.errors import printable
 
         for line in as_text(figures):
             print(printable(line.replace("\N{NO-BREAK SPACE}", " ")))
@@ -104,7 +104,7 @@ def stats(
 def _listed(source: str) -> tuple[Listing, str]:
     import sys
 
-    from fewer.errors import printable
+    from fewer.core.errors import printable
     from fewer.inspection.listing import listed, named
 
     text, remark = named(source)
@@ -117,7 +117,7 @@ def _listed(source: str) -> tuple[Listing, str]:
 def _show(found: list[Finding], images: int, counts: dict[str, int], everything: bool) -> None:
     from itertools import groupby
 
-    from fewer.errors import printable
+    from fewer.core.errors import printable
 
     for code, group in groupby(found, lambda finding: finding.code):
         findings = list(group)

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from fewer.plan import Plan, table
+from fewer.plan.plan import Plan, table
 
 if TYPE_CHECKING:
-    from fewer.build import Session
-    from fewer.display import Display
-    from fewer.loop import Row
+    from fewer.session.build import Session
+    from fewer.session.progress import Display
+    from fewer.training.loop import Row
 
 _PLAIN_SECONDS = 30.0  # between two lines within an epoch, without a terminal
 _BAR_COLUMNS = 105  # a narrower terminal has no room for a bar beside the numbers
@@ -51,7 +51,7 @@ class Live:
         self._say(text)
 
     def row(self, row: Row, session: Session) -> None:
-        from fewer.ledger import peak_memory_bytes
+        from fewer.core.ledger import peak_memory_bytes
 
         now = time.monotonic()
         done = row.progress + 1 / row.batches / session.plan.epochs

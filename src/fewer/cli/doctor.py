@@ -10,8 +10,8 @@ def doctor(as_json: Json = False) -> int:
     """
     import typer
 
+    from fewer.core.errors import ResourceError, printable
     from fewer.doctor import FAIL, OK, WARN, findings
-    from fewer.errors import ResourceError, printable
 
     colours = {OK: typer.colors.GREEN, WARN: typer.colors.YELLOW, FAIL: typer.colors.RED}
     found = []

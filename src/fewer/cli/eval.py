@@ -29,12 +29,12 @@ def evaluate(
 
     data.test, data.damaged, data.cache, task.flip_tta and train.precision may be given anew.
     """
-    from fewer.errors import RecipeError
+    from fewer.core.errors import RecipeError
 
     if split not in ("test", "val"):
         raise RecipeError(f"--split {split}: allowed: test, val")
     from fewer.cli.display import counted
-    from fewer.evaluate import evaluate as evaluated
+    from fewer.inference.evaluate import evaluate as evaluated
 
     with counted("evaluating") as show:
         result = evaluated(model, overrides or [], split=split, side_px=side or 0, on_progress=show)
@@ -50,7 +50,7 @@ def evaluate(
 def _print(result: dict[str, Any], per_class: bool) -> None:
     import sys
 
-    from fewer.errors import printable
+    from fewer.core.errors import printable
     from fewer.report.units import title
 
     name, metrics = result["split"], result["metrics"]
@@ -76,8 +76,8 @@ def _print_classes(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     from rich.table import Table
     from rich.text import Text
 
-    from fewer.errors import printable
-    from fewer.evaluate import per_class
+    from fewer.core.errors import printable
+    from fewer.inference.evaluate import per_class
 
     def share(value: float | None) -> str:
         return "-" if value is None else f"{value:.1%}"

@@ -13,8 +13,8 @@ def methods(
 ) -> int:
     """List the selection methods, or show one with its parameters."""
     from fewer import select
-    from fewer.errors import RecipeError
-    from fewer.reading import nearest
+    from fewer.core.errors import RecipeError
+    from fewer.recipe.parse import nearest
 
     if name is not None and name not in select.names():
         raise RecipeError(f'methods: unknown method "{name}"; {nearest(name, select.names())}')

@@ -5,10 +5,10 @@ from fewer.cli.options import Devices, Json, Overrides, RecipeFile
 
 def plan(recipe: RecipeFile, overrides: Overrides = None, devices: Devices = 1, as_json: Json = False) -> int:
     """Show stages, schedule and predicted cost of a recipe; trains nothing."""
-    from fewer.reading import load_recipe
+    from fewer.recipe.parse import load_recipe
 
     checked = load_recipe(recipe, overrides or [])
-    from fewer.build import make_plan, open_data
+    from fewer.session.build import make_plan, open_data
 
     compiled = make_plan(checked, open_data(checked), devices)
     if as_json:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from fewer.cli.predictions import Outcome
-    from fewer.evaluate import Handed
+    from fewer.inference.evaluate import Handed
 
 
 def predict(
@@ -41,20 +41,20 @@ def predict(
 
     Images that cannot be read are listed, the rest is predicted, and the exit code is 3.
     """
-    from fewer.errors import DataError, RecipeError
+    from fewer.core.errors import DataError, RecipeError
 
     if as_json and csv:
         raise RecipeError("--json and --csv: give one of the two")
-    from fewer.sheet import FORMATS
+    from fewer.report.contact_sheet import FORMATS
 
     if sheet and sheet.suffix.lower() not in FORMATS:
         raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
     from fewer.cli.display import counted
     from fewer.cli.predictions import Outcome, collected, write_csv, write_json, write_text
-    from fewer.data.files import files_of
-    from fewer.evaluate import handed_over
-    from fewer.predict import predict as predicted
-    from fewer.record import publishing
+    from fewer.data.listing.files import files_of
+    from fewer.inference.evaluate import handed_over
+    from fewer.inference.predict import predict as predicted
+    from fewer.runs.record import publishing
 
     files = files_of(images)
     outcome = Outcome()
@@ -84,9 +84,9 @@ def predict(
 def _draw(picture: IO[bytes], path: Path, handed: Handed, outcome: Outcome) -> None:
     import sys
 
-    from fewer.handover import run_of
-    from fewer.record import writing
-    from fewer.sheet import FORMATS, Tile, sheet
+    from fewer.models.published import run_of
+    from fewer.report.contact_sheet import FORMATS, Tile, sheet
+    from fewer.runs.record import writing
 
     classes, sound = handed.about.classes, outcome.images - outcome.damaged
     tiles = [Tile(shown.path, classes[shown.top[0][0]], *shown.top[0]) for shown in outcome.shown]

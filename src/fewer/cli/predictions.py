@@ -13,13 +13,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 
-from fewer.errors import printable
-from fewer.record import inert, writing
-from fewer.sheet import SHOWN_MAX
+from fewer.core.errors import printable
+from fewer.report.contact_sheet import SHOWN_MAX
+from fewer.runs.record import inert, writing
 
 if TYPE_CHECKING:
-    from fewer.evaluate import Handed
-    from fewer.predict import Prediction
+    from fewer.inference.evaluate import Handed
+    from fewer.inference.predict import Prediction
 
 _CLASS_COLUMNS = 24  # at most, in a line for a person
 

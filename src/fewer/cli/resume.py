@@ -18,12 +18,12 @@ def resume(
 
     Only out.*, data.in_memory, data.processes, data.cache and train.epochs may change.
     """
-    from fewer.launch import is_rank, joined, launch
+    from fewer.sync.launch import is_rank, joined, launch
 
     if devices > 1 and not is_rank():
         return launch(devices, ["resume", str(run), *(overrides or []), *(["--json"] if as_json else [])])
     from fewer.cli.display import finish, shown
-    from fewer.fit import resume as resume_run
+    from fewer.session.fit import resume as resume_run
 
     with joined() as comm, shown(comm.rank) as display:
         result = resume_run(run, overrides or [], comm=comm, display=display)

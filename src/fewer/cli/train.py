@@ -19,17 +19,17 @@ def train(
     as_json: Json = False,
 ) -> int:
     """Train a recipe: evaluates, checkpoints, and writes a run folder with a report."""
-    from fewer.reading import load_recipe
+    from fewer.recipe.parse import load_recipe
 
     checked = load_recipe(recipe, overrides or [])
     folder = out or Path(checked.out.dir or Path("runs") / recipe.stem)
-    from fewer.launch import is_rank, joined, launch
+    from fewer.sync.launch import is_rank, joined, launch
 
     if devices > 1 and not is_rank():
         flags = ["--json"] if as_json else []
         return launch(devices, ["train", str(recipe), *(overrides or []), "--out", str(folder), *flags])
     from fewer.cli.display import finish, shown
-    from fewer.fit import fit
+    from fewer.session.fit import fit
 
     with joined() as comm, shown(comm.rank) as display:
         result = fit(checked, folder, given=recipe.read_text(encoding="utf-8"), comm=comm, display=display)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fewer.compare.variants import NAMED_BY, PLAIN, Base, Content, Variant
-from fewer.errors import RecipeError
-from fewer.recipe import Recipe, flat
+from fewer.core.errors import RecipeError
+from fewer.recipe.schema import Recipe, flat
 
 Kind = Literal["baseline", "variant", "plain", "random"]
 BUDGETS = "25%,50%,75%,100%"

@@ -13,14 +13,14 @@ from fewer.compare.files import write
 from fewer.compare.runs import Cell, Watch, complete, look
 from fewer.compare.summary import Question, Results, chosen, summarised
 from fewer.compare.variants import Base, changes_of, variants_of
-from fewer.errors import INTERRUPTED, RecipeError, Stopped
-from fewer.folder import RunFolder
-from fewer.reading import load_recipe, nearest
-from fewer.recipe import changed_keys
-from fewer.record import publish, writing
+from fewer.core.errors import INTERRUPTED, RecipeError, Stopped
+from fewer.recipe.parse import load_recipe, nearest
+from fewer.recipe.schema import changed_keys
+from fewer.runs.folder import RunFolder
+from fewer.runs.record import publish, writing
 
 if TYPE_CHECKING:
-    from fewer.plan import Plan
+    from fewer.plan.plan import Plan
 
 BASELINE = "baseline.toml"
 SEEDS_LEAST = 2  # one run has no spread
@@ -180,8 +180,8 @@ def _planned(arms: Sequence[Arm]) -> dict[str, Plan]:
     Raises:
         RecipeError: With the problems of all arms.
     """
-    from fewer.build import make_plan, open_data
-    from fewer.data.splits import Splits
+    from fewer.data.listing.splits import Splits
+    from fewer.session.build import make_plan, open_data
 
     listed: dict[str, Splits] = {}
     plans: dict[str, Plan] = {}
@@ -229,7 +229,7 @@ def _claim(out: Path, choice: Round) -> None:
 
 def _by_seed(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> Iterator[Results]:
     """Trains what a round lacks; gives the results so far after each seed that lacked something, and all in the end."""
-    from fewer import signals
+    from fewer.session import signals
 
     runs, given = out / "runs", round.base.content.get("out", {})
     arms, cells = list(distinct(round.arms)), []
@@ -275,7 +275,7 @@ def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
 
 
 def _require_known(metric: str, plan: Plan) -> None:
-    from fewer.tasks.classify import metric_names
+    from fewer.tasks.classify.task import metric_names
 
     known = metric_names(plan.facts.class_images)
     if (name := metric.rpartition("/")[2]) not in known:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fewer.compare.page import page
 from fewer.compare.summary import COSTS, Results
-from fewer.record import publish, write_json
+from fewer.runs.record import publish, write_json
 
 Rounds = Sequence[tuple[str, Results]]
 

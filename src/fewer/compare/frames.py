@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fewer.errors import FewerError, RecipeError
-from fewer.folder import RESOLVED
-from fewer.recipe import flat
+from fewer.core.errors import FewerError, RecipeError
+from fewer.recipe.schema import flat
 from fewer.report.load import document
 from fewer.report.values import mapping
+from fewer.runs.folder import RESOLVED
 
 if TYPE_CHECKING:
     import pandas
@@ -121,7 +121,7 @@ def _epochs(pandas: Any, path: Path) -> Any:
 
 
 def _steps(pandas: Any, path: Path) -> Any:
-    from fewer.record import read_rows
+    from fewer.runs.record import read_rows
 
     rows = [row for row in read_rows(path / "rows.jsonl") if row.get("kind") == "step"]
     return pandas.DataFrame(rows).drop(columns="kind", errors="ignore")

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fewer.compare.arms import Arm, with_seed
-from fewer.errors import DivergedError, FewerError, RecipeError, ResourceError, Stopped, printable
-from fewer.folder import RESOLVED
-from fewer.recipe import Recipe
-from fewer.record import publish, writing
+from fewer.core.errors import DivergedError, FewerError, RecipeError, ResourceError, Stopped, printable
+from fewer.recipe.schema import Recipe
 from fewer.report.load import document
+from fewer.runs.folder import RESOLVED
+from fewer.runs.record import publish, writing
 
 if TYPE_CHECKING:
-    from fewer.display import Display
+    from fewer.session.progress import Display
 
 State = Literal["done", "failed", "begun", "missing"]
 FINAL = (DivergedError.exit_code, RecipeError.exit_code)  # what failed like this would fail again
@@ -108,7 +108,7 @@ def _nothing_to_compare_with(cell: Cell) -> FewerError:
 
 def _trained(cell: Cell, recipe: Recipe, display: Display | None) -> Cell:
     """Trains a run, or goes on with it; whatever goes wrong with this one must not end the others."""
-    from fewer.fit import fit, resume
+    from fewer.session.fit import fit, resume
 
     try:
         if cell.state == "begun":

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fewer.errors import RecipeError, printable
-from fewer.reading import foreign_keys, nearest, override, parse_recipe, read_toml
-from fewer.recipe import Recipe, flat
+from fewer.core.errors import RecipeError, printable
+from fewer.recipe.parse import foreign_keys, nearest, override, parse_recipe, read_toml
+from fewer.recipe.schema import Recipe, flat
 
 Content = dict[str, Any]
 KeyPath = tuple[str, ...]

@@ -13,15 +13,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from fewer.core.types import Batch, Request
 from fewer.data.augment import Augment, Key
-from fewer.data.crop import RandomResizedCrop
-from fewer.data.from_files import FromFiles
+from fewer.data.augment.random_resized_crop import RandomResizedCrop
+from fewer.data.decode.on_request import Counts, DamagedImage, Reader
+from fewer.data.listing.splits import Split, spread
 from fewer.data.loader import Loader
-from fewer.data.pictures import Pictures
-from fewer.data.splits import Split, spread
-from fewer.data.store import Policy, Progress, Store
-from fewer.data.views import Counts, DamagedImage, Reader
-from fewer.parts import Batch, Request
+from fewer.data.stores.decoded import Policy, Progress, Store
+from fewer.data.stores.files import FromFiles
+from fewer.data.stores.raw import Pictures
 
 _MOMENTS_BATCH = 256  # images counted at once
 

@@ -29,12 +29,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewer.data.notes import Notes
-from fewer.data.views import Read, Views, needed_bytes, shape
-from fewer.device import SHARE_OF_MEMORY_AHEAD
-from fewer.errors import ResourceError
-from fewer.memory import available_bytes
-from fewer.parts import Request
+from fewer.core.errors import ResourceError
+from fewer.core.types import Request
+from fewer.data.decode.on_request import Read, Views, needed_bytes, shape
+from fewer.data.messages import Notes
+from fewer.machine.device import SHARE_OF_MEMORY_AHEAD
+from fewer.machine.memory import available_bytes
 
 _ATTEMPTS = 4  # at one batch, before giving up
 _POLL_SECONDS = 1.0

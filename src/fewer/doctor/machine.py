@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fewer.device import SHARE_OF_MEMORY_AHEAD, choose_loading, usable_cores
 from fewer.doctor.finding import FAIL, OK, WARN, Finding
-from fewer.memory import available_bytes
+from fewer.machine.device import SHARE_OF_MEMORY_AHEAD, choose_loading, usable_cores
+from fewer.machine.memory import available_bytes
 
 _GIB = 2**30
 MEMORY_LOW, MEMORY_LEAST = 2 * _GIB, _GIB // 2

@@ -22,7 +22,7 @@ def nccl(stack: dict[str, Any]) -> list[Finding]:  # untested: needs a GPU
 
 def together(probe: str, count: int) -> list[dict[str, Any]]:
     """Runs a probe as `count` ranks of torchrun's environment contract over the loopback interface."""
-    from fewer.launch import free_port
+    from fewer.sync.launch import free_port
 
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [started(probe, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)]

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fewer.device import auto_precision
 from fewer.doctor.finding import FAIL, OK, WARN, Finding
+from fewer.machine.device import auto_precision
 
 PYTHON_FLOOR, TORCH_FLOOR = (3, 11), (2, 10)
 VISION_OFFSET = 15  # torchvision 0.(N + 15) is built for torch 2.N

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from fewer.data.decode import Damaged, Pixels, decode_whole, opened
+from fewer.data.decode.decode import Damaged, Pixels, decode_whole, opened
 
 _CUT = re.compile(r"truncat|premature|unexpected end|end of (file|data|stream)|not enough (image )?data|no end", re.I)
 _ORIENTATION = 0x0112

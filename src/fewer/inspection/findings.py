@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fewer.errors import printable
+from fewer.core.errors import printable
 
 Severity = Literal["error", "warning", "info"]
 Effect = Literal["stops", "damaged", "leaks", "trains"]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fewer.data.decode import Pixels
-from fewer.data.layout import PARTS, arranged, grouped, is_image, is_visible
+from fewer.core.errors import DataError
+from fewer.data.decode.decode import Pixels
+from fewer.data.listing.layout import PARTS, arranged, grouped, is_image, is_visible
+from fewer.data.listing.tar import members
 from fewer.data.sources import Source, is_source, open_source
-from fewer.data.tar import members
-from fewer.errors import DataError
 from fewer.inspection.findings import Finding
 
 ALL = "all"  # the only split of a source without splits
@@ -97,10 +97,10 @@ def _part(source: Source, split: str, ids: list[int], labels: list[str]) -> Part
 
 def _of_recipe(path: str) -> Listing:
     """The splits as training takes them; if it would refuse them, the recipe's sources one by one."""
-    from fewer.reading import load_recipe
+    from fewer.recipe.parse import load_recipe
 
     recipe = load_recipe(path)
-    from fewer.build import open_data
+    from fewer.session.build import open_data
 
     try:
         splits = open_data(recipe)

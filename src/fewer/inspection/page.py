@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from fewer.data.decode import Damaged, decode
+from fewer.data.decode.decode import Damaged, decode
 from fewer.inspection.listing import Listing, Part
 from fewer.inspection.stats import MEASURES, Figures
 from fewer.report import units

@@ -11,9 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any
 
-from fewer.data.decode import Pixels
-from fewer.device import usable_cores
+from fewer.data.decode.decode import Pixels
 from fewer.inspection.examine import Facts, examine
+from fewer.machine.device import usable_cores
 
 Raw = bytes | Pixels
 Examine = Callable[[Raw], Facts]

@@ -18,7 +18,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from fewer.found import Folder
+from fewer.core.registry import Folder
 from fewer.models.base import ModelParams
 
 if TYPE_CHECKING:
@@ -114,6 +114,6 @@ def build(name: str, classes: int, side_px: int, **options: Any) -> nn.Module:
     model: nn.Module = family(name).build(checked, classes, side_px)
     if checked.head == "linear":
         return model
-    from fewer.models.normalized import normalize_head
+    from fewer.models.cosine_head import normalize_head
 
     return normalize_head(model, classes, checked.logit_scale_of_head)

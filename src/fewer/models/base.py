@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from fewer.fields import Positive, Section, Share
+from fewer.core.config import Positive, Section, Share
 
 
 def _path_or_word(text: str) -> str:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fewer.errors import DataError
+from fewer.core.errors import DataError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 

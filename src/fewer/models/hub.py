@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from fewer.errors import DataError, ResourceError
+from fewer.core.errors import DataError, ResourceError
 
 _BLOCK = 1 << 20
 

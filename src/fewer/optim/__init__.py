@@ -9,17 +9,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fewer.found import files
+from fewer.core.registry import files
 
 if TYPE_CHECKING:
     import torch
 
-_SHARED = frozenset({"ema", "groups", "schedules"})  # files in this folder that are not optimizers
-
 
 def names() -> tuple[str, ...]:
     """All optimizers' names."""
-    return files(__name__, _SHARED)
+    return files(f"{__name__}.methods")
 
 
 def keys(name: str) -> tuple[str, ...]:
@@ -43,4 +41,4 @@ def build(name: str, groups: list[dict[str, Any]], lr: float, options: dict[str,
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"fewer.optim.{name}")
+    return importlib.import_module(f"{__name__}.methods.{name}")

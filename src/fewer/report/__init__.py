@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fewer.errors import RecipeError
-from fewer.record import publish
+from fewer.core.errors import RecipeError
 from fewer.report.live import Budget, write_plots
 from fewer.report.load import FILES, load
 from fewer.report.page import page
+from fewer.runs.record import publish
 
 __all__ = ["Budget", "render", "write", "write_plots"]
 

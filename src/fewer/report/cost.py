@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fewer.ledger import PHASES
+from fewer.core.ledger import PHASES
 from fewer.report import units
 from fewer.report.history import History
 from fewer.report.load import Folder

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from fewer.record import publish, writing
 from fewer.report.charts import curve_charts, schedule_charts, stacked, star_name
 from fewer.report.history import history
 from fewer.report.load import load
 from fewer.report.plots import png
 from fewer.report.series import class_charts
+from fewer.runs.record import publish, writing
 
 TITLES = {"schedule": "Schedule", "classes": "Selection by class: thick is the mean of the classes"}
 SHARE = 0.05  # of a run's seconds that drawing may take

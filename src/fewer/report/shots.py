@@ -8,7 +8,7 @@ from fewer.report import units
 from fewer.report.load import Folder
 from fewer.report.markup import Html, empty, esc, join, name, table, td
 from fewer.report.values import sequence, whole
-from fewer.tasks import shots
+from fewer.tasks.classify import shots
 
 _SHOWN = 3  # names of classes in a row
 

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fewer.found import Folder
+from fewer.core.registry import Folder
 
 if TYPE_CHECKING:
-    from fewer.parts import Population, Selector
+    from fewer.core.protocols import Selector
+    from fewer.core.types import Population
     from fewer.select.base import MethodParams
 
-_METHODS = Folder(
-    "fewer.select",
-    noun="selection method",
-    group="fewer.select",
-    key="method",
-    shared=frozenset({"around", "base", "draws", "guards", "packer", "refresh", "revision", "table"}),
-)
+_METHODS = Folder("fewer.select.methods", noun="selection method", group="fewer.select", key="method")
 
 
 def names() -> list[str]:
@@ -41,7 +36,7 @@ def params(name: str) -> type[MethodParams]:
 
 def default() -> MethodParams:
     """The parameters of plain training."""
-    from fewer.select.everything import Params
+    from fewer.select.methods.everything import Params
 
     return Params()
 
@@ -55,9 +50,9 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
         epochs: All epochs of the run.
     """
     from fewer.select.base import ScoredParams
-    from fewer.select.guards import Guarded
-    from fewer.select.refresh import Refresh
-    from fewer.select.revision import Revision
+    from fewer.select.wrappers.guards import Guarded
+    from fewer.select.wrappers.refresh import Refresh
+    from fewer.select.wrappers.revision import Revision
 
     selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
     if isinstance(parameters, ScoredParams):

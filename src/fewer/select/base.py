@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from fewer.clock import Duration
-from fewer.fields import Flag, Index, NonNegative, Section, Share, Side, Span
-from fewer.parts import At, Chosen, Expects, Keep, Population, State
-from fewer.select.draws import by_class, uniform
+from fewer.core.clock import Duration
+from fewer.core.config import Flag, Index, NonNegative, Section, Share, Side, Span
+from fewer.core.types import At, Chosen, Expects, Keep, Population, State
+from fewer.select.sampling import by_class, uniform
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.select.table import Table
+    from fewer.core.table import Table
 
 OpenShare = Annotated[float, Field(gt=0, le=1, strict=True)]
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import torch
 
-from fewer import checkpoint, rng
-from fewer.build import Session, open_data, open_session
-from fewer.loop import Row, train
-from fewer.parts import Comm, Request
-from fewer.reading import parse_recipe
-from fewer.reference import provide
-from fewer.run import state_digest
+from fewer.core import rng
+from fewer.core.protocols import Comm
+from fewer.core.types import Request
+from fewer.recipe.parse import parse_recipe
+from fewer.runs import checkpoint
+from fewer.session.build import Session, open_data, open_session
+from fewer.session.reference_losses import provide
+from fewer.training.loop import Row, train
+from fewer.training.run import state_digest
 
 Content = dict[str, Any]
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewer.build import Session
-from fewer.loop import Row, train
-from fewer.reference import provide
+from fewer.session.build import Session
+from fewer.session.reference_losses import provide
 from fewer.testing.draw import draw_recipe
 from fewer.testing.harness import Content, interrupted, looked_at, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
+from fewer.training.loop import Row, train
 
 NEUTRAL: list[dict[str, Any]] = [
     {"method": "random", "share": 1.0},

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fewer import rng
-from fewer.parts import Population
+from fewer.core import rng
+from fewer.core.types import Population
 
 if TYPE_CHECKING:
     from torch import Tensor

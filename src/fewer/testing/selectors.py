@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fewer import rng
-from fewer.parts import At, Chosen, Expects, Keep, Population, Selector
-from fewer.run import state_digest
-from fewer.select.table import Table
+from fewer.core import rng
+from fewer.core.protocols import Selector
+from fewer.core.table import Table
+from fewer.core.types import At, Chosen, Expects, Keep, Population
 from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes, stream_states
+from fewer.training.run import state_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.select.table import Kind
+    from fewer.core.table import Kind
 
 EPOCHS = 6  # of the run that a selector is built for
 _BATCH = 16

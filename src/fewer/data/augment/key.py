@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fewer import rng
+from fewer.core import rng
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fewer import rng
+from fewer.core import rng
 from fewer.data.augment.key import Key
 
 Padding = Literal["zero", "reflect", "mean"]

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fewer.core.errors import DataError
 from fewer.data.sources.base import Source as Source
 from fewer.data.sources.base import Stamp as Stamp
-from fewer.errors import DataError
 
 _SHARED = {"base", "cifar", "download", "unpickle"}  # files in this folder that are not kinds
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fewer.data.decode import Damaged, Pixels, short_side_px
-from fewer.data.layout import Arranged
-from fewer.errors import DataError
+from fewer.core.errors import DataError
+from fewer.data.decode.decode import Damaged, Pixels, short_side_px
+from fewer.data.listing.layout import Arranged
 
 Stamp = tuple[str, int, int]  # where the bytes lie, their size in bytes, when they were modified (ns since 1970)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fewer.data.decode import Pixels
-from fewer.data.layout import arranged, grouped
+from fewer.core.errors import DataError
+from fewer.data.decode.decode import Pixels
+from fewer.data.listing.layout import arranged, grouped
 from fewer.data.sources.base import Source
-from fewer.errors import DataError
 
 FORMS = ("digits",)
 

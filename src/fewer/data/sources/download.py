@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
-from fewer.errors import DataError
+from fewer.core.errors import DataError
 
 _CHUNK = 1 << 20
 _SECONDS = 30.0  # without a byte

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fewer.data.layout import Held, arranged, is_image, is_visible
-from fewer.data.names import Names
+from fewer.data.listing.layout import Held, arranged, is_image, is_visible
+from fewer.data.listing.string_array import Names
 from fewer.data.sources.base import Source, Stamp, unreadable
 
 FORMS = ("folder:PATH",)

@@ -16,9 +16,9 @@ from urllib.parse import parse_qsl
 import numpy as np
 import numpy.typing as npt
 
-from fewer.data.layout import PARTS, Rows, tabled
+from fewer.core.errors import DataError
+from fewer.data.listing.layout import PARTS, Rows, tabled
 from fewer.data.sources.base import Source, Stamp
-from fewer.errors import DataError
 
 FORMS = ("hf:NAME",)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fewer.data.decode import Pixels
-from fewer.data.layout import Rows, tabled
+from fewer.core.errors import DataError
+from fewer.data.decode.decode import Pixels
+from fewer.data.listing.layout import Rows, tabled
 from fewer.data.sources.base import Source
-from fewer.errors import DataError
 
 FORMS = ("idx:PATH",)
 

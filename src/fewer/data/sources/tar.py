@@ -7,9 +7,9 @@ import stat
 import weakref
 from pathlib import Path
 
-from fewer.data.layout import arranged, grouped, is_image, is_visible
+from fewer.data.listing.layout import arranged, grouped, is_image, is_visible
+from fewer.data.listing.tar import members
 from fewer.data.sources.base import Source, Stamp, unreadable
-from fewer.data.tar import members
 
 FORMS = ("tar:PATH",)
 

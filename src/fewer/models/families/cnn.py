@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fewer.fields import Flag, Index, Positive
+from fewer.core.config import Flag, Index, Positive
 from fewer.models.base import ModelParams, Width
 
 if TYPE_CHECKING:
-    from fewer.models.cnn import Cnn
+    from fewer.models.nets.cnn import Cnn
 
 _FIRST_IMAGES = 5000
 
@@ -38,7 +38,7 @@ class Params(ModelParams):
 
 
 def build(params: Params, classes: int, side_px: int) -> Cnn:
-    from fewer.models.cnn import Cnn
+    from fewer.models.nets.cnn import Cnn
 
     asked = params.model_dump(exclude=set(ModelParams.model_fields))
     return Cnn(classes, **asked | ({} if params.head == "linear" else {"logit_scale": 1.0}))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from fewer.models.base import ModelParams, Rate, Width
 
 if TYPE_CHECKING:
-    from fewer.models.lenet5 import LeNet5
+    from fewer.models.nets.lenet5 import LeNet5
 
 
 class Params(ModelParams):
@@ -22,6 +22,6 @@ class Params(ModelParams):
 
 
 def build(params: Params, classes: int, side_px: int) -> LeNet5:
-    from fewer.models.lenet5 import LeNet5
+    from fewer.models.nets.lenet5 import LeNet5
 
     return LeNet5(classes, params.width, params.dropout)

@@ -12,7 +12,7 @@ from pydantic import Field
 from fewer.models.base import ModelParams
 
 if TYPE_CHECKING:
-    from fewer.models.resnet_cifar import ResNetCifar
+    from fewer.models.nets.resnet_cifar import ResNetCifar
 
 
 class Params(ModelParams):
@@ -24,6 +24,6 @@ class Params(ModelParams):
 
 
 def build(params: Params, classes: int, side_px: int) -> ResNetCifar:
-    from fewer.models.resnet_cifar import ResNetCifar
+    from fewer.models.nets.resnet_cifar import ResNetCifar
 
     return ResNetCifar(classes, params.width)

@@ -1,0 +1,1 @@
+"""What everything may know: types, protocols, score table, clock, randomness, ledger, errors."""

@@ -1,0 +1,46 @@
+"""Field types that recipes and method parameters share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from fewer.core.clock import Duration
+
+
+def _duration(value: object) -> Duration:
+    if isinstance(value, Duration):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('a duration needs a unit: "2ep", "5%", "500step" or "10min"')
+    return Duration.parse(value)
+
+
+Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str)]
+# Strict: neither "3" nor true is a number. Bounded: a slip of the keyboard must not become hours of planning.
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+Index = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
+Epochs = Annotated[int, Field(ge=1, le=32_767, strict=True)]  # the score table stores epochs in 16 bits
+Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Factor = Annotated[float, Field(gt=0, le=10, strict=True)]
+Jitter = Annotated[float, Field(ge=0, le=10, strict=True)]
+Bounds = tuple[Positive, Positive]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    """Checks that a range is written [low, high]."""
+    if pair[0] > pair[1]:
+        raise ValueError(f"a range is written [low, high]; did you mean [{pair[1]:g}, {pair[0]:g}]?")
+    return pair
+
+
+class Section(BaseModel):
+    """A group of keys: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)

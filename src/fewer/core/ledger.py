@@ -1,0 +1,156 @@
+"""What a run cost: samples, pixels, steps, FLOPs, bytes and seconds, per stage and in all."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from fewer.core.protocols import Comm
+
+PHASES = ("train", "select", "data_wait", "evaluate", "checkpoint", "compile", "sync", "other")
+
+# Equal on every rank and part of the run's state: a resumed run continues them exactly.
+EXACT = (
+    "samples_forwarded",
+    "samples_backpropagated",
+    "optimizer_steps",
+    "skipped_steps",
+    "samples_left_over",
+    "flops",
+)
+# What this and earlier processes of the run did: a resumed run decodes again, and books it.
+LOCAL = ("samples_loaded", "samples_decoded", "decoded_pixels", "samples_evaluated", "bytes_sent")
+
+
+@final
+class Ledger:
+    """Counts per stage, seconds per phase; `totals()` is what `result.json` shows.
+
+    Args:
+        stages: Number of stages.
+        train_images: Training images after the validation split, N.
+        plain_epoch_flops: Forward and backward of all of them, whole model, largest side.
+        since: `time.monotonic()` at which the seconds begin; now, if left out.
+    """
+
+    def __init__(self, stages: int, train_images: int, plain_epoch_flops: float, since: float | None = None) -> None:
+        self.train_images, self.plain_epoch_flops = train_images, plain_epoch_flops
+        self.counts: list[dict[str, int]] = [dict.fromkeys(EXACT + LOCAL, 0) for _ in range(stages)]
+        self.seconds: list[dict[str, float]] = [dict.fromkeys(PHASES, 0.0) for _ in range(stages)]
+        self.stage, self._phase, self._since = 0, "other", time.monotonic() if since is None else since
+        self._peak_before = 0
+
+    def book(self, stage: int, **counts: int) -> None:
+        """Adds to a stage's counts."""
+        for name, count in counts.items():
+            self.counts[stage][name] += count
+
+    def enter(self, stage: int) -> None:
+        """Seconds from here on belong to this stage."""
+        self._lap()
+        self.stage = stage
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Seconds inside belong to this phase, and to no other: the phases add up to the total."""
+        self._lap()
+        outer, self._phase = self._phase, name
+        try:
+            yield
+        finally:
+            self._lap()
+            self._phase = outer
+
+    def _lap(self) -> None:
+        now = time.monotonic()
+        self.seconds[self.stage][self._phase] += now - self._since
+        self._since = now
+
+    def total(self, name: str) -> int:
+        """One count over all stages."""
+        return sum(counts[name] for counts in self.counts)
+
+    @property
+    def effective_epochs(self) -> float:
+        """Samples backpropagated / N: the literature's number, which hides the cost of scoring."""
+        return self.total("samples_backpropagated") / self.train_images
+
+    @property
+    def full_epoch_equivalents(self) -> float:
+        """FLOPs of everything training did / FLOPs of one plain epoch."""
+        return self.total("flops") / self.plain_epoch_flops
+
+    @property
+    def total_seconds(self) -> float:
+        self._lap()
+        return sum(sum(seconds.values()) for seconds in self.seconds)
+
+    def totals(self) -> dict[str, Any]:
+        """The whole ledger as `result.json` holds it."""
+        total = self.total_seconds
+        phases = {name: sum(seconds[name] for seconds in self.seconds) for name in PHASES}
+        return {
+            **{name: self.total(name) for name in EXACT + LOCAL},
+            "effective_epochs": self.effective_epochs,
+            "full_epoch_equivalents": self.full_epoch_equivalents,
+            "peak_memory_bytes": max(peak_memory_bytes(), self._peak_before),
+            "seconds": {**phases, "total": total},
+            "stages": [
+                {**counts, "seconds": {**seconds, "total": sum(seconds.values())}}
+                for counts, seconds in zip(self.counts, self.seconds, strict=True)
+            ],
+        }
+
+    def of_all_ranks(self, comm: Comm) -> dict[str, Any]:
+        """`totals` of the whole run: what each rank did on its own is summed, memory is the largest, and `ranks` lists
+        them one by one."""
+        import torch
+
+        totals = self.totals()
+        if comm.workers == 1:
+            return totals
+        names = (*LOCAL, "peak_memory_bytes")
+        mine = torch.tensor([[float(totals[name]) for name in names]], dtype=torch.float64)
+        rows = [[int(value) for value in row] for row in comm.gather([mine]).tolist()]
+        totals["ranks"] = [dict(zip(names, row, strict=True)) for row in rows]
+        for name, column in zip(names, zip(*rows, strict=True), strict=True):
+            totals[name] = max(column) if name == "peak_memory_bytes" else sum(column)
+        return totals
+
+    def state_dict(self) -> dict[str, Any]:
+        self._lap()
+        return {
+            "exact": [{name: counts[name] for name in EXACT} for counts in self.counts],
+            "seconds": [dict(seconds) for seconds in self.seconds],
+            "peak_memory_bytes": max(peak_memory_bytes(), self._peak_before),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts a saved ledger below what this process has already booked (it has decoded its images)."""
+        for here, exact in zip(self.counts, state["exact"], strict=False):
+            here.update(exact)
+        for seconds, saved in zip(self.seconds, state["seconds"], strict=False):
+            for name, value in saved.items():
+                seconds[name] += value
+        self._peak_before = state["peak_memory_bytes"]
+
+    def local(self) -> list[list[int]]:
+        """What this rank did on its own: a row a stage, in the order of `LOCAL`."""
+        return [[counts[name] for name in LOCAL] for counts in self.counts]
+
+    def add_local(self, rows: list[list[int]]) -> None:
+        """Adds what `local` gave."""
+        for counts, row in zip(self.counts, rows, strict=False):
+            for name, count in zip(LOCAL, row, strict=True):
+                counts[name] += count
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

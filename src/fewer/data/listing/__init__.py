@@ -1,0 +1,1 @@
+"""Listings of images: folders, archives, splits, manifests."""

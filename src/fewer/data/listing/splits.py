@@ -1,0 +1,291 @@
+"""Which images train, which choose settings and which are the test.
+
+M: ids of a split. N: all ids of its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fewer.core.errors import DataError
+from fewer.data.annotations.labels import LabelFile, overridden
+from fewer.data.listing import fingerprint
+from fewer.data.listing.manifest import Entries, Manifest
+from fewer.data.listing.strata import grouped, leading, percent
+from fewer.data.listing.subsample import LongTail, subset, thinned
+from fewer.data.sources import Source, open_source
+
+_TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some ids of a source, labelled with the classes of the training set.
+
+    Attributes:
+        source: Where the images come from.
+        ids_M: Ids, int64, ascending.
+        label_N: Class of every id of the source, int64; -1 where the id is not in this split.
+        classes: Names of the classes; equal in all splits of a run.
+    """
+
+    source: Source
+    ids_M: Tensor
+    label_N: Tensor
+    classes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids_M)
+
+    def without(self, ids: Tensor) -> Split:
+        """This split less some of its ids, such as those of damaged images."""
+        label_N = self.label_N.clone()
+        label_N[ids] = -1
+        return Split(self.source, self.ids_M[label_N[self.ids_M] >= 0], label_N, self.classes)
+
+    def class_images(self) -> list[int]:
+        """How many images each class has."""
+        counts: list[int] = torch.bincount(self.label_N[self.ids_M], minlength=len(self.classes)).tolist()
+        return counts
+
+    def native_side_px(self) -> int:
+        """Median short side of a few of its images, by their headers."""
+        return self.source.native_side_px(self.ids_M.numpy())
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of a run.
+
+    Attributes:
+        train, val, test: Disjoint; `val` and `test` may be missing.
+        classes: Names of the classes, in the order of the source.
+        notes: How the splits came about, a sentence each.
+        cache: Whether content hashes may be kept in the user's cache folder.
+    """
+
+    train: Split
+    val: Split | None
+    test: Split | None
+    classes: list[str]
+    notes: list[str] = field(default_factory=list)
+    cache: bool = True
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        found: list[Entries] = []
+        hashes: dict[int, Sequence[bytes]] = {}
+        named = [(name, split) for name in ("train", "val", "test") if (split := getattr(self, name)) is not None]
+        for name, split in named:
+            source, key = split.source, id(split.source)
+            if key not in hashes:
+                used = [other.ids_M for _, other in named if other.source is source]
+                hashes[key] = fingerprint.hashes(source, self.cache, torch.cat(used).numpy())
+            ids_M, label_N = split.ids_M.numpy(), split.label_N.numpy()
+            found.append(Entries(name, ids_M, source.names, source.sizes, hashes[key], label_N, split.classes))
+        return Manifest(found)
+
+    def manifest(self) -> Manifest:
+        """One line an image: split, path, bytes, class and content hash, tab-separated and escaped."""
+        return self._manifest
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change with any name, size, class, content or assignment to a split."""
+        return self._manifest.digest()
+
+
+def open_splits(
+    source: str,
+    test: str = "auto",
+    val: str = "5%",
+    split_seed: int = 0,
+    cache: bool = True,
+    labels: LabelFile | None = None,
+    part: int | str | None = None,
+    tail: LongTail | None = None,
+) -> Splits:
+    """Opens a source and says which of its images are for what.
+
+    The test set is, under `test = "auto"`: the folder `test/` if the source has one beside `train/`; else `val/`,
+    the set that everybody reports on ImageNet; else 20 % of all images. Otherwise what `test` says: a share of the
+    training images ("20%"), another source ("folder:PATH"; of a source laid out in parts its `test/`, else its
+    `val/`), or "none".
+
+    The validation set is the folder `val/` if the source has one that is not already the test; else what `val` says:
+    a share of the training images, another source (its `val/`, else its `test/`), or "none".
+
+    Shares are drawn class by class from (`split_seed`, "test" or "val", id), so they depend neither on the training
+    seed nor on the order of anything: round(share x images), at least 1 of a class of 2 or more, never a whole class.
+
+    Labels from a file replace those of the training images, and so those of a validation set that is held out from
+    them: whoever has only these labels can choose settings by nothing else. Shares are drawn by the source's own
+    classes, so the same images are held out with and without the file. Test images keep the source's own labels,
+    and so do a folder `val/` and other sources.
+
+    Of the images that are left for training then, `part` takes a fixed part of every class, and `tail` makes classes
+    rare; validation and test stay as they are without them. Both, too, go by the source's own classes.
+
+    Args:
+        source: A text such as `digits` or `folder:PATH`; see `fewer.data.sources`.
+        test: "auto", a share, a source or "none".
+        val: A share, a source or "none".
+        split_seed: Seed of held-out shares.
+        cache: Whether content hashes may be kept in the user's cache folder.
+        labels: Labels of the training images; the source's own if left out.
+        part: How many images train, or a share such as "20%"; all if left out.
+        tail: The long tail that the training images are thinned to.
+
+    Raises:
+        RecipeError: `part` asks for more images than there are, or for fewer than there are classes.
+        DataError: A source is missing, empty or malformed, a test class is unknown in training, or the file of
+            labels does not fit the images.
+    """
+    draft = _Draft(open_source(source), split_seed, labels)
+    test_split = draft.test(test)  # before val: what is left may then validate
+    val_split = draft.val(val)
+    draft.thin(part, tail)
+    train = draft.split(draft.train_M, "train")
+    notes = draft.notes + [f"the folder {part}/ of {source} is not used" for part in draft.free]
+    return Splits(train, val_split, test_split, draft.classes, notes, cache)
+
+
+class _Draft:
+    """What is still free of a source while its splits are taken from it."""
+
+    def __init__(self, source: Source, split_seed: int, labels: LabelFile | None) -> None:
+        self.source = source
+        self.notes = list(source.notes)
+        self.free = {part: torch.from_numpy(ids) for part, ids in source.parts.items()}
+        self.train_M = self.free.pop("train", torch.arange(len(source)))
+        self.classes = [source.classes[i] for i in np.unique(source.labels[self.train_M.numpy()])]
+        self._split_seed = split_seed
+        self._label_N = overridden(labels, source, self.train_M.numpy(), self.notes) if labels else source.labels
+
+    def test(self, text: str) -> Split | None:
+        share = _share(text, "data.test")
+        if text == "auto":
+            part = next((part for part in ("test", "val") if part in self.free), None)
+            return self._folder(part, "test") if part else self._held_out(_TEST_SHARE, "test")
+        if text == "none":
+            return None
+        return self._held_out(share, "test") if share else self._given(text, "test", ("test", "val"))
+
+    def val(self, text: str) -> Split | None:
+        share = _share(text, "data.val")
+        if text == "none":
+            return None
+        if share is None:
+            return self._given(text, "val", ("val", "test"))
+        return self._folder("val", "val") if "val" in self.free else self._held_out(share, "val")
+
+    def thin(self, part: int | str | None, tail: LongTail | None) -> None:
+        """Leaves out training images that are not wanted."""
+        label_N = torch.from_numpy(self.source.labels)
+        if part is not None:
+            self.train_M = subset(self.train_M, label_N, part, self._split_seed, self.notes)
+        if tail is not None:
+            self.train_M = thinned(self.train_M, label_N, self.source.classes, tail, self._split_seed, self.notes)
+
+    def split(self, ids_M: Tensor, purpose: str) -> Split:
+        label_N = self.source.labels if purpose == "test" else self._label_N
+        return _split(self.source, ids_M, label_N, self.classes, purpose, self.notes)
+
+    def _held_out(self, share: float, purpose: str) -> Split:
+        chosen = stratified(self.train_M, torch.from_numpy(self.source.labels), share, self._split_seed, purpose)
+        self.notes.append(
+            f"held out {share * 100:g} % of {len(self.train_M):,} images for {purpose} ({len(chosen):,} images), "
+            f"stratified by class, split_seed {self._split_seed}"
+        )
+        self.train_M = self.train_M[~torch.isin(self.train_M, chosen)]
+        return self.split(chosen, purpose)
+
+    def _folder(self, part: str, purpose: str) -> Split:
+        ids_M = self.free.pop(part)
+        self.notes.append(f"{purpose} is the folder {part}/ of {self.source.name} ({len(ids_M):,} images)")
+        return self.split(ids_M, purpose)
+
+    def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
+        return open_given(text, self.classes, purpose, parts, self.notes)
+
+
+def open_given(text: str, classes: list[str], purpose: str, parts: tuple[str, str], notes: list[str]) -> Split:
+    """Images of a source of their own: those of the first of `parts` that it is laid out in, else all.
+
+    Args:
+        text: The source.
+        classes: Names of the classes known; the source may lack some.
+        purpose: What the images are for, in messages.
+        parts: Which parts of the source to look for.
+        notes: Where a sentence about the outcome is added.
+
+    Raises:
+        DataError: The source is missing, empty or malformed, or has an image of another class.
+    """
+    source = open_source(text)
+    part = next((part for part in parts if part in source.parts), None)
+    ids_M = torch.from_numpy(source.parts[part]) if part else torch.arange(len(source))
+    where = f"the folder {part}/ of {text}" if part else text
+    notes.append(f"{purpose} is {where} ({len(ids_M):,} images)")
+    return _split(source, ids_M, source.labels, classes, purpose, notes)
+
+
+def spread(ids_M: Tensor, count: int) -> Tensor:
+    """At most `count` of some ids, at even distances: ids are sorted by path and so by class, and all take part."""
+    count = min(count, len(ids_M))
+    return ids_M[torch.arange(count) * len(ids_M) // max(1, count)]
+
+
+def stratified(ids_M: Tensor, label_N: Tensor, share: float, split_seed: int, purpose: str) -> Tensor:
+    """The ids that a stratified share holds out, ascending; rule as in `open_splits`."""
+    grouped_M, count_C = grouped(ids_M, label_N, split_seed, purpose)
+    chosen_C = torch.minimum((count_C.double() * share + 0.5).long().clamp(min=1), count_C - 1)
+    return leading(grouped_M, count_C, chosen_C)
+
+
+def _split(
+    source: Source,
+    ids_M: Tensor,
+    label_N: npt.NDArray[np.int64],
+    classes: list[str],
+    purpose: str,
+    notes: list[str],
+) -> Split:
+    """A split whose labels index `classes`; `label_N` indexes the source's own."""
+    index = {name: i for i, name in enumerate(classes)}
+    translated = torch.tensor([index.get(name, -1) for name in source.classes])
+    label_M = translated[torch.from_numpy(label_N)[ids_M]]
+    if (label_M < 0).any():
+        first = int(ids_M[label_M < 0][0])
+        unknown = source.classes[int(label_N[first])]
+        raise DataError(
+            f"{source.name}: class {unknown!r} of the {purpose} set is unknown in training "
+            f"(first: {source.names[first]}); allowed: {_listed(classes)}; fix: rename or remove that folder"
+        )
+    missing = sorted(set(classes) - {classes[i] for i in label_M.unique().tolist()})
+    if missing:
+        notes.append(f"the {purpose} set has no image of {_listed(missing)}")
+    own_N = torch.full((len(source),), -1)
+    own_N[ids_M] = label_M
+    return Split(source, ids_M, own_N, classes)
+
+
+def _share(text: str, key: str) -> float | None:
+    """The share that "20%" states, in (0, 1); None for any other text."""
+    given = percent(text)
+    if given is None:
+        return None
+    if not 0 < given < 100:
+        raise DataError(f'{key} = "{text}": allowed: more than 0% and less than 100%; fix: {key} = "5%" or "none"')
+    return given / 100
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -1,0 +1,1 @@
+"""Where decoded images are kept."""

@@ -1,0 +1,256 @@
+"""Evaluating a model that was handed over: on images of its own run, or on others."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fewer.core.errors import CheckpointError, DataError, RecipeError
+from fewer.data.decode.on_request import DamagedImage
+from fewer.data.listing.splits import open_given
+from fewer.data.one_pass import chunks, evaluation_batch_size, evenly, once
+from fewer.data.sources import is_source
+from fewer.data.stores.decoded import too_damaged
+from fewer.machine.device import auto_precision
+from fewer.models.published import About, model_folder, open_model, run_of
+from fewer.plan.facts import DTYPES, device_kind, native_bf16
+from fewer.recipe.parse import load_recipe, nearest, parse_recipe
+from fewer.runs.folder import RESOLVED, RunFolder
+from fewer.session.build import AUTOCAST, open_data
+from fewer.session.resume import refuse_other_data
+from fewer.sync.comm import Alone
+from fewer.tasks.classify.task import Classify
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.core.types import Batch
+    from fewer.data.listing.splits import Split
+    from fewer.recipe.schema import Recipe
+
+# Keys that an evaluation may be given anew; all others belong to the model.
+CHANGEABLE = ("data.test", "data.damaged", "data.cache", "task.flip_tta", "train.precision")
+_OTHERS = "or evaluate other images with data.test=folder:PATH"
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A model ready to look at images, exactly as its run's evaluation did.
+
+    Attributes:
+        folder: Where it was published.
+        model: With its weights, in evaluation mode.
+        about: What was published about it.
+        task: Turns images into logits and metrics.
+        side_px: Side of the images that it is given.
+    """
+
+    folder: Path
+    model: nn.Module
+    about: About
+    task: Classify
+    side_px: int
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """How images become inputs: keywords for `fewer.data.once.once`."""
+        return {
+            "mean": self.about.mean,
+            "std": self.about.std,
+            "device": device_kind(),
+            "dtype": DTYPES[self.about.precision],
+            "channels_last": self.about.channels_last,
+        }
+
+
+def handed_over(path: str | Path, *, precision: str = "", flip_tta: bool | None = None, side_px: int = 0) -> Handed:
+    """The model that a path stands for, as for `fewer.handover.open_model`.
+
+    Args:
+        path: A run folder, or the folder of a published model.
+        precision: Left out: that of the run.
+        flip_tta: Left out: that of the run.
+        side_px: Left out: that of the run's evaluation.
+
+    Raises:
+        RecipeError: There is no model at this path, or it does not take images of this side.
+        CheckpointError: The model cannot be used.
+    """
+    folder = model_folder(Path(path))
+    model, about = open_model(folder, precision)
+    flip = about.flip_tta if flip_tta is None else flip_tta
+    if side_px and side_px != about.side_px:
+        _require_side(model, about, side_px)
+    autocast, images_C = AUTOCAST.get(about.precision), about.train_images_per_class
+    task = Classify(len(about.classes), flip_tta=flip, autocast=autocast, images_C=images_C)
+    return Handed(folder, model, about, task, side_px or about.side_px)
+
+
+def evaluate(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    side_px: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluates the model that a run handed over; on the run's own images, `result.json`'s numbers come out again.
+
+    Args:
+        path: A run folder, or the folder of a published model.
+        overrides: `key=value` texts; keys are `CHANGEABLE`. `data.test` names a source to evaluate on.
+        split: Which images of the run, "test" or "val".
+        side_px: Side of the images; left out: that of the run's evaluations.
+        on_progress: Called with images done and images in all.
+
+    Returns:
+        Metrics and tables under the names that `result.json` has, and what they were measured on.
+
+    Raises:
+        RecipeError: No model at this path, a key that cannot change, or the run has no such images.
+        DataError: The images are gone, damaged, of unknown classes, or no longer what the run began with.
+        CheckpointError: The model cannot be used.
+    """
+    folder = model_folder(Path(path))
+    elsewhere = _is_elsewhere(overrides, split)
+    recipe, run = _recipe(folder, overrides, elsewhere)
+    precision = recipe.train.precision
+    if precision == "auto":
+        device = device_kind()
+        precision = auto_precision(device, native_bf16(device))
+    handed = handed_over(folder, precision=precision, flip_tta=recipe.task.flip_tta, side_px=side_px)
+    notes: list[str] = []
+    if elsewhere:
+        images = open_given(recipe.data.test, list(handed.about.classes), "test", ("test", "val"), notes)
+    else:
+        assert run is not None
+        images = _own(run, recipe, handed.about, split)
+    return _measured(handed, images, split, recipe.data.damaged, on_progress) | {"notes": notes}
+
+
+def per_class(confusion_CC: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """A confusion matrix class by class: images, accuracy, precision, F1, and the class that it is mostly taken for."""
+    said_C = [sum(column) for column in zip(*confusion_CC, strict=True)]
+    rows = []
+    for index, row in enumerate(confusion_CC):
+        images, right = sum(row), row[index]
+        others = [count if other != index else 0 for other, count in enumerate(row)]
+        rows.append(
+            {
+                "class": index,
+                "images": images,
+                "accuracy": right / images if images else None,
+                "precision": right / said_C[index] if said_C[index] else None,
+                "f1": 2 * right / (images + said_C[index]) if images else None,
+                "taken_for": others.index(max(others)) if any(others) else None,
+            }
+        )
+    return rows
+
+
+def _is_elsewhere(overrides: Sequence[str], split: str) -> bool:
+    """Whether a source of its own is asked for; refuses keys that an evaluation cannot change."""
+    keys = [text.partition("=")[0].strip() for text in overrides]
+    problems = [
+        f'argument "{text}": an evaluation does not change {key}; {nearest(key, CHANGEABLE)}'
+        for key, text in zip(keys, overrides, strict=True)
+        if "=" in text and key not in CHANGEABLE
+    ]
+    if "data.test" in keys and split != "test":
+        problems.append(f"--split {split}: data.test names the images already; leave one of the two out")
+    if problems:
+        raise RecipeError(problems)
+    return "data.test" in keys
+
+
+def _recipe(folder: Path, overrides: Sequence[str], elsewhere: bool) -> tuple[Recipe, Path | None]:
+    """The run's recipe with the changes, and the run; of a model on its own, a recipe that says as much as it does."""
+    run = run_of(folder)
+    if run is not None:
+        content = load_recipe(run / RESOLVED).model_dump(mode="json", exclude_none=True)
+    elif elsewhere:
+        _, about = open_model(folder)
+        content = {
+            "data": {"source": "digits"},
+            "model": about.model.model_dump(mode="json", exclude_none=True),
+            "task": {"flip_tta": about.flip_tta},
+            "train": {"precision": about.precision},
+        }
+    else:
+        raise RecipeError(f"{folder}: this model lies outside its run; say what to evaluate on: data.test=folder:PATH")
+    recipe = parse_recipe(content, overrides)
+    if elsewhere and not is_source(recipe.data.test):
+        raise RecipeError(f'data.test = "{recipe.data.test}": an evaluation takes a source, such as folder:PATH')
+    return recipe, run
+
+
+def _own(run: Path, recipe: Recipe, about: About, split: str) -> Split:
+    """The run's own images, which must be those that it began with."""
+    try:
+        splits = open_data(recipe)
+        refuse_other_data(RunFolder(run, writes=False), splits)
+    except DataError as error:
+        raise DataError(f"{error}; {_OTHERS}") from None
+    images: Split | None = getattr(splits, split)
+    if images is None:
+        raise RecipeError(f"{run}: the run has no {split} images; give another --split, {_OTHERS}")
+    if images.classes != list(about.classes):
+        raise CheckpointError(f"{run}: the model's classes are not those of the run's data; evaluate another model")
+    return images
+
+
+def _measured(
+    handed: Handed, images: Split, name: str, policy: str, on_progress: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    damaged: list[DamagedImage] = []
+    size, total, began = evaluation_batch_size(handed.side_px), len(images), time.perf_counter()
+
+    def sound() -> Iterator[Batch]:
+        done = 0
+        for chunk in once(chunks(images, size), handed.side_px, **handed.images):
+            damaged.extend(chunk.damaged)
+            done += len(chunk.split)
+            if on_progress is not None:
+                on_progress(done, total)
+            if chunk.batch is not None and not (damaged and policy == "error"):
+                yield chunk.batch
+
+    evaluation = handed.task.evaluate(handed.model, evenly(sound(), size), Alone())
+    if damaged and (policy == "error" or len(damaged) == total):
+        raise too_damaged(images, damaged)
+    metrics, tables = evaluation.named(name, images.source.names)
+    return {
+        "schema": 1,
+        "model": str(handed.folder),
+        "epochs": handed.about.epochs,
+        "split": name,
+        "source": images.source.name,
+        "images": total - len(damaged),
+        "damaged": [{"name": image.name, "reason": image.reason} for image in damaged],
+        "side_px": handed.side_px,
+        "precision": handed.about.precision,
+        "flip_tta": handed.task.flip_tta,
+        "seconds": time.perf_counter() - began,
+        "classes": list(handed.about.classes),
+        "metrics": metrics,
+        "tables": tables,
+    }
+
+
+def _require_side(model: nn.Module, about: About, side_px: int) -> None:
+    try:
+        copy.deepcopy(model).to("meta")(
+            torch.empty(1, 3, side_px, side_px, device="meta", dtype=DTYPES[about.precision])
+        )
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RecipeError(
+            f"side_px = {side_px}: {about.model.name} does not take images of this side ({reason}); "
+            f"it was evaluated at {about.side_px}"
+        ) from None

@@ -1,0 +1,56 @@
+"""BatchNorm's statistics, estimated anew for a model that was last trained on a part of the data.
+
+Running averages end with what the last steps saw: after an epoch on hard samples they describe hard samples, while an
+evaluation sees all. Only a copy for evaluation and hand-over is touched, never the model that trains on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.types import Batch
+
+
+def has_batchnorm(model: nn.Module) -> bool:
+    """Whether anything in a model keeps running statistics of batches."""
+    return bool(_layers(model))
+
+
+@torch.no_grad()
+def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Tensor], Tensor]) -> int:
+    """Replaces running statistics by the mean of those of some batches; all else stays in eval mode.
+
+    Args:
+        model: A model in eval mode.
+        batches: Training images.
+        forward: Computes the logits of a batch, in the precision of training.
+
+    Returns:
+        How many images were looked at.
+    """
+    layers = _layers(model)
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's word for the plain mean over all batches
+        layer.train()
+    images = 0
+    for batch in batches:
+        forward(model, batch.inputs)
+        images += len(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()
+    return images
+
+
+def _layers(model: nn.Module) -> list[Any]:
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]

@@ -1,0 +1,101 @@
+"""Which images a model takes, found out by trying: one forward on the meta device, where nothing is computed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from fewer import models
+from fewer.core.types import first
+from fewer.models import stem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.models import ModelParams
+
+_USUAL_SIDES_PX = (32, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
+_FAILURES = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, NotImplementedError, ZeroDivisionError)
+
+
+def take(params: ModelParams, classes: int, sides_px: Sequence[int]) -> nn.Module:
+    """The model on the meta device, after a forward of two images at every side.
+
+    Args:
+        params: The keys of `[model]`.
+        classes: Number of classes.
+        sides_px: All sides of the plan, in rising order.
+
+    Raises:
+        ValueError: It cannot be built, or does not take one of the sides; the message says which would do.
+    """
+    try:
+        model = _built(params, classes, sides_px[-1])
+    except _FAILURES as error:
+        if isinstance(error, ValueError) and not _other_sides(params, classes, sides_px[-1]):
+            raise ValueError(_short(error)) from None
+        raise _refused(params, classes, sides_px[-1], error) from None
+    for side_px in reversed(sides_px):
+        try:
+            _forward(model, classes, side_px)
+        except _FAILURES as error:
+            if side_px != sides_px[-1] and _takes(params, classes, side_px):
+                raise ValueError(
+                    f"is built for images of one side, here {sides_px[-1]} px, and does not take {side_px} px as "
+                    f"well; give all stages side_px = {sides_px[-1]}"
+                ) from None
+            raise _refused(params, classes, side_px, error) from None
+    return model
+
+
+def reduction(model: nn.Module, side_px: int) -> int:
+    """By how much the first layers divide the image's side; 1 where that cannot be told."""
+    with contextlib.suppress(*_FAILURES):
+        return stem.reduction(model, side_px)
+    return 1
+
+
+def _built(params: ModelParams, classes: int, side_px: int) -> nn.Module:
+    options = params.model_dump(exclude={"name"})
+    try:
+        with torch.device("meta"):
+            return models.build(params.name, classes, side_px, **options)
+    except NotImplementedError:  # some constructors compute with tensors (regnet)
+        with torch.random.fork_rng(devices=[]):
+            return models.build(params.name, classes, side_px, **options).to("meta")
+
+
+def _forward(model: nn.Module, classes: int, side_px: int) -> None:
+    with torch.no_grad():
+        logits_BC = first(model(torch.empty(2, 3, side_px, side_px, device="meta")))
+    if tuple(logits_BC.shape) != (2, classes):
+        raise ValueError(f"gives outputs of shape {tuple(logits_BC.shape)} for 2 images and {classes} classes")
+
+
+def _takes(params: ModelParams, classes: int, side_px: int) -> bool:
+    try:
+        _forward(_built(params, classes, side_px), classes, side_px)
+    except _FAILURES:
+        return False
+    return True
+
+
+def _other_sides(params: ModelParams, classes: int, side_px: int) -> list[int]:
+    """The usual side nearest to the one asked that the model takes; empty if it takes none of them."""
+    for other in sorted(_USUAL_SIDES_PX, key=lambda each: abs(each - side_px)):
+        if _takes(params, classes, other):
+            return [other]
+    return []
+
+
+def _refused(params: ModelParams, classes: int, side_px: int, error: Exception) -> ValueError:
+    others = _other_sides(params, classes, side_px)
+    fix = f"set side_px = {others[0]} in [[stages]]" if others else "take another model"
+    return ValueError(f"does not take images of {side_px} px ({_short(error)}); {fix}")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,0 +1,1 @@
+"""The plan: stages, facts, FLOPs, cost model, checks, digest."""

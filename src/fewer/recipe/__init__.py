@@ -1,0 +1,1 @@
+"""The recipe: schema, parsing, and checks across sections. Needs no torch."""

@@ -1,0 +1,351 @@
+"""What the user asks: a recipe, typed, without importing torch. `fewer.reading` turns TOML into one."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from fewer import select
+from fewer.core.clock import Duration
+from fewer.core.config import (
+    Bounds,
+    Count,
+    Epochs,
+    Factor,
+    Flag,
+    Index,
+    Jitter,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Side,
+    Span,
+    ascending,
+)
+from fewer.models import ModelParams
+from fewer.recipe.unused_keys import without_effect, without_effect_in_task
+
+Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
+
+
+def _subset(value: object) -> object:
+    share = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    fits = 0 < float(share[1]) <= 100 if share else type(value) is int and 0 < value < 2**31
+    if not fits:
+        raise ValueError('give a number of images, such as 10000, or a share of them, such as "20%"')
+    return value
+
+
+Subset = Annotated[int | str, BeforeValidator(_subset)]
+
+
+class LabelsRecipe(Section):
+    """`[data.labels]`: labels from a CSV in place of the source's own, for training images only.
+
+    A validation share that is held out of the training images has them too; test keeps the source's own labels.
+    """
+
+    csv: str
+    """Path of a CSV with a header line, relative to the recipe's own folder."""
+    key: str = "file"
+    """Column that names images by their path in the source, with or without a leading `train/`."""
+    column: str
+    """Column with the labels: class names, or indices into the classes as the source orders them."""
+
+
+class LongTailRecipe(Section):
+    """`[data.long_tail]`: training images thinned so that classes become rare in their order; val and test stay whole.
+
+    Class c of C keeps the share factor^(-c / (C - 1)) of the first class's images (`exp`), or 1 / factor of them in the
+    second half of the classes (`step`), and one image at least. Classes of unequal size: the first one's number is the
+    largest for which all have their share.
+    """
+
+    kind: Literal["exp", "step"] = "exp"
+    factor: Annotated[float, Field(ge=1, le=1e6, strict=True)] = 100.0
+    """Images of the first class over those of the last; 1 makes classes equal."""
+
+
+class DataRecipe(Section):
+    """`[data]`: where the images come from."""
+
+    source: str
+    """`digits`, `folder:PATH`, `tar:PATH`, `idx:PATH` (MNIST's files), `cifar10` or `cifar100` (downloaded once, or
+    `cifar10:FOLDER`), `hf:NAME` (Hugging Face); a path is relative to the recipe's own folder."""
+    test: str = "auto"
+    """`auto` (the source's own split, else 20 % held out), a source, a share such as `"20%"`, or `none`."""
+    val: str = "5%"
+    """A share of the training images, a source, or `none`. Settings are chosen on it, never on test."""
+    labels: LabelsRecipe | None = None
+    """Labels of the training images from a CSV; left out: the source's own."""
+    subset: Subset | None = None
+    """Train on a fixed part, stratified by class: a number of images, or a share of the training images such as
+    `"20%"`. Drawn after validation and test are taken, which do not depend on it. Left out: all."""
+    long_tail: LongTailRecipe | None = None
+    """Makes classes rare in training; left out: all images of all classes."""
+    split_seed: Seed = 0
+    """Seed of every held-out share, of `subset` and of `long_tail`, apart from the training seed."""
+    damaged: Literal["error", "quarantine"] = "error"
+    """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
+    normalize: Literal["auto", "dataset", "imagenet"] = "auto"
+    """Mean and standard deviation that images are brought to 0 and 1 from: `auto` (those that `model.weights` were
+    trained with, where known, else the data's own), those of the training images, or ImageNet's."""
+    cache: Literal["auto", "no"] = "auto"
+    """Whether content hashes are remembered between runs."""
+    in_memory: Literal["auto", "yes", "no"] = "auto"
+    """Whether decoded images are kept in memory; `auto`: where they take less than a third of what is free. Else they
+    are read anew for every batch, with the same pixels."""
+    processes: Index | Literal["auto"] = "auto"
+    """Loader processes of the run, over all ranks, where images are not kept in memory; 0: the training process reads.
+    `auto`: half the cores, or all of them where training runs on a GPU."""
+
+
+class AugmentRecipe(Section):
+    """`[augment]`: random views of the training images, drawn on the device a batch at a time."""
+
+    crop: Literal["shift", "random_resized"] = "shift"
+    """`shift`: the centre square, padded and cropped. `random_resized`: a part of random area and shape, resized."""
+    crop_scale: Bounds = (0.08, 1.0)
+    """`random_resized`: smallest and largest share of the image's area."""
+    crop_ratio: Bounds = (0.75, 1.3333)
+    """`random_resized`: smallest and largest width / height."""
+    crop_padding_px: Index = 0
+    """Random crop of the image padded by this much on each side, at the largest side of the plan."""
+    padding: Literal["zero", "reflect", "mean"] = "zero"
+    """What comes in from outside the image, for all keys that move it: black, its mirror image, or its mean colour."""
+    flip: Literal["no", "random", "alternating"] = "no"
+    """Left-right flips: drawn for each view, or drawn once and then alternating from epoch to epoch."""
+    cutout_px: Index = 0
+    """Side of a square that is blanked at a random place, at the largest side of the plan."""
+    rotation_deg: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
+    """Rotation by up to this much either way."""
+    translate: Share = 0.0
+    """Shift by up to this share of the side, each way, in whole pixels."""
+    scale: Annotated[tuple[Factor, Factor], AfterValidator(ascending)] = (1.0, 1.0)
+    """Zoom by a factor between these two; above 1 enlarges what is seen."""
+    shear_deg: Annotated[float, Field(ge=0, le=80, strict=True)] = 0.0
+    """Shear along x by up to this angle either way."""
+    perspective: Share = 0.0
+    """Each corner drawn inwards by up to this share of half a side, as torchvision's `distortion_scale`."""
+    perspective_share: Share = 0.5
+    """Share of the views that `perspective` changes."""
+    brightness: Jitter = 0.0
+    """Factor on all levels between 1 less this (at least 0) and 1 plus this. These four in a random order."""
+    contrast: Jitter = 0.0
+    """Likewise, on the distance from the image's mean grey level."""
+    saturation: Jitter = 0.0
+    """Likewise, on the distance from each pixel's grey level."""
+    hue: Annotated[float, Field(ge=0, le=0.5, strict=True)] = 0.0
+    """Turn of the colour circle by up to this share of it either way."""
+    trivial_augment: Flag = False
+    """One operation of TrivialAugment (wide) for each view, at a random magnitude."""
+
+
+class TaskRecipe(Section):
+    """`[task]`."""
+
+    name: Literal["classify"] = "classify"
+    loss: Literal["cross_entropy", "focal", "ldam", "logit_adjustment"] = "cross_entropy"
+    """What training minimises; evaluation always tells cross-entropy. `focal` (Lin et al. 2017): less weight on samples
+    that are learnt. For long tails: `ldam` (Cao et al. 2019) gives rare classes wider margins, `logit_adjustment`
+    (Menon et al. 2021) adds the logarithm of the classes' shares to the logits."""
+    focal_gamma: NonNegative = 1.0
+    """`focal`: power of 1 - p; 0: plain cross-entropy."""
+    ldam_margin: NonNegative = 0.5
+    """`ldam`: margin of the rarest class, in units of a cosine; needs `model.head = "normalized"`."""
+    adjustment_tau: NonNegative = 1.0
+    """`logit_adjustment`: factor on the logarithm of the classes' shares."""
+    class_weights: Literal["none", "effective_number", "inverse"] = "none"
+    """Weights in the loss by the training images n of a class: 1 / n, or (1 - beta) / (1 - beta^n) (Cui et al. 2019).
+    Their mean over the training images is 1."""
+    class_beta: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9999
+    """`effective_number`: beta; 0 is no weights, towards 1 it becomes `inverse`."""
+    reweight_from: Span = Duration(0, "%")
+    """No `class_weights` before this part of the run, in whole epochs (deferred re-weighting, Cao et al. 2019)."""
+    flip_tta: Flag = False
+    """Evaluate the mean of the logits of an image and of its mirror image."""
+
+    @model_serializer(mode="wrap")
+    def _with_effect(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out keys without effect: read back, they would be refused."""
+        idle = without_effect_in_task(self)
+        return {key: value for key, value in write(self).items() if key not in idle}
+
+
+class LookaheadRecipe(Section):
+    """`[train.lookahead]`: slow weights that pull the fast ones (Zhang et al. 2019), as airbench94 uses them.
+
+    Every `every_steps` steps slow += (1 - rho) (fast - slow) and fast = slow, with
+    rho = decay^every_steps * progress^power; at the end of each epoch fast = slow.
+    """
+
+    every_steps: Count = 5
+    decay: Share = 0.95
+    power: NonNegative = 3.0
+    start: Span = Duration(3, "ep")
+
+
+class TrainRecipe(Section):
+    """`[train]`."""
+
+    epochs: Epochs = 10
+    """Left out where `[[stages]]` say how many epochs they take."""
+    batch_size: Count = 128
+    """Images in one optimizer step, over all ranks."""
+    accumulate: Count = 1
+    """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Positive = 0.1
+    """Peak learning rate. The default is for `sgd`; `adamw` wants one of its own, about a hundredth of that."""
+    momentum: Decay = 0.9
+    """`sgd`: 0 for none."""
+    nesterov: Flag = True
+    """`sgd`: Nesterov's form of momentum."""
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """`adamw`: weight of the past in the mean of the gradients, and in that of their squares."""
+    eps: Positive = 1e-8
+    """`adamw`: added to the root in the denominator."""
+    weight_decay: NonNegative = 5e-4
+    """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
+    bias_lr_scale: Positive = 1.0
+    """Factor on the learning rate of biases outside normalisation layers."""
+    bias_weight_decay: NonNegative = 0.0
+    norm_lr_scale: Positive = 1.0
+    """Factor on the learning rate of normalisation layers' weights and biases."""
+    norm_weight_decay: NonNegative = 0.0
+    embedding_weight_decay: NonNegative = 0.0
+    """Of class tokens, position embeddings, layer scales and whatever else is neither a layer's weight nor its bias."""
+    schedule: Literal["linear", "constant", "cosine", "one_cycle", "step"] = "linear"
+    """How the learning rate falls after its warm-up; `one_cycle` rises and falls, and momentum runs against it."""
+    warmup: Span = Duration(5, "%")
+    warmup_start: Share = 0.1
+    """Learning rate at the first step, as a share of `lr`."""
+    final: Share = 0.0
+    """Learning rate at the very end, as a share of `lr`; `constant` and `step` have none."""
+    cycle_peak: Span = Duration(30, "%")
+    """`one_cycle`: when the learning rate peaks; takes the place of `warmup`."""
+    cycle_momentum: tuple[Decay, Decay] | Literal["off"] = (0.85, 0.95)
+    """`one_cycle`: momentum, or the first beta, at the peak and at both ends; `off`: constant."""
+    step_every: Span = Duration(30, "%")
+    """`step`: time between two drops of the learning rate, counted from the start."""
+    step_at: tuple[Span, ...] = ()
+    """`step`: when it drops, e.g. `["50%", "75%"]`, in place of `step_every`."""
+    step_gamma: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
+    """`step`: factor of a drop."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
+    clip_norm: NonNegative = 0.0
+    """Largest norm of the gradient over all parameters; 0: no clipping."""
+    ema: Span | Literal["off"] = "off"
+    """Half-life of the exponential moving average of the weights, counted in samples trained on."""
+    lookahead: LookaheadRecipe | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
+    """`bf16` and `fp16` are mixed: weights stay float32. `auto`: `bf16` where it is native, else `fp16` on CUDA and
+    `fp32` elsewhere."""
+    compile: Literal["no", "yes", "require"] = "no"
+    """Compile the training forward with torch.compile; `yes` goes on without where that fails, `require` stops."""
+    deterministic: Flag = False
+    """Use only operations that give the same bits every time, and stop at one that has no such form."""
+    channels_last: Literal["auto", "yes", "no"] = "auto"
+    seed: Seed = 0
+
+    @model_serializer(mode="wrap")
+    def _with_effect(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out keys without effect: read back, they would be refused."""
+        idle = without_effect(self)
+        return {key: value for key, value in write(self).items() if key not in idle}
+
+
+class StageRecipe(Section):
+    """`[[stages]]`: whole epochs with one image side and one batch size."""
+
+    epochs: Epochs
+    side_px: Side | None = None
+    """Left out: the images' own side (median of the shorter), but 32 px at least and 128 px at most."""
+    batch_size: Count | None = None
+    """Left out: `train.batch_size`."""
+
+
+class SyncRecipe(Section):
+    """`[sync]`: how ranks agree."""
+
+    method: Literal["every_step"] = "every_step"
+
+
+class OutRecipe(Section):
+    """`[out]`: what is kept, and where."""
+
+    dir: str = ""
+    """Run folder; left out: `runs/NAME` after the recipe's file name."""
+    evaluate_every: Index = 1
+    """Epochs between evaluations on the validation set; 0: only at the end."""
+    checkpoint_every: Span = Duration(1, "ep")
+    keep: Count = 3
+    """Newest checkpoints that are kept."""
+    plots: Flag = True
+    """Curves as PNG files in `plots/`, drawn anew while training goes on, and at its end."""
+    previews: Flag = True
+    """Training views of each stage, and thumbnails of the worst test images, in `previews/`."""
+    tensorboard: Flag = False
+    """Scalars for TensorBoard in `tensorboard/`: a mirror of `rows.jsonl` (extra `tensorboard`)."""
+
+
+class Recipe(Section):
+    """A whole recipe. Every key has a default but `data.source` and `model.name`."""
+
+    data: DataRecipe
+    augment: AugmentRecipe = AugmentRecipe()
+    model: Annotated[ModelParams, PlainSerializer(lambda s: s.model_dump(mode="json"))]
+    task: TaskRecipe = TaskRecipe()
+    train: TrainRecipe = TrainRecipe()
+    select: Annotated[BaseModel, PlainSerializer(lambda s: s.model_dump(mode="json"))] = Field(
+        default_factory=lambda: select.default()
+    )
+    stages: tuple[StageRecipe, ...] = ()
+    sync: SyncRecipe = SyncRecipe()
+    out: OutRecipe = OutRecipe()
+
+    @property
+    def epochs(self) -> int:
+        """All epochs of the run: those of the stages, where there are any."""
+        return sum(stage.epochs for stage in self.stages) or self.train.epochs
+
+    def to_toml(self) -> str:
+        """The recipe with every key written out; `load_recipe` reads it back as the same recipe."""
+        import tomli_w
+
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def changed_keys(before: Recipe, after: Recipe) -> list[tuple[str, Any, Any]]:
+    """Key, old and new value of everything that differs."""
+    old, new = flat(before.model_dump(mode="json")), flat(after.model_dump(mode="json"))
+    return [(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A recipe's content as one level, with dotted keys: `{"train.epochs": 10, "stages.0.side_px": 24}`."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return {prefix.rstrip("."): value}
+    return {name: item for key, inner in value.items() for name, item in flat(inner, f"{prefix}{key}.").items()}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,176 @@
+"""The run folder: what lies where, who may write it, and whether it can be written at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import IO, Any, final
+
+from fewer.core.errors import RecipeError, ResourceError
+from fewer.runs.record import publish, sweep, write_json
+
+GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
+SUSPECTS = "suspects.csv"
+
+_PROBE_BYTES = 1 << 20
+# What a run leaves that ended before its first step; its record begins when training does.
+_BEGINNINGS = {
+    ".lock",
+    ".probe",
+    "checkpoints",
+    GIVEN,
+    RESOLVED,
+    MANIFEST,
+    "plan.json",
+    "env.json",
+    "quarantine.json",
+    "status.json",
+    "report.html",
+}
+
+
+@final
+class RunFolder:
+    """A run's folder on disk; only rank 0 writes it.
+
+    Args:
+        path: The folder.
+        writes: Whether this process writes; every writing method does nothing otherwise.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
+        self._lock: IO[str] | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def rows(self) -> Path:
+        return self.path / "rows.jsonl"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    def create(self) -> None:
+        """Makes a new folder.
+
+        Raises:
+            RecipeError: It exists already, with anything in it but the beginnings of a run that never trained.
+            ResourceError: It cannot be made or written.
+        """
+        if not self.writes:
+            return
+        try:
+            if self.path.exists() and (not self.path.is_dir() or self._is_used()):
+                raise RecipeError(
+                    f"{self.path}: the run folder exists; `fewer resume {self.path}` goes on with it, "
+                    "or give another with --out"
+                )
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._probe()
+        except OSError as error:
+            raise ResourceError(
+                f"{self.path}: cannot write here: {error.strerror}; give another folder with --out"
+            ) from None
+        self.lock()
+
+    def lock(self) -> None:
+        """Makes sure that no other process writes the folder while this one lives.
+
+        Raises:
+            RecipeError: Another process does.
+            ResourceError: The folder cannot be written.
+        """
+        if not self.writes or self._lock is not None:
+            return
+        try:
+            self._lock = (self.path / ".lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock = None
+            raise RecipeError(
+                f"{self.path}: another process is training in this folder; wait for it, or stop it"
+            ) from None
+        except OSError as error:
+            raise ResourceError(f"{self.path}: cannot write here: {error.strerror}; check rights and disk") from None
+        sweep(self.path)
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def is_barren(self) -> bool:
+        """Whether no row of training has been written yet."""
+        return self.writes and not self.rows.exists()
+
+    def discard(self) -> None:
+        """Removes what was made for nothing, and the folder if nothing else is in it."""
+        self.release()
+        if not self.writes:
+            return
+        for entry in self.path.iterdir():
+            if entry.name in _BEGINNINGS - {"report.html"} or _is_temporary(entry.name):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def require_space(self, checkpoint_bytes: int, checkpoints: int) -> None:
+        """Checks before training that the checkpoints will fit.
+
+        Raises:
+            ResourceError: They will not.
+        """
+        if not self.writes:
+            return  # the folder may not be there yet: rank 0 makes it
+        needed = round(1.2 * checkpoint_bytes * (checkpoints + 1))
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise ResourceError(
+                f"{self.path}: {free / 1e6:.0f} MB free, but {checkpoints} checkpoints need about "
+                f"{needed / 1e6:.0f} MB; "
+                "free some space, give another folder with --out, or set out.keep = 1"
+            )
+
+    def file(self, name: str, content: str | bytes) -> None:
+        """Publishes a file."""
+        if self.writes:
+            publish(self.path / name, content)
+
+    def json(self, name: str, content: Any) -> None:
+        """Publishes a JSON file."""
+        if self.writes:
+            write_json(self.path / name, content)
+
+    def status(self, state: str, **more: Any) -> None:
+        """Publishes `status.json`; a disk that has become full must not hide the error that is being reported."""
+        try:
+            self.json("status.json", {"state": state, "pid": os.getpid(), **more})
+        except ResourceError:
+            if state == "running":
+                raise
+
+    def _is_used(self) -> bool:
+        names = {entry.name for entry in self.path.iterdir() if not _is_temporary(entry.name)}
+        return not names <= _BEGINNINGS or any(self.checkpoints.glob("*"))
+
+    def _probe(self) -> None:
+        probe = self.path / ".probe"
+        try:
+            with probe.open("wb") as file:
+                file.write(b"\0" * _PROBE_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def _is_temporary(name: str) -> bool:
+    """Whether a name is one that `fewer.record.publish` writes under before it renames."""
+    return re.fullmatch(r"\..+\.\d+\.tmp", name) is not None

@@ -1,0 +1,79 @@
+"""Alternating dropout: every other epoch scores all samples, and two epochs train on those that were hard.
+
+In even epochs a forward-only pass scores what has been seen; the samples below the threshold make a list that this
+epoch and the next train on. All scores of a list come from the same weights and from the view without augmentation, at
+the cost of half a forward of everything an epoch. The published code indexes a shuffled order by positions, so that its
+list is a random one; this is what it describes. The first two epochs are on everything. Under `cost` the list is as
+long as it pays for, the hardest first. Neutral at threshold = 1, but for the cost of the scoring.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+
+from pydantic import Field
+
+from fewer.core.types import At, Chosen, Expects, Population
+from fewer.select.base import ScoredParams, Selection, chosen, expects_below
+from fewer.select.sampling import count_of, highest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.table import Table
+
+
+class Params(ScoredParams):
+    method: Literal["alternate"] = "alternate"
+    threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
+    """Samples with a score below this are trained on; 1 keeps all."""
+
+
+@final
+class Alternate(Selection):
+    """Scores in even epochs, trains on the list for two."""
+
+    favours_hard = True
+
+    def __init__(self, params: Params, seed: int) -> None:
+        import torch
+
+        self.params, self.seed = params, seed
+        self.packs = params.batches == "pack"
+        self.list_M = torch.empty(0, dtype=torch.int64)
+
+    def wants(self, table: Table, at: At) -> Tensor:
+        seen = table.seen_N.nonzero().flatten()
+        return seen if self._scores(at) else seen[:0]
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        import torch
+
+        if at.epoch < 2:  # nothing has been scored: an untrained model finds everything hard
+            return chosen(pool_ids)
+        score_M = table.column("scored", "score")[pool_ids]  # what training has changed since is not looked at
+        if at.share is not None:
+            return chosen(highest(pool_ids, -score_M, count_of(at.share, len(pool_ids)), self.seed, "select.alternate"))
+        if self._scores(at):
+            hard_M = ~(score_M >= self.params.threshold) | (self.params.threshold == 1)
+            self.list_M = pool_ids[hard_M].sort().values
+        return chosen(pool_ids[torch.isin(pool_ids, self.list_M)])
+
+    def expects(self, at: At) -> Expects:
+        scored = float(self._scores(at))
+        if at.epoch < 2:
+            return Expects(1.0, 1.0)
+        return expects_below(self.params.threshold, at, scored)
+
+    def _scores(self, at: At) -> bool:
+        return at.epoch >= 2 and at.epoch % 2 == 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"list": self.list_M}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.list_M = state["list"].clone()
+
+
+def build(params: Params, population: Population) -> Alternate:
+    return Alternate(params, population.seed)

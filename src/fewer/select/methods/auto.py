@@ -1,0 +1,248 @@
+"""Looks at what the first epochs have taught, then picks a method for this data, or says that plain training is best.
+
+The first `probe` epochs train on everything. Then a random tenth of the images, 2,048 at most, is scored forward-only
+with the weights so far; that is all that the probe costs beside plain training, and it is booked. What is found
+decides:
+
+* Wrong labels: the losses of these images, or those that training has left behind of all, fall into two groups, and the
+  upper one, as far as it was predicted wrongly, holds more than a tenth. Then it is `dbpd`, which leaves out suspected
+  labels, of each class no more than look wrong, and what is known with a probability of 0.999 or more: a lower
+  threshold would leave out too much of easy data. Not with `guards.noise_cap = 0`, which suspects nobody: it is
+  `everything` then.
+* What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
+  left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
+  every sample still counts, and the accuracy of training on all of them is not had for less.
+
+Where nothing is to be left out and no `cost` is stated, it is `everything`: the reason that is printed then says so,
+and that a cost can be stated. It looks again then whenever as many epochs have passed, until half of the run is over:
+what the right labels have in common is learnt first, and only then do wrong ones stand apart. Under `cost` it is `srd`,
+also with wrong labels and where `infobatch` costs more than is asked: more samples at first and fewer at the end, which
+has done no worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral where nothing is to
+be saved: it is plain training but for the looking.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+from fewer.core.clock import Duration
+from fewer.core.config import Span
+from fewer.core.types import At, Chosen, Expects, Population, State
+from fewer.select.base import ScoredParams, Selection, chosen
+from fewer.select.sampling import uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.protocols import Selector
+    from fewer.core.table import Kind, Table
+
+_LOOKED_AT, _PART = 2048, 10
+_FREE = ("everything", "infobatch", "dbpd")  # what may be picked
+_PAYABLE = "srd"  # under a stated cost: it can meet any
+_NOISY, _LEARNT = 0.1, 0.1
+# Next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with the mistakes.
+_KNOWN = 0.999
+_SUSPECTED_FROM = "30%"  # of the run: earlier, what is not learnt yet looks like what is labelled wrongly
+
+
+class Params(ScoredParams):
+    guards_itself: ClassVar[bool] = True
+
+    method: Literal["auto"] = "auto"
+    probe: Span = Duration(15, "%")
+    """First epochs, on everything, after which the method is picked, and epochs between two looks; a started one
+    counts."""
+
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if first_epochs(self.probe, epochs) >= epochs:
+            found["probe"] = f"leaves nothing of the run of {epochs} epochs to choose for; shorten it"
+        return found
+
+
+def first_epochs(probe: Duration, epochs: int) -> int:
+    """Whole epochs of the probe, one at least."""
+    return max(1, probe.whole_epochs(epochs))
+
+
+def looked_at(images: int) -> int:
+    """How many images the probe scores."""
+    return min(_LOOKED_AT, max(1, images // _PART))
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What was found, and the method that follows from it.
+
+    Attributes:
+        method: Its name.
+        reason: One sentence for a person.
+        keys: The method's keys that are not at their defaults.
+    """
+
+    method: str
+    reason: str
+    keys: dict[str, Any] = field(default_factory=dict)
+
+
+def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True, may_prune: bool = True) -> Pick:
+    """The rule.
+
+    Args:
+        noise: Share of labels that look wrong.
+        left: Mean of 1 - score over the samples looked at.
+        stated_cost: Whether the run is to meet a cost, so that something must be left out.
+        may_suspect: Whether labels may be suspected and left out.
+        may_prune: Whether `infobatch` can meet the cost.
+    """
+    if noise <= _NOISY and left <= _LEARNT and may_prune:
+        reason = f"{1 - left:.0%} of what the labels say is predicted already: most images teach little any more"
+        return Pick("infobatch", reason)
+    if noise > _NOISY and may_suspect and not stated_cost:
+        cap = round(noise, 3)
+        guards = {"noise_cap": cap, "noise_from": _SUSPECTED_FROM}
+        reason = (
+            f"{noise:.0%} of the labels look wrong: it leaves out those (noise_cap {cap:g}), and what is surely known"
+        )
+        return Pick("dbpd", reason, {"threshold": _KNOWN, "guards": guards})
+    if noise > _NOISY:
+        found = f"{noise:.0%} of the labels look wrong, and those images are the hard ones"
+    elif left <= _LEARNT:
+        found = f"{1 - left:.0%} of what the labels say is predicted already, but infobatch costs more than is asked"
+    else:
+        found = f"{left:.0%} is left to learn, and every image still counts"
+    if stated_cost:
+        return Pick(_PAYABLE, f"{found}: a random share that falls from epoch to epoch")
+    return Pick("everything", f"{found}: plain training is best here; to pay less, state select.cost")
+
+
+@final
+class Auto(Selection):
+    """Everything at first; then the method that it picks."""
+
+    def __init__(self, params: Params, population: Population) -> None:
+        self.params, self.population = params, population
+        self.packs = params.batches == "pack"
+        self.inner: Selector | None = None
+        self.picked: Pick | None = None
+        self.looked, self.epochs = -1, 0  # epoch of the last look, and all epochs
+        self._candidates: dict[str, Selector] = {}
+
+    def wants(self, table: Table, at: At) -> Tensor:
+        if self._looks(at):
+            ids = table.seen_N.nonzero().flatten()
+            return uniform(ids, looked_at(len(ids)), self.population.seed, "select.auto")
+        return self.inner.wants(table, at) if self.inner else super().wants(table, at)
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        if self._looks(at):
+            self._take(self._found(table, at), at.epoch, at.epochs)
+        return self.inner.order(table, pool_ids, at) if self.inner else chosen(pool_ids)
+
+    def _looks(self, at: At) -> bool:
+        """Whether this epoch begins with a look: also when it is asked again."""
+        return at.epoch == self.looked or (not self._is_settled and self._may_look(at))
+
+    def _may_look(self, at: At) -> bool:
+        """Whether this epoch begins with a look as long as nothing is left out, as under a stated cost something is."""
+        every = first_epochs(self.params.probe, at.epochs)
+        again = at.epoch > every and at.epoch % every == 0 and 2 * at.epoch <= at.epochs and at.share is None
+        return at.epoch == every or again
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether there will be no other look."""
+        following = self.looked + first_epochs(self.params.probe, self.epochs)
+        return self.picked is not None and (self.picked.method != "everything" or 2 * following > self.epochs)
+
+    def _found(self, table: Table, at: At) -> Pick:
+        looked_at_N = table.column("scored", "epoch") == at.epoch
+        score_M = table.column("scored", "score")[looked_at_N]
+        left = float(1 - score_M.nan_to_num(0.0).double().mean()) if len(score_M) else 1.0
+        # What has just been scored is sharper, what training has left behind is of all samples: two groups may be seen
+        # in one and not in the other.
+        noise = max(self._noise(table, "scored", looked_at_N), self._noise(table, "trained", table.seen_N))
+        return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap), self._can_prune(at))
+
+    def _can_prune(self, at: At) -> bool:
+        """Whether `infobatch` can do with what the rest of the run may cost."""
+        if at.share is None:
+            return True
+        ahead = [replace(at, epoch=epoch, progress=epoch / at.epochs) for epoch in range(at.epoch, at.epochs)]
+        paid = sum(self._may_be(_PAYABLE, at).expects(then).kept_high for then in ahead)
+        least = sum(self._may_be("infobatch", at).expects(replace(then, share=0.0)).kept_high for then in ahead)
+        return least <= paid
+
+    def _noise(self, table: Table, kind: Kind, of_N: Tensor) -> float:
+        """Share of some samples' labels that look wrong: what is predicted rightly is labelled rightly."""
+        from fewer.select.wrappers.guards import noise_among
+
+        loss_N = table.column(kind, "loss")
+        ids_M = (of_N & loss_N.isfinite()).nonzero().flatten()
+        if not len(ids_M):
+            return 0.0
+        wrong = float((~table.column(kind, "right")[ids_M]).double().mean())
+        return min(wrong, noise_among(ids_M, loss_N, self.population.seed))
+
+    def _take(self, picked: Pick, epoch: int, epochs: int) -> None:
+        self.picked, self.looked, self.epochs = picked, epoch, epochs
+        self.inner = self._built(picked, epochs)
+
+    def _may_be(self, method: str, at: At) -> Selector:
+        """What may be picked: for what it is expected to keep."""
+        if method not in self._candidates:
+            self._candidates[method] = self._built(Pick(method, ""), at.epochs)
+        return self._candidates[method]
+
+    def _built(self, picked: Pick, epochs: int) -> Selector:
+        """The picked method, with those guards around it that were asked for, but for what was found."""
+        from fewer import select
+
+        params = select.params(picked.method)
+        keys = {key: getattr(self.params, key) for key in ("batches", "guards") if key in params.model_fields}
+        if "guards" in picked.keys:
+            keys["guards"] = {**self.params.guards.model_dump(mode="json"), **picked.keys["guards"]}
+        return select.build(params.model_validate({**picked.keys, **keys}), self.population, epochs)
+
+    def expects(self, at: At) -> Expects:
+        if at.epoch < first_epochs(self.params.probe, at.epochs):
+            return Expects(1.0, 1.0)
+        if self.inner and self._is_settled:
+            return self.inner.expects(at)
+        images = int((self.population.label_N >= 0).sum())
+        scored = looked_at(images) / max(1, images) if self._may_look(at) else 0.0
+        told = [self._may_be(method, at).expects(at) for method in (_FREE if at.share is None else (_PAYABLE,))]
+        return Expects(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)
+
+    def series(self, table: Table) -> dict[str, Tensor]:
+        return self.inner.series(table) if self.inner else {}
+
+    def counts(self) -> dict[str, float]:
+        return self.inner.counts() if self.inner else {}
+
+    def suspected(self) -> Tensor:
+        return self.inner.suspected() if self.inner else super().suspected()
+
+    def note(self) -> str:
+        return f"auto picks {self.picked.method}: {self.picked.reason}" if self.picked else ""
+
+    def state_dict(self) -> State:
+        if not self.picked or not self.inner:
+            return {}
+        picked = {"method": self.picked.method, "reason": self.picked.reason, "keys": self.picked.keys}
+        return {**picked, "looked": self.looked, "epochs": self.epochs, "inner": self.inner.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        self.inner = self.picked = None
+        self.looked = -1
+        if state:
+            picked = Pick(state["method"], state["reason"], dict(state["keys"]))
+            self._take(picked, state["looked"], state["epochs"])
+            assert self.inner is not None
+            self.inner.load_state_dict(state["inner"])
+
+
+def build(params: Params, population: Population) -> Auto:
+    return Auto(params, population)

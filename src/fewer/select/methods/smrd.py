@@ -1,0 +1,91 @@
+"""Scheduled match random dropout (SMRD, arXiv 2505.22342): as many samples as are hard, but drawn at random.
+
+The number of samples with a score below the threshold, as the last look at each left it, is how many an epoch draws
+uniformly from all. It is the control for `dbpd`: the same amount without the preference, and the better of the two in
+most of its own paper's tables. Costs nothing to decide. Neutral at threshold = 1.
+
+`published = true` is the published code: in each batch the hard samples are counted with the current weights, and as
+many drawn from the batch, which costs a forward of everything (the code spends two); it is scored in eval mode, in
+the code in train mode. Published settings: threshold 0.3, one revision epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, final
+
+from pydantic import Field
+
+from fewer.core.config import Flag
+from fewer.core.types import At, Chosen, Expects, Keep, Population
+from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, drawn_uniformly, expects_below, weights_of
+from fewer.select.sampling import count_of, fair_count, uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.table import Table
+
+
+class SmrdParams(WeightParams, ScoredParams):
+    """Keys of all methods that draw as many as are hard."""
+
+    threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
+    """Samples with a score below this are counted; 1 keeps all."""
+
+
+class Params(SmrdParams):
+    method: Literal["smrd"] = "smrd"
+    published: Flag = False
+    """Count and draw within each batch, with the current weights."""
+
+    def misfits(self, epochs: int) -> dict[str, str]:
+        found = super().misfits(epochs)
+        if self.published and self.refresh_every:
+            found["refresh_every"] = "scores again what select.published = true scores in every batch; leave it out"
+        return found
+
+
+@final
+class Smrd(Selection):
+    """Draws as many samples as are hard."""
+
+    def __init__(self, params: SmrdParams, seed: int) -> None:
+        self.params, self.seed = params, seed
+        self.in_batch = getattr(params, "published", False)
+        self.packs = params.batches == "pack"
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        if self.in_batch:
+            return chosen(pool_ids)
+        score_M = table.score_N[pool_ids]
+        if at.share is not None and not score_M.isnan().all():
+            count = count_of(at.share, len(pool_ids))
+        else:
+            count = int(self._hard(score_M).sum())
+        return drawn_uniformly(pool_ids, count, self.params, self.seed, "select.smrd", at.epoch)
+
+    def fresh(self, at: At) -> bool:
+        return self.in_batch
+
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+        import torch
+
+        lots = self.seed, "select.smrd", at.epoch
+        count = int(self._hard(score_G).sum()) if at.share is None else fair_count(at.share, ids_G, *lots)
+        mask_G = torch.isin(ids_G, uniform(ids_G, count, *lots))
+        weight_G = torch.ones(len(ids_G), dtype=torch.float64)
+        weight_G[mask_G] = weights_of(torch.full((count,), count / max(1, len(ids_G))), self.params)
+        return Keep(mask_G, weight_G)
+
+    def expects(self, at: At) -> Expects:
+        scored = float(self.in_batch)
+        if at.epoch == 0 and not scored:
+            return Expects(1.0, 1.0)
+        return expects_below(self.params.threshold, at, scored)
+
+    def _hard(self, score_M: Tensor) -> Tensor:
+        return ~(score_M >= self.params.threshold) | (self.params.threshold == 1)
+
+
+def build(params: Params, population: Population) -> Smrd:
+    return Smrd(params, population.seed)

@@ -1,0 +1,49 @@
+"""SMRD after some epochs on everything: scores of an untrained model are not counted.
+
+The first `warmup` epochs are plain training, and from then on `smrd` decides. Costs nothing to decide; what the warm-up
+costs is not saved. Neutral at threshold = 1, or with a warm-up as long as the run. Published default: five epochs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, final
+
+from fewer.core.clock import Duration
+from fewer.core.config import Span
+from fewer.core.types import At, Chosen, Expects, Population
+from fewer.select.base import chosen
+from fewer.select.methods.smrd import Smrd, SmrdParams
+from fewer.select.wrappers.wrapper import Around
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.table import Table
+
+
+class Params(SmrdParams):
+    method: Literal["warmup_random"] = "warmup_random"
+    warmup: Span = Duration(5, "ep")
+    """First epochs on all data."""
+
+
+@final
+class WarmupRandom(Around):
+    """Everything first, then SMRD."""
+
+    def __init__(self, params: Params, seed: int) -> None:
+        super().__init__(Smrd(params, seed))
+        self.warmup = params.warmup
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        return chosen(pool_ids) if self._warming(at) else self.selector.order(table, pool_ids, at)
+
+    def expects(self, at: At) -> Expects:
+        return Expects(1.0, 1.0) if self._warming(at) else self.selector.expects(at)
+
+    def _warming(self, at: At) -> bool:
+        return at.epoch < self.warmup.whole_epochs(at.epochs)
+
+
+def build(params: Params, population: Population) -> WarmupRandom:
+    return WarmupRandom(params, population.seed)

@@ -1,0 +1,410 @@
+"""Data selection for a training loop that is not ours: a sampler, weights, and what the loop has observed.
+
+Names of tensors: B: samples of a batch on this rank. K: those of them that are kept. G: samples of the global batch.
+N: all samples of the data set; a sample's id is its position.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+
+from fewer.core import rng
+from fewer.core.errors import DataError, RecipeError, UsageError
+from fewer.core.protocols import Comm, Selector
+from fewer.core.table import Kind, Table
+from fewer.core.types import At, Chosen, State
+from fewer.plan.budget import affordable_share
+from fewer.select.base import ScoredParams
+from fewer.select.own_loop import settings
+from fewer.select.own_loop.in_batch import CALL_KEEP, Kept, chosen_together, part
+from fewer.select.own_loop.observation import positions, said
+from fewer.select.own_loop.observations import Notes
+from fewer.select.own_loop.ranks import present, require_agreement
+from fewer.select.own_loop.sampler import EpochSampler
+from fewer.select.own_loop.shard import Shard
+from fewer.select.own_loop.state import (
+    checked,
+    load_selector,
+    loaded_order,
+    loaded_rows,
+    remaining,
+    saved_order,
+    saved_rows,
+)
+from fewer.training.run import shuffled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.select.packer import Packed
+
+
+@final
+class Chooser:
+    """Chooses, epoch by epoch, which samples a training loop of your own sees.
+
+    ```python
+    chooser = fewer.Chooser("dbpd", labels, epochs=10, threshold=0.3)
+    loader = DataLoader(data, batch_size=128, sampler=chooser.sampler)  # gives image, label and position
+    for epoch in range(10):
+        chooser.begin(epoch)
+        for image_B, label_B, id_B in loader:
+            logits_BC = model(image_B)
+            loss_B = cross_entropy(logits_BC, label_B, reduction="none")
+            (chooser.weights(id_B) * loss_B).mean().backward()
+            ...
+            chooser.observe(id_B, loss_B, logits_BC)
+    ```
+
+    Under `torch.distributed` every rank makes the same choice and is given its part of it. Only `begin`, `wants`,
+    `keep` and `gather` communicate: every rank must call them.
+
+    Args:
+        method: A method's name (`fewer methods`), or a selector.
+        labels: The class of every sample of the data set; -1 for one that is not trained on. Zeros where a task has no
+            classes.
+        epochs: All epochs of the run.
+        seed: What draws and order depend on, together with the epoch.
+        classes: Number of classes; the highest label says, if left out.
+        reference_loss: Loss of every sample under a reference model, for methods that ask for one.
+        comm: How ranks exchange tensors, if not by torch.distributed's default group.
+        **keys: The method's keys, as in a recipe's `[select]`: `threshold=0.3`, `guards="off"`, `revision="1ep"`.
+            With `cost`, a scoring forward counts as a third of a trained sample.
+
+    Attributes:
+        sampler: For the loader: this rank's samples of the epoch, shuffled by seed and epoch.
+        table: What is known of every sample.
+        selector: The method, with what is put around it.
+        lr_scale: Factor on this epoch's learning rate; 1 for most methods.
+
+    Raises:
+        RecipeError: The method or a key is unknown, wrong, or of no use in a loop that is not ours; or the cost cannot
+            be met.
+        DataError: Labels are missing or no classes.
+    """
+
+    def __init__(
+        self,
+        method: str | Selector,
+        labels: Any,
+        *,
+        epochs: int,
+        seed: int = 0,
+        classes: int | None = None,
+        reference_loss: Any = None,
+        comm: Comm | None = None,
+        **keys: Any,
+    ) -> None:
+        self.population = settings.population_of(labels, classes, seed, reference_loss)
+        self.pool_ids = (self.population.label_N >= 0).nonzero().flatten()
+        name = method if isinstance(method, str) else "everything"
+        if name is not method and keys:
+            raise RecipeError(f"Chooser: a selector brings its own settings; leave {', '.join(keys)} out")
+        recipe = settings.read(name, keys, epochs, self.population)
+        self.method = name if name is method else type(method).__name__
+        self.selector = settings.build(recipe, self.population) if isinstance(method, str) else method
+        self._plan = settings.price(recipe, self.population, self.selector, "" if name is method else self.method)
+        self._needs_losses = name is not method or isinstance(recipe.select, ScoredParams)
+        self._needs_scores = settings.scores_before(self.selector, epochs)
+        self._identity = {
+            "method": self.method,
+            "samples": len(self.population.label_N),
+            "labels": settings.digest(self.population.label_N),
+            "seed": seed,
+        }
+        self._told = rng.key(seed, repr(self._identity), repr(recipe.select), epochs)
+        self._comm_given = comm
+        self.table = Table(len(self.population.label_N))
+        self.sampler = EpochSampler(self.begin, lambda: -(-len(self.pool_ids) // self._comm.workers))
+        self.lr_scale = 1.0
+        self._at = At(0, epochs, 0.0)
+        self._order: Packed | None = None
+        self._trained, self._scored = Notes(), Notes()
+        self._wanted: Tensor | None = None
+        self._spent = {"trained": 0, "scored": 0}
+        self._looked_at_by_training, self._has_kept = 0, False
+
+    # --- Before an epoch --------------------------------------------------------------------------------------
+
+    def wants(self, epoch: int) -> Tensor:
+        """This rank's part of the samples to be scored before an epoch; often none. To be called before `begin`.
+
+        What it names goes through the model in eval mode, without augmentation, and into `observe(..., kind="scored")`.
+        A method that lives on such scores insists on this call. For others it is a refinement: what they want to look
+        at again, and nobody scores, is trained on.
+        """
+        if self._has_begun(epoch):
+            return self.pool_ids[:0]
+        self._enter(epoch)
+        self._wanted = self.selector.wants(self.table, self._at).sort().values
+        comm = self._comm
+        return self._wanted[comm.rank :: comm.workers]
+
+    def begin(self, epoch: int) -> None:
+        """Chooses the samples of an epoch, from all that has been observed; the same on every rank.
+
+        In an epoch that has begun, or of which a loaded state holds the rest, it changes nothing.
+
+        Raises:
+            UsageError: The epoch lies behind, or beyond `epochs`; nothing was observed in the last one; or what
+                `wants` named has not been scored.
+            DataError: The method keeps nothing.
+            DivergedError: A loss of the last epoch is not finite.
+        """
+        if self._has_begun(epoch):
+            self.sampler.renew()
+            return
+        self._enter(epoch)
+        more = self._unscored()
+        chosen = self.selector.order(self.table, self.pool_ids, self._at)
+        more = more[~torch.isin(more, chosen.ids_M)]
+        weight_M = torch.cat([chosen.weight_M, torch.ones(len(more), dtype=torch.float64)])
+        chosen = Chosen(torch.cat([chosen.ids_M, more]), weight_M, chosen.lr_scale)
+        if not len(chosen.ids_M):
+            raise DataError(
+                f"{self.method} keeps none of {len(self.pool_ids)} samples in epoch {epoch}; loosen it, train fewer "
+                "epochs, or leave its guards on"
+            )
+        self._order, self.lr_scale = shuffled(chosen, self.population.seed, epoch), float(chosen.lr_scale)
+        self._wanted, self._looked_at_by_training, self._has_kept = None, len(more), False
+        self._deal(self._order)
+
+    def _has_begun(self, epoch: int) -> bool:
+        return self._order is not None and epoch == self._at.epoch
+
+    def _enter(self, epoch: int) -> None:
+        """Ends the epoch before, if that has not been done, and moves to this one."""
+        if not self._at.epoch <= epoch < self._at.epochs:
+            raise UsageError(
+                f"epoch {epoch} cannot begin: epoch {self._at.epoch} of {self._at.epochs} was the last to begin "
+                "(counted from 0); epochs go forward, and Chooser(epochs=...) says how many there are"
+            )
+        require_agreement(self._comm, self._told, epoch)
+        self._close()
+        self._wanted = self._wanted if epoch == self._at.epoch else None
+        spent = float(3 * self._spent["trained"] + self._spent["scored"])
+        share = affordable_share(self._plan, self.selector.expects, epoch, spent)
+        self._at = self._plan.at(epoch, share=share)
+
+    def _close(self) -> None:
+        """Brings the table up to date with the epoch that has ended."""
+        if self._order is None:
+            return
+        self.gather()
+        epoch, listed = self._at.epoch, len(self._order)
+        if self._needs_losses and not len(self._trained.rows_R):
+            raise UsageError(
+                f"nothing was observed in epoch {epoch}, and {self.method} chooses by losses: call "
+                "chooser.observe(id_B, loss_B, logits_BC) after every training batch"
+            )
+        is_told = len(self._trained.rows_R) > 0  # some methods can do without
+        observed = self._trained.tell(self.table, "trained", epoch)
+        self._spent["trained"] += observed if is_told else listed
+        self._order = None
+        self.sampler.deal(None)
+
+    def _unscored(self) -> Tensor:
+        """Writes down what was scored before the epoch; returns what the method wanted scored where nobody asked it."""
+        if self._wanted is None:
+            if self._needs_scores:
+                raise UsageError(
+                    f"{self.method} has samples scored before epochs: call ids = chooser.wants(epoch) before every "
+                    'chooser.begin(epoch), and observe(..., kind="scored") for them; refresh_every = 0 goes without, '
+                    "where that is what asks for it"
+                )
+            return self.selector.wants(self.table, self._at)
+        self._scored.gather(self._comm, self._at.epoch)
+        lacking = self._wanted[~torch.isin(self._wanted, self._scored.rows_R[:, 0].long())]
+        if len(lacking):
+            raise UsageError(
+                f"{len(lacking)} of {len(self._wanted)} samples that chooser.wants({self._at.epoch}) named were not "
+                f'scored, such as {int(lacking[0])}; observe(..., kind="scored") them all, each on its rank'
+            )
+        self._spent["scored"] += self._scored.tell(self.table, "scored", self._at.epoch)
+        return lacking
+
+    def _deal(self, samples: Packed) -> None:
+        self.sampler.deal(Shard(samples, self._comm.rank, self._comm.workers, len(self.table)))
+
+    # --- In an epoch ------------------------------------------------------------------------------------------
+
+    def weights(self, id_B: Tensor) -> Tensor:
+        """Loss weights of samples of this epoch, float32, on the device of their ids.
+
+        Raises:
+            UsageError: A sample is not one of this rank's in this epoch (on the CPU; elsewhere its weight is NaN), or
+                the method chooses in the batch.
+        """
+        shard = self.sampler.begun("weights")
+        if self.selector.fresh(self._at):
+            raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
+        if id_B.device.type != "cpu":  # untested: needs a GPU
+            return shard.weights(id_B)
+        return self._weighed(shard, positions(id_B, len(self.table)))
+
+    def _weighed(self, shard: Shard, ids_B: Tensor) -> Tensor:
+        weight_B = shard.weights(ids_B)
+        if weight_B.isnan().any():
+            raise UsageError(
+                f"sample {int(ids_B[weight_B.isnan()][0])} is not among those of epoch {self._at.epoch} on this rank; "
+                "use chooser.sampler in the loader, and positions in the whole data set as ids"
+            )
+        return weight_B
+
+    def keep(
+        self,
+        id_B: Tensor,
+        loss_B: Tensor,
+        logits_BC: Tensor | None = None,
+        *,
+        score_B: Tensor | None = None,
+        right_B: Tensor | None = None,
+    ) -> Kept:
+        """Chooses in the batch, from a forward without gradient of all its samples; for `score="fresh"`.
+
+        The batches of all ranks are one candidate batch. A rank of which fewer than two samples are kept trains on two
+        all the same, the others with weight 0: no rank waits, and BatchNorm has something to normalise. Where the
+        method does not choose in the batch, everything is kept with the epoch's weights.
+
+        All arguments are as for `observe`, and come from the scoring forward.
+        """
+        shard, comm, at = self.sampler.begun("keep"), self._comm, self._at
+        ids_B = positions(id_B, len(self.table))
+        weight_B = self._weighed(shard, ids_B)
+        if not self.selector.fresh(at):
+            everything_B = torch.ones_like(id_B, dtype=torch.bool)
+            return Kept(everything_B, weight_B.to(id_B.device), len(ids_B) * comm.workers)
+        told = said(self.population, ids_B, loss_B, logits_BC, score_B, right_B, at.epoch)
+        counts_B = shard.counts(ids_B, at.epoch)
+        ids_G, choice = chosen_together(self.selector, self.table, told, counts_B, comm, at)
+        self._spent["scored"], self._has_kept = self._spent["scored"] + len(ids_G), True
+        kept, own_B = part(ids_B, counts_B, ids_G, choice, comm.workers)
+        shard.disregard(ids_B[kept.mask_B & ~own_B], at.epoch)
+        left_out = ids_B[~kept.mask_B]
+        zero_B = torch.zeros(len(left_out))
+        self._trained.add(left_out, shard.take(left_out, at.epoch)[0], *[zero_B] * 4)
+        weight_K = kept.weight_K * weight_B[kept.mask_B]
+        return Kept(kept.mask_B.to(id_B.device), weight_K.to(id_B.device), kept.samples)
+
+    def observe(
+        self,
+        id_B: Tensor,
+        loss_B: Tensor,
+        logits_BC: Tensor | None = None,
+        *,
+        score_B: Tensor | None = None,
+        right_B: Tensor | None = None,
+        kind: Kind = "trained",
+    ) -> None:
+        """Notes what a forward has said of some samples: once for every training batch, on every rank.
+
+        Args:
+            id_B: Their positions in the data set; on the CPU, if possible.
+            loss_B: One loss a sample (`reduction="none"`), on any device, without the weights.
+            logits_BC: What the loss was computed from, if that is one label a sample: tells score and correctness.
+            score_B: In place of logits: low for hard samples, in [0, 1]; exp(-loss) if left out.
+            right_B: In place of logits: whether each sample was predicted correctly.
+            kind: "scored" for samples that `wants` has named.
+
+        Raises:
+            UsageError: Shapes do not fit; a sample is not of this epoch, or comes up too often.
+            DivergedError: A loss is not finite; told at once on the CPU, elsewhere at the epoch's end.
+        """
+        ids_B = positions(id_B, len(self.table))
+        told = said(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._at.epoch)
+        if kind == "scored":
+            if self._wanted is None:
+                raise UsageError('observe(kind="scored") belongs between chooser.wants(epoch) and chooser.begin(epoch)')
+            zero_B = torch.zeros_like(ids_B)
+            self._scored.add(ids_B, zero_B, zero_B + 1, told.loss_B, told.score_B, told.right_B)
+            return
+        if self.selector.fresh(self._at) and not self._has_kept:
+            raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
+        copy_B, counts_B = self.sampler.begun("observe").take(ids_B, self._at.epoch)
+        self._trained.add(ids_B, copy_B, counts_B, told.loss_B, told.score_B, told.right_B)
+
+    # --- What is told -----------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The epoch to go on with: that which has begun, while any of its samples is left, else the next one."""
+        shard = self.sampler.shard
+        return self._at.epoch + (shard is not None and not len(shard.left()))
+
+    def counts(self) -> dict[str, float]:
+        """Numbers of this epoch: samples chosen, padding on this rank, and what method and guards tell."""
+        told = {
+            "chosen": float(len(self._order or ())),
+            "padded": float(self.sampler.shard.padded if self.sampler.shard else 0),
+            "looked_at_by_training": float(self._looked_at_by_training),
+        }
+        return {name: count for name, count in told.items() if count} | self.selector.counts()
+
+    def spent(self) -> dict[str, float]:
+        """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered."""
+        if self._comm.workers == 1:
+            self.gather()
+        trained = self._spent["trained"] + len(self._trained.counted)
+        samples, scored = len(self.pool_ids), self._spent["scored"]
+        return {"effective_epochs": trained / samples, "full_epoch_equivalents": (3 * trained + scored) / 3 / samples}
+
+    # --- State ------------------------------------------------------------------------------------------------
+
+    def gather(self) -> None:
+        """Brings together what ranks have observed; each calls it before one of them calls `state_dict` or `spent`."""
+        self._trained.gather(self._comm, self._at.epoch)
+
+    def state_dict(self) -> State:
+        """Tensors and JSON values, the same on every rank; a snapshot, for `torch.save`.
+
+        Raises:
+            UsageError: Ranks hold observations that have not been gathered.
+        """
+        if self._comm.workers == 1:
+            self.gather()
+        elif self._trained.pending:
+            raise UsageError(
+                "ranks hold observations of their own; call chooser.gather() on every rank before "
+                "chooser.state_dict() on any"
+            )
+        return {
+            **self._identity,
+            "epoch": self._at.epoch,
+            "share": self._at.share,
+            "lr_scale": self.lr_scale,
+            "spent": dict(self._spent),
+            "order": saved_order(self._order) if self._order else {},
+            "observed": saved_rows(self._trained.rows_R),
+            "table": {name: value.clone() for name, value in self.table.state_dict().items()},
+            "selector": copy.deepcopy(self.selector.state_dict()),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Puts back what `state_dict` gave, for any number of ranks; to be called before the first `begin`.
+
+        An epoch that was under way goes on with the samples that had not been observed.
+
+        Raises:
+            CheckpointError: The state is damaged, or of another method, seed or data set.
+        """
+        state = checked(state, self._identity)
+        self.table.load_state_dict(state["table"])
+        load_selector(self.selector, state["selector"])
+        epoch = state["epoch"]
+        self._at = At(epoch, self._at.epochs, epoch / self._at.epochs, state["share"])
+        self.lr_scale, self._spent = state["lr_scale"], dict(state["spent"])
+        self._trained, self._scored, self._wanted = Notes(), Notes(), None
+        self._order = None
+        self.sampler.deal(None)
+        if state["order"]:
+            self._order, self._trained.rows_R = loaded_order(state["order"]), loaded_rows(state["observed"])
+            self._deal(remaining(self._order, self._trained.rows_R))
+
+    # --- Ranks ------------------------------------------------------------------------------------------------
+
+    @property
+    def _comm(self) -> Comm:
+        return self._comm_given or present()

@@ -1,0 +1,92 @@
+"""What a loop says of a batch, checked: positions, losses, and logits or what is to take their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fewer.core.errors import UsageError
+from fewer.select.own_loop.observations import require_finite
+from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.types import Population
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Ids on the CPU; losses, scores and correctness where the loop has them."""
+
+    ids_B: Tensor
+    loss_B: Tensor
+    score_B: Tensor
+    right_B: Tensor
+
+
+def positions(id_B: Any, samples: int) -> Tensor:
+    """Ids as int64 on the CPU.
+
+    Raises:
+        UsageError: They are not positions in the data set.
+    """
+    ids_B = torch.as_tensor(id_B).detach().cpu()
+    if ids_B.dim() != 1 or ids_B.is_floating_point() or ids_B.dtype == torch.bool:
+        raise UsageError(f"ids are whole numbers of shape (B,), not {ids_B.dtype} of shape {tuple(ids_B.shape)}")
+    ids_B = ids_B.long()
+    if len(ids_B) and not 0 <= int(ids_B.min()) <= int(ids_B.max()) < samples:
+        wrong = ids_B[(ids_B < 0) | (ids_B >= samples)]
+        raise UsageError(
+            f"id {int(wrong[0])} is no position in a data set of {samples} samples, as many as there are labels; "
+            "ids are positions, as fewer.adapt.Indexed gives them"
+        )
+    return ids_B
+
+
+def said(
+    population: Population,
+    ids_B: Tensor,
+    loss_B: Tensor,
+    logits_BC: Tensor | None,
+    score_B: Tensor | None,
+    right_B: Tensor | None,
+    epoch: int,
+) -> Said:
+    """What `Chooser.observe` takes, complete.
+
+    Raises:
+        UsageError: Shapes do not fit, or something is missing.
+        DivergedError: A loss is not finite; looked at on the CPU only, as other devices would have to wait.
+    """
+    loss_B = loss_B.detach()
+    if loss_B.shape != ids_B.shape:
+        raise UsageError(
+            f"loss_B has shape {tuple(loss_B.shape)} for {len(ids_B)} ids; give one loss a sample: "
+            'reduction="none", and the mean of its own losses where a sample has many'
+        )
+    if loss_B.device.type == "cpu":
+        require_finite(loss_B, ids_B, epoch)
+    if logits_BC is not None:
+        found = _by_label(population, ids_B, logits_BC.detach())
+        score_B, right_B = found if score_B is None else (score_B, found[1])
+    if right_B is None:
+        raise UsageError("give logits_BC, or right_B: whether each sample was predicted correctly")
+    score_B = torch.exp(-loss_B) if score_B is None else score_B.detach()
+    for name, value_B in (("score_B", score_B), ("right_B", right_B)):
+        if value_B.shape != ids_B.shape:
+            raise UsageError(f"{name} has shape {tuple(value_B.shape)} for {len(ids_B)} ids; give one a sample")
+    return Said(ids_B, loss_B, score_B, right_B)
+
+
+def _by_label(population: Population, ids_B: Tensor, logits_BC: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores and correctness of plain labels."""
+    if logits_BC.dim() != 2 or len(logits_BC) != len(ids_B) or logits_BC.shape[1] < population.classes:
+        raise UsageError(
+            f"logits have shape {tuple(logits_BC.shape)} for {len(ids_B)} ids and {population.classes} classes; "
+            "where the loss is not of one label a sample, give score_B and right_B instead"
+        )
+    outcome = cross_entropy(logits_BC, population.label_N[ids_B].to(logits_BC.device))
+    return outcome.score_B, outcome.right_B

@@ -1,0 +1,152 @@
+"""What a foreign loop asks for, checked as a recipe is: the method and its keys, the labels, the price of a sample."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fewer import select
+from fewer.core.errors import DataError, RecipeError
+from fewer.core.protocols import Selector
+from fewer.core.types import At, Population
+from fewer.plan.plan import Facts, Flops, Plan, compile_plan
+from fewer.recipe.parse import parse_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from fewer.recipe.schema import Recipe
+
+_SIDE_PX = 32  # any will do: what a sample costs is told in forwards
+_FORWARD, _BACKWARD = 1, 2  # the usual estimate; a loop that is not ours cannot be counted
+
+
+def read(method: str, settings: Mapping[str, Any], epochs: int, population: Population) -> Recipe:
+    """A recipe that holds nothing but the selection.
+
+    Raises:
+        RecipeError: With all problems at once.
+    """
+    samples = int((population.label_N >= 0).sum())
+    content = {
+        "data": {"source": "digits"},
+        "model": {"name": "lenet5"},
+        "train": {"epochs": epochs, "seed": population.seed, "batch_size": max(2, min(128, samples))},
+        "select": {"method": method, **settings},
+    }
+    try:
+        recipe = parse_recipe(content, origin="Chooser")
+    except RecipeError as error:
+        raise RecipeError([_in_keywords(text) for text in error.problems]) from None
+    if problems := _misplaced(recipe.select, method, population.reference_loss_N is not None):
+        raise RecipeError(problems)
+    return recipe
+
+
+def _misplaced(chosen: Any, method: str, has_reference: bool) -> list[str]:
+    """Keys that only fewer's own loop can obey, and what takes the place of some."""
+    problems = []
+    if getattr(chosen, "reference", None) is not None:
+        problems.append("Chooser: reference: a loop of your own computes the losses; give reference_loss, leave it out")
+    elif getattr(chosen, "needs_reference", False) and not has_reference:
+        text = f"Chooser: {method} needs reference_loss: the loss of every sample under a model that was not trained on"
+        problems.append(f"{text} it")
+    if getattr(chosen, "batches", "pack") == "shrink":
+        text = 'Chooser: batches = "shrink": batches are your loader\'s, and as large as it makes them'
+        problems.append(f"{text}; leave it out")
+    if getattr(chosen, "scoring", "eval") == "train" or getattr(chosen, "scorer_side_px", None):
+        text = "Chooser: scoring and scorer_side_px: the scoring forward is your loop's, in the mode and at the side"
+        problems.append(f"{text} that it chooses; leave them out")
+    return problems
+
+
+def price(recipe: Recipe, population: Population, selector: Selector, name: str = "") -> Plan:
+    """A plan in which a forward costs 1 and a backward 2, to meet `cost` with.
+
+    Raises:
+        RecipeError: The cost cannot be met; says the smallest that can.
+    """
+    samples = int((population.label_N >= 0).sum())
+    facts = Facts(
+        *(samples, 0, 0),
+        classes=tuple(map(str, range(max(2, population.classes)))),
+        native_side_px=_SIDE_PX,
+        flops={_SIDE_PX: (Flops(0, _FORWARD, _BACKWARD),)},
+        plain_sample_flops=_FORWARD + _BACKWARD,
+        parameters=0,
+    )
+    try:
+        return compile_plan(recipe, facts, selector.expects, name)
+    except RecipeError as error:
+        raise RecipeError([f"Chooser: {_in_keywords(text)}" for text in error.problems]) from None
+
+
+def _in_keywords(problem: str) -> str:
+    return problem.replace("select.", "").replace("train.", "")
+
+
+def population_of(labels: Any, classes: int | None, seed: int, reference_loss: Any) -> Population:
+    """What is known of the training set.
+
+    Args:
+        labels: The class of every sample, whole numbers from 0; -1 for one that is not trained on.
+        classes: How many classes there are; None: the highest label says.
+        seed: The run's seed.
+        reference_loss: Loss of every sample under a reference model, or None.
+
+    Raises:
+        DataError: Labels are missing, or no classes; or the other losses do not fit them.
+    """
+    label_N = _numbers("labels", labels)
+    if label_N.is_floating_point() and not bool((label_N == label_N.floor()).all()):
+        raise DataError("Chooser: labels are classes, whole numbers from 0; for other targets pass zeros")
+    label_N = label_N.long()
+    if int((label_N >= 0).sum()) < 2 or int(label_N.min()) < -1:
+        text = f"Chooser: {int((label_N >= 0).sum())} of {len(label_N)} labels are 0 or more, and the lowest is"
+        raise DataError(
+            f"{text} {int(label_N.min()) if len(label_N) else 'missing'}; "
+            "give the class of every sample, -1 only for samples that are not trained on"
+        )
+    highest = int(label_N.max())
+    if classes is not None and classes <= highest:
+        raise DataError(f"Chooser: classes = {classes}, but label {highest} occurs; use {highest + 1} or more")
+    loss_N = None if reference_loss is None else _numbers("reference_loss", reference_loss).float()
+    if loss_N is not None and len(loss_N) != len(label_N):
+        raise DataError(f"Chooser: {len(loss_N)} reference losses for {len(label_N)} labels; give one a sample")
+    return Population(seed, label_N, classes or highest + 1, loss_N)
+
+
+def _numbers(name: str, values: Any) -> Tensor:
+    if values is None:
+        raise DataError(
+            f"Chooser: {name} are missing; give one number a sample, e.g. dataset.targets "
+            "(zeros where there are no classes)"
+        )
+    try:
+        found = torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"Chooser: {name} are not numbers ({error}); give one whole number a sample") from None
+    if found.dim() != 1:
+        raise DataError(f"Chooser: {name} have shape {tuple(found.shape)}; give one number a sample, shape (N,)")
+    return found
+
+
+def digest(label_N: Tensor) -> str:
+    """A hash of the labels, by which a state and its loop find out that they mean the same samples."""
+    return hashlib.blake2b(label_N.numpy().tobytes(), digest_size=8).hexdigest()
+
+
+def build(recipe: Recipe, population: Population) -> Selector:
+    """The selector with all that is put around it."""
+    chosen: Any = recipe.select
+    return select.build(chosen, population, recipe.train.epochs)
+
+
+def scores_before(selector: Selector, epochs: int) -> bool:
+    """Whether samples are to be scored before some epoch, as far as the selector expects it."""
+    moments = [At(epoch, epochs, epoch / epochs) for epoch in range(epochs)]
+    return any(selector.expects(at).scored > 0 and not selector.fresh(at) for at in moments)

@@ -1,0 +1,1 @@
+"""Wrappers around any selection method: guards, refresh, revision epochs."""

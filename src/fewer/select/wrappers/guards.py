@@ -1,0 +1,273 @@
+"""What keeps selection from harm, around any method that chooses by scores: class floor, noise cap, never empty.
+
+A guard mends what a method leaves out; where a method leaves out nothing, a guard does nothing. What each has done is
+counted. N: all ids. M: samples of the pool. C: classes. G: samples of a global batch.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, final
+
+import torch
+
+from fewer.core import rng
+from fewer.core.protocols import Selector
+from fewer.core.types import At, Chosen, Expects, Keep, Population, State
+from fewer.select.base import Guards
+from fewer.select.sampling import by_class, highest, outside
+from fewer.select.wrappers.wrapper import Around
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from fewer.core.table import Table
+
+_SUSPECTS_REFRESHED = 4  # a random 1/4 of the suspected labels is looked at again before each epoch
+_SAMPLED = 20_000  # losses that the share of wrong labels is estimated from, at most
+_COVERING = 4  # a choice of so many times the floor holds what the floor asks of most classes
+_REACH, _VALLEY = 6, 0.5  # a valley: within a sixth of the distance, less than half as many as around a peak
+
+
+@final
+class Guarded(Around):
+    """A selector whose choice is mended by guards.
+
+    Args:
+        selector: The method.
+        guards: Which guards are on.
+        population: Labels of the training set.
+        favours_hard: Whether the method prefers high losses: the noise cap applies to no other.
+        epochs: All epochs of the run.
+    """
+
+    def __init__(
+        self, selector: Selector, guards: Guards, population: Population, favours_hard: bool, epochs: int
+    ) -> None:
+        super().__init__(selector)
+        self.guards, self.population, self.favours_hard = guards, population, favours_hard
+        self.noise_from = guards.noise_from.whole_epochs(epochs)
+        label_N = population.label_N
+        self.images_C = torch.bincount(label_N[label_N >= 0], minlength=population.classes)
+        floor_C = (self.images_C * guards.class_floor).ceil().long().clamp(min=2)
+        self.floor_C = torch.minimum(floor_C, self.images_C) if guards.class_floor else torch.zeros_like(self.images_C)
+        self.suspects = torch.empty(0, dtype=torch.int64)
+        self.seen_C, self.kept_C = torch.zeros_like(self.images_C), torch.zeros_like(self.images_C)
+        self.added = {"class_floor": 0, "never_empty": 0}
+        self.cap = 0.0
+        self.not_a_number = 0
+
+    # --- Before the epoch -------------------------------------------------------------------------------------
+
+    def wants(self, table: Table, at: At) -> Tensor:
+        own = self.selector.wants(table, at)
+        if self.selector.fresh(at):  # suspects are scored in their batch, like everything
+            return own
+        again = rng.uniform(self.suspects, self.population.seed, "select.suspects", at.epoch) < 1 / _SUSPECTS_REFRESHED
+        return own if not again.any() else torch.cat([own, self.suspects[again]]).unique()
+
+    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+        self.added = dict.fromkeys(self.added, 0)
+        self.seen_C, self.kept_C = torch.zeros_like(self.seen_C), torch.zeros_like(self.kept_C)
+        self.suspects = self._suspects(table, pool_ids, at)
+        self.not_a_number = int((table.seen_N & ~torch.isfinite(table.loss_N))[pool_ids].sum())
+        trusted = outside(pool_ids, self.suspects, len(table))
+        found = self.selector.order(table, trusted, _of_fewer(at, len(pool_ids), len(trusted)))
+        if self.selector.fresh(at):
+            return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
+        left = outside(trusted, found.ids_M, len(table))
+        if not len(left):  # nothing to mend
+            return found
+        return self._mended(found, trusted, left, table, at)
+
+    def _suspects(self, table: Table, pool_ids: Tensor, at: At) -> Tensor:
+        """Ids whose labels are suspected: of every class's wrongly predicted, those of the highest losses.
+
+        Class by class, because a rare class is predicted wrongly as a whole for long, and would be all suspects.
+        """
+        self.cap = 0.0
+        asked = self.guards.noise_cap
+        if not self.favours_hard or not asked or at.epoch < self.noise_from:
+            return pool_ids[:0]
+        if self.selector.expects(at).kept_low == 1.0:  # a method that is to leave out nothing leaves out no suspects
+            return pool_ids[:0]
+        loss_M = table.loss_N[pool_ids]
+        known_M = torch.isfinite(loss_M)
+        self.cap = asked if asked != "auto" else noise_among(pool_ids[known_M], table.loss_N, self.population.seed)
+        wrong = pool_ids[known_M & ~table.right_N[pool_ids]]
+        label_N, lots = self.population.label_N, (self.population.seed, "select.noise", at.epoch)
+        quota_C = (self.cap * self.images_C + 1e-9).long()
+        return by_class(wrong, label_N[wrong], quota_C, table.loss_N[wrong], *lots).sort().values
+
+    def _mended(self, found: Chosen, trusted: Tensor, left: Tensor, table: Table, at: At) -> Chosen:
+        label_N = self.population.label_N
+        trusted_C, left_C = (torch.bincount(label_N[ids], minlength=len(self.images_C)) for ids in (trusted, left))
+        present_C = trusted_C - left_C
+        lacking_C = (self.floor_C - present_C).clamp(min=0)
+        lots = self.population.seed, "select.floor", at.epoch
+        loss_N = self._ranked(table.loss_N)
+        floor = by_class(left, label_N[left], lacking_C, loss_N[left], *lots)
+        self.added["class_floor"] = len(floor)
+        ids_M = torch.cat([found.ids_M, floor])
+        lacking = self._least() - len(ids_M)
+        left = outside(left, floor, len(table))
+        rest = highest(left, loss_N[left], lacking, self.population.seed, "select.empty", at.epoch)
+        self.added["never_empty"] = len(rest)
+        ids_M = torch.cat([ids_M, rest])
+        ones = torch.ones(len(ids_M) - len(found.ids_M), dtype=torch.float64)
+        scale = found.lr_scale
+        if scale > 1:  # it makes up for steps that are left out, and fewer of them are now
+            scale = max(1.0, scale * max(1, len(found.ids_M)) / len(ids_M))
+        return replace(found, ids_M=ids_M, weight_M=torch.cat([found.weight_M, ones]), lr_scale=scale)
+
+    def _ranked(self, loss_M: Tensor) -> Tensor:
+        """What decides which samples are added: the loss, or lots alone for a method that does not prefer high losses.
+
+        Such a method would else be given wrong labels that nothing makes it take.
+        """
+        return loss_M if self.favours_hard else torch.zeros_like(loss_M)
+
+    def _least(self) -> int:
+        """Samples that an epoch must hold: two of each class can still be told apart and normalised."""
+        return 2 * int((self.images_C > 0).sum()) if self.guards.never_empty else 0
+
+    # --- In the batch -----------------------------------------------------------------------------------------
+
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+        trusted_G = ~torch.isin(ids_G, self.suspects)
+        mask_G, weight_G = torch.zeros_like(trusted_G), torch.ones(len(ids_G), dtype=torch.float64)
+        if trusted_G.any():
+            of_trusted = _of_fewer(at, len(ids_G), int(trusted_G.sum()))
+            inner = self.selector.keep(
+                ids_G[trusted_G], loss_G[trusted_G], score_G[trusted_G], right_G[trusted_G], of_trusted
+            )
+            mask_G[trusted_G], weight_G[trusted_G] = inner.mask_G, inner.weight_G
+        own_G = mask_G.clone()
+        label_G = self.population.label_N[ids_G]
+        classes = len(self.images_C)
+        self.seen_C = self.seen_C + torch.bincount(label_G, minlength=classes)
+        self.kept_C = self.kept_C + torch.bincount(label_G[mask_G], minlength=classes)
+        # Of what has been seen so far, each class must have had its part of the floor: at the epoch's end, all of it.
+        due_C = (self.floor_C * self.seen_C / self.images_C.clamp(min=1)).ceil().long()
+        mask_G = self._added(mask_G, ids_G, loss_G, label_G, trusted_G, due_C - self.kept_C, "class_floor", at.epoch)
+        due = math.ceil(self._least() * int(self.seen_C.sum()) / max(1, int(self.images_C.sum())))
+        lacking = torch.tensor([due - int(self.kept_C.sum())])
+        all_G = torch.zeros_like(label_G)
+        mask_G = self._added(mask_G, ids_G, loss_G, all_G, trusted_G, lacking, "never_empty", at.epoch)
+        return Keep(mask_G, torch.where(mask_G & ~own_G, 1.0, weight_G))
+
+    def _added(
+        self,
+        mask_G: Tensor,
+        ids_G: Tensor,
+        loss_G: Tensor,
+        group_G: Tensor,
+        trusted_G: Tensor,
+        lacking: Tensor,
+        guard: str,
+        epoch: int,
+    ) -> Tensor:
+        left_G = ~mask_G & trusted_G
+        count, lots = lacking.clamp(min=0), (self.population.seed, f"select.{guard}", epoch)
+        added = by_class(ids_G[left_G], group_G[left_G], count, self._ranked(loss_G)[left_G], *lots)
+        self.added[guard] += len(added)
+        self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
+        return mask_G | torch.isin(ids_G, added)
+
+    # --- What is told -----------------------------------------------------------------------------------------
+
+    def expects(self, at: At) -> Expects:
+        own = self.selector.expects(at)
+        if own.kept_low == 1.0 or not len(self.images_C):
+            return own
+        suspicious = self.favours_hard and at.epoch >= self.noise_from
+        least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum()))
+        low = max(own.kept_low, min(1.0, least))
+        # Where a method keeps little more than the floor, the floor comes on top: it keeps samples of other classes.
+        high = min(1.0, max(own.kept_high, min(own.kept_high + least, _COVERING * least)))
+        # What is suspected is left out whatever the method says, and under a given share others take its place.
+        most = 0.5 if self.guards.noise_cap == "auto" else float(self.guards.noise_cap)
+        if at.share is None:
+            return replace(own, kept_low=low * (1.0 - most) if suspicious else low, kept_high=high)
+        # Looking at suspects again must be paid for, too; how many there will be is not known where they are estimated.
+        cap = self.cap if self.guards.noise_cap == "auto" else most
+        looks = suspicious and at.epoch > self.noise_from and not self.selector.fresh(at)
+        again = cap / _SUSPECTS_REFRESHED if looks else 0.0
+        return replace(own, kept_low=low, kept_high=high, scored=min(1.0, own.scored + again))
+
+    def counts(self) -> dict[str, float]:
+        told = {f"guard.{name}": float(count) for name, count in self.added.items() if count}
+        if len(self.suspects):
+            told |= {"guard.suspects": float(len(self.suspects)), "guard.noise_cap": self.cap}
+        if self.not_a_number:  # looked at, but the loss was none: methods take them for hard
+            told["guard.not_a_number"] = float(self.not_a_number)
+        return {**self.selector.counts(), **told}
+
+    def suspected(self) -> Tensor:
+        return torch.cat([self.selector.suspected(), self.suspects]).sort().values
+
+    def state_dict(self) -> State:
+        return {
+            "selector": self.selector.state_dict(),
+            "suspects": self.suspects,
+            "seen": self.seen_C,
+            "kept": self.kept_C,
+            "added": dict(self.added),
+            "cap": self.cap,
+            "not_a_number": self.not_a_number,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        self.selector.load_state_dict(state["selector"])
+        self.suspects = state["suspects"].clone()
+        self.seen_C, self.kept_C = state["seen"].clone(), state["kept"].clone()
+        self.added, self.cap = dict(state["added"]), state["cap"]
+        self.not_a_number = state["not_a_number"]
+
+
+def _of_fewer(at: At, pool: int, trusted: int) -> At:
+    """The moment for a method that is shown but the trusted samples: a share of all is a larger share of them."""
+    return at if at.share is None else replace(at, share=min(1.0, at.share * pool / max(1, trusted)))
+
+
+def noise_among(ids_M: Tensor, loss_N: Tensor, seed: int) -> float:
+    """`noisy_share` of some samples with known losses, or of a part of them by lot where they are many."""
+    sampled = ids_M[rng.shuffled(ids_M, seed, "select.noise")[:_SAMPLED]]
+    return noisy_share(loss_N[sampled.sort().values])
+
+
+def noisy_share(loss_N: Tensor) -> float:
+    """Share of wrong labels, estimated from losses: the weight of the upper of two normal distributions fitted to them.
+
+    Clean labels are learnt first, so that for a while losses fall into two groups (Arazo et al., ICML 2019; Li et al.,
+    "DivideMix", ICLR 2020). Where the two are not apart, as on clean data, the share is 0; more than half of all labels
+    is not believed to be wrong.
+    """
+    if len(loss_N) < 20 or float(loss_N.max() - loss_N.min()) <= 0:
+        return 0.0
+    from sklearn.mixture import GaussianMixture
+
+    top = loss_N.quantile(0.99)
+    if top <= 0:  # all but a few are known to the last bit
+        return 0.0
+    values = (loss_N.clamp(max=float(top)) / top).double().numpy()[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an estimate that still moves a little is good enough
+        # Seeded, since all ranks and a resumed run must find the same.
+        mixture = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50, random_state=0)
+        fitted = mixture.fit(values)
+    high = int(fitted.means_[:, 0].argmax())
+    if not _has_valley(values[:, 0], *sorted(fitted.means_[:, 0].tolist())):
+        return 0.0
+    return float(min(0.5, fitted.weights_[high]))
+
+
+def _has_valley(values: npt.NDArray[np.float64], low: float, high: float) -> bool:
+    """Whether fewer values lie midway between two places than around either: one wide group has no valley."""
+    reach = (high - low) / _REACH
+    around = [float((abs(values - place) < reach).sum()) for place in (low, (low + high) / 2, high)]
+    return around[1] < _VALLEY * min(around[0], around[2])

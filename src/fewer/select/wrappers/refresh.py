@@ -1,0 +1,43 @@
+"""Scores again, now and then, what was left out, around any method: a sample that looked easy once is not lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, final
+
+from fewer.core import rng
+from fewer.core.protocols import Selector
+from fewer.core.types import At, Expects
+from fewer.select.wrappers.wrapper import Around
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.table import Table
+
+
+@final
+class Refresh(Around):
+    """A selector that, before each epoch, wants a random 1/K of what the last epoch left out.
+
+    Drawing by lot spreads the cost evenly over the epochs; a score is K epochs old on average.
+    """
+
+    def __init__(self, selector: Selector, every: int, seed: int) -> None:
+        super().__init__(selector)
+        self.every, self.seed = every, seed
+
+    def wants(self, table: Table, at: At) -> Tensor:
+        import torch
+
+        left_out = (table.seen_N & (table.column("trained", "epoch") < at.epoch - 1)).nonzero().flatten()
+        drawn = rng.uniform(left_out, self.seed, "select.refresh", at.epoch) < 1 / self.every
+        own = self.selector.wants(table, at)
+        return left_out[drawn] if not len(own) else torch.cat([own, left_out[drawn]]).unique()
+
+    def expects(self, at: At) -> Expects:
+        own = self.selector.expects(at)
+        if at.epoch < 2:  # the first epoch leaves out what nobody has looked at yet
+            return own
+        before = self.selector.expects(replace(at, epoch=at.epoch - 1))
+        return replace(own, scored=min(1.0, own.scored + (1 - before.kept_low) / self.every))

@@ -1,0 +1,1 @@
+"""A run from start to end: fit, resume, evaluation during training, artifacts."""

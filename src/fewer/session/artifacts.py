@@ -1,0 +1,87 @@
+"""What people look at while a run goes on: plots, previews, the TensorBoard mirror. None of it may spoil a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fewer import report
+from fewer.core.types import WorstSample
+from fewer.data.images import ImageData
+from fewer.runs.folder import RunFolder
+from fewer.runs.record import read_rows
+from fewer.session import previews
+from fewer.session.build import Session
+from fewer.session.tensorboard import Mirror
+from fewer.training.loop import Row
+
+
+class Exhibits:
+    """Keeps what `[out]` asks for up to date; what fails once is noted, and not tried again.
+
+    Args:
+        session: The run; it is looked at and stays as it is, its seconds aside.
+        folder: Where to; only the process that writes the folder shows anything.
+        note: Where a failure is noted.
+    """
+
+    def __init__(self, session: Session, folder: RunFolder, note: Callable[[str], None]) -> None:
+        out = session.plan.recipe.out
+        self.session, self.folder, self.note = session, folder, note
+        asked = {"plots": out.plots, "previews": out.previews, "TensorBoard mirror": out.tensorboard}
+        self.shown = {name for name, wanted in asked.items() if wanted and folder.writes}
+        self.budget = report.Budget()
+        self.mirror: Mirror | None = None
+
+    def open(self) -> None:
+        """Begins the mirror with what the run has recorded so far."""
+        if "TensorBoard mirror" in self.shown:
+            with self._harmless("TensorBoard mirror"):
+                rows, seconds = read_rows(self.folder.rows), self.session.run.ledger.total_seconds
+                self.mirror = Mirror(self.folder.path / "tensorboard", rows, seconds)
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Shows what is recorded."""
+        if self.mirror and "TensorBoard mirror" in self.shown:
+            with self._harmless("TensorBoard mirror"):
+                self.mirror.add(row)
+
+    def stage(self, row: Row) -> None:
+        """Shows the training images of a stage once its side has been decoded: behind its first batch."""
+        stage = self.session.plan.stage(row.epoch)
+        if "previews" in self.shown and (row.epoch, row.batch) == (stage.first_epoch, 0):
+            with self._harmless("previews"):
+                previews.write_stage(self.session.train_data, stage, self.folder.path / "previews")
+
+    def worst(self, data: ImageData, samples: list[WorstSample]) -> list[str]:
+        """Paths of the worst samples' pictures within the folder."""
+        names: list[str] = []
+        if "previews" in self.shown:
+            with self._harmless("previews"):
+                side_px = self.session.plan.evaluation_side_px
+                names = previews.write_worst(data, samples, side_px, self.folder.path / "previews" / "worst")
+        return [f"previews/worst/{name}" for name in names]
+
+    def plots(self, last: bool = False) -> None:
+        """Draws the plots anew: as often as that is cheap beside training, and in the end."""
+        if "plots" in self.shown and (last or self.budget.allows(self.session.run.ledger.total_seconds)):
+            with self._harmless("plots"):
+                self.budget.draw(self.folder.path)
+
+    def close(self) -> None:
+        """Ends the mirror; plots and previews are whole files at any time."""
+        mirror, self.mirror = self.mirror, None
+        if mirror:
+            with self._harmless("TensorBoard mirror"):
+                mirror.close()
+
+    @contextmanager
+    def _harmless(self, name: str) -> Iterator[None]:
+        with self.session.run.ledger.phase("other"):
+            try:
+                yield
+            except Exception as error:
+                if name in self.shown:
+                    self.note(f"no more {name}: {type(error).__name__}: {error}")
+                self.shown.discard(name)

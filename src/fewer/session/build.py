@@ -1,0 +1,329 @@
+"""From a recipe to the things that train: data, task, run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from fewer import models, optim, select
+from fewer.core import rng
+from fewer.core.errors import DataError
+from fewer.core.ledger import Ledger
+from fewer.core.protocols import Comm, LooksAtData, Selector, Task
+from fewer.core.table import Table
+from fewer.core.types import Population, Request, Worker
+from fewer.data.annotations.labels import LabelFile
+from fewer.data.augment import Augment
+from fewer.data.augment.random_resized_crop import RandomResizedCrop
+from fewer.data.images import ImageData, Moments
+from fewer.data.listing.splits import Splits, open_splits, spread
+from fewer.data.listing.subsample import LongTail
+from fewer.data.loader import Loader
+from fewer.models.batchnorm import reestimate
+from fewer.models.pretrained import read_weights
+from fewer.optim.averaging.ema import Ema, Lookahead
+from fewer.optim.groups import parameter_groups
+from fewer.plan.cost_model import MOMENTS_IMAGES
+from fewer.plan.facts import DTYPES, gather_facts
+from fewer.plan.plan import Plan, compile_plan, even_sizes
+from fewer.recipe.schema import Recipe
+from fewer.session.reference_models import price
+from fewer.sync.comm import Alone
+from fewer.sync.methods.every_step import EveryStep
+from fewer.tasks.classify import losses
+from fewer.tasks.classify.class_weights import Reweighting
+from fewer.tasks.classify.task import Classify
+from fewer.training.compile import Compiler
+from fewer.training.run import Run
+
+if TYPE_CHECKING:
+    from fewer.data.decode.on_request import DamagedImage
+    from fewer.select.base import MethodParams
+
+IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Session:
+    """What a plan needs in order to run."""
+
+    plan: Plan
+    splits: Splits
+    task: Task
+    run: Run
+    train_data: ImageData
+    val_data: ImageData | None
+    test_data: ImageData | None
+    damaged: list[tuple[str, DamagedImage]]
+    loader: Loader | None = None
+    _decoded: tuple[int, int] = (0, 0)
+
+    def book_decoding(self) -> None:
+        """Books what has been decoded since the last call."""
+        parts = [part.counts for part in (self.train_data, self.val_data, self.test_data) if part]
+        images, pixels = sum(c.decoded for c in parts), sum(c.decoded_pixels for c in parts)
+        ledger = self.run.ledger
+        ledger.book(ledger.stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
+        self._decoded = images, pixels
+
+    def evaluated_model(self) -> tuple[torch.nn.Module, int]:
+        """A copy of what would be handed over now, and from how many images its BatchNorm has new statistics.
+
+        They are estimated anew after an epoch on a part of the data, from images drawn by (seed, epoch).
+        """
+        plan, run = self.plan, self.run
+        model, epoch = run.evaluated_model(), run.cursor.epoch
+        trained = run.table.column("trained", "epoch")[run.pool_ids] == epoch - 1
+        if not plan.batchnorm_images or not epoch or bool(trained.all()):
+            return model, 0
+        ids = run.pool_ids[rng.shuffled(run.pool_ids, run.seed, "bn", epoch)[: plan.batchnorm_images]]
+        sizes = even_sizes(len(ids), -(-len(ids) // min(plan.recipe.train.batch_size, len(ids))))
+        requests = (Request(part, epoch, plan.evaluation_side_px) for part in ids.split(sizes))
+        with run.ledger.phase("evaluate"):
+            images = reestimate(model, self.train_data.batches(requests), self.task.predict)
+        run.ledger.book(plan.stage(epoch - 1).index, samples_evaluated=images)
+        return model, images
+
+    def close(self) -> None:
+        """Ends the loader processes."""
+        if self.loader:
+            self.loader.close()
+
+
+def open_data(recipe: Recipe) -> Splits:
+    """Lists the images of a recipe's sources; decodes none."""
+    data = recipe.data
+    labels = LabelFile(**data.labels.model_dump()) if data.labels else None
+    tail = LongTail(**data.long_tail.model_dump()) if data.long_tail else None
+    cache = data.cache == "auto"
+    return open_splits(data.source, data.test, data.val, data.split_seed, cache, labels, data.subset, tail)
+
+
+def make_plan(
+    recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None, available: int | None = None
+) -> Plan:
+    """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
+    name = type(selector).__qualname__ if selector else ""
+    chooses = selector or selector_of(recipe, splits)
+    facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available, chooses.scoring_side_px)
+    if selector is None:
+        facts = replace(facts, reference=price(recipe, facts))
+    return compile_plan(recipe, facts, chooses.expects, name, chooses.packs)
+
+
+def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
+    """The selector that a recipe asks for; reference losses come from `fewer.reference`, or from its saved state."""
+    population = Population(recipe.train.seed, splits.train.label_N, len(splits.classes), reference_loss_N)
+    parameters: MethodParams = recipe.select  # type: ignore[assignment]
+    return select.build(parameters, population, recipe.epochs)
+
+
+def open_session(
+    recipe: Recipe,
+    splits: Splits,
+    comm: Comm | None = None,
+    selector: Selector | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    plan: Plan | None = None,
+) -> Session:
+    """Decodes the images and builds task, model and run, ready for the first batch.
+
+    Args:
+        recipe: What the user asked.
+        splits: The listed data.
+        comm: How processes exchange tensors; one process alone if left out.
+        selector: A selector of the caller's own, in place of the recipe's.
+        on_progress: Called with images decoded and images to decode.
+        plan: The recipe's plan for this data, selector and number of ranks, where it is compiled already.
+
+    Raises:
+        DataError: Images are damaged, and the recipe's policy is to stop.
+        RecipeError: The recipe does not fit the data.
+    """
+    comm, began = comm or Alone(), time.monotonic()
+    plan = plan or make_plan(recipe, splits, comm.workers, selector)
+    torch.set_num_threads(plan.facts.threads)
+    plan.device_settings.apply(plan.facts.device)
+    loading = plan.loading
+    loader = None if loading.in_memory else Loader(loading.processes, loading.prefetched_batches, loading.threads)
+    try:
+        return _opened(plan, splits, comm, selector, loader, on_progress, began)
+    except BaseException:
+        if loader:
+            loader.close()
+        raise
+
+
+def _opened(
+    plan: Plan,
+    splits: Splits,
+    comm: Comm,
+    selector: Selector | None,
+    loader: Loader | None,
+    on_progress: Callable[[int, int], None] | None,
+    began: float,
+) -> Session:
+    recipe = plan.recipe
+    data = {name: _data(plan, name, split, loader, on_progress) for name, split in _named(splits)}
+    damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
+    if damaged:
+        splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
+        plan = make_plan(recipe, splits, comm.workers, selector, plan.facts.available_bytes)
+    mean, std = _moments(plan, data["train"])
+    for part in data.values():
+        part.mean, part.std = mean, std
+    run = open_run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
+    return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
+
+
+def _moments(plan: Plan, data: ImageData) -> Moments:
+    """What images are normalised by: what the first weights were trained with, ImageNet's, or the data's own."""
+    asked = plan.recipe.data.normalize
+    if asked == "imagenet":
+        return IMAGENET
+    if asked == "auto" and plan.facts.moments:
+        return plan.facts.moments
+    return data.moments(plan.stages[0].side_px, MOMENTS_IMAGES)
+
+
+def _named(splits: Splits) -> list[tuple[str, object]]:
+    return [(name, split) for name in ("train", "val", "test") if (split := getattr(splits, name)) is not None]
+
+
+def _side(plan: Plan, name: str) -> int:
+    return plan.stages[0].side_px if name == "train" else plan.evaluation_side_px
+
+
+def _data(
+    plan: Plan, name: str, split: object, loader: Loader | None, on_progress: Callable[[int, int], None] | None
+) -> ImageData:
+    recipe, asked = plan.recipe, plan.recipe.augment
+    # Held-out images are only ever seen whole.
+    crops = name == "train" and asked.crop == "random_resized"
+    options = asked.model_dump(exclude={"crop", "crop_scale", "crop_ratio"})
+    return ImageData(
+        split,  # type: ignore[arg-type]
+        augment=Augment(**options, reference_side_px=plan.largest_side_px),
+        crop=RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
+        seed=recipe.train.seed,
+        device=plan.facts.device,
+        dtype=DTYPES[plan.precision],
+        channels_last=plan.channels_last,
+        threads=plan.loading.threads,
+        damaged=recipe.data.damaged,
+        loader=loader,
+        pin_memory=plan.device_settings.pinned_memory,
+        cache=recipe.data.cache == "auto",
+        keep_sides=2 if name == "train" and plan.keeps_two_sides else 1,
+        on_progress=on_progress,
+    )
+
+
+def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) -> tuple[Splits, dict[str, ImageData]]:
+    """The splits and their data less the images that could not be decoded."""
+    changed = {}
+    for name, part in data.items():
+        bad = torch.tensor([image.id for image in part.prepare(sides[name])], dtype=torch.int64)
+        changed[name] = part.split = part.split.without(bad)
+        if not len(changed[name]):
+            raise DataError(f"{part.split.source.name}: none of its {name} images can be decoded; give other images")
+    return replace(splits, train=changed["train"], val=changed.get("val"), test=changed.get("test")), data
+
+
+def _task(plan: Plan) -> Task:
+    task, images_C = plan.recipe.task, plan.facts.class_images
+    scale = plan.recipe.model.logit_scale_of_head
+    return Classify(
+        len(plan.facts.classes),
+        flip_tta=task.flip_tta,
+        autocast=AUTOCAST.get(plan.precision),
+        loss=losses.build(task.loss, losses.Setting(images_C, plan.recipe.train.label_smoothing, scale), dict(task)),
+        reweighting=Reweighting(task.class_weights, images_C, task.class_beta, task.reweight_from),
+        images_C=images_C,
+    )
+
+
+def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None) -> torch.nn.Module:
+    """The recipe's model with its first weights, the same on every rank.
+
+    Args:
+        plan: The plan.
+        images: Gives the first so many normalised training images, for models that look at them.
+    """
+    recipe = plan.recipe
+    rng.reseed(recipe.train.seed, "model")
+    options, classes = recipe.model.model_dump(exclude={"name"}), len(plan.facts.classes)
+    model = models.build(recipe.model.name, classes, plan.largest_side_px, **options)
+    if recipe.model.first_images and images is not None and isinstance(model, LooksAtData):
+        model.whiten(images(recipe.model.first_images))
+    if weights := read_weights(recipe.model):
+        weights.put_into(recipe.model, model, classes)
+    layout = torch.channels_last if plan.channels_last else torch.contiguous_format
+    return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
+
+
+def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer for a model, with decay and learning rate by kind of parameter."""
+    train = plan.recipe.train
+    decay = {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay}
+    scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
+    groups = parameter_groups(model, train.lr, {**decay, "embedding": train.embedding_weight_decay}, scale)
+    return optim.build(train.optimizer, groups, train.lr, dict(train))
+
+
+def _compiler(plan: Plan, ledger: Ledger, amendments: dict[str, dict[str, str]]) -> Compiler | None:
+    """What compiles the training forward, where asked; a failure is an amendment of the plan."""
+    asked = plan.recipe.train.compile
+    if asked == "no":
+        return None
+
+    def amend(reason: str) -> None:
+        amendments["train.compile"] = {"old": asked, "new": "no", "reason": reason}
+
+    return Compiler(asked == "require", plan.channels_last, lambda: ledger.phase("compile"), amend)
+
+
+def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: Selector, began: float) -> Run:
+    """What changes in a run, ready for the first batch.
+
+    Args:
+        plan: The plan.
+        splits: Its training images, which may be a part of those in `data`.
+        data: Images, normalised already.
+        comm: How processes exchange tensors.
+        selector: Which images count.
+        began: `time.monotonic()` at which the ledger's seconds begin.
+    """
+    train, pool_ids = plan.recipe.train, splits.train.ids_M
+    ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops, since=began)
+
+    def first_images(count: int) -> torch.Tensor:
+        request = Request(spread(pool_ids, count), 0, plan.stages[0].side_px, strength=0.0)
+        ledger.book(0, samples_loaded=len(request.ids_B))
+        return next(iter(data.batches([request]))).inputs
+
+    model = build_model(plan, first_images)
+    comm.broadcast(list(model.state_dict().values()))
+    ahead = train.lookahead
+    amendments: dict[str, dict[str, str]] = {}
+    return Run(
+        plan=plan,
+        comm=comm,
+        workers=[Worker(comm.rank, model, build_optimizer(plan, model))],
+        selector=selector,
+        sync=EveryStep(comm, _compiler(plan, ledger, amendments)),
+        pool_ids=pool_ids,
+        table=Table(len(splits.train.source)),
+        ledger=ledger,
+        amendments=amendments,
+        scaler=torch.amp.GradScaler(plan.facts.device, enabled=plan.precision == "fp16"),
+        ema=None if train.ema == "off" else Ema(model, train.ema.in_epochs(plan.epochs) * plan.facts.train_images),
+        lookahead=None
+        if ahead is None
+        else Lookahead(ahead.every_steps, ahead.decay, ahead.power, ahead.start.in_epochs(plan.epochs) / plan.epochs),
+    )

@@ -1,0 +1,217 @@
+"""What a run hands over: its models are evaluated, the best is kept as a file, and the result is written once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fewer.core.types import Evaluation, Request
+from fewer.data.one_pass import evaluation_batch_size
+from fewer.models.published import link_model, load_model, publish_model
+from fewer.plan.budget import missed_cost
+from fewer.runs.folder import SUSPECTS, RunFolder
+from fewer.session.epoch_metrics import costs
+from fewer.session.selection_stats import list_suspects
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.data.images import ImageData
+    from fewer.session.artifacts import Exhibits
+    from fewer.session.build import Session
+    from fewer.session.progress import Display
+
+
+class Assessor:
+    """Judges the models of one process's run.
+
+    A model is published when it is the best so far, and linked as `checkpoints/best` once a checkpoint names it: what
+    a resumed run goes on from and what the link points to are then the same.
+
+    Args:
+        session: What is trained on what.
+        folder: Where models and the result go.
+        display: Says what is being evaluated.
+        exhibits: Draws the worst samples.
+        record: Keeps a row.
+        note: Says a line.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        folder: RunFolder,
+        display: Display,
+        exhibits: Exhibits,
+        record: Callable[[dict[str, Any]], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self.session, self.folder, self.display, self.exhibits = session, folder, display, exhibits
+        self.record, self.note = record, note
+        self.is_new_best = False
+
+    # --- During the run ---------------------------------------------------------------------------------------
+
+    def recover_best(self) -> None:
+        """Makes `checkpoints/best` what the checkpoint calls the best; one that is gone is looked for anew."""
+        run = self.session.run
+        model = run.best.get("model")
+        if model and not (self.folder.checkpoints / model).is_dir():
+            self.note(f"the best model so far, {model}, is gone: the best of what follows will be handed over")
+            run.best = {}
+        self.link_best()
+
+    def link_best(self) -> None:
+        """Points `checkpoints/best` to the model that the newest checkpoint calls the best."""
+        self.is_new_best = False
+        model = self.session.run.best.get("model")
+        if model and self.folder.writes:
+            link_model(self.folder.checkpoints, model, "best")
+
+    def validate(self, data: ImageData) -> dict[str, float]:
+        """Evaluates on the validation set; the best so far is published."""
+        run = self.session.run
+        model, renewed = self.session.evaluated_model()
+        evaluation = self._evaluated("val", data, model)
+        # Of two equally good models the one that was trained longer.
+        if evaluation.scalars["top1"] >= run.best.get("value", -math.inf):
+            self._publish_best("val/top1", evaluation, model, renewed)
+        return evaluation.scalars
+
+    # --- At its end -------------------------------------------------------------------------------------------
+
+    def finish(self) -> dict[str, Any]:
+        """Evaluates what is handed over, once, on the test set, and writes `result.json`."""
+        session, run, folder = self.session, self.session.run, self.folder
+        if session.val_data and not run.best:
+            self.validate(session.val_data)
+        last_model, renewed = session.evaluated_model()
+        if not session.val_data:
+            self._publish_best("last", None, last_model, renewed)
+        self.link_best()
+        last = self._publish(None, last_model)
+        if folder.writes:
+            link_model(folder.checkpoints, last, "last")
+        metrics, tables = self._last_evaluations(last_model)
+        session.book_decoding()
+        run.ledger.book(run.plan.stages[-1].index, bytes_sent=session.run.comm.take_bytes_sent(), **self._renewed())
+        if said := missed_cost(run.plan, run.ledger.total("flops")):
+            self.note(f"warning: {said}")
+        suspected = list_suspects(session, folder)
+        if suspected:
+            self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
+        result = {
+            "schema": 1,
+            "digest": run.plan.digest,
+            "seed": run.seed,
+            "epochs": run.cursor.epoch,
+            "steps": run.cursor.step,
+            "metrics": metrics,
+            "best": run.best,
+            "ledger": run.ledger.of_all_ranks(run.comm),
+            # A number where it is certain, [lowest, highest] where a threshold decides.
+            "predicted": {key: low if low == high else [low, high] for key, (low, high) in run.plan.predicted.items()},
+            "fingerprint": session.splits.fingerprint,
+            "quarantined": len(session.damaged),
+            "amendments": run.amendments,
+            "state": run.digest(),
+            "suspected_labels": suspected,
+            "tables": tables,
+        }
+        folder.json("result.json", result)
+        return result
+
+    def _last_evaluations(self, last_model: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+        """Metrics and tables of the model handed over; of the last one, and of weights without averaging, on test."""
+        session, run = self.session, self.session.run
+        metrics: dict[str, float] = {}
+        tables: dict[str, Any] = {}
+        model, last_is_best = last_model, run.best["epoch"] == run.plan.epochs - 1
+        if not last_is_best:
+            model = run.evaluated_model()
+            load_model(model, self.folder.checkpoints / "best")
+        for name, data in (("val", session.val_data), ("test", session.test_data)):
+            if not data:
+                continue
+            # On validation the model handed over is a point of its own, not one of the curve over the epochs.
+            evaluation = self._evaluated({"val": "val/best"}.get(name, name), data, model)
+            found, listed = evaluation.named(name, data.split.source.names)
+            metrics, tables = metrics | found, tables | listed
+            if name == "test" or not session.test_data:
+                paths = self.exhibits.worst(data, evaluation.worst)
+                for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
+                    sample["thumbnail"] = path
+        if session.test_data and not last_is_best:
+            evaluation = self._evaluated("test/last", session.test_data, last_model)
+            metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
+        if session.test_data and run.ema:
+            evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
+            metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
+        return metrics, tables
+
+    def _renewed(self) -> dict[str, int]:
+        """Ledger entries of the BatchNorm statistics of the model handed over; those of others are evaluation."""
+        images, plan = self.session.run.best.get("batchnorm_images", 0), self.session.plan
+        looked_at = dict.fromkeys(("samples_loaded", "samples_forwarded"), images)
+        return {**looked_at, "flops": int(plan.batchnorm_flops) if images else 0}
+
+    # --- One model --------------------------------------------------------------------------------------------
+
+    def _evaluated(self, split: str, data: ImageData, model: nn.Module) -> Evaluation:
+        run, plan, comm = self.session.run, self.session.plan, self.session.run.comm
+        side = plan.evaluation_side_px
+        self.display.phase(f"evaluating on {split}")
+        with run.ledger.phase("evaluate"):
+            mine = data.split.ids_M[comm.rank :: comm.workers]
+            size = evaluation_batch_size(side)
+            requests = (Request(ids, run.cursor.epoch, side, strength=0.0) for ids in mine.split(size))
+            evaluation = self.session.task.evaluate(model, data.batches(requests), comm)
+        run.ledger.book(plan.stage(max(0, run.cursor.epoch - 1)).index, samples_evaluated=len(mine))
+        self.record(
+            {
+                "kind": "evaluation",
+                "split": split,
+                "epoch": run.cursor.epoch - 1,
+                "step": run.cursor.step,
+                "scalars": evaluation.scalars,
+                **costs(run.ledger),
+            }
+        )
+        return evaluation
+
+    def _publish_best(self, metric: str, evaluation: Evaluation | None, model: nn.Module, images: int) -> None:
+        """Publishes the best model so far, whose BatchNorm statistics were estimated anew from so many images."""
+        self.session.run.best = {
+            "epoch": self.session.run.cursor.epoch - 1,
+            "metric": metric,
+            "value": evaluation.scalars["top1"] if evaluation else None,
+            "checkpoint": "checkpoints/best",
+            "model": self._publish(evaluation, model),
+            "batchnorm_images": images,
+        }
+        self.is_new_best = True
+
+    def _publish(self, evaluation: Evaluation | None, model: nn.Module) -> str:
+        """Publishes a model of this moment; returns its folder's name on rank 0."""
+        session, run = self.session, self.session.run
+        if not self.folder.writes:
+            return ""
+        with run.ledger.phase("checkpoint"):
+            about = {
+                "schema": 1,
+                "model": run.plan.recipe.model.model_dump(mode="json"),
+                "classes": list(run.plan.facts.classes),
+                "train_images_per_class": list(run.plan.facts.class_images),
+                "side_px": run.plan.evaluation_side_px,
+                "largest_side_px": run.plan.largest_side_px,
+                "precision": run.plan.precision,
+                "channels_last": run.plan.channels_last,
+                "flip_tta": run.plan.recipe.task.flip_tta,
+                "mean": list(session.train_data.mean),
+                "std": list(session.train_data.std),
+                "digest": run.plan.digest,
+                "epochs": run.cursor.epoch,
+                "metrics": evaluation.scalars if evaluation else {},
+            }
+            return publish_model(model, about, self.folder.checkpoints, run.cursor.epoch).name

@@ -1,0 +1,124 @@
+"""`fit` trains a recipe from the start, `resume` goes on with a run folder: the loop with its standard body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fewer.core.errors import RecipeError, Stopped
+from fewer.core.protocols import Comm, Selector
+from fewer.machine.determinism import deterministic
+from fewer.recipe.parse import load_recipe
+from fewer.recipe.schema import Recipe
+from fewer.runs.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
+from fewer.session import signals, tensorboard
+from fewer.session.build import make_plan, open_data, open_session
+from fewer.session.fit_loop import Body
+from fewer.session.progress import Display, Silent
+from fewer.session.resume import extended, finished, refuse_other_data, refuse_other_weights, require_selector
+from fewer.sync.comm import Alone
+
+__all__ = ["Display", "Silent", "fit", "resume"]
+
+
+def fit(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    given: str = "",
+    comm: Comm | None = None,
+    selector: Selector | None = None,
+    display: Display | None = None,
+) -> dict[str, Any]:
+    """Trains a recipe from the start in a new run folder.
+
+    Args:
+        recipe: What the user asked.
+        out: The run folder; it must not exist yet, or be empty.
+        given: The recipe's text as the user wrote it, kept beside the resolved one.
+        comm: How processes exchange tensors; one process alone if left out.
+        selector: A selector of the caller's own, in place of the recipe's.
+        display: Where progress is shown; nowhere if left out.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        FewerError: Whatever is wrong with recipe, data, disk or training; see `fewer.errors`.
+    """
+    if recipe.out.tensorboard:
+        tensorboard.require()
+    comm, display = comm or Alone(), display or Silent()
+    folder = RunFolder(Path(out), writes=comm.rank == 0)
+    with signals.caught() as stop, deterministic(recipe.train.deterministic):
+        splits = open_data(recipe)
+        plan = make_plan(recipe, splits, comm.workers, selector)
+        folder.create()
+        with _held(folder, discard=True):
+            folder.require_space(12 * plan.facts.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep)
+            folder.file(GIVEN, given or recipe.to_toml())
+            folder.file(MANIFEST, splits.manifest().packed())
+            folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
+            session = open_session(recipe, splits, comm, selector, display.decoding, plan)
+            return Body(session, folder, display, stop).drive()
+
+
+def resume(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    comm: Comm | None = None,
+    selector: Selector | None = None,
+    display: Display | None = None,
+) -> dict[str, Any]:
+    """Goes on with a run from its newest intact checkpoint, bit for bit as if it had never stopped.
+
+    Args:
+        path: The run folder.
+        overrides: `key=value` texts; only `RESUMABLE` keys may change.
+        comm: As for `fit`.
+        selector: As for `fit`.
+        display: As for `fit`.
+
+    Raises:
+        RecipeError: The folder is no run, or another key than those was changed.
+        DataError: The data is no longer what the run began with.
+        CheckpointError: There are checkpoints, but none is intact.
+    """
+    comm, display = comm or Alone(), display or Silent()
+    folder = RunFolder(Path(path), writes=comm.rank == 0)
+    if not (folder.path / RESOLVED).is_file():
+        raise RecipeError(f"{path}: not a run folder: it has no {RESOLVED}; give the folder that `fewer train` made")
+    before = load_recipe(folder.path / RESOLVED)
+    recipe = extended(before, overrides)
+    if recipe.out.tensorboard:
+        tensorboard.require()
+    require_selector(folder, selector)
+    result = finished(folder, recipe)
+    if result:
+        display.note(f"{path}: finished already, nothing to do; train.epochs={2 * recipe.epochs} would train longer")
+        return result
+    folder.lock()
+    with signals.caught() as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
+        splits = open_data(recipe)
+        refuse_other_data(folder, splits)
+        refuse_other_weights(folder, make_plan(recipe, splits, comm.workers, selector))
+        body = Body(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
+        body.restore(before)
+        return body.drive()
+
+
+@contextmanager
+def _held(folder: RunFolder, discard: bool) -> Iterator[None]:
+    """Releases the folder in the end; removes one that was made for nothing, so that the next try finds it free."""
+    try:
+        yield
+    except BaseException as error:
+        # One that was stopped by a signal can be resumed: it begins anew.
+        if discard and folder.is_barren() and not isinstance(error, Stopped):
+            folder.discard()
+        raise
+    finally:
+        folder.release()

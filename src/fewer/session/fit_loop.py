@@ -1,0 +1,305 @@
+"""The standard body of the training loop: evaluate, checkpoint, stop on request, and keep the run folder."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+
+from fewer import report
+from fewer.core.errors import FewerError, RecipeError, printable
+from fewer.machine import environment
+from fewer.machine.determinism import named_operations
+from fewer.recipe.schema import Recipe
+from fewer.runs import checkpoint
+from fewer.runs.folder import RESOLVED, RunFolder
+from fewer.runs.record import Recorder, read_json, read_rows, rewind, write_csv, writing
+from fewer.session import signals
+from fewer.session.artifacts import Exhibits
+from fewer.session.build import Session
+from fewer.session.epoch_metrics import EpochSums, costs, in_words
+from fewer.session.evaluation import Assessor
+from fewer.session.progress import Display
+from fewer.session.reference_losses import provide
+from fewer.session.selection_stats import complaints, selection_told
+from fewer.training.loop import Row, train
+
+
+class Body:
+    """One process's way through a run, from wherever its checkpoint stands."""
+
+    recorder: Recorder | None = None
+    told = ""  # the selector's newest note
+
+    def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
+        self.session, self.folder, self.display, self.stop = session, folder, display, stop
+        self.comm = session.run.comm
+        self.saved_at = time.monotonic()
+        self.epoch = EpochSums(session)
+        self.exhibits = Exhibits(session, folder, self._note)
+        self.assessor = Assessor(session, folder, display, self.exhibits, self._record, self._note)
+        self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
+        self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
+        self.warned: set[str] = set()  # kinds of warnings that have been given
+        self.amended: set[str] = set()  # keys of amendments that have been recorded
+        if session.loader:
+            session.loader.note.listen(self._note)
+        for split, image in session.damaged:
+            self._note(f"quarantined {split} image {image.name}: {image.reason}")
+
+    # --- Resuming ---------------------------------------------------------------------------------------------
+
+    def restore(self, before: Recipe) -> None:
+        """Loads the newest intact checkpoint; a run that was killed before its first one begins anew."""
+        run, plan = self.session.run, self.session.plan
+        try:
+            state, path, damaged = checkpoint.load_newest(self.folder.checkpoints)
+        except FileNotFoundError:
+            self._note("no checkpoint yet: the run begins anew")
+        else:
+            for text in damaged:
+                self._note(f"passed over a damaged checkpoint: {text}")
+            run.load_state_dict(state)
+            self.amended = set(run.amendments)
+            self.epoch = EpochSums(self.session)
+            self._note(f"resumed from {path.name}")
+        self.assessor.recover_best()
+        if (plan.epochs, 0) < (run.cursor.epoch, run.cursor.batch):
+            raise RecipeError(
+                f"train.epochs = {plan.epochs}: the run already stands in epoch {run.cursor.epoch + 1}; ask for more"
+            )
+        if self.folder.writes:
+            rewind(self.folder.rows, lambda row: _position(row) <= (run.cursor.epoch, run.cursor.batch))
+            for row in read_rows(self.folder.rows):
+                if row.get("kind") in ("epoch", "evaluation"):
+                    self.lines.append(row)
+                if row.get("kind") == "step" and row.get("epoch") == run.cursor.epoch:
+                    self.epoch.restore(row["loss"], row["top1"], row["kept"])
+        here = environment.describe(plan)
+        try:
+            changes = environment.changes(read_json(self.folder.path / "env.json"), here)
+        except (OSError, ValueError):
+            changes = ["env.json cannot be read"]
+        if changes:
+            self._note("no longer bit-identical to an unstopped run: " + "; ".join(changes))
+        self._announce(before.epochs, exact=not changes)
+
+    def _announce(self, epochs_before: int, exact: bool) -> None:
+        """Prepares the rows that say that, and how, the run was resumed."""
+        run = self.session.run
+        where = {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
+        self.head.append({"kind": "resume", **where, "exact": exact})
+        if epochs_before != run.plan.epochs:
+            change = {"key": "train.epochs", "old": epochs_before, "new": run.plan.epochs}
+            self.head.append({"kind": "amendment", **change, **where})
+
+    # --- Training ---------------------------------------------------------------------------------------------
+
+    def drive(self) -> dict[str, Any]:
+        """Trains to the end; whatever happens, `status.json` says so."""
+        try:
+            with named_operations():
+                return self._train()
+        except FewerError as error:
+            state = {75: "preempted", 130: "interrupted"}.get(error.exit_code, "failed")
+            self.folder.status(state, message=str(error), exit_code=error.exit_code, **self._where())
+            raise
+        except BaseException as error:
+            self.folder.status("failed", message=f"{type(error).__name__}: {error}", exit_code=1, **self._where())
+            raise
+        finally:
+            self.session.close()
+            self.exhibits.close()
+            self._write_report()
+
+    def _train(self) -> dict[str, Any]:
+        session, run = self.session, self.session.run
+        self._write_head()
+        self.exhibits.open()
+        self.recorder = Recorder(self.folder.rows) if self.folder.writes else None
+        for line in self.head:
+            self._record(line)
+        for text in () if self.head else session.plan.notes:  # a resumed run has said them before
+            self._note(text)
+        self.stop.run = run
+        if not provide(session, self._note, self._record):
+            again = f"`fewer resume {self.folder.path}` computes them anew"
+            raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
+        self.epoch.since = time.monotonic()
+        for row in train(session.task, session.train_data, run):
+            session.book_decoding()
+            self._amend()
+            self._record(self._step_row(row))
+            self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
+            self.display.row(row, session)
+            self.exhibits.stage(row)
+            if row.epoch_end:
+                self._end_epoch(row)
+            is_done = run.cursor.epoch == run.plan.epochs
+            if self._checkpoint_due(row) or row.stop or self.assessor.is_new_best or is_done:
+                self._save()
+            if row.stop and not is_done:
+                raise self.stop.stopped(
+                    f"and saved in epoch {run.cursor.epoch + 1}, step {run.cursor.step}; "
+                    f"`fewer resume {self.folder.path}` goes on"
+                )
+        result = self.assessor.finish()
+        self.folder.status("done", **self._where())
+        return result
+
+    def _amend(self) -> None:
+        """Says and records what of the plan had to change in the last batch."""
+        run = self.session.run
+        for key in run.amendments.keys() - self.amended:
+            change = {"key": key, **run.amendments[key]}
+            self._note(f'warning: {key} = "{change["old"]}" became "{change["new"]}": {change["reason"]}')
+            where = {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
+            self._record({"kind": "amendment", **change, **where})
+            self.amended.add(key)
+
+    def _note(self, text: str) -> None:
+        """Shows a line and keeps it in `log.txt`; file names in it may hold anything."""
+        text = printable(text)
+        self.display.note(text)
+        self._log(text)
+
+    def _log(self, text: str) -> None:
+        if self.folder.writes:
+            with writing(self.folder.path), (self.folder.path / "log.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}Z  {text}\n")
+
+    def _record(self, row: dict[str, Any]) -> None:
+        if self.recorder:
+            self.recorder.write(row)
+            self.exhibits.record(row)
+        if row["kind"] in ("epoch", "evaluation"):
+            self.lines.append(row)
+
+    def _step_row(self, row: Row) -> dict[str, Any]:
+        ledger = self.session.run.ledger
+        return {
+            "kind": "step",
+            **{
+                name: getattr(row, name)
+                for name in (
+                    "epoch",
+                    "batch",
+                    "step",
+                    "progress",
+                    "lr",
+                    "momentum",
+                    "loss",
+                    "top1",
+                    "kept",
+                    "candidates",
+                    "side_px",
+                )
+            },
+            **costs(ledger),
+        }
+
+    def _end_epoch(self, row: Row) -> None:
+        session, run = self.session, self.session.run
+        rates = {"lr": row.lr, "momentum": row.momentum}
+        line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
+        self.epoch = EpochSums(session)
+        line |= selection_told(session, row.epoch)
+        if (note := run.selector.note()) and note != self.told:
+            self.told = line["note"] = note
+            self._note(note)
+        self._record(line)
+        self._warn(line)
+        every = run.plan.recipe.out.evaluate_every
+        last = run.cursor.epoch == run.plan.epochs
+        if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
+            scalars = self.assessor.validate(session.val_data)
+            line |= {"val_top1": scalars["top1"], "val_loss": scalars["loss"]}
+        if self.folder.writes:
+            write_csv(self.folder.path / "metrics.csv", self.lines)
+        self.folder.status("running", **self._where())
+        words = in_words(line, run.plan.epochs)
+        self.display.epoch(words)
+        self._log(words)
+        if not last:
+            self.exhibits.plots()
+
+    def _warn(self, line: dict[str, Any]) -> None:
+        """Says, once each, what selection does that it should not."""
+        kept_share_E = [row["kept_share"] for row in self.lines if row["kind"] == "epoch"]
+        for kind, text in complaints(self.session, line, kept_share_E).items():
+            if kind not in self.warned:
+                self.warned.add(kind)
+                self._note(f"warning: {text}")
+
+    def _checkpoint_due(self, row: Row) -> bool:
+        every = self.session.plan.recipe.out.checkpoint_every
+        if every.unit == "min":
+            # Clocks differ: rank 0 decides for all.
+            due = torch.tensor([float(self.comm.rank == 0 and time.monotonic() - self.saved_at >= 60 * every.value)])
+            self.comm.all_reduce([due])
+            return bool(due > 0)
+        if every.unit == "step":
+            steps = max(1, round(every.value))
+            return row.step // steps > (row.step - row.steps) // steps
+        length = every.in_epochs(self.session.plan.epochs)
+        here, before = (row.epoch + (row.batch + done) / row.batches for done in (1, 0))
+        return math.floor(here / length + 1e-9) > math.floor(before / length + 1e-9)
+
+    def _save(self) -> None:
+        run = self.session.run
+        with run.ledger.phase("checkpoint"):
+            state = run.state_dict()
+            if self.folder.writes:
+                path = checkpoint.save(state, self.folder.checkpoints, run.plan.recipe.out.keep)
+                self._record(
+                    {
+                        "kind": "checkpoint",
+                        "path": f"checkpoints/{path.name}",
+                        **run.cursor.state_dict(),
+                        "seconds": run.ledger.total_seconds,
+                    }
+                )
+        self.saved_at = time.monotonic()
+        self.assessor.link_best()
+
+    # --- The run folder ---------------------------------------------------------------------------------------
+
+    def _write_head(self) -> None:
+        session, folder = self.session, self.folder
+        folder.json("plan.json", session.plan.as_json())
+        folder.json("env.json", environment.describe(session.plan))
+        folder.file(RESOLVED, session.plan.recipe.to_toml())
+        lines = [
+            {"split": split, "id": image.id, "name": image.name, "reason": image.reason}
+            for split, image in session.damaged
+        ]
+        if lines:
+            folder.json("quarantine.json", lines)
+        folder.status("running", **self._where())
+
+    def _write_report(self) -> None:
+        """A report that cannot be drawn must not spoil a run that has been trained."""
+        if not self.folder.writes:
+            return
+        self.exhibits.plots(last=True)
+        try:
+            if self.recorder:
+                self.recorder.close()
+            report.write(self.folder.path)
+        except Exception as error:
+            self._note(f"report.html could not be written: {type(error).__name__}: {error}")
+
+    def _where(self) -> dict[str, Any]:
+        run = self.session.run
+        best = {key: run.best[key] for key in ("epoch", "metric", "value")} if run.best else None
+        return {**run.cursor.state_dict(), **({"best": best} if best else {})}
+
+
+def _position(row: dict[str, Any]) -> tuple[int, int]:
+    """Where the run stood after a row: rows behind the checkpoint are written again."""
+    epoch, batch = row.get("epoch", -1), row.get("batch", -1)
+    if row.get("kind") in ("step", "reference"):  # without a step behind them, reference losses are computed again
+        return (epoch, batch + 1)
+    return (epoch + 1, 0) if row.get("kind") in ("epoch", "evaluation") else (epoch, batch)

@@ -1,0 +1,128 @@
+"""`previews/` of a run folder: training views as contact sheets, and thumbnails of the worst samples.
+
+All pixels come from the data object's own batches, so what is shown is what is trained on. Batches are a pure function
+of their requests, and only the loop books loaded samples: looking does not change the run, and of its ledger only what
+was decoded.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from fewer.core.types import Request, Stage, WorstSample
+from fewer.data.images import ImageData
+from fewer.data.previews import contact_sheet
+from fewer.plan.cost_model import PREVIEW_ROWS as ROWS
+from fewer.plan.cost_model import PREVIEW_VIEWS as VIEWS
+from fewer.report.contact_sheet import drawable, fitting, font_of
+from fewer.runs.record import publish, writing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CELL_PX, GAP_PX, LABEL_PX, HEAD_PX = 96, 4, 130, 22
+THUMBNAIL_PX = 96
+INK = "#16191d"
+SHEET_BYTES, THUMBNAIL_BYTES = 160_000, 8_000  # at most, so that a report has room for them
+QUALITIES = (88, 75, 60, 40, 20, 5)  # of JPEG, until the file is small enough
+
+
+def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
+    """Publishes `stage-N.jpg`: a row a sample, first as it is evaluated, then as the stage's first epochs show it.
+
+    Args:
+        data: The training images.
+        stage: The stage, whose side has been decoded.
+        folder: Where to.
+
+    Raises:
+        ResourceError: The folder cannot be written to.
+    """
+    ids_B, classes = _of_different_classes(data)
+    labels = [drawable(data.split.classes[number], number, font_of(13)) for number in classes]
+    epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
+    requests = [Request(ids_B, stage.first_epoch, stage.side_px, strength=0.0)]
+    requests += [Request(ids_B, epoch, stage.side_px) for epoch in epochs]
+    views = [pictures(batch.inputs, data) for batch in data.batches(requests)]
+    sheet = _sheet(views, labels, ["evaluated", *(f"epoch {epoch + 1}" for epoch in epochs)])
+    return _publish(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
+
+
+def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, folder: Path) -> list[str]:
+    """Publishes a thumbnail for each of the worst samples, as the model saw them; returns the files' names in order.
+
+    Raises:
+        ResourceError: The folder cannot be written to.
+    """
+    if not worst:
+        return []
+    ids_B = torch.tensor([sample.id for sample in worst])
+    batch = next(iter(data.batches([Request(ids_B, 0, side_px, strength=0.0)])))
+    names = []
+    for place, pixels in enumerate(pictures(batch.inputs, data), start=1):
+        image = Image.fromarray(pixels)
+        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+        names.append(_publish(folder / f"{place:03d}.jpg", image, THUMBNAIL_BYTES).name)
+    return names
+
+
+def pictures(inputs_BCHW: torch.Tensor, data: ImageData) -> NDArray[np.uint8]:
+    """Inputs of a model as pixels again: uint8 (B, H, W, 3)."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
+    pixels = inputs_BCHW.detach().cpu().float() * std + mean
+    return pixels.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[int]]:
+    """The first images of up to `ROWS` classes, evenly spread over all; more of each where there are fewer classes."""
+    ids_M = data.split.ids_M
+    label_M = data.split.label_N[ids_M]
+    order = torch.argsort(label_M, stable=True)
+    counts = torch.bincount(label_M, minlength=len(data.split.classes))
+    rank_M = torch.arange(len(ids_M)) - (counts.cumsum(0) - counts)[label_M[order]]
+    by_turn = order[torch.argsort(rank_M, stable=True)]  # each class's first image, then each one's second, ...
+    present = int((counts > 0).sum())
+    if present > ROWS:
+        by_turn = by_turn[torch.linspace(0, present - 1, ROWS).round().long()]
+    chosen = by_turn[:ROWS]
+    return ids_M[chosen], label_M[chosen].tolist()
+
+
+def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: Sequence[str]) -> Image.Image:
+    """A white sheet: labels on the left, a row a sample, a column a view."""
+    cells_RCHWC = torch.stack([torch.stack([_cell(view[row]) for view in views]) for row in range(len(labels))])
+    grid = Image.fromarray(contact_sheet(cells_RCHWC, GAP_PX).numpy())
+    sheet = Image.new("RGB", (LABEL_PX + grid.width, HEAD_PX + grid.height), "white")
+    sheet.paste(grid, (LABEL_PX, HEAD_PX))
+    draw, font, step = ImageDraw.Draw(sheet), font_of(13), CELL_PX + GAP_PX
+    for column, title in enumerate(columns):
+        draw.text((LABEL_PX + GAP_PX + step * column, 5), title, INK, font)
+    for row, label in enumerate(labels):
+        middle = HEAD_PX + GAP_PX + step * row + CELL_PX // 2
+        draw.text((8, middle), fitting(label, LABEL_PX - 12, font), INK, font, anchor="lm")
+    return sheet
+
+
+def _cell(view: NDArray[np.uint8]) -> torch.Tensor:
+    image = Image.fromarray(view)
+    way = Image.Resampling.NEAREST if image.width < CELL_PX else Image.Resampling.BOX
+    return torch.from_numpy(np.array(image.resize((CELL_PX, CELL_PX), way)))
+
+
+def _publish(path: Path, image: Image.Image, most_bytes: int) -> Path:
+    for quality in QUALITIES:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, subsampling=0)
+        if buffer.tell() <= most_bytes:
+            break
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    publish(path, buffer.getvalue())
+    return path

@@ -1,0 +1,192 @@
+"""Models that reference losses come from: one that is given, or two proxies that are trained for it; and their price.
+
+A sample's reference loss is that of a model that has not seen it. Two proxies, each trained on a stratified half of the
+training images, look at the other half, so that no images are spent on a reference (Mindermann et al., ICML 2022).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import BaseModel
+
+from fewer import models, select
+from fewer.core import rng
+from fewer.core.clock import Duration
+from fewer.core.errors import CheckpointError, DataError, FewerError, RecipeError
+from fewer.data.images import Moments
+from fewer.data.listing.strata import grouped
+from fewer.models.hub import file_hash
+from fewer.models.matching import fit, put
+from fewer.models.pretrained import read_weights
+from fewer.models.published import model_folder, open_model
+from fewer.plan.cost_model import Reference
+from fewer.plan.facts import DTYPES, sample_flops
+from fewer.plan.plan import Facts, Plan, compile_plan, stages_of
+from fewer.recipe.schema import Recipe, StageRecipe
+from fewer.runs.checkpoint import MODEL_WEIGHTS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fewer.data.listing.splits import Split
+
+_PROXY_LENGTH = Duration(100, "%")  # where a method does not say
+_TRAINED = ("samples_loaded", "samples_forwarded", "samples_backpropagated", "optimizer_steps", "flops")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A trained model that `select.reference` names.
+
+    Attributes:
+        model: With its weights, in evaluation mode.
+        side_px: Side of the images that it is shown.
+        moments: Mean and standard deviation of each channel that it was trained with; None: those of the run's data.
+        sha256: Hash of the file of weights.
+    """
+
+    model: nn.Module
+    side_px: int
+    moments: Moments | None
+    sha256: str
+
+    @property
+    def forward_flops(self) -> int:
+        """FLOPs of one image's forward."""
+        return sample_flops(copy.deepcopy(self.model).to("meta").requires_grad_(True), self.side_px)[0]
+
+
+def price(recipe: Recipe, facts: Facts) -> Reference | None:
+    """What reference losses will cost; None where the recipe's method needs none.
+
+    Raises:
+        RecipeError: `select.reference` names nothing that could be one.
+        DataError, CheckpointError: What it names is damaged.
+    """
+    if facts.problems or not getattr(recipe.select, "needs_reference", False):
+        return None
+    costs: Counter[str] = Counter()
+    if reference_of(recipe):
+        given = read_given(recipe, facts)
+        images = facts.train_images
+        costs.update(samples_loaded=images, samples_forwarded=images, flops=images * given.forward_flops)
+        return Reference(given.side_px, dict(costs), given.sha256)
+    side_px = 0
+    for nth, images in enumerate((-(-facts.train_images // 2), facts.train_images // 2)):
+        plan = proxy_plan(recipe, facts, images, nth)
+        others, side_px = facts.train_images - images, plan.largest_side_px
+        costs.update({key: round(plan.predicted[key][0]) for key in _TRAINED})
+        forward = plan.sample_flops(plan.epochs - 1).forward
+        costs.update(samples_loaded=others, samples_forwarded=others, flops=others * forward)
+    return Reference(side_px, dict(costs))
+
+
+# --- Proxies ------------------------------------------------------------------------------------------------------
+
+
+def halves(split: Split, seed: int) -> tuple[Tensor, Tensor]:
+    """The two halves of some images, by lot, stratified by class; the first has one image more where N is odd."""
+    grouped_M, _ = grouped(split.ids_M, split.label_N, seed, "reference")
+    return grouped_M[::2].sort().values, grouped_M[1::2].sort().values
+
+
+def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
+    """The plan of a proxy: the recipe's own model and training, on all of its half, at the largest side, but shorter.
+
+    Args:
+        recipe: The run's recipe.
+        facts: The run's facts; FLOPs are counted for this model and side already.
+        images: Images of the half.
+        nth: Which of the two.
+    """
+    widest = max(stages_of(recipe, facts.native_side_px), key=lambda stage: stage.side_px)
+    length = getattr(recipe.select, "proxy_epochs", _PROXY_LENGTH)
+    epochs = max(1, length.whole_epochs(recipe.epochs))
+    size = min(widest.batch_size, images)
+    own = {"epochs": epochs, "batch_size": size, "seed": rng.key(recipe.train.seed, "proxy", nth) >> 1}
+    proxy = recipe.model_copy(
+        update={
+            "train": _relative(recipe.train, recipe.epochs).model_copy(update=own),
+            "select": select.default(),
+            "stages": (StageRecipe(epochs=epochs, side_px=widest.side_px, batch_size=size),),
+        }
+    )
+    nothing_held_out = {"val_images": 0, "test_images": 0, "notes": (), "reference": None}
+    return compile_plan(proxy, replace(facts, train_images=images, **nothing_held_out))  # type: ignore[arg-type]
+
+
+def _relative(value: Any, epochs: int) -> Any:
+    """A section with durations in epochs as shares of the run, so that a shorter one keeps the schedule's shape."""
+    if isinstance(value, Duration) and value.unit == "ep":
+        return Duration(100 * min(1.0, value.value / epochs), "%")
+    if isinstance(value, tuple):
+        return tuple(_relative(item, epochs) for item in value)
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: _relative(item, epochs) for name, item in value})
+    return value
+
+
+# --- A model that is given ------------------------------------------------------------------------------------------
+
+
+def reference_of(recipe: Recipe) -> str:
+    """The path of the model that is given; empty where there is none."""
+    return getattr(recipe.select, "reference", None) or ""
+
+
+def read_given(recipe: Recipe, facts: Facts, precision: str = "") -> Given:
+    """The model that `select.reference` names; errors as for `price`.
+
+    Args:
+        recipe: The run's recipe.
+        facts: The run's facts.
+        precision: What it is to compute in; left out: its own.
+    """
+    path = Path(reference_of(recipe))
+    return _of_run(path, facts, precision) if path.is_dir() else _of_file(path, recipe, facts, precision)
+
+
+def _of_run(path: Path, facts: Facts, precision: str) -> Given:
+    try:
+        folder = model_folder(path)
+        model, about = open_model(folder, precision)
+    except (RecipeError, CheckpointError) as error:
+        raise type(error)(f"select.reference: {error}") from None
+    if about.classes != facts.classes:
+        theirs, ours = (f"{len(names)} ({', '.join(names[:3])}, ...)" for names in (about.classes, facts.classes))
+        raise RecipeError(
+            f'select.reference = "{path}": its classes, {theirs}, are not those of the data, {ours}; give a model that '
+            "was trained on the same classes, or leave select.reference out"
+        )
+    return Given(model, about.side_px, (about.mean, about.std), file_hash(folder / MODEL_WEIGHTS))
+
+
+def _of_file(path: Path, recipe: Recipe, facts: Facts, precision: str) -> Given:
+    params, classes = recipe.model, len(facts.classes)
+    try:
+        weights = read_weights(params.model_copy(update={"weights": str(path)}))
+    except FewerError as error:
+        raise type(error)(str(error).replace("model.weights", "select.reference")) from None
+    assert weights is not None
+    side_px = max(stage.side_px for stage in stages_of(recipe, facts.native_side_px))
+    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn in vain, and must not move anybody's stream
+        model = models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
+    try:
+        found = fit(model, weights.tensors, classes)
+    except ValueError as error:
+        raise DataError(f'select.reference = "{path}": {error}; take weights of a run that went well') from None
+    if found.missing or found.reshaped or found.head:
+        raise RecipeError(
+            f'select.reference = "{path}": not the weights of a whole "{params.name}" with {classes} classes: '
+            f"{found.describe()}; give a run folder, which says what model it holds, or leave select.reference out"
+        )
+    put(model, found)
+    dtype = DTYPES.get(precision or recipe.train.precision, torch.float32)
+    model.to(torch.device(facts.device), dtype).to(memory_format=torch.channels_last)
+    return Given(model.eval().requires_grad_(False), side_px, weights.moments, weights.sha256)

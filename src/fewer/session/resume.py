@@ -1,0 +1,109 @@
+"""What a run may be given anew when it is resumed, and what must be as it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from typing import Any
+
+from fewer import select
+from fewer.core.errors import DataError, RecipeError
+from fewer.core.protocols import Selector
+from fewer.data.listing.manifest import PackedManifest, difference
+from fewer.data.listing.splits import Splits
+from fewer.plan.plan import Plan
+from fewer.recipe.parse import parse_recipe
+from fewer.recipe.schema import Recipe, changed_keys
+from fewer.runs.folder import MANIFEST, RunFolder
+from fewer.runs.record import read_json
+
+# Keys that a resumed run may be given anew.
+RESUMABLE = ("out.*", "data.in_memory", "data.processes", "data.cache", "train.epochs")
+
+_STAGE_LENGTH = re.compile(r"stages\.\d+\.epochs=")
+
+
+def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:
+    """The result of a run that stands at its end."""
+    try:
+        result: dict[str, Any] = read_json(folder.result)
+        return result if result["epochs"] == recipe.epochs else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
+    """A run's recipe with the changes that a resumed run may take.
+
+    With `[[stages]]`, `train.epochs` is the new total: the last stage becomes longer or shorter.
+    """
+    content = before.model_dump(mode="json", exclude_none=True)
+    if before.stages:
+        whole = any(text.startswith("train.epochs=") for text in overrides)
+        lengths = [text for text in overrides if _STAGE_LENGTH.match(text)]
+        if lengths and not whole:
+            raise RecipeError(f"{lengths[0]}: a resumed run is given its new length as a whole; write train.epochs=N")
+        free = [text for text in overrides if not text.startswith("stages.")]
+        asked = parse_recipe({**content, "stages": []}, free).epochs
+        earlier = before.epochs - before.stages[-1].epochs
+        if asked <= earlier:
+            raise RecipeError(
+                f"train.epochs = {asked}: the stages before the last take {earlier} epochs; ask for more than that"
+            )
+        content["stages"][-1]["epochs"] = asked - earlier
+        content["train"]["epochs"] = asked
+    recipe = parse_recipe(content, overrides)
+    refused = [
+        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only {', '.join(RESUMABLE)} may change; "
+        "start a new run with `fewer train`"
+        for key, old, new in changed_keys(before, recipe)
+        if not any(fnmatch(key, pattern) for pattern in (*RESUMABLE, f"stages.{len(before.stages) - 1}.epochs"))
+    ]
+    if refused:
+        raise RecipeError(refused)
+    return recipe
+
+
+def require_selector(folder: RunFolder, selector: Selector | None) -> None:
+    """A run that began with a selector of the caller's own cannot go on without it."""
+    try:
+        method = read_json(folder.path / "plan.json")["select"]["method"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    own = type(selector).__qualname__ if selector else ""
+    if method not in select.names() and method != own:
+        raise RecipeError(
+            f"{folder.path}: the run began with a selector of its own, {method}; "
+            "resume it from Python with fewer.resume(path, selector=...)"
+        )
+
+
+def refuse_other_weights(folder: RunFolder, plan: Plan) -> None:
+    """A run whose first weights, or reference, have changed since could no longer be told from its recipe."""
+    try:
+        content = read_json(folder.path / "plan.json")
+        before, reference = content["model"].get("weights", ""), (content.get("reference") or {}).get("weights", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    chosen, now = plan.recipe.select.model_dump(mode="json"), plan.facts.reference
+    for key, path, old, new in (
+        ("model.weights", plan.recipe.model.weights, before, plan.facts.weights),
+        ("select.reference", chosen.get("reference"), reference, now.weights if now else ""),
+    ):
+        if old and old != new:
+            raise RecipeError(
+                f'{key} = "{path}": not the weights that the run began with; put the file back, or start a new run'
+            )
+
+
+def refuse_other_data(folder: RunFolder, splits: Splits) -> None:
+    try:
+        changed = difference(PackedManifest(folder.path / MANIFEST), splits.manifest())
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{folder.path / MANIFEST}: cannot be read ({error}), so the data cannot be compared") from None
+    if changed:
+        raise DataError(
+            f"{splits.train.source.name}: not the data that the run began with: {changed}; "
+            "put the files back, or start a new run"
+        )

@@ -1,0 +1,1 @@
+"""Sync methods, one file each."""

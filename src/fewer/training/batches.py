@@ -1,0 +1,135 @@
+"""Who works on which samples: an epoch's candidate batches, dealt out to the workers, and what they hold back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fewer.core.protocols import Data
+from fewer.core.types import At, Batch, Request, Stage
+from fewer.plan.plan import shares
+from fewer.select.packer import Packed
+from fewer.training.run import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A global batch, and each local worker's part of it: positions in the global batch, and the loaded samples."""
+
+    at: At
+    stage: Stage
+    number: int
+    batches: int
+    samples: Packed
+    positions: Sequence[Tensor]
+    loaded: Sequence[Batch]
+
+    @property
+    def is_last(self) -> bool:
+        return self.number == self.batches - 1
+
+
+def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
+    """The epoch's remaining batches, loaded."""
+    order, epoch = run.order, run.cursor.epoch
+    assert order is not None
+    pieces = list(
+        zip(*(getattr(order.samples, name).split(order.sizes) for name in Packed.__dataclass_fields__), strict=True)
+    )
+    numbers = range(run.cursor.batch, len(order.sizes))
+    whole = {number: dealt_in_order(Packed(*pieces[number]), run.comm.workers) for number in numbers}
+    mine = {number: local(run, dealt(whole[number].owner_G, run.comm.workers)) for number in numbers}
+    batches = data.batches(
+        Request(whole[n].ids_G[p], epoch, stage.side_px, copy_B=whole[n].copy_G[p]) for n in numbers for p in mine[n]
+    )
+    for number in numbers:
+        with run.ledger.phase("data_wait"):
+            loaded = [next(batches) for _ in run.workers]
+        run.ledger.book(stage.index, samples_loaded=sum(map(len, loaded)))
+        at = run.plan.at(epoch, number, len(order.sizes), order.share)
+        yield Candidate(at, stage, number, len(order.sizes), whole[number], mine[number], loaded)
+
+
+def forward_sizes(run: Run) -> list[int]:
+    """Sizes of the epoch's batches as they reach a model, on any rank: shares of micro-batches, most frequent first."""
+    assert run.order is not None
+    counts = Counter(
+        micro
+        for size, times in Counter(run.order.step_sizes).items()
+        for share in shares(size, run.comm.workers)
+        for micro in shares(share, run.plan.recipe.train.accumulate)
+        for _ in range(times)
+        if micro
+    )
+    return sorted(counts, key=lambda size: (-counts[size], -size))
+
+
+def hold(run: Run, candidate: Candidate, mask_G: Tensor) -> None:
+    """Keeps the loaded samples that go into the packer's queue."""
+    for worker, positions, batch in zip(run.workers, candidate.positions, candidate.loaded, strict=True):
+        # A further copy of a sample is a view of its own, which is loaded when its turn comes.
+        is_first = candidate.samples.copy_G[positions] == 0
+        kept = batch.take((mask_G[positions] & is_first).nonzero().flatten().to(batch.inputs.device))
+        run.held[worker.id] = Batch.joined([run.held[worker.id], kept]) if worker.id in run.held else kept
+
+
+def release(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candidate:
+    """Takes a packed batch's samples out of what the workers hold; what a worker lacks it loads."""
+    positions = local(run, dealt(packed.owner_G, run.comm.workers))
+    loaded = []
+    for worker, index in zip(run.workers, positions, strict=True):
+        ids, copies = packed.ids_G[index], packed.copy_G[index]
+        held = run.held.get(worker.id)
+        have = {int(i): n for n, i in enumerate(held.ids_B)} if held is not None else {}
+        # Copies of a sample are views of their own: only first copies are looked up among what is held.
+        lacking = torch.tensor(
+            [int(c) > 0 or int(i) not in have for i, c in zip(ids, copies, strict=True)], dtype=torch.bool
+        )
+        rows = torch.tensor([have[int(i)] for i in ids[~lacking]], dtype=torch.int64)
+        batch = held.take(rows.to(held.inputs.device)) if held is not None else None
+        if lacking.any() or batch is None:
+            request = Request(ids[lacking], candidate.at.epoch, candidate.stage.side_px, copy_B=copies[lacking])
+            with run.ledger.phase("data_wait"):
+                fetched = next(iter(data.batches([request])))
+            run.ledger.book(candidate.stage.index, samples_loaded=len(fetched))
+            there = torch.cat([(~lacking).nonzero().flatten(), lacking.nonzero().flatten()])
+            joined = fetched if batch is None else Batch.joined([batch, fetched])
+            batch = joined.take(torch.argsort(there).to(joined.inputs.device))
+        loaded.append(batch)
+        if held is not None:
+            waiting = torch.isin(held.ids_B.cpu(), run.packer.queue.ids_G).nonzero().flatten()
+            run.held[worker.id] = held.take(waiting.to(held.inputs.device))
+    return Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
+
+
+def local(run: Run, per_worker: Sequence[Any]) -> list[Any]:
+    return [per_worker[worker.id] for worker in run.workers]
+
+
+def dealt_in_order(samples: Packed, workers: int) -> Packed:
+    """Gives every worker its part of a fresh batch: runs of equal length, in order."""
+    sizes = torch.tensor(shares(len(samples), workers))
+    return Packed(samples.ids_G, samples.weight_G, samples.copy_G, torch.arange(workers).repeat_interleave(sizes))
+
+
+def dealt(owner_G: Tensor, workers: int) -> list[Tensor]:
+    """Where each worker's samples stand in a global batch, in equal shares.
+
+    Workers get what they own first; what some own beyond their share goes to those who own too little.
+    """
+    sizes = shares(len(owner_G), workers)
+    owned = [(owner_G % workers == worker).nonzero().flatten() for worker in range(workers)]
+    spare = torch.cat([positions[size:] for positions, size in zip(owned, sizes, strict=True)]).sort().values
+    dealt = []
+    for positions, size in zip(owned, sizes, strict=True):
+        lacking = max(0, size - len(positions))
+        dealt.append(torch.cat([positions[:size], spare[:lacking]]))
+        spare = spare[lacking:]
+    return dealt

@@ -1,0 +1,160 @@
+"""The ledger against what is counted from outside: files opened, seconds that add up, bytes sent."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fewer.core.ledger import PHASES, Ledger
+from fewer.recipe.parse import parse_recipe
+from fewer.session.build import make_plan, open_data, open_session
+from fewer.session.fit import fit
+from fewer.testing.harness import one_thread
+from fewer.testing.ranks import on_ranks
+from fewer.training.loop import train
+from photos import write_photos
+
+_lists: list[tuple[str, list[str]]] = []
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and _lists and isinstance(arguments[0], (str, Path)):
+        for folder, paths in _lists:
+            if str(arguments[0]).startswith(folder):
+                paths.append(str(arguments[0]))
+
+
+sys.addaudithook(_hook)  # cannot be taken back: it does nothing while no list is open
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[list[str]]:
+    """The files below a folder that the process opens."""
+    paths: list[str] = []
+    _lists.append((str(folder), paths))
+    try:
+        yield paths
+    finally:
+        _lists.clear()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_photos(tmp_path / "photos", each=20, width_px=24)
+
+
+def test_images_read_anew_are_files_opened_and_predicted(photos: Path, tmp_path: Path) -> None:
+    """Without memory: moments, every epoch, every evaluation; as the plan said, and the same in the end."""
+    content = {
+        "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no", "in_memory": "no", "processes": 0},
+        "augment": {"crop": "random_resized", "flip": "random"},
+        "model": {"name": "lenet5", "width": 0.05},
+        "train": {"batch_size": 8, "precision": "fp32"},
+        "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+    }
+    with one_thread():
+        results = {}
+        for name, choices in (("anew", {}), ("memory", {"in_memory": "yes"}), ("processes", {"processes": 2})):
+            recipe = parse_recipe({**content, "data": {**content["data"], **choices}})
+            with opened(photos) as before:
+                fingerprint = open_data(recipe)
+                make_plan(recipe, fingerprint), fingerprint.manifest()
+            with opened(photos) as paths:
+                results[name] = fit(recipe, tmp_path / name)
+            decoded = results[name]["ledger"]["samples_decoded"]
+            low_high = results[name]["predicted"]["samples_decoded"]
+            low, high = low_high if isinstance(low_high, list) else (low_high, low_high)
+            assert low <= decoded <= high
+            if name != "processes":
+                assert len(paths) == len(before) + decoded  # listed, hashed and planned once, then decoded
+    assert results["memory"]["ledger"]["samples_decoded"] == 40
+    assert results["anew"]["ledger"]["samples_decoded"] == results["processes"]["ledger"]["samples_decoded"] > 100
+    assert len({result["state"] for result in results.values()}) == 1
+    assert len({result["digest"] for result in results.values()}) == 1
+
+
+def test_every_image_that_is_decoded_is_one_file_opened(photos: Path) -> None:
+    """Two stages of different side decode the training images twice; held-out ones once."""
+    recipe = parse_recipe(
+        {
+            "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no"},
+            "model": {"name": "lenet5", "width": 0.05},
+            "train": {"batch_size": 26},  # one batch an epoch: its decoding is that of its own stage
+            "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+        }
+    )
+    with one_thread():
+        splits = open_data(recipe)
+        with opened(photos) as headers:
+            make_plan(recipe, splits)  # looks at a few headers to learn the images' side
+        with opened(photos) as files:
+            session = open_session(recipe, splits)
+            for _ in train(session.task, session.train_data, session.run):
+                session.book_decoding()
+    decoded = session.run.ledger.total("samples_decoded")
+    assert (
+        len(files) - len(headers) == decoded == 2 * len(splits.train) + len(splits.val or ()) + len(splits.test or ())
+    )
+    assert session.run.ledger.total("decoded_pixels") == decoded * 20 * 24
+    assert session.plan.predicted["samples_decoded"] == (decoded, decoded)
+    by_stage = [counts["samples_decoded"] for counts in session.run.ledger.counts]
+    assert by_stage == [decoded - len(splits.train), len(splits.train)]
+
+
+def test_statistics_at_another_side_decode_no_image_twice(photos: Path, tmp_path: Path) -> None:
+    """Evaluations want training images at the side of the last stage, for BatchNorm, while another is trained on."""
+    content = {
+        "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no", "in_memory": "yes"},
+        "model": {"name": "cnn", "width": 0.1},
+        "train": {"batch_size": 26, "precision": "fp32"},
+        "select": {"method": "dbpd", "cost": 0.7, "guards": {"break_even": False}},
+        "stages": [{"epochs": 3, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+    }
+    with one_thread():
+        result = fit(parse_recipe(content), tmp_path / "run")
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    decoded, sizes = result["ledger"]["samples_decoded"], [plan[f"{name}_images"] for name in ("train", "val", "test")]
+    assert decoded == 2 * sizes[0] + sizes[1] + sizes[2]
+    assert result["predicted"]["samples_decoded"] in (decoded, [decoded, decoded])
+    assert [stage["samples_decoded"] for stage in result["ledger"]["stages"]] == [decoded, 0]
+
+
+def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:
+    ledger = Ledger(2, 10, 1.0)
+    began = time.monotonic()
+    with ledger.phase("train"):
+        time.sleep(0.01)
+        with ledger.phase("sync"):
+            time.sleep(0.02)
+    ledger.enter(1)
+    with ledger.phase("evaluate"):
+        time.sleep(0.01)
+    totals, wall = ledger.totals(), time.monotonic() - began
+    seconds = totals["seconds"]
+    assert set(seconds) == {*PHASES, "total"}
+    assert sum(seconds[name] for name in PHASES) == pytest.approx(seconds["total"])
+    assert seconds["total"] <= wall + 1e-3
+    assert seconds["sync"] >= 0.02
+    assert seconds["train"] >= 0.01
+    assert totals["stages"][1]["seconds"]["evaluate"] >= 0.01
+    assert totals["stages"][0]["seconds"]["evaluate"] == 0
+
+
+def _sent(comm: Any, floats: int) -> int:
+    comm.all_reduce([torch.zeros(floats)])
+    sent: int = comm.take_bytes_sent()
+    return sent
+
+
+def test_bytes_sent_are_those_of_a_ring() -> None:
+    """An all-reduce of P floats over K ranks sends 2 (K - 1) / K * 4 P bytes from each."""
+    with one_thread():
+        assert on_ranks(2, _sent, 1000) == [4000, 4000]

@@ -1,0 +1,192 @@
+"""Labels from a CSV: who gets them, what they may be, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewer.core.errors import DataError
+from fewer.data.annotations.labels import LabelFile
+from fewer.data.listing.splits import Splits, open_splits
+from fewer.recipe.parse import parse_recipe
+from fewer.recipe.schema import Recipe
+from fewer.runs.folder import MANIFEST, RunFolder
+from fewer.session.build import make_plan, open_data
+from fewer.session.resume import refuse_other_data
+
+CLASSES = ("ant", "bee", "cat")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Folders train/ and test/ of three classes; listing does not look into the files."""
+    for part, count in (("train", 8), ("test", 2)):
+        for label in CLASSES:
+            (tmp_path / "data" / part / label).mkdir(parents=True)
+            for i in range(count):
+                (tmp_path / "data" / part / label / f"{i}.png").write_bytes(f"{part} {label} {i}".encode())
+    return tmp_path / "data"
+
+
+def rows(prefix: str = "train/", by: str = "name", shift: int = 1) -> list[str]:
+    """A line an image, whose label is the class `shift` further on."""
+    found = []
+    for number, label in enumerate(CLASSES):
+        other = (number + shift) % len(CLASSES)
+        for i in range(8):
+            found.append(f"{prefix}{label}/{i}.png,{CLASSES[other] if by == 'name' else other}")
+    return found
+
+
+def labelled(csv: Path, lines: list[str], header: str = "file,label") -> LabelFile:
+    csv.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return LabelFile(str(csv), "file", "label")
+
+
+def recipe_of(root: Path, base: Path) -> Recipe:
+    data = {"source": f"folder:{root}", "labels": {"csv": "l.csv", "column": "label"}}
+    content = {"data": data, "model": {"name": "lenet5"}, "train": {"batch_size": 8}}
+    return parse_recipe(content, base=base)
+
+
+def refusal(root: Path, labels: LabelFile) -> str:
+    with pytest.raises(DataError) as caught:
+        open_splits(f"folder:{root}", labels=labels)
+    assert "fix:" in str(caught.value)
+    assert labels.csv in str(caught.value)
+    return str(caught.value)
+
+
+def own(splits: Splits, part: str) -> tuple[list[int], list[int]]:
+    """Labels in a split, and those of the folders."""
+    split = getattr(splits, part)
+    return split.label_N[split.ids_M].tolist(), split.source.labels[split.ids_M.numpy()].tolist()
+
+
+@pytest.mark.parametrize("prefix", ["train/", "", "./train/", "somewhere/train/"])
+@pytest.mark.parametrize("by", ["name", "index"])
+@pytest.mark.parametrize("below", ["", "train"])
+def test_labels_replace_those_of_training_images_only(
+    tmp_path: Path, root: Path, prefix: str, by: str, below: str
+) -> None:
+    labels = labelled(tmp_path / "l.csv", rows(prefix, by))
+    text = f"folder:{root / below}"
+    splits = open_splits(text, val="25%", labels=labels)
+    plain = open_splits(text, val="25%")
+    for part in ("train", "val"):
+        given, folders = own(splits, part)
+        assert given == [(label + 1) % 3 for label in folders], "validation is held out of training images"
+        assert getattr(splits, part).ids_M.tolist() == getattr(plain, part).ids_M.tolist(), "the same images"
+    assert own(splits, "test")[0] == own(splits, "test")[1]
+    assert any("24 (100.00%) differ" in note for note in splits.notes)
+    assert splits.fingerprint != plain.fingerprint
+    same = open_splits(text, val="25%", labels=labelled(tmp_path / "l.csv", rows(prefix, by, shift=0)))
+    assert same.fingerprint == plain.fingerprint
+
+
+def test_a_run_that_is_resumed_notices_other_labels(tmp_path: Path, root: Path) -> None:
+    labelled(tmp_path / "l.csv", rows())
+    recipe = recipe_of(root, tmp_path)
+    splits = open_data(recipe)
+    folder = RunFolder(tmp_path)
+    folder.file(MANIFEST, splits.manifest().packed())
+    refuse_other_data(folder, open_data(recipe))
+    changed = rows()
+    changed[0] = changed[0].replace("bee", "cat")
+    labelled(tmp_path / "l.csv", changed)
+    with pytest.raises(DataError, match=r"1 with a changed label \(first: train train/ant/0.png\)"):
+        refuse_other_data(folder, open_data(recipe))
+    for damage in (b"", b"\x1f\x8b", splits.manifest().packed()[:-9], b"plain text"):
+        (tmp_path / MANIFEST).write_bytes(damage)
+        with pytest.raises(DataError, match=r"cannot be read|not the data"):
+            refuse_other_data(folder, open_data(recipe))
+
+
+def test_where_the_csv_lies_is_no_part_of_the_digest(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fewer.plan.plan import Facts, _digest
+
+    facts = Facts(1, 1, 1, ("a", "b"), 1, flops={}, plain_sample_flops=0, parameters=0)
+    found = set()
+    for csv, column in (("a.csv", "x"), ("b.csv", "x"), ("a.csv", "y"), (None, None)):
+        data = {"source": "digits"} | ({"labels": {"csv": csv, "column": column}} if csv else {})
+        found.add(_digest(parse_recipe({"data": data, "model": {"name": "lenet5"}}), facts, ""))
+    assert len(found) == 3
+
+
+def test_rows_that_do_not_fit_are_counted_and_shown(tmp_path: Path, root: Path) -> None:
+    csv = tmp_path / "l.csv"
+    sound = rows()
+    message = refusal(root, labelled(csv, [*sound[5:], *sound[5:7], "train/ant/99.png,ant", "x.png,ant"]))
+    assert "2 rows name images that are not in the source (first: 'train/ant/99.png', 'x.png')" in message
+    assert "2 rows name an image for the second time (first: 'train/ant/5.png', 'train/ant/6.png')" in message
+    assert (
+        "5 training images have no row (first: 'train/ant/0.png', 'train/ant/1.png', 'train/ant/2.png', ...)" in message
+    )
+    assert "labels are no class" not in message
+    message = refusal(root, labelled(csv, [line.replace(",cat", ",dog") for line in sound]))
+    assert "8 labels are no class (first: 'dog', 'dog', 'dog', ...)" in message
+    assert "ant, bee, cat" in message
+    beyond = [line.replace(",2", ",3") for line in rows(by="index")]
+    assert "24 labels are no class (first: '1'" in refusal(root, labelled(csv, beyond)), "neither names nor indices"
+    assert "labels are no class" in refusal(root, labelled(csv, [*sound[:-1], sound[-1].replace("ant", "0")]))
+    spare = open_splits(f"folder:{root}", labels=labelled(csv, [*sound, "test/ant/0.png,cat"]))
+    assert own(spare, "test")[0] == own(spare, "test")[1]
+    assert any("1 rows of" in note and "do not train" in note for note in spare.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "no column 'file' and no column 'label'; allowed: nothing"),
+        (b"path,label\n", "no column 'file'; allowed: path, label"),
+        (b"file,kind\n", "no column 'label'; allowed: file, kind"),
+        (b"file,label\ntrain/ant/0.png\n", "l.csv:2: the line has fewer values"),
+        (b"file,label\ntrain/ant/0.png,ant,bee\n", "l.csv:2: the line has more values"),
+        (b"file,label\n\xff\xfe,ant\n", "no UTF-8 text"),
+        (b'file,label\n"open,ant\n', "no CSV"),
+        (b"file,label\n" + b"x" * 200_000 + b",ant\n", "no CSV"),
+        (b"file,label\n", "24 training images have no row"),
+    ],
+)
+def test_files_that_are_no_such_csv_are_refused(tmp_path: Path, root: Path, content: bytes, word: str) -> None:
+    (tmp_path / "l.csv").write_bytes(content)
+    assert word in refusal(root, LabelFile(str(tmp_path / "l.csv"), "file", "label"))
+
+
+def test_a_csv_that_is_not_there_is_named(tmp_path: Path, root: Path) -> None:
+    assert "No such file" in refusal(root, LabelFile(str(tmp_path / "none.csv"), "file", "label"))
+    assert "Is a directory" in refusal(root, LabelFile(str(tmp_path), "file", "label"))
+
+
+def test_names_win_over_indices_where_all_labels_are_names(tmp_path: Path) -> None:
+    """Classes that are called 1, 2, 3: labels 1, 2, 3 are their names, 0, 1, 2 are their indices."""
+    for name in "123":
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for i in range(4):
+            (tmp_path / "d" / name / f"{i}.png").write_bytes(b"x")
+    for values, wanted in (("123", [0, 1, 2]), ("012", [0, 1, 2]), ("231", [1, 2, 0]), ("201", [2, 0, 1])):
+        lines = [f"{name}/{i}.png,{value}" for name, value in zip("123", values, strict=True) for i in range(4)]
+        splits = open_splits(
+            f"folder:{tmp_path / 'd'}", test="none", val="none", labels=labelled(tmp_path / "l.csv", lines)
+        )
+        assert splits.train.label_N.tolist() == np.repeat(wanted, 4).tolist()
+
+
+def test_a_plan_says_what_the_labels_are(tmp_path: Path, root: Path) -> None:
+    from PIL import Image
+
+    for file in root.rglob("*.png"):
+        Image.new("RGB", (32, 32)).save(file)
+    labelled(tmp_path / "l.csv", rows())
+    recipe = recipe_of(root, tmp_path)
+    plan = make_plan(recipe, open_data(recipe))
+    assert any("l.csv, column label, read as names of classes" in note for note in plan.notes)

@@ -1,0 +1,436 @@
+"""Loader processes: the same pixels as from memory, whatever happens to a process or to memory."""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms.functional import resized_crop
+
+from fewer.core.errors import DataError, ResourceError
+from fewer.core.types import Batch, Request
+from fewer.data import loader as loader_module
+from fewer.data.augment import Augment, Key
+from fewer.data.augment.random_resized_crop import RandomResizedCrop as Crop
+from fewer.data.augment.random_resized_crop import cut
+from fewer.data.decode import validity
+from fewer.data.decode.decode import Damaged, decode_whole
+from fewer.data.images import ImageData
+from fewer.data.listing import fingerprint
+from fewer.data.listing.splits import Split, open_splits
+from fewer.data.loader import Loader
+
+IMAGES = 24
+SHIFT = Augment(2, "reflect", "random", cutout_px=3, reference_side_px=16)
+FLIP = Augment(flip="random", cutout_px=3, reference_side_px=16)
+CROP = Crop((0.1, 1.0), (0.5, 2.0))
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def write_images(root: Path, images: int = IMAGES) -> Path:
+    """JPEGs and PNGs of many sizes in two classes."""
+    for i in range(images):
+        folder = root / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(noise(20 + i, 60 - 2 * i, 3, seed=i))
+        (folder / f"{i:03d}.jpg").write_bytes(encoded(image, ("JPEG", "PNG")[i % 3 == 0]))
+    return root
+
+
+def listed(root: Path) -> Split:
+    return open_splits(f"folder:{root}", test="none", val="none").train
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return listed(write_images(tmp_path_factory.mktemp("images")))
+
+
+@pytest.fixture
+def open_loader() -> Iterator[Callable[..., Loader]]:
+    opened: list[Loader] = []
+
+    def start(*args: object, **options: object) -> Loader:
+        opened.append(Loader(*args, **options))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def data_of(split: Split, loader: Loader | None = None, crop: Crop | None = None, **options: object) -> ImageData:
+    augment = FLIP if crop else SHIFT
+    return ImageData(split, augment=augment, crop=crop, seed=3, loader=loader, keep_sides=4, **options)
+
+
+def requests(count: int, strength: float = 1.0, size: int = 8) -> Iterator[Request]:
+    for i in range(count):
+        ids = torch.arange(i * 5, i * 5 + size) % IMAGES
+        yield Request(ids, i % 3, (16, 16, 11)[i % 3], strength, copy_B=torch.arange(size) % 2 if i % 2 else None)
+
+
+def equal(left: Batch, right: Batch) -> bool:
+    return all(torch.equal(getattr(left, name), getattr(right, name)) for name in ("ids_B", "inputs", "targets"))
+
+
+def kill(loader: Loader, number: int = signal.SIGKILL) -> None:
+    os.kill(loader._workers[0].process.pid, number)
+
+
+# --- the same pixels -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[None, CROP], ids=["shift", "random_resized"])
+def pair(request: pytest.FixtureRequest, split: Split) -> Iterator[tuple[ImageData, list[ImageData]]]:
+    loaders = [Loader(0), Loader(0, threads=3), Loader(2)]
+    yield data_of(split, crop=request.param), [data_of(split, loader, request.param) for loader in loaders]
+    for loader in loaders:
+        loader.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    asked=st.lists(
+        st.tuples(
+            st.lists(st.tuples(st.integers(0, IMAGES - 1), st.integers(0, 2)), max_size=9),
+            st.integers(0, 3),
+            st.sampled_from([8, 16, 21]),
+            st.sampled_from([0.0, 0.4, 1.0]),
+        ),
+        min_size=1,
+        max_size=7,
+    )
+)
+def test_memory_and_loaders_give_the_same_pixels(pair: tuple[ImageData, list[ImageData]], asked: list) -> None:
+    wanted = []
+    for samples, epoch, side_px, strength in asked:
+        columns = torch.tensor(samples, dtype=torch.int64).view(-1, 2)
+        wanted.append(Request(columns[:, 0].contiguous(), epoch, side_px, strength, columns[:, 1].contiguous()))
+    memory, others = pair
+    expected = list(memory.batches(wanted))
+    for other in others:
+        for left, right in zip(expected, other.batches(wanted), strict=True):
+            assert equal(left, right)
+
+
+def test_moments_do_not_depend_on_the_path(pair: tuple[ImageData, list[ImageData]]) -> None:
+    memory, others = pair
+    assert {other.moments(16, limit=7) for other in others} == {memory.moments(16, limit=7)}
+
+
+def test_streams_may_be_nested_and_left_early(split: Split, open_loader: Callable[..., Loader]) -> None:
+    memory, loader = data_of(split), open_loader(2)
+    train, val = data_of(split, loader), data_of(split, loader, CROP)
+    outer = train.batches(requests(9))
+    first = next(outer)
+    inner = list(val.batches(requests(3)))  # all slots are taken by what the outer one reads ahead
+    assert all(map(equal, inner, data_of(split, crop=CROP).batches(requests(3))))
+    rest = [first, next(outer)]
+    outer.close()
+    again = list(train.batches(requests(9)))
+    expected = list(memory.batches(requests(9)))
+    assert all(map(equal, rest, expected))
+    assert all(map(equal, again, expected))
+
+
+def test_requests_are_not_drawn_far_ahead(split: Split, open_loader: Callable[..., Loader]) -> None:
+    drawn = []
+    asked = (drawn.append(i) or request for i, request in enumerate(requests(30)))
+    batches = data_of(split, open_loader(2, prefetch=3)).batches(asked)
+    next(batches)
+    assert len(drawn) == 4
+    next(batches)
+    assert len(drawn) == 5
+
+
+def test_what_is_decoded_is_counted(split: Split, open_loader: Callable[..., Loader], tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+
+    class Watched(type(split.source)):
+        def read(self, id: int) -> bytes:
+            with witness.open("ab", buffering=0) as file:  # seen from outside, whichever process reads
+                file.write(b".")
+            return super().read(id)
+
+    split.source.__class__, before = Watched, split.source.__class__
+    try:
+        for processes in (0, 2):
+            witness.write_bytes(b"")
+            data = data_of(split, open_loader(processes), CROP)
+            batches = list(data.batches(requests(6)))
+            assert sum(map(len, batches)) == 48
+            assert witness.stat().st_size == data.counts.decoded == 48
+            ids = torch.cat([batch.ids_B for batch in batches]).tolist()
+            sizes = {i: np.prod(decode_whole(before.read(split.source, i))[0].shape[:2]) for i in set(ids)}
+            assert data.counts.decoded_pixels == sum(sizes[i] for i in ids)
+    finally:
+        split.source.__class__ = before
+
+
+# --- faults --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
+def test_a_lost_process_is_replaced_and_changes_nothing(
+    split: Split, open_loader: Callable[..., Loader], number: int
+) -> None:
+    loader = open_loader(2, patience_seconds=1.5)
+    said: list[str] = []
+    loader.note.listen(said.append)
+    expected = list(data_of(split, crop=CROP).batches(requests(20)))
+    seen = []
+    for i, batch in enumerate(data_of(split, loader, CROP).batches(requests(20))):
+        seen.append(batch)
+        if i == 4:
+            lost = loader._workers[0].process
+            kill(loader, number)
+    assert all(map(equal, seen, expected))
+    assert len(seen) == 20
+    assert len(said) == 1
+    assert ("signal SIGKILL" if number == signal.SIGKILL else "no answer for 1.5 s") in said[0]
+    assert lost.exitcode == -signal.SIGKILL
+    pids = [worker.process.pid for worker in loader._workers]
+    assert lost.pid not in pids
+    loader.close()
+    for pid in pids:  # neither running nor left as zombies
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def kill_at_batch_10(monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
+    """Every loader process that reads the batch that begins with image 10 is killed."""
+    trainer, read = os.getpid(), loader_module.Views.read
+
+    def deadly(self: object, request: Request, *rest: object) -> object:
+        if os.getpid() != trainer and int(request.ids_B[0]) == 10:
+            faulthandler.disable()
+            os.kill(os.getpid(), by)
+        return read(self, request, *rest)
+
+    monkeypatch.setattr(loader_module.Views, "read", deadly)
+
+
+def test_a_batch_that_kills_every_process_ends_the_run(
+    split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at_batch_10(monkeypatch, signal.SIGBUS)
+    batches = data_of(split, open_loader(2)).batches(requests(8))
+    assert len([next(batches), next(batches)]) == 2
+    with pytest.raises(ResourceError, match=r"killed by signal SIGBUS.*data.processes = 0"):
+        list(batches)
+
+
+def test_a_process_that_cannot_be_replaced_says_what_to_do(
+    split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at_batch_10(monkeypatch, signal.SIGKILL)
+
+    def refused(*_: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    batches = data_of(split, open_loader(2)).batches(requests(8))
+    next(batches)
+    monkeypatch.setattr(Loader, "_started", refused)
+    with pytest.raises(ResourceError, match=r"SIGKILL, and no other can be started \(Cannot allocate memory\)"):
+        list(batches)
+
+
+def test_a_bug_in_a_process_is_told_with_its_place(
+    split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader_module.Views, "read", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        list(data_of(split, open_loader(1)).batches(requests(1)))
+
+
+@pytest.mark.parametrize(("slots", "ahead", "said"), [(3, 2, "only 2 are read ahead"), (1, 0, "training process")])
+def test_little_memory_means_fewer_batches_ahead(
+    split: Split,
+    open_loader: Callable[..., Loader],
+    monkeypatch: pytest.MonkeyPatch,
+    slots: int,
+    ahead: int,
+    said: str,
+) -> None:
+    slot_bytes = -(-8 * (16 * 16 * 3 + 16) // 4096) * 4096
+    monkeypatch.setattr(loader_module, "available_bytes", lambda: 2 * slots * slot_bytes)
+    loader = open_loader(2)
+    notes: list[str] = []
+    loader.note.listen(notes.append)
+    seen = list(data_of(split, loader).batches(requests(7)))
+    assert all(map(equal, seen, data_of(split).batches(requests(7))))
+    assert len(seen) == 7
+    assert (loader.prefetch if loader.processes else 0) == ahead
+    assert len(notes) == 1
+    assert said in notes[0]
+
+
+def test_a_full_dev_shm_does_not_matter(split: Split) -> None:
+    """Really: in a mount namespace of its own, with no byte left in it."""
+    fill = "mount -t tmpfs -o size=4k tmpfs /dev/shm && head -c 4096 /dev/zero > /dev/shm/full"
+    script = f"""
+import torch
+from fewer.data.images import ImageData
+from fewer.data.loader import Loader
+from fewer.data.splits import open_splits
+from fewer.parts import Request
+loader, notes = Loader(2), []
+loader.note.listen(notes.append)
+split = open_splits({split.source.name!r}, test="none", val="none").train
+batches = ImageData(split, loader=loader).batches(Request(torch.arange(8), 0, 64) for _ in range(5))
+print(sum(map(len, batches)), loader.processes, notes)
+loader.close()
+"""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "sh", "-c", fill]).returncode:
+        pytest.skip("needs the right to mount")
+    command = ["unshare", "-m", "sh", "-c", f'{fill} && exec "$0" "$@"', sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("40 2 []\n", "")
+
+
+# --- damaged images ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Split:
+    root = write_images(tmp_path / "images")
+    (root / "a" / "002.jpg").write_bytes(b"junk")
+    whole = (root / "b" / "001.jpg").read_bytes()
+    (root / "b" / "001.jpg").write_bytes(whole[: len(whole) // 2])
+    return listed(root)
+
+
+@pytest.mark.parametrize("crop", [None, CROP], ids=["shift", "random_resized"])
+def test_damaged_images_stop_or_are_left_out_as_in_memory(
+    spoilt: Split,
+    open_loader: Callable[..., Loader],
+    crop: Crop | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    everything = [Request(torch.arange(IMAGES), 0, 16)]
+    with pytest.raises(DataError, match=r"2 of 24 images(.|\n)*fewer data check folder:(.|\n)*quarantine"):
+        list(data_of(spoilt, open_loader(2), crop).batches(everything))
+    in_memory = data_of(spoilt, crop=crop, damaged="quarantine").prepare(16)
+    for processes, decoded in ((2, 22), (1, 0)):  # sound files are remembered
+        data = data_of(spoilt, open_loader(processes), crop, damaged="quarantine")
+        assert data.prepare(16) == in_memory
+        assert data.counts.decoded == decoded
+        assert data.prepare(11) == in_memory
+    unremembered = data_of(spoilt, open_loader(1), crop, damaged="quarantine", cache=False)
+    assert unremembered.prepare(16) == in_memory
+    assert unremembered.counts.decoded == 22
+    assert unremembered.moments(16) == data_of(spoilt, crop=crop, damaged="quarantine").moments(16)
+
+
+def test_verdicts_are_of_a_content_and_of_the_decoders(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = validity.Verdicts(split.source, cache=True)
+    first.add([1, 2])
+    first.save()
+    assert [validity.Verdicts(split.source, True).is_sound(i) for i in range(4)] == [False, True, True, False]
+    monkeypatch.setattr(validity, "version", lambda _: "another")
+    assert not validity.Verdicts(split.source, True).is_sound(1)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    file = fingerprint.cache_file(split.source, "sound")
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    assert not validity.Verdicts(split.source, True).is_sound(1)
+
+
+# --- random-resized-crop -------------------------------------------------------------------------------------------
+
+
+def test_a_cut_is_torchvisions() -> None:
+    picture = noise(90, 120, 3)
+    for box in ((0, 0, 120, 90), (13, 7, 60, 81), (5, 5, 9, 8)):
+        left, top, right, bottom = box
+        expected = resized_crop(
+            Image.fromarray(picture), top, left, bottom - top, right - left, [32, 32], InterpolationMode.BILINEAR
+        )
+        assert np.abs(cut(picture, box, 32).astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_boxes_are_drawn_as_torchvision_draws_them() -> None:
+    boxes = Crop().drawn(Key(torch.arange(4000), 0, 0), 1.0)
+    assert boxes is not None
+    ours = np.array([boxes.box(i, 60, 40) for i in range(4000)])
+    torch.manual_seed(0)
+    image = torch.empty(1, 40, 60)
+    theirs = np.array([RandomResizedCrop.get_params(image, [0.08, 1.0], [0.75, 1.3333]) for _ in range(4000)])
+    wide, high = ours[:, 2] - ours[:, 0], ours[:, 3] - ours[:, 1]
+    pairs = ((wide * high, theirs[:, 2] * theirs[:, 3]), (wide / high, theirs[:, 3] / theirs[:, 2]))
+    for mine, other in (*pairs, (ours[:, 0], theirs[:, 1]), (ours[:, 1], theirs[:, 0])):
+        # Two samples of 4,000: the distance of their distributions stays below 1.95 sqrt(2 / 4,000) but once in 1,000.
+        values = np.sort(np.concatenate([mine, other]))
+        ranks = [np.searchsorted(np.sort(part), values, side="right") / 4000 for part in (mine, other)]
+        assert np.abs(ranks[0] - ranks[1]).max() < 1.95 * (2 / 4000) ** 0.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 400),
+    height=st.integers(1, 400),
+    low=st.floats(0.01, 1),
+    strength=st.floats(0.01, 1),
+    id=st.integers(0, 1000),
+)
+def test_a_box_lies_inside(width: int, height: int, low: float, strength: float, id: int) -> None:
+    boxes = Crop((low, 1.0), (0.75, 1.3333)).drawn(Key(torch.tensor([id]), 0, 0), strength)
+    assert boxes is not None
+    left, top, right, bottom = boxes.box(0, width, height)
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+
+
+def test_a_long_picture_gives_its_middle() -> None:
+    boxes = Crop((0.9, 1.0), (0.8, 1.25)).drawn(Key(torch.arange(3), 0, 0), 1.0)
+    assert boxes is not None
+    assert {boxes.box(i, 100, 8) for i in range(3)} == {(45, 0, 55, 8)}
+    assert {boxes.box(i, 8, 100) for i in range(3)} == {(0, 45, 8, 55)}
+
+
+def test_a_whole_picture_keeps_its_size_and_stands_upright() -> None:
+    pixels = noise(30, 20, 3)
+    image = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    assert np.array_equal(decode_whole(encoded(image, "PNG"))[0], pixels)
+    turned, count = decode_whole(encoded(image, "PNG", exif=exif))
+    assert np.array_equal(turned, np.rot90(pixels, -1))
+    assert count == 600
+
+
+@settings(max_examples=20, deadline=None)
+@given(keep=st.floats(0, 0.95))
+def test_a_truncated_jpeg_is_damaged_as_a_whole_too(keep: float) -> None:
+    raw = encoded(Image.fromarray(noise(40, 40, 3)), "JPEG")
+    with pytest.raises(Damaged):
+        decode_whole(raw[: int(len(raw) * keep)])

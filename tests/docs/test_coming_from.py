@@ -1,0 +1,156 @@
+"""Every block of docs/coming-from.md is a recipe, or a command on one, that can be planned."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from fewer import select
+from fewer.core.errors import RecipeError
+from fewer.core.types import Population
+from fewer.plan.plan import Facts, Flops, Plan, compile_plan
+from fewer.recipe.parse import parse_recipe
+from paths import DOCS
+
+PAGE = DOCS / "coming-from.md"
+IMAGES, CLASSES = 5000, 10
+FLOPS = {side: (Flops(0, side * side, 2 * side * side),) for side in range(8, 257)}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the line it stands in, its language, its text."""
+
+    line: int
+    language: str
+    text: str
+
+
+def blocks(page: str) -> Iterator[Block]:
+    for found in re.finditer(r"^```(\w*)\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL):
+        yield Block(page.count("\n", 0, found.start()) + 1, found[1], found[2])
+
+
+def recipes(page: str) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
+    """The line, the whole content and the overrides of every recipe on the page.
+
+    A block with [data] is whole; one without takes the place of the sections of the whole recipe above it.
+    """
+    whole: dict[str, Any] = {}
+    named: dict[str, dict[str, Any]] = {}
+    for block in blocks(page):
+        if block.language == "toml":
+            content = tomllib.loads(block.text)
+            assert content, f"line {block.line}: an empty block"
+            if "data" in content:
+                whole = content
+                if name := re.match(r"# (\S+\.toml)\n", block.text):
+                    named[name[1]] = content
+            yield block.line, {**whole, **content}, []
+        elif block.language == "sh":
+            for command in block.text.splitlines():
+                words = shlex.split(command)
+                assert words[:2] in (["fewer", "train"], ["fewer", "plan"]), f"line {block.line}: {command}"
+                yield block.line, named[words[2]], [word for word in words[3:] if re.match(r"[\w.]+=", word)]
+        else:
+            raise AssertionError(f"line {block.line}: a block of {block.language or 'no language'} cannot be planned")
+
+
+def planned(content: dict[str, Any], overrides: list[str]) -> Plan:
+    """The plan for a data set that nobody has to have: `IMAGES` images of `CLASSES` classes."""
+    recipe = parse_recipe(content, overrides)
+    population = Population(0, torch.arange(IMAGES) % CLASSES, CLASSES)
+    facts = Facts(
+        train_images=IMAGES,
+        val_images=0,
+        test_images=1000,
+        classes=tuple(map(str, range(CLASSES))),
+        native_side_px=32,
+        flops=FLOPS,
+        plain_sample_flops=3 * 224 * 224,
+        parameters=10,
+        class_images=(IMAGES // CLASSES,) * CLASSES,
+    )
+    selector = select.build(recipe.select, population, recipe.epochs)  # type: ignore[arg-type]
+    return compile_plan(recipe, facts, selector.expects)
+
+
+PAGE_RECIPES = [(line, content, overrides) for line, content, overrides in recipes(PAGE.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize(
+    ("content", "overrides"),
+    [(content, overrides) for _, content, overrides in PAGE_RECIPES],
+    ids=[f"line {line} {content.get('select', {}).get('method', '')}" for line, content, _ in PAGE_RECIPES],
+)
+def test_every_recipe_can_be_planned(content: dict[str, Any], overrides: list[str]) -> None:
+    plan = planned(content, overrides)
+    low, high = plan.predicted["full_epoch_equivalents"]
+    assert 0 < low <= high
+
+
+FLAGS = (
+    *("mode", "epoch", "task", "model", "pretrained", "mae_checkpoint", "dataset", "download", "batch_size"),
+    *("learning_rate", "scheduler_type", "threshold", "epoch_threshold", "start_revision", "interval", "increment"),
+    *("warmup_epochs", "refresh_interval", "ema_alpha", "epsilon", "long_tail", "ldam", "noisy", "save_path"),
+)
+MODES = (
+    *("baseline", "train_with_revision", "train_with_random", "train_with_percentage", "train_with_inv_lin"),
+    *("train_with_log", "train_with_adaptive", "train_with_alternative", "warmup_random", "periodic_full_random"),
+    *("train_with_stratified", "train_with_adaptive_dropout", "noisy_*", "selective_gradient", "selective_epoch"),
+    *("train_with_samples", "train_with_revision_3d"),
+)
+
+
+def test_every_flag_and_mode_of_the_published_code_is_in_a_table() -> None:
+    rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(--\w+|[\w*]+)[^`]*`", row.split("|")[1])}
+    assert not {f"--{flag}" for flag in FLAGS} - named
+    assert not set(MODES) - named
+
+
+def test_every_method_of_the_published_code_is_on_the_page() -> None:
+    ours = {"adaptive", "alternate", "apd", "dbpd", "everything", "periodic_full", "smrd", "srd", "stratified"}
+    chosen = {content["select"]["method"] for _, content, _ in PAGE_RECIPES if "select" in content}
+    assert {*ours, "warmup_random"} <= chosen
+
+
+def test_methods_with_a_published_form_have_it_on_the_page() -> None:
+    able = {name for name in select.names() if "published" in select.params(name).model_fields}
+    chosen = [content.get("select", {}) for _, content, _ in PAGE_RECIPES]
+    assert able == {each["method"] for each in chosen if each.get("published")}
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ('toml\n[select]\nmethod = "dpbd"\n', 'did you mean "dbpd"'),
+        ('toml\n[select]\nmethod = "dbpd"\nthreshold = 3\n', "less than or equal to 1"),
+        ('toml\n[select]\nmethod = "dbpd"\ncost = 0.0001\n', "cannot do with less"),
+        ("toml\n[[stages]]\nepochs = 3\nbatch_size = 6000\n", "larger than the 5000 training images"),
+        ("toml\n", "an empty block"),
+        ("toml\nno toml\n", "Expected '='"),
+        ("sh\nfewer train pdd.toml select.treshold=0.5\n", 'did you mean "select.threshold"'),
+        ("sh\nfewer train other.toml\n", "other.toml"),
+        ("sh\npython main.py\n", "python main.py"),
+        ("\n[select]\n", "no language"),
+        ("python\nimport fewer\n", "cannot be planned"),
+    ],
+)
+def test_a_block_that_is_no_recipe_fails(block: str, said: str) -> None:
+    page = PAGE.read_text("utf-8")
+    page = page[: page.index("### Modes")] + f"```{block}```\n"
+    with pytest.raises((RecipeError, AssertionError, KeyError, tomllib.TOMLDecodeError), match=re.escape(said)):
+        _plan_the_last(page)
+
+
+def _plan_the_last(page: str) -> None:
+    *_, (_, content, overrides) = recipes(page)
+    planned(content, overrides)

@@ -1,0 +1,117 @@
+"""Documentation agrees with the code: generated pages, tables, links, names, recipes."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fewer
+from fewer.recipe.parse import load_recipe
+from paths import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+GENERATE = runpy.run_path(str(ROOT / "docs" / "generate.py"), run_name="generate")
+TABLES = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"), run_name="tables")
+
+
+def test_generated_pages_are_what_the_code_says() -> None:
+    pages = GENERATE["pages"]()
+    stale = [str(path) for path, text in pages.items() if (ROOT / "docs" / path).read_text("utf-8") != text]
+    assert not stale, f"stale: {', '.join(stale)}; run `make docs`"
+    left = {path.name for path in (ROOT / "docs" / "cards").glob("*.md")} - {path.name for path in pages}
+    assert not left, f"cards of methods that do not exist: {', '.join(left)}"
+
+
+def test_tables_of_the_readme_are_those_of_the_results() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert TABLES["filled"](text) == text, "run `make docs`"
+
+
+def result(seed: int, top1: float) -> dict[str, Any]:
+    return {
+        "recipe": "digits",
+        "digest": "0123456789abcdef",
+        "seed": seed,
+        "metrics": {"test/top1": top1},
+        "ledger": {"effective_epochs": 4.0, "full_epoch_equivalents": 6.5, "seconds": {"total": 90.0}},
+        "environment": {"processor": "A processor", "device": "cpu", "ranks": 1, "threads": 2},
+    }
+
+
+def test_a_table_has_a_row_a_digest_with_mean_and_spread(tmp_path: Path) -> None:
+    lines = [result(0, 0.97), result(1, 0.99), {**result(0, 0.9), "digest": "fedcba9876543210"}]
+    (tmp_path / "recipes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = TABLES["filled"]("a\n<!-- results:recipes -->\nold\n<!-- /results -->\nb\n", tmp_path)
+    assert "| digits | `01234567` | 2 | 98.00 ± 1.41 % | 4.00 | 6.50 | 1.5 | A processor, 2 threads |" in text
+    assert "| digits | `fedcba98` | 1 | 90.00 % |" in text
+    assert text.startswith("a\n<!-- results:recipes -->\n| recipe |")
+    assert text.endswith("|\n<!-- /results -->\nb\n")
+    assert "old" not in text
+
+
+def test_a_table_without_results_says_so(tmp_path: Path) -> None:
+    text = TABLES["filled"]("<!-- results:recipes -->\n<!-- /results -->\n", tmp_path)
+    assert text == "<!-- results:recipes -->\nno finished run yet\n<!-- /results -->\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+    local = [link.partition("#")[0] for link in links if "://" not in link]
+    broken = [link for link in local if link and not (page.parent / link).exists()]
+    assert not broken
+
+
+def test_decisions_are_listed() -> None:
+    listed = (ROOT / "docs" / "adr" / "README.md").read_text("utf-8")
+    missing = [path.name for path in (ROOT / "docs" / "adr").glob("0*.md") if path.name not in listed]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.toml")), ids=lambda path: path.name)
+def test_recipes_are_valid_and_say_what_they_are(path: Path) -> None:
+    load_recipe(path)
+    header = path.read_text("utf-8").partition("\n[")[0]
+    assert all(line.startswith("#") for line in header.strip().splitlines())
+    for word in (f"fewer train recipes/{path.name}", "Time:", "Result:"):
+        assert word in header
+
+
+def test_the_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    path = tmp_path / "photos.toml"
+    path.write_text(block)
+    assert load_recipe(path).model.name == "resnet18"
+
+
+def test_public_names_exist_and_are_few() -> None:
+    assert len(set(fewer.__all__) - {"__version__"}) <= 25
+    assert list(fewer.__all__) == sorted(fewer.__all__)
+    assert all(hasattr(fewer, name) for name in fewer.__all__)
+    assert callable(fewer.fit)  # and not the module of the same name
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    code = "import sys, fewer; fewer.load_recipe; dir(fewer); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        fewer.nothing  # noqa: B018
+
+
+def test_the_ledgers_page_names_every_entry() -> None:
+    from fewer.core.ledger import Ledger
+
+    totals = Ledger(stages=1, train_images=1, plain_epoch_flops=1.0).totals()
+    page = (ROOT / "docs" / "ledger.md").read_text("utf-8")
+    missing = [name for name in (*totals, *totals["seconds"]) if f"`{name}`" not in page and name != "stages"]
+    assert not missing

@@ -1,0 +1,114 @@
+"""Whatever stands in a recipe or on the command line: a recipe, or a `RecipeError` that names what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fewer.core.errors import RecipeError
+from fewer.recipe.parse import load_recipe, parse_recipe
+from fewer.recipe.schema import Recipe
+
+KEYS = st.sampled_from(
+    [*Recipe.model_fields, "source", "name", "epochs", "lr", "method", "share", "warmup", "dir", "0", "ema", "val"]
+)
+SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.dates(),
+    st.datetimes(),
+    st.times(),
+    st.sampled_from(["digits", "lenet5", "random", "dbpd", "5%", "0%", "1ep", "0ep", "9ep", "folder:\0", "folder:~x"]),
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(KEYS, st.text(max_size=9)), inner)),
+    max_leaves=8,
+)
+CONTENT = st.dictionaries(st.one_of(KEYS, st.text(max_size=9)), VALUES, max_size=5)
+OVERRIDES = st.lists(
+    st.one_of(
+        st.text(max_size=30),
+        st.builds("{}.{}={}".format, KEYS, KEYS, st.one_of(st.text(max_size=9), SCALARS)),
+        st.builds("{}={}".format, KEYS, st.sampled_from(["3", "[]", "{}", "[{}]", "[[]]", "''", "{a=", "inf", "nan"])),
+        st.builds("stages.{}.{}=3".format, st.one_of(st.integers(), st.text(max_size=3)), KEYS),
+    ),
+    max_size=3,
+)
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def checked(content: dict[str, Any], overrides: list[str]) -> None:
+    problems: list[str] = []
+    try:
+        recipe = parse_recipe(content, overrides)
+        assert parse_recipe(recipe.model_dump(mode="json", exclude_none=True)) == recipe
+    except RecipeError as error:
+        problems = error.problems
+    assert all(problem.isprintable() and 0 < len(problem) < 1000 for problem in problems), problems
+
+
+@MANY
+@given(CONTENT, OVERRIDES)
+def test_any_content(content: dict[str, Any], overrides: list[str]) -> None:
+    checked(content, overrides)
+
+
+@MANY
+@given(st.sampled_from(["data", "model", "train", "select", "stages", "out", "augment"]), VALUES, OVERRIDES)
+def test_one_section_of_a_sound_recipe(section: str, value: Any, overrides: list[str]) -> None:
+    checked({"data": {"source": "digits"}, "model": {"name": "lenet5"}, section: value}, overrides)
+
+
+@MANY
+@given(st.dictionaries(KEYS, SCALARS, max_size=2), st.sampled_from(["data", "train", "select", "model", "out"]))
+def test_single_values_in_a_sound_recipe(values: dict[str, Any], section: str) -> None:
+    sound = {"data": {"source": "digits"}, "model": {"name": "lenet5"}}
+    checked({**sound, section: {**sound.get(section, {}), **values}}, [])
+
+
+@MANY
+@given(text=st.one_of(st.text(), st.binary(max_size=60)))
+def test_any_file(tmp_path_factory: Any, text: str | bytes) -> None:
+    path = Path(tmp_path_factory.getbasetemp()) / "any.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="surrogatepass"))
+    with contextlib.suppress(RecipeError):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "override"),
+    [
+        ({"source": "folder:\0"}, ""),
+        ({"source": "folder:~nobody-here/x"}, ""),
+        ({"source": "x" * 100_000}, ""),
+        ({"source": "a\nb"}, ""),
+        ({"k" * 100_000: 1}, ""),
+        ({"a\n\x1b[31mb": 1}, ""),
+        ({}, "train.lr=" + "[" * 20_000),
+        ({}, "train.lr=" + "9" * 5_000),
+        ({}, "train.epochs=" + "9" * 400),
+        ({}, "train.epochs=1000000000"),
+        ({}, "train.warmup=" + "9" * 400 + "ep"),
+        ({}, "train.lr=\ud800"),
+        ({}, "a." * 5_000 + "b=1"),
+        ({}, 'out.dir="\\u0000"'),
+        ({}, 'train.epochs="3"'),
+        ({}, "train.batch_size=true"),
+        ({}, "train.nesterov=1"),
+        ({}, 'train.lr="0.1"'),
+        ({}, "data.split_seed=-1"),
+    ],
+)
+def test_malicious_values_get_one_readable_line(section: dict[str, Any], override: str) -> None:
+    content = {"data": {"source": "digits", **section}, "model": {"name": "lenet5"}}
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(content, [override] if override else [])
+    assert all(problem.isprintable() and len(problem) < 1000 for problem in caught.value.problems)

@@ -1,0 +1,641 @@
+"""Selection in loops that are not ours: the same choices as in our own, on any number of ranks, resumed anywhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import BatchSampler, ChainDataset, DataLoader, Dataset
+
+import fewer
+from fewer import select
+from fewer.core import registry, rng
+from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, UsageError
+from fewer.core.types import At, Chosen, Expects, Keep, Population
+from fewer.select.base import MethodParams, Selection, chosen
+from fewer.select.own_loop import Chooser, Indexed
+from fewer.select.own_loop.in_batch import part
+from fewer.select.own_loop.shard import Shard
+from fewer.select.packer import Packed
+from fewer.testing import check_selector
+from fewer.testing.harness import one_thread, trained
+from fewer.testing.ranks import on_ranks
+from fewer.training.run import state_digest
+from paths import EXAMPLES
+
+SIZE, CLASSES, EPOCHS = 61, 3, 6
+LABELS = torch.arange(SIZE) % CLASSES
+SETTINGS: list[dict[str, Any]] = [
+    {"method": "dbpd", "threshold": 0.6},
+    {"method": "dbpd", "threshold": 0.6, "refresh_every": 2, "guards": "off"},
+    {"method": "dbpd", "threshold": 0.4, "score": "fresh", "revision": "1ep"},
+    {"method": "kakurenbo", "hidden": 0.5},
+    {"method": "infobatch", "pruned": 0.7},
+    {"method": "class_balanced"},
+    {"method": "orderdp", "cost": 0.6},
+    {"method": "alternate", "cost": 0.8},
+]
+
+
+def build(content: dict[str, Any], comm: Any = None) -> Chooser:
+    return Chooser(**{"labels": LABELS, "epochs": EPOCHS, "seed": 4, "comm": comm, **content})
+
+
+def said(ids: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+    """Losses and logits of samples in an epoch: what a model would say, in any batch and on any rank."""
+    logits = torch.stack([4 * rng.uniform(ids, c, "logit", epoch) for c in range(CLASSES)], dim=1).float()
+    return torch.nn.functional.cross_entropy(logits, LABELS[ids], reduction="none"), logits
+
+
+def look(chooser: Chooser, epoch: int) -> None:
+    """What the method wants scored is scored."""
+    wanted = chooser.wants(epoch)
+    if len(wanted):
+        chooser.observe(wanted, *said(wanted, 100 + epoch), kind="scored")
+
+
+def step(chooser: Chooser, ids: Tensor, epoch: int) -> Tensor:
+    """What a loop does with a batch; returns weights of those that it trains on, by id."""
+    if not chooser.selector.fresh(chooser._at):
+        weights = chooser.weights(ids)
+    else:
+        mask, weights, _ = chooser.keep(ids, *said(ids, 200 + epoch))
+        ids = ids[mask]
+    chooser.observe(ids, *said(ids, epoch))
+    return torch.zeros(SIZE).index_add_(0, ids, weights)
+
+
+def epochs_of(chooser: Chooser, first: int = 0, last: int = EPOCHS, batch_size: int = 8) -> list[list[int]]:
+    """The ids of each epoch as the sampler gives them, while everything is observed."""
+    told = []
+    for epoch in range(first, last):
+        look(chooser, epoch)
+        chooser.begin(epoch)
+        ids = list(chooser.sampler)
+        for batch in torch.tensor(ids, dtype=torch.int64).split(batch_size):
+            step(chooser, batch, epoch)
+        told.append(ids)
+    return told
+
+
+# --- The loop -------------------------------------------------------------------------------------------------------
+
+
+class Numbers(Dataset[Any]):
+    """Samples that are their own position, squared."""
+
+    def __len__(self) -> int:
+        return SIZE
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        return index**2, int(LABELS[index])
+
+
+def test_loaders_get_what_was_chosen_in_every_epoch() -> None:
+    chooser = build({"method": "random", "share": 0.5})
+    sizes, seen = [], []
+    loader = DataLoader(Indexed(Numbers()), batch_size=8, sampler=chooser.sampler)
+    batches = DataLoader(Indexed(Numbers()), batch_sampler=BatchSampler(chooser.sampler, 7, drop_last=True))
+    assert len(loader) == 8, "before the first epoch: one on everything"
+    for epoch in range(3):
+        chooser.sampler.set_epoch(epoch)
+        sizes.append((len(loader), len(chooser.sampler), len(batches)))
+        squares, _, ids = map(torch.cat, zip(*loader, strict=True))
+        assert torch.equal(squares, ids**2)
+        assert sum(len(batch) for *_, batch in batches) == 28
+        chooser.observe(ids, *said(ids, epoch))
+        seen.append(ids.tolist())
+    assert sizes == [(4, 30, 4)] * 3
+    assert all(len(set(ids)) == 30 for ids in seen)
+    assert len({tuple(sorted(ids)) for ids in seen}) == 3
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_loader_processes_change_nothing(processes: int) -> None:
+    chooser = build({"method": "dbpd", "threshold": 0.6})
+    options: dict[str, Any] = {"num_workers": processes, "persistent_workers": processes > 0}
+    loader = DataLoader(Indexed(Numbers()), batch_size=8, sampler=chooser.sampler, **options)
+    told = []
+    for epoch in range(3):
+        chooser.begin(epoch)
+        told.append([])
+        for _, _, ids in loader:
+            step(chooser, ids, epoch)
+            told[-1] += ids.tolist()
+    other = build({"method": "dbpd", "threshold": 0.6})
+    for epoch in range(3):
+        other.begin(epoch)
+        assert list(other.sampler) == told[epoch]
+        for batch in torch.tensor(told[epoch]).split(8):
+            step(other, batch, epoch)
+    assert len(told[1]) < SIZE
+
+
+def test_indexed_brings_the_position_along() -> None:
+    class Dicts(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return {"image": index**2}
+
+        def __getitems__(self, indices: list[int]) -> list[Any]:
+            return [{"image": -index} for index in indices]
+
+    assert Indexed(Numbers())[3] == (9, 0, 3)
+    assert Indexed(Numbers()).__getitems__([2, 1]) == [(4, 2, 2), (1, 1, 1)]
+    assert Indexed(Dicts())[3] == {"image": 9, "id": 3}
+    assert Indexed(Dicts()).__getitems__([5]) == [{"image": -5, "id": 5}], "batches are fetched at once where they can"
+    assert len(Indexed(Numbers())) == SIZE
+    with pytest.raises(DataError, match="no positions"):
+        Indexed(ChainDataset([]))
+
+
+DIGITS: dict[str, Any] = {
+    "data": {"source": "digits", "val": "none", "test": "90%"},
+    "model": {"name": "lenet5", "width": 0.1},
+    "train": {"epochs": 5, "batch_size": 16, "lr": 0.1, "seed": 4},
+}
+
+
+@pytest.mark.parametrize("content", [SETTINGS[0], SETTINGS[3], SETTINGS[4], SETTINGS[5]], ids=str)
+def test_choices_are_those_of_our_own_loop(content: dict[str, Any]) -> None:
+    """Fed with the losses of one of our own runs, the chooser lists the run's samples in its order."""
+    choosers: list[Chooser] = []
+    orders: list[Tensor] = []
+    told: set[tuple[float, float]] = set()
+
+    def compare(session: Any, row: Any) -> None:
+        run = session.run
+        if not choosers:
+            choosers.append(Chooser(labels=session.splits.train.label_N, epochs=5, seed=4, **content))
+        (chooser,) = choosers
+        if row.batch == 0:
+            orders.append(run.order.samples.ids_G)
+            observe(chooser, run.table, chooser.wants(row.epoch), "scored")
+            chooser.begin(row.epoch)
+            assert list(chooser.sampler) == orders[-1].tolist()
+            assert torch.equal(chooser.weights(orders[-1]), run.order.samples.weight_G.float())
+            assert chooser.lr_scale == run.order.lr_scale
+            told.add((float(chooser.weights(orders[-1]).max()), chooser.lr_scale))
+        if row.epoch_end:
+            observe(chooser, run.table, orders[-1], "trained")
+
+    def observe(chooser: Chooser, table: fewer.Table, ids: Tensor, kind: Any) -> None:
+        loss, score, right = (table.column(kind, name)[ids] for name in ("loss", "score", "right"))
+        chooser.observe(ids, loss, score_B=score, right_B=right, kind=kind)
+
+    trained({**DIGITS, "select": content}, look=compare)
+    assert len(orders) == 5
+    assert (len(told) > 1) == (content["method"] in ("kakurenbo", "infobatch")), "longer steps; weights"
+
+
+# --- Ranks ----------------------------------------------------------------------------------------------------------
+
+
+def history(comm: Any, content: dict[str, Any]) -> tuple[list[list[int]], list[list[float]], str, dict[str, float]]:
+    """What a rank is given, the weights it trains with, and what it knows in the end."""
+    chooser, told, weights = build(content, comm), [], []
+    workers = 1 if comm is None else comm.workers
+    for epoch in range(EPOCHS):
+        look(chooser, epoch)
+        chooser.begin(epoch)
+        told.append(list(chooser.sampler))
+        total = torch.zeros(SIZE)
+        for batch in torch.tensor(told[-1]).split(8 // workers):
+            total += step(chooser, batch, epoch)
+        weights.append(total.tolist())
+    chooser.gather()
+    chooser._close()
+    return told, weights, state_digest(chooser.table.state_dict()), chooser.spent()
+
+
+def both(comm: Any) -> list[Any]:
+    return [history(comm, content) for content in SETTINGS] + [_disagreeing(comm), _saved(comm)]
+
+
+def _disagreeing(comm: Any) -> str:
+    try:
+        build({"method": "random", "share": 0.5 + comm.rank / 10}).begin(0)
+    except UsageError as error:
+        return str(error)
+    return "nothing noticed"
+
+
+def _saved(comm: Any) -> Any:
+    """A state in the middle of epoch 1, and what saving without gathering says."""
+    chooser = build(SETTINGS[4])
+    epochs_of(chooser, last=1, batch_size=4)
+    chooser.begin(1)
+    for batch in torch.tensor(list(chooser.sampler)).split(4)[:3]:
+        step(chooser, batch, 1)
+    try:
+        chooser.state_dict()
+        said = "nothing noticed"
+    except UsageError as error:
+        said = str(error)
+    chooser.gather()
+    return said, pickled(chooser.state_dict()) if comm.rank == 0 else b"", list(chooser.sampler)
+
+
+def pickled(state: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def ranks() -> list[Any]:
+    """What two processes say of every setting."""
+    with one_thread():
+        return on_ranks(2, both)
+
+
+@pytest.mark.parametrize("number", range(len(SETTINGS)), ids=lambda number: str(SETTINGS[number]))
+def test_two_processes_choose_as_one_does(ranks: list[Any], number: int) -> None:
+    alone, weights, digest, spent = history(None, SETTINGS[number])
+    (first, first_weights, first_digest, first_spent), (second, second_weights, second_digest, _) = (
+        rank[number] for rank in ranks
+    )
+    assert digest == first_digest == second_digest, "the table, bit for bit"
+    assert spent == first_spent
+    for epoch, ids in enumerate(alone):
+        assert len(first[epoch]) == len(second[epoch]), "as many batches on every rank"
+        own = second[epoch][:-1] if len(ids) % 2 else second[epoch]
+        assert sorted(first[epoch] + own) == sorted(ids), "each sample on one rank, the last one aside"
+        if "score" not in SETTINGS[number]:
+            both = torch.tensor(first_weights[epoch]) + torch.tensor(second_weights[epoch])
+            assert torch.equal(both, torch.tensor(weights[epoch])), "padding weighs nothing"
+    assert any(len(ids) % 2 for ids in alone), "padding is tried"
+
+
+def test_ranks_that_disagree_are_told(ranks: list[Any]) -> None:
+    assert all("ranks disagree about epoch 0" in rank[len(SETTINGS)] for rank in ranks)
+
+
+def test_a_state_of_two_processes_goes_on_in_one(ranks: list[Any]) -> None:
+    (said, state, first), (_, _, second) = (rank[len(SETTINGS) + 1] for rank in ranks)
+    assert "chooser.gather() on every rank" in said
+    chooser = build(SETTINGS[4])
+    chooser.load_state_dict(torch.load(io.BytesIO(state), weights_only=True))
+    chooser.begin(1)
+    left = list(chooser.sampler)
+    assert sorted(left) == sorted({*first, *second})
+    whole = build(SETTINGS[4])
+    epochs_of(whole, last=1)
+    whole.begin(1)
+    assert left == list(whole.sampler)[24:], "three batches of four on each of two ranks are done"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.floats(0, 3)), max_size=30),
+    st.integers(1, 5),
+)
+@settings(max_examples=100, deadline=None)
+def test_shards_are_equally_long_and_count_every_sample_once(listed: list[tuple[int, float]], workers: int) -> None:
+    ids = torch.tensor([i for i, _ in listed], dtype=torch.int64)
+    weight = torch.tensor([w for _, w in listed], dtype=torch.float64)
+    samples = Packed(ids, weight, fewer.run.occurrences(ids), torch.zeros_like(ids))
+    shards = [Shard(samples, rank, workers, 10) for rank in range(workers)]
+    assert len({len(shard.left()) for shard in shards}) == 1
+    counted, total = [], torch.zeros(10, dtype=torch.float64)
+    for shard in shards:
+        for batch in shard.left().split(3):
+            total.index_add_(0, batch, shard.weights(batch).double())
+            copies, counts = shard.take(batch, 0)
+            counted += list(zip(batch[counts].tolist(), copies[counts].tolist(), strict=True))
+        assert not len(shard.left())
+    assert sorted(counted) == sorted(zip(ids.tolist(), samples.copy_G.tolist(), strict=True))
+    assert torch.allclose(total, torch.zeros(10, dtype=torch.float64).index_add_(0, ids, weight), atol=1e-5)
+
+
+@given(st.lists(st.booleans(), min_size=12, max_size=12), st.sampled_from([1, 2, 3]))
+@settings(max_examples=60, deadline=None)
+def test_parts_of_a_choice_average_to_the_mean_over_what_is_kept(mask: list[bool], workers: int) -> None:
+    ids = torch.randperm(12, generator=torch.Generator().manual_seed(sum(mask)))
+    keep = Keep(torch.tensor(mask), torch.linspace(0.5, 2, 12, dtype=torch.float64))
+    loss_N = torch.linspace(1, 3, 12)
+    means = []
+    for ids_B in ids.chunk(workers):
+        kept, own_B = part(ids_B, torch.ones_like(ids_B, dtype=torch.bool), ids, keep, workers)
+        assert int(kept.mask_B.sum()) >= 2
+        assert torch.equal(own_B, torch.isin(ids_B, ids[keep.mask_G]))
+        assert kept.samples == sum(mask)
+        means.append(float((kept.weight_K * loss_N[ids_B[kept.mask_B]]).mean()))
+    kept_loss = (keep.weight_G * loss_N[ids])[keep.mask_G]
+    assert sum(means) / workers == pytest.approx(float(kept_loss.mean()) if len(kept_loss) else 0.0, rel=1e-5)
+
+
+# --- State ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", SETTINGS, ids=str)
+def test_resumed_is_never_stopped(content: dict[str, Any]) -> None:
+    """Killed at an epoch's border and in the middle of one; states go through a file without pickle."""
+    unstopped = build(content)
+    expected = epochs_of(unstopped)
+    chooser, told = build(content), []
+    told += epochs_of(chooser, last=2)
+    chooser = resumed(chooser, content)
+    assert chooser.epoch == 2
+    look(chooser, 2)
+    chooser.begin(2)
+    ids = list(chooser.sampler)
+    for batch in torch.tensor(ids).split(8)[:2]:
+        step(chooser, batch, 2)
+    chooser = resumed(chooser, content)
+    assert chooser.epoch == 2
+    assert not len(chooser.wants(2)), "what was to be scored has been"
+    chooser.begin(2)
+    rest = list(chooser.sampler)
+    assert ids[16:] == rest
+    assert len(chooser.sampler) == len(rest)
+    for batch in torch.tensor(rest).split(8):
+        step(chooser, batch, 2)
+    told += [ids, *epochs_of(chooser, first=3)]
+    assert told == expected
+    assert state_digest(chooser.state_dict()) == state_digest(unstopped.state_dict())
+
+
+def resumed(chooser: Chooser, content: dict[str, Any]) -> Chooser:
+    state = torch.load(io.BytesIO(pickled(chooser.state_dict())), weights_only=True)
+    fresh = build(content)
+    fresh.load_state_dict(state)
+    return fresh
+
+
+def test_a_state_is_a_snapshot() -> None:
+    chooser = build(SETTINGS[0])
+    epochs_of(chooser, last=2)
+    state = chooser.state_dict()
+    digest = state_digest(state)
+    epochs_of(chooser, first=2)
+    assert state_digest(state) == digest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples": 60}, "samples 60, here 61"),
+        ({"method": "ies"}, "method ies, here dbpd"),
+        ({"labels": "0"}, "listed in the same order"),
+        ({"seed": 5}, "seed 5, here 4"),
+        ({"table": {}}, '"trained.loss" of its table is missing'),
+        ({"order": {"ids": torch.tensor([0], dtype=torch.int32)}}, '"copy" of its order is missing'),
+        (
+            {
+                "order": {
+                    "ids": torch.tensor([61], dtype=torch.int32),
+                    "copy": torch.tensor([0], dtype=torch.int16),
+                    "weight": torch.tensor([1.0], dtype=torch.float64),
+                }
+            },
+            "order names samples that do not exist",
+        ),
+        ({"observed": None}, "observed missing"),
+        ({"selector": {}}, r"cannot take its state over \(KeyError: 'selector'\); build the chooser with the keys"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_states_of_something_else_are_refused(change: dict[str, Any], message: str) -> None:
+    chooser = build(SETTINGS[0])
+    epochs_of(chooser, last=1)
+    state = chooser.state_dict()
+    with pytest.raises(CheckpointError, match=message):
+        build(SETTINGS[0]).load_state_dict({**state, **change})
+    build(SETTINGS[0]).load_state_dict(state)
+
+
+# --- What it costs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in select.names() if "cost" in select.params(name).model_fields])
+def test_a_stated_cost_is_met(name: str) -> None:
+    """With forwards at a third of a trained sample; of 61 samples one is 1.6 % of an epoch."""
+    cost = 0.9 if name == "ies" else 0.75
+    chooser = build({"method": name, "cost": cost, "epochs": 10, "reference_loss": torch.arange(SIZE) / SIZE})
+    for epoch in range(10):
+        look(chooser, epoch)
+        chooser.begin(epoch)
+        for batch in torch.tensor(list(chooser.sampler)).split(8):
+            step(chooser, batch, epoch)
+    assert chooser.spent()["full_epoch_equivalents"] / 10 == pytest.approx(cost, rel=0.02)
+
+
+def test_what_is_wanted_and_not_scored_is_trained_on() -> None:
+    """The noise guard looks at suspects again; a loop that scores nothing gets them to train on, and is told."""
+    plain, looking = build(SETTINGS[0]), build(SETTINGS[0])
+    told = []
+    for epoch in range(EPOCHS):
+        plain.begin(epoch)
+        for batch in torch.tensor(list(plain.sampler)).split(8):
+            step(plain, batch, epoch)
+        told.append(plain.counts().get("looked_at_by_training", 0))
+    epochs_of(looking)
+    assert sum(told) > 0
+    assert "looked_at_by_training" not in looking.counts()
+    assert looking.spent()["full_epoch_equivalents"] > looking.spent()["effective_epochs"]
+
+
+def test_kakurenbo_tells_its_learning_rate() -> None:
+    chooser = build({"method": "kakurenbo", "hidden": 0.5, "confidence": 0.0})
+    scales = []
+    for epoch in range(2):
+        epochs_of(chooser, first=epoch, last=epoch + 1)
+        scales.append(chooser.lr_scale)
+    assert scales[0] == 1.0
+    assert scales[1] == pytest.approx(SIZE / chooser.counts()["chosen"])
+    assert scales[1] > 1.1
+
+
+# --- Selectors of others --------------------------------------------------------------------------------------------
+
+
+class Odd(Selection):
+    """Chooses every other sample."""
+
+    def order(self, table: fewer.Table, pool_ids: Tensor, at: At) -> Chosen:
+        return chosen(pool_ids[at.epoch % 2 :: 2])
+
+    def expects(self, at: At) -> Expects:
+        return Expects(0.4, 0.6)
+
+
+def test_any_selector_will_do() -> None:
+    chooser = Chooser(Odd(), LABELS, epochs=3)
+    assert [sorted(ids)[0] for ids in epochs_of(chooser, last=3)] == [0, 1, 0]
+    with pytest.raises(RecipeError, match="leave share out"):
+        Chooser(Odd(), LABELS, epochs=3, share=0.5)
+
+
+def test_methods_of_other_packages_go_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point named "hardest", as an installed package would have it."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    entry = EntryPoint("hardest", "own_selector", "fewer.select")
+    monkeypatch.setattr(registry, "_installed", lambda group: {"hardest": entry} if group == "fewer.select" else {})
+    registry._names.cache_clear()
+    try:
+        chooser = Chooser("hardest", LABELS, epochs=3, share=0.25)
+        assert [len(ids) for ids in epochs_of(chooser, last=3)] == [SIZE, 15, 15]
+        check_selector(lambda population: select.build(select.params("hardest")(), population, 6))
+        with pytest.raises(RecipeError, match='unknown key "shard"; did you mean "share"'):
+            Chooser("hardest", LABELS, epochs=3, shard=0.25)
+    finally:
+        registry._names.cache_clear()
+
+
+def test_methods_that_compare_losses_need_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Params(MethodParams):
+        method: Literal["excess"] = "excess"
+        reference: str | None = None
+        needs_reference: ClassVar[bool] = True
+
+    class Excess(Odd):
+        def __init__(self, population: Population) -> None:
+            assert population.reference_loss_N is not None
+            self.easy_N = population.reference_loss_N < 1
+
+        def order(self, table: fewer.Table, pool_ids: Tensor, at: At) -> Chosen:
+            return chosen(pool_ids[self.easy_N[pool_ids]])
+
+    module = SimpleNamespace(Params=Params, build=lambda params, population: Excess(population))
+    others = registry.Folder.module
+    monkeypatch.setattr(
+        registry.Folder, "module", lambda self, name: module if name == "excess" else others(self, name)
+    )
+    loss_N = torch.arange(SIZE) / 30
+    assert len(next(iter(epochs_of(Chooser("excess", LABELS, epochs=2, reference_loss=loss_N), last=1)))) == 30
+    with pytest.raises(RecipeError, match="excess needs reference_loss"):
+        Chooser("excess", LABELS, epochs=2)
+    with pytest.raises(RecipeError, match="give reference_loss"):
+        Chooser("excess", LABELS, epochs=2, reference="runs/other")
+
+
+# --- What can go wrong ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ({"method": "dpbd"}, RecipeError, 'did you mean "dbpd"'),
+        ({"method": "dbpd", "treshold": 0.3}, RecipeError, 'unknown key "treshold"; did you mean "threshold"'),
+        ({"method": "dbpd", "threshold": 3.0}, RecipeError, "threshold = 3.0"),
+        ({"method": "dbpd", "cost": 0.1}, RecipeError, "cannot do with less than 0.2"),
+        ({"method": "dbpd", "batches": "shrink"}, RecipeError, "batches are your loader's"),
+        ({"method": "dbpd", "score": "fresh", "scorer_side_px": 16}, RecipeError, "the scoring forward is your loop's"),
+        ({"method": "random", "revision": "9ep"}, RecipeError, "longer than the run"),
+        ({"method": "random", "epochs": 0}, RecipeError, "epochs = 0"),
+        ({"method": "random", "labels": None}, DataError, "labels are missing"),
+        ({"method": "random", "labels": [0.5, 1.0]}, DataError, "whole numbers"),
+        ({"method": "random", "labels": ["a", "b"]}, DataError, "not numbers"),
+        ({"method": "random", "labels": [[0, 1]]}, DataError, r"shape \(1, 2\)"),
+        ({"method": "random", "labels": [-1, -1, 3]}, DataError, "1 of 3 labels are 0 or more"),
+        ({"method": "random", "labels": [0, -2, 3]}, DataError, "the lowest is -2"),
+        ({"method": "random", "classes": 2}, DataError, "label 2 occurs"),
+        ({"method": "random", "reference_loss": [0.1]}, DataError, "1 reference losses for 61 labels"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_built_says_why(content: dict[str, Any], error: type[FewerError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        build(content)
+
+
+IDS = torch.tensor([1, 2])
+WRONG_CALLS: dict[str, tuple[Callable[[Chooser], object], type[FewerError], str]] = {
+    "mean loss": (lambda c: c.observe(IDS, torch.tensor(1.0)), UsageError, 'reduction="none"'),
+    "no logits": (lambda c: c.observe(IDS, torch.ones(2)), UsageError, "give logits_BC, or right_B"),
+    "few logits": (lambda c: c.observe(IDS, torch.ones(2), torch.ones(2, 2)), UsageError, "3 classes"),
+    "NaN": (lambda c: c.observe(IDS, torch.tensor([1.0, torch.nan]), said(IDS, 0)[1]), DivergedError, "sample 2"),
+    "no position": (lambda c: c.observe(torch.tensor([1, 61]), *said(IDS, 0)), UsageError, "id 61 is no position"),
+    "float ids": (lambda c: c.observe(IDS / 2, *said(IDS, 0)), UsageError, "whole numbers"),
+    "twice": (lambda c: [c.observe(IDS, *said(IDS, 0)) for _ in "ab"], UsageError, "sample 1 comes up for the 2. time"),
+    "backwards": (
+        lambda c: [c.observe(IDS, *said(IDS, 0)), c.begin(1), c.begin(0)],
+        UsageError,
+        "epoch 0 cannot begin",
+    ),
+    "beyond": (lambda c: c.begin(EPOCHS), UsageError, "epoch 6 cannot begin"),
+    "unobserved": (lambda c: c.begin(1), UsageError, "nothing was observed in epoch 0"),
+    "scored": (lambda c: c.observe(IDS, *said(IDS, 0), kind="scored"), UsageError, "between chooser.wants"),
+    "again": (lambda c: [step(c, torch.arange(SIZE), 0), [list(c.sampler) for _ in "ab"]], UsageError, "begin"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CALLS)
+def test_wrong_calls_say_what_to_do(name: str) -> None:
+    call, error, message = WRONG_CALLS[name]
+    chooser = build({"method": "ies"})
+    chooser.begin(0)
+    with pytest.raises(error, match=message):
+        call(chooser)
+
+
+def test_calls_before_an_epoch_say_what_to_do() -> None:
+    chooser = build({"method": "random", "share": 0.5})
+    for call in (
+        lambda: list(chooser.sampler),
+        lambda: chooser.weights(IDS),
+        lambda: chooser.observe(IDS, *said(IDS, 0)),
+    ):
+        with pytest.raises(UsageError, match="no epoch has begun"):
+            call()
+    chooser.begin(0)
+    other = torch.tensor(sorted(set(range(SIZE)) - set(chooser.sampler))[:2])
+    with pytest.raises(UsageError, match="is not among those of epoch 0"):
+        chooser.weights(other)
+    with pytest.raises(UsageError, match="lists it 0 times"):
+        chooser.observe(other, *said(other, 0))
+
+
+def test_methods_that_score_say_what_to_do() -> None:
+    with pytest.raises(UsageError, match=r"chooser\.wants\(epoch\)"):
+        build({"method": "kakurenbo"}).begin(0)
+    chooser = build({"method": "kakurenbo", "confidence": 0.0})
+    epochs_of(chooser, last=2)
+    assert len(chooser.wants(2)) > 1
+    chooser.observe(chooser.wants(2)[1:], *said(chooser.wants(2)[1:], 2), kind="scored")
+    with pytest.raises(UsageError, match=r"1 of .* were not scored"):
+        chooser.begin(2)
+
+
+def test_methods_that_choose_in_the_batch_say_what_to_do() -> None:
+    chooser = build({"method": "dbpd", "score": "fresh"})
+    chooser.begin(0)
+    for call in (lambda: chooser.weights(IDS), lambda: chooser.observe(IDS, *said(IDS, 0))):
+        with pytest.raises(UsageError, match=r'chooser\.keep.* or set score = "stale"'):
+            call()
+
+
+def test_a_batch_of_which_nothing_is_kept_is_not_booked_as_trained() -> None:
+    """What scores in every batch and keeps nothing has cost its forwards, and no more."""
+    chooser = build({"method": "dbpd", "score": "fresh", "threshold": 0.01, "guards": "off"})
+    epochs_of(chooser, last=1)
+    trained = chooser.spent()["effective_epochs"]
+    chooser.begin(1)
+    for batch in torch.tensor(list(chooser.sampler)).split(8):
+        mask, _, samples = chooser.keep(batch, *said(batch, 1))
+        assert samples == 0
+        chooser.observe(batch[mask], *said(batch[mask], 1))
+    look(chooser, 2)
+    chooser.begin(2)
+    assert chooser.spent()["effective_epochs"] == trained
+
+
+def test_keep_refuses_samples_of_others() -> None:
+    chooser = build({"method": "dbpd", "score": "fresh", "labels": [-1, *LABELS[1:].tolist()]})
+    chooser.begin(0)
+    with pytest.raises(UsageError, match=r"sample 0 is not among those of epoch 0 on this rank"):
+        chooser.keep(torch.arange(8), *said(torch.arange(8), 0))
+
+
+def test_an_epoch_of_nothing_is_an_error() -> None:
+    chooser = build({"method": "dbpd", "threshold": 0.01, "guards": "off"})
+    epochs_of(chooser, last=1)
+    with pytest.raises(DataError, match="keeps none of 61 samples in epoch 1"):
+        chooser.begin(1)

@@ -1,0 +1,262 @@
+"""Guards: each changes what happens, and switched off it does not; a stated cost is met."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import fewer
+from fewer import select
+from fewer.core.errors import RecipeError
+from fewer.core.protocols import Selector
+from fewer.core.table import Table
+from fewer.core.types import At, Population
+from fewer.data.sources import open_source
+from fewer.plan.budget import missed_cost
+from fewer.select.wrappers.guards import noisy_share
+from fewer.testing.harness import Content, session_of, trained
+
+EPOCHS = 10
+AT = At(5, EPOCHS, 0.5)
+DIGITS: Content = {
+    "data": {"source": "digits", "val": "none"},
+    "model": {"name": "lenet5", "width": 0.2},
+    "train": {"epochs": 6, "batch_size": 64, "lr": 0.05},
+}
+
+
+def guarded(labels: list[int], **guards: Any) -> Selector:
+    content = {
+        "method": "dbpd",
+        "threshold": 0.5,
+        "guards": {"noise_cap": 0.0, "class_floor": 0.0, "never_empty": False, **guards},
+    }
+    population = Population(0, torch.tensor(labels), max(labels) + 1)
+    return select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
+
+
+def table_of(score: list[float], right: list[bool] | None = None) -> Table:
+    table, values = Table(len(score)), torch.tensor(score)
+    said = torch.tensor(right) if right is not None else values > 0.5
+    table.observe("trained", torch.arange(len(score)), -values.log(), values, said, 4)
+    return table
+
+
+def kept(selector: Selector, table: Table) -> list[int]:
+    return selector.order(table, torch.arange(len(table)), AT).ids_M.sort().values.tolist()
+
+
+def test_the_class_floor_holds_a_class_that_would_disappear() -> None:
+    """Class 1 has been learnt: without a floor it is gone; with one its two hardest stay, ids 5 and 7."""
+    labels, table = [0] * 4 + [1] * 4, table_of([0.1, 0.2, 0.9, 0.3, 0.9, 0.6, 0.95, 0.7])
+    assert kept(guarded(labels), table) == [0, 1, 3]
+    selector = guarded(labels, class_floor=0.5)
+    assert kept(selector, table) == [0, 1, 3, 5, 7]
+    assert (selector.order(table, torch.arange(8), AT).weight_M == 1).all(), "what is added weighs 1"
+    assert selector.counts() == {"guard.class_floor": 2.0}
+
+
+def test_the_noise_cap_leaves_out_the_wrong_of_highest_loss() -> None:
+    """Of five of a class, a cap of 20 % suspects one, the hardest of those that are wrong: 0; and 5, as 1 is right."""
+    score = [0.01, 0.02, 0.03, 0.4, 0.45, 0.2, 0.9, 0.8, 0.9, 0.9]
+    table = table_of(score, [False, True, False, False, False, False, True, True, True, True])
+    labels = [0, 1] * 5
+    assert kept(guarded(labels), table) == [0, 1, 2, 3, 4, 5]
+    selector = guarded(labels, noise_cap=0.2)
+    assert kept(selector, table) == [1, 2, 3, 4]
+    assert selector.counts() == {"guard.suspects": 2.0, "guard.noise_cap": 0.2}
+    early = At(1, EPOCHS, 0.1)
+    assert len(selector.order(table, torch.arange(10), early).ids_M) == 6, "early on nobody is suspected"
+
+
+def test_a_rare_class_is_not_taken_for_noise() -> None:
+    """Two of 42 are of class 1, both predicted wrongly, as rare classes are at first: neither is suspected."""
+    score, labels = [0.3] * 40 + [0.01, 0.02], [0] * 40 + [1, 1]
+    selector = guarded(labels, noise_cap=0.1)
+    assert {40, 41} <= set(kept(selector, table_of(score)))
+    assert selector.counts()["guard.suspects"] == 4.0, "a tenth of class 0"
+
+
+def test_an_epoch_is_never_empty() -> None:
+    labels, table = [0, 0, 0, 1, 1, 1], table_of([0.9, 0.8, 0.99, 0.7, 0.95, 0.97])
+    assert kept(guarded(labels), table) == []
+    assert kept(guarded(labels, never_empty=True), table) == [0, 1, 3, 4], "two for each class, the hardest of all"
+
+
+def test_guards_hold_in_the_batch_too() -> None:
+    """Over an epoch of two batches each class gets its floor, and suspects are left out."""
+    content = {
+        "method": "dbpd",
+        "score": "fresh",
+        "threshold": 0.5,
+        "guards": {"class_floor": 0.5, "noise_cap": 0.4, "never_empty": False},
+    }
+    labels = torch.tensor([0] * 5 + [1] * 5)
+    selector = select.build(select.params("dbpd").model_validate(content), Population(0, labels, 2), EPOCHS)
+    known = table_of([0.01, 0.02, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8])
+    selector.order(known, torch.arange(10), AT)
+    score = torch.tensor([0.01, 0.02, 0.3, 0.9, 0.9, 0.9, 0.9, 0.95, 0.9, 0.8])
+    found = []
+    for ids in (torch.tensor([0, 2, 4, 6, 8]), torch.tensor([1, 3, 5, 7, 9])):
+        keep = selector.keep(ids, -score[ids].log(), score[ids], score[ids] > 0.5, AT)
+        found += ids[keep.mask_G].tolist()
+    label_of_found = labels[found]
+    assert {0, 1}.isdisjoint(found), "suspects"
+    assert (label_of_found == 1).sum() >= 3, "half of class 1"
+    assert 2 in found, "what the method keeps stays"
+
+
+def test_guards_do_nothing_where_nothing_is_left_out() -> None:
+    content = {"method": "dbpd", "threshold": 1.0, "guards": {"noise_cap": 0.5}}
+    population = Population(0, torch.tensor([0, 1] * 5), 2)
+    selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
+    table = table_of([0.01] * 10)
+    assert kept(selector, table) == list(range(10))
+    later = [selector.wants(table, At(epoch, EPOCHS, 0.5)) for epoch in range(6, EPOCHS)]
+    assert not sum(map(len, later)), "nobody is out, so nobody is looked at again"
+    assert not len(selector.suspected())
+
+
+def test_wrong_labels_are_counted_by_their_losses() -> None:
+    """Two groups of losses, 30 % of them high, are told apart; one group is not cut in two."""
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(700, generator=generator) * 0.4
+    wrong = 3 + torch.randn(300, generator=generator) * 0.5
+    assert noisy_share(torch.cat([clean, wrong])) == pytest.approx(0.3, abs=0.02)
+    assert noisy_share(torch.full((100,), 0.5)) == 0.0
+    for one_group in (torch.rand(1000, generator=generator), torch.randn(1000, generator=generator).exp()):
+        assert noisy_share(one_group) == 0.0, "wide as it is, it has no valley"
+
+
+def test_wrong_labels_are_counted_alike_on_every_rank() -> None:
+    """Ranks and resumed runs have other global random states, and must suspect the same labels."""
+    generator = torch.Generator().manual_seed(0)
+    loss = torch.cat([torch.rand(700, generator=generator), 3 + torch.randn(300, generator=generator)]).abs()
+    found = set()
+    for seed in range(5):
+        np.random.seed(seed)
+        found.add(noisy_share(loss))
+    assert len(found) == 1
+    assert 0.2 < found.pop() < 0.4
+
+
+def test_an_estimated_cap_suspects_as_many_as_look_wrong() -> None:
+    stream = torch.Generator().manual_seed(0)
+    loss = torch.cat([torch.rand(70, generator=stream) * 0.4, 3 + torch.randn(30, generator=stream).abs() * 0.3])
+    selector = guarded([0] * 100, noise_cap="auto")
+    kept(selector, table_of(torch.exp(-loss).tolist()))
+    assert selector.counts()["guard.noise_cap"] == pytest.approx(0.3, abs=0.05)
+    suspects = selector.suspected()
+    assert len(suspects) > 20
+    assert (suspects >= 70).all()
+
+
+def test_an_epoch_that_is_chosen_in_the_batch_is_never_empty() -> None:
+    content = {
+        "method": "dbpd",
+        "score": "fresh",
+        "threshold": 0.5,
+        "guards": {"noise_cap": 0.0, "class_floor": 0.0},
+    }
+    population = Population(0, torch.arange(10) % 2, 2)
+    selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
+    selector.order(Table(10), torch.arange(10), AT)
+    score, found = torch.linspace(0.7, 0.99, 10), []
+    for ids in torch.arange(10).split(5):
+        score_G = score[ids]
+        found += ids[selector.keep(ids, -score_G.log(), score_G, score_G > 0.5, AT).mask_G].tolist()
+    assert found == [0, 1, 5, 6], "two for each class in all, the hardest of what each batch has"
+
+
+def test_losses_that_are_next_to_all_nothing_are_no_noise() -> None:
+    assert noisy_share(torch.cat([torch.zeros(1000), torch.ones(5)])) == 0.0
+
+
+def test_what_the_floor_adds_in_the_batch_is_another_draw_in_every_epoch() -> None:
+    """Of 400 samples, all learnt, a floor of 5 % brings 20 a class and epoch, whichever the lots fall on."""
+    content = {"method": "smrd", "published": True, "threshold": 0.3, "guards": {"never_empty": False}}
+    population = Population(0, torch.arange(400) % 2, 2)
+    selector = select.build(select.params("smrd").model_validate(content), population, 30)
+    ids, table, added = torch.arange(400), Table(400), []
+    loss, score, right = torch.full((400,), 0.1), torch.full((400,), 0.9), torch.ones(400, dtype=torch.bool)
+    for epoch in range(1, 11):
+        at = At(epoch, 30, epoch / 30)
+        selector.order(table, ids, at)
+        for part in ids.split(100):
+            added += part[selector.keep(part, loss[part], score[part], right[part], at).mask_G].tolist()
+    assert len(added) == 200
+    assert len(set(added)) > 120, "200 lots among 400"
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"method": "dbpd", "cost": 0.55, "revision": "1ep"},
+        {"method": "dbpd", "cost": 0.7, "refresh_every": 3},
+        {"method": "dbpd", "score": "fresh", "cost": 0.75},
+        {"method": "dbpd", "score": "fresh", "cost": 0.75, "guards": {"noise_cap": 0.3}},
+        {"method": "periodic_full", "every_effective_epochs": 1.9, "cost": 0.6},
+        {"method": "srd", "decay": "logarithmic", "cost": 0.6},
+        {"method": "auto", "cost": 0.5},
+    ],
+    ids=str,
+)
+def test_a_stated_cost_is_met_within_one_percent(chosen: dict[str, Any]) -> None:
+    session = trained({**DIGITS, "select": chosen})
+    spent = session.run.ledger.full_epoch_equivalents / session.plan.epochs
+    assert spent == pytest.approx(chosen["cost"], rel=0.01)
+    low, high = session.plan.predicted["full_epoch_equivalents"]
+    assert low == pytest.approx(high, rel=0.01)
+    assert high / session.plan.epochs == pytest.approx(chosen["cost"], rel=0.01)
+
+
+def test_a_missed_cost_is_said() -> None:
+    session = session_of({**DIGITS, "select": {"method": "dbpd", "cost": 0.55}})
+    full = session.plan.full_flops
+    assert not missed_cost(session.plan, 0.553 * full)
+    assert missed_cost(session.plan, 0.6 * full) == ("select.cost = 0.55 was missed: the run took 0.6 of the full cost")
+
+
+def test_the_floor_of_a_method_of_random_draws_is_random_too() -> None:
+    """Two of 20 of a class are wrong labels: for a method that prefers none, they come up by chance only."""
+    labels, table = [0] * 20 + [1] * 20, table_of([0.01, 0.02] + [0.9] * 18 + [0.3] * 20)
+    taken = 0
+    for seed in range(40):
+        population = Population(seed, torch.tensor(labels), 2)
+        content = {"method": "smrd", "threshold": 0.025, "guards": {"class_floor": 0.1}}
+        selector = select.build(select.params("smrd").model_validate(content), population, EPOCHS)
+        taken += len({0, 1} & set(kept(selector, table)))
+    assert taken < 25, "the hardest two in every epoch would be 80; by chance it is about 8"
+
+
+def test_a_cost_that_cannot_be_met_names_the_smallest_that_can() -> None:
+    with pytest.raises(RecipeError, match=r"cannot do with less than 0\.\d+ of the full cost.*use 0\.\d+ or more"):
+        session_of({**DIGITS, "select": {"method": "dbpd", "cost": 0.1, "revision": "2ep"}})
+
+
+def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
+    """Every fifth label is that of the next class: the list names mostly those, the worst first."""
+    source = open_source("digits")
+    wrong = {name: (int(label) + 1) % 10 for name, label in list(zip(source.names, source.labels, strict=True))[::5]}
+    labels = {name: wrong.get(name, int(label)) for name, label in zip(source.names, source.labels, strict=True)}
+    csv_file = tmp_path / "labels.csv"
+    csv_file.write_text("file,label\n" + "".join(f"{name},{label}\n" for name, label in labels.items()))
+    content = {
+        **DIGITS,
+        "data": {**DIGITS["data"], "labels": {"csv": str(csv_file), "column": "label"}},
+        "train": {**DIGITS["train"], "epochs": 12},
+        "select": {"method": "dbpd", "threshold": 0.5, "guards": {"noise_cap": 0.2}},
+        "out": {"previews": False, "plots": False},
+    }
+    result = fewer.fit(fewer.parse_recipe(content), tmp_path / "run")
+    listed = list(csv.DictReader((tmp_path / "run" / "suspects.csv").read_text().splitlines()))
+    assert len(listed) == result["suspected_labels"] > 100
+    assert sum(line["name"] in wrong for line in listed) > 0.6 * len(listed), "by chance it would be 0.2"
+    losses = [float(line["loss"]) for line in listed]
+    assert losses == sorted(losses, reverse=True)
+    assert "labels are suspected to be wrong" in (tmp_path / "run" / "report.html").read_text()

@@ -1,0 +1,185 @@
+"""Guards that need a whole run: BatchNorm's new statistics, and the warning that scoring costs more than it saves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fewer.core.types import Request
+from fewer.models.batchnorm import reestimate
+from fewer.recipe.parse import parse_recipe
+from fewer.session.build import Session
+from fewer.session.fit import fit
+from fewer.testing.harness import Content, one_thread, trained
+from fewer.training.loop import Row
+
+IMAGES = 200  # that BatchNorm is estimated from
+SMALL: Content = {
+    "data": {"source": "digits", "val": "none", "test": "70%", "cache": "no"},
+    "stages": [{"epochs": 3, "side_px": 16}],
+    "train": {"batch_size": 64, "lr": 0.05, "precision": "fp32"},
+    "out": {"plots": False, "previews": False},
+}
+BATCHNORM: Content = {
+    **SMALL,
+    "model": {"name": "cnn", "width": 0.25, "logit_scale": 1.0},
+    "train": {**SMALL["train"], "batch_size": 32, "lr": 0.3},
+}
+LENET: Content = {**SMALL, "model": {"name": "lenet5", "width": 0.2}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def hard(images: int) -> dict[str, Any]:
+    """Hard samples alone, with or without new statistics of BatchNorm."""
+    return {"method": "dbpd", "threshold": 0.3, "guards": {"batchnorm_images": images}}
+
+
+# --- BatchNorm --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sessions() -> dict[int, tuple[Session, list[int]]]:
+    """One run with new statistics and one without, each evaluated after every epoch."""
+    found = {}
+    for images in (IMAGES, 0):
+        renewed: list[int] = []
+
+        def look(session: Session, row: Row, renewed: list[int] = renewed) -> None:
+            if row.epoch_end:
+                renewed.append(session.evaluated_model()[1])
+
+        found[images] = trained({**BATCHNORM, "select": hard(images)}, look=look), renewed
+    return found
+
+
+def test_batchnorm_is_estimated_anew_after_an_epoch_on_a_part(sessions: dict[int, tuple[Session, list[int]]]) -> None:
+    assert sessions[IMAGES][1] == [0, IMAGES, IMAGES], "the first epoch is on everything"
+    assert sessions[0][1] == [0, 0, 0]
+
+
+def test_new_statistics_leave_the_run_as_it_is(sessions: dict[int, tuple[Session, list[int]]]) -> None:
+    """Weights, optimizer, table, ledger: the run that was looked at with new statistics equals the other one."""
+    with_guard, without = sessions[IMAGES][0].run, sessions[0][0].run
+    assert with_guard.digest() == without.digest()
+    before = {name: value.clone() for name, value in with_guard.workers[0].model.state_dict().items()}
+    sessions[IMAGES][0].evaluated_model()
+    assert all(torch.equal(value, before[name]) for name, value in with_guard.workers[0].model.state_dict().items())
+
+
+def test_new_statistics_change_what_an_evaluation_says(sessions: dict[int, tuple[Session, list[int]]]) -> None:
+    """Only running statistics differ; the new ones are nearer to those of all training images, and so is the loss."""
+    models = {images: session.evaluated_model()[0] for images, (session, _) in sessions.items()}
+    states = {images: model.state_dict() for images, model in models.items()}
+    changed = {name for name, value in states[0].items() if not torch.equal(value, states[IMAGES][name])}
+    assert changed
+    assert all("running_" in name or "num_batches" in name for name in changed)
+
+    session, _ = sessions[0]
+    true, side = session.run.evaluated_model(), session.plan.evaluation_side_px
+    views = [Request(session.run.pool_ids, 3, side)]
+    reestimate(true, session.train_data.batches(views), session.task.predict)
+    away = {images: _distance(state, true.state_dict()) for images, state in states.items()}
+    assert away[IMAGES] < 0.7 * away[0]
+
+    images = [Request(session.run.pool_ids, 3, side, strength=0.0)]
+    loss = {
+        name: session.task.evaluate(model, session.train_data.batches(images), session.run.comm).scalars["loss"]
+        for name, model in {**models, "true": true}.items()
+    }
+    assert abs(loss[IMAGES] - loss["true"]) < abs(loss[0] - loss["true"])
+
+
+def _distance(state: dict[str, torch.Tensor], true: dict[str, torch.Tensor]) -> float:
+    """Root mean square difference of running means, in standard deviations."""
+    away = [
+        (state[name] - mean) / true[name.replace("running_mean", "running_var")].sqrt()
+        for name, mean in true.items()
+        if name.endswith("running_mean")
+    ]
+    return float(torch.cat(away).square().mean().sqrt())
+
+
+def test_new_statistics_are_in_the_ledger(tmp_path: Path) -> None:
+    """Each image costs the model that is handed over a forward more, and nothing else does but training itself."""
+    content = {**BATCHNORM, "select": hard(IMAGES)}
+    content["select"]["guards"]["noise_cap"] = 0.0  # suspected labels are scored again
+    result = fit(parse_recipe(content), tmp_path / "run")
+    ledger, plan = result["ledger"], json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert result["best"]["batchnorm_images"] == IMAGES
+    trained_on = ledger["samples_backpropagated"]
+    assert trained_on < plan["epochs"] * plan["train_images"], "something was left out"
+    assert ledger["samples_forwarded"] == trained_on + IMAGES
+    step = plan["plain_epoch_flops"] / plan["train_images"]
+    renewed = ledger["flops"] - trained_on * step
+    assert 0.25 * step * IMAGES < renewed < 0.5 * step * IMAGES, "a forward is about a third of a step"
+    assert plan["predicted"]["high"]["flops"] == plan["epochs"] * plan["plain_epoch_flops"] + renewed
+
+
+# --- Break-even -------------------------------------------------------------------------------------------------
+
+
+def warnings_of(folder: Path, chosen: dict[str, Any], **other: Any) -> tuple[list[str], list[dict[str, Any]], float]:
+    """What a run, of fresh DBPD by default, says of its scoring, its epochs' rows, and its cost in full epochs."""
+    method = {"method": "dbpd", "score": "fresh"} if "method" not in chosen else {}
+    result = fit(parse_recipe({**LENET, **other, "select": {**method, **chosen}}), folder)
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    said = [line for line in (folder / "log.txt").read_text().splitlines() if "costs more than it saves" in line]
+    return said, [row for row in rows if row["kind"] == "epoch"], result["ledger"]["full_epoch_equivalents"]
+
+
+def test_scoring_that_does_not_pay_is_told_once(tmp_path: Path) -> None:
+    """Nearly everything is kept: every epoch costs more than plain training, and one line says so, with both shares."""
+    said, epochs, cost = warnings_of(tmp_path / "run", {"threshold": 0.999})
+    assert len(said) == 1
+    share, limit = epochs[0]["kept_share"], _limit(tmp_path / "run")
+    assert share > limit
+    assert f"kept share {share:.2f} > {limit:.2f} in epoch 1" in said[0]
+    assert 0.5 < limit < 0.7, "a backward is about twice a forward, less for the first layer"
+    assert cost > len(epochs), "plain training is cheaper"
+
+
+def test_scoring_that_pays_is_not_complained_of(tmp_path: Path) -> None:
+    said, epochs, cost = warnings_of(tmp_path / "run", {"cost": 0.95})
+    assert max(row["kept_share"] for row in epochs) < _limit(tmp_path / "run")
+    assert said == []
+    assert cost < len(epochs), "cheaper than plain training, if by little"
+
+
+def test_scoring_for_two_epochs_must_pay_in_both(tmp_path: Path) -> None:
+    """A forward of everything, a third of an epoch, serves two: it pays where each leaves out more than a sixth."""
+    stages = [{"epochs": 4}]
+    said, epochs, cost = warnings_of(tmp_path / "dear", {"method": "alternate", "threshold": 0.999}, stages=stages)
+    assert cost > len(epochs)
+    assert len(said) == 1
+    assert "in epoch 3 to 4" in said[0]
+    said, epochs, cost = warnings_of(tmp_path / "cheap", {"method": "alternate", "cost": 0.95}, stages=stages)
+    assert epochs[2]["kept_share"] > _limit(tmp_path / "dear", scorings=1), "one epoch alone would not have paid"
+    assert cost < len(epochs)
+    assert said == []
+
+
+def test_the_warning_can_be_switched_off(tmp_path: Path) -> None:
+    said, epochs, cost = warnings_of(tmp_path / "run", {"threshold": 0.999, "guards": {"break_even": False}})
+    assert epochs[0]["kept_share"] > _limit(tmp_path / "run")
+    assert cost > len(epochs)
+    assert said == []
+
+
+def _limit(folder: Path, scorings: int = 0) -> float:
+    """The kept share at which scoring everything costs what it saves, from the ledger: 1 - forward / whole step."""
+    ledger = json.loads((folder / "result.json").read_text())["ledger"]
+    plan = json.loads((folder / "plan.json").read_text())
+    step = plan["plain_epoch_flops"] / plan["train_images"]
+    scored = (scorings or plan["epochs"]) * plan["train_images"]
+    forward = (ledger["flops"] - ledger["samples_backpropagated"] * step) / scored
+    return 1 - forward / step

@@ -1,0 +1,82 @@
+"""Losses and metrics equal torch's and scikit-learn's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fewer.core.types import At, Batch
+from fewer.sync.comm import Alone
+from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.task import Classify
+
+
+class Echo(torch.nn.Module):
+    """A model whose logits are its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def batch_of(logits: torch.Tensor, labels: torch.Tensor, first: int = 0) -> Batch:
+    return Batch(torch.arange(first, first + len(labels)), logits, labels)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_cross_entropy_equals_torchs(smoothing: float) -> None:
+    logits = torch.randn(32, 7, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(0, 7, (32,))
+    ours = cross_entropy(logits, labels, smoothing)
+    theirs = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    assert torch.allclose(ours.loss_sum_B, theirs, atol=1e-12)
+    (gradient,) = torch.autograd.grad(ours.loss_sum_B.sum(), logits, retain_graph=True)
+    (expected,) = torch.autograd.grad(theirs.sum(), logits)
+    assert torch.allclose(gradient, expected, atol=1e-12)
+    probability = logits.softmax(1).gather(1, labels[:, None])[:, 0]
+    assert torch.allclose(ours.score_B, probability, atol=1e-12), "the score does not know of smoothing"
+    assert torch.equal(ours.right_B, logits.argmax(1) == labels)
+    assert ours.count_B.tolist() == [1] * 32
+
+
+def test_metrics_equal_scikit_learns_whatever_the_batches() -> None:
+    from sklearn import metrics
+
+    torch.manual_seed(0)
+    logits, labels = torch.randn(200, 8, dtype=torch.float64), torch.randint(0, 7, (200,))  # class 7 does not occur
+    logits[torch.arange(100), labels[:100]] += 2
+    task, comm = Classify(8), Alone()
+    whole = task.evaluate(Echo(), [batch_of(logits, labels)], comm)
+    parts = [batch_of(logits[i : i + 33], labels[i : i + 33], i) for i in range(0, 200, 33)]
+    pieces = task.evaluate(Echo(), parts, comm)
+    said, true = logits.argmax(1), labels
+    for got in (whole, pieces):
+        assert got.scalars["top1"] == pytest.approx(metrics.accuracy_score(true, said))
+        assert got.scalars["top5"] == pytest.approx(metrics.top_k_accuracy_score(true, logits, k=5, labels=range(8)))
+        present = sorted(set(true.tolist()))
+        assert got.scalars["macro_f1"] == pytest.approx(metrics.f1_score(true, said, average="macro", labels=present))
+        assert got.scalars["loss"] == pytest.approx(float(F.cross_entropy(logits, labels)))
+        assert got.tables["confusion"] == metrics.confusion_matrix(true, said, labels=range(8)).tolist()
+        assert got.tables["per_class_accuracy"][7] is None
+    worst = F.cross_entropy(logits, labels, reduction="none").argsort(descending=True)[:64]
+    assert [sample.id for sample in whole.worst] == worst.tolist()
+
+
+def test_flip_augmentation_at_test_time_is_the_mean_of_both_views() -> None:
+    logits, labels = torch.randn(20, 4), torch.randint(0, 4, (20,))
+    plain = Classify(4).evaluate(Echo(), [batch_of((logits + logits.flip(-1)) / 2, labels)], Alone())
+    flipped = Classify(4, flip_tta=True).evaluate(Echo(), [batch_of(logits, labels)], Alone())
+    assert flipped.scalars == pytest.approx(plain.scalars)
+
+
+def test_smoothing_touches_training_only() -> None:
+    logits, labels = torch.randn(10, 3), torch.randint(0, 3, (10,))
+    task = Classify(3, label_smoothing=0.3)
+    trained = task.outcome(Echo(), batch_of(logits, labels), At(0, 1, 0.0)).loss_sum_B.mean()
+    evaluated = task.evaluate(Echo(), [batch_of(logits, labels)], Alone()).scalars["loss"]
+    assert evaluated == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
+    assert float(trained) != pytest.approx(evaluated)
