@@ -36,8 +36,8 @@ def main() -> None:
         for name, selector in selectors.items():
             at = At(EPOCH + round_, EPOCHS, (EPOCH + round_) / EPOCHS)
             began = time.perf_counter()
-            selector.wants(table, at)
-            selector.order(table, pool, at)
+            selector.ids_to_score(table, at)
+            selector.select(table, pool, at)
             seconds[name].append(time.perf_counter() - began)
     for name, values in seconds.items():
         found = summary(values)

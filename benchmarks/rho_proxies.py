@@ -61,7 +61,7 @@ def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int) -> d
     )
     splits, wrong = mislabelled(open_data(recipe), wrong_share, seed)
     session = open_session(recipe, splits)
-    reference_losses.provide(session)
+    reference_losses.compute_reference_losses(session)
     for _ in train(session.task, session.train_data, session.run):
         pass
     chosen = session.run.pool_ids[session.run.table.column("trained", "epoch")[session.run.pool_ids] == epochs - 1]

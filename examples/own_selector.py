@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 from pydantic import Field
 
 import fewer
-from fewer import At, Chosen, Expects, Table
+from fewer import At, Expectation, Selection, Table
 from fewer.core.types import Population
-from fewer.select.base import MethodParams, Selection, chosen
+from fewer.select.base import BaseSelector, MethodParams, unweighted
 from fewer.testing import check_selector
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Params(MethodParams):
 
 
 @final
-class Hardest(Selection):
+class Hardest(BaseSelector):
     """Chooses round(share * n) of n samples; one that was never looked at counts as hardest.
 
     A sample that is left out keeps its loss while the others' fall, so its turn comes again. Neutral at share = 1.
@@ -46,17 +46,17 @@ class Hardest(Selection):
     def __init__(self, share: float) -> None:
         self.share = share
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         if at.epoch == 0:
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         pool_ids = pool_ids.sort().values  # equal losses: the lower id first, however the pool is listed
         loss_M = table.loss_N[pool_ids].nan_to_num(float("inf"))
         hardest_first = loss_M.argsort(descending=True, stable=True)
-        return chosen(pool_ids[hardest_first[: max(1, round(self.share * len(pool_ids)))]])
+        return unweighted(pool_ids[hardest_first[: max(1, round(self.share * len(pool_ids)))]])
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         share = 1.0 if at.epoch == 0 else self.share
-        return Expects(share, share)
+        return Expectation(share, share)
 
 
 def build(params: Params, population: Population) -> Hardest:

@@ -153,7 +153,7 @@ def score_wanted(
     device: torch.device,
 ) -> None:
     """Looks again at what the method wants to know of before the epoch."""
-    ids = chooser.wants(epoch)  # fewer
+    ids = chooser.ids_to_score(epoch)  # fewer
     wanted = Subset(Indexed(data), ids.tolist())  # fewer
     model.eval()
     for image_B, label_B, id_B in DataLoader(wanted, batch_size=2 * args.batch_size):

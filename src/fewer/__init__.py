@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from fewer.core.table import Table as Table
     from fewer.core.types import At as At
     from fewer.core.types import Batch as Batch
-    from fewer.core.types import Chosen as Chosen
-    from fewer.core.types import Expects as Expects
-    from fewer.core.types import Keep as Keep
+    from fewer.core.types import Expectation as Expectation
+    from fewer.core.types import KeepMask as KeepMask
     from fewer.core.types import Outcome as Outcome
     from fewer.core.types import Request as Request
+    from fewer.core.types import Selection as Selection
     from fewer.plan.plan import Plan as Plan
     from fewer.plan.plan import compile_plan as compile_plan
     from fewer.recipe.parse import load_recipe as load_recipe
@@ -43,7 +43,7 @@ _HOME = {
     "fewer.core.errors": ("FewerError",),
     "fewer.core.protocols": ("Comm", "Data", "Selector", "Sync", "Task"),
     "fewer.core.table": ("Table",),
-    "fewer.core.types": ("At", "Batch", "Chosen", "Expects", "Keep", "Outcome", "Request"),
+    "fewer.core.types": ("At", "Batch", "Selection", "Expectation", "KeepMask", "Outcome", "Request"),
     "fewer.plan.plan": ("Plan", "compile_plan"),
     "fewer.recipe.parse": ("load_recipe", "parse_recipe"),
     "fewer.recipe.schema": ("Recipe",),
@@ -58,17 +58,17 @@ __all__ = [
     "At",
     "Batch",
     "Chooser",
-    "Chosen",
     "Comm",
     "Data",
-    "Expects",
+    "Expectation",
     "FewerError",
-    "Keep",
+    "KeepMask",
     "Outcome",
     "Plan",
     "Recipe",
     "Request",
     "Run",
+    "Selection",
     "Selector",
     "Sync",
     "Table",

@@ -79,7 +79,7 @@ def planned(content: dict[str, Any], overrides: list[str]) -> Plan:
         class_images=(IMAGES // CLASSES,) * CLASSES,
     )
     selector = select.build(recipe.select, population, recipe.epochs)  # type: ignore[arg-type]
-    return compile_plan(recipe, facts, selector.expects)
+    return compile_plan(recipe, facts, selector.expected)
 
 
 PAGE_RECIPES = [(line, content, overrides) for line, content, overrides in recipes(PAGE.read_text("utf-8"))]

@@ -12,9 +12,9 @@ import torch
 
 from fewer import optim
 from fewer.core.table import Table
-from fewer.core.types import At, Batch, Chosen, Expects, Keep, Request, Worker
+from fewer.core.types import At, Batch, Expectation, KeepMask, Request, Selection, Worker
 from fewer.optim.groups import parameter_groups
-from fewer.select.base import Selection
+from fewer.select.base import BaseSelector
 from fewer.session.build import Session
 from fewer.testing.harness import one_thread, session_of
 from fewer.training.loop import train
@@ -35,24 +35,24 @@ class Points:
             yield Batch(request.ids_B, points, torch.tensor([LABELS[i] for i in ids]))
 
 
-class Weighted(Selection):
+class Weighted(BaseSelector):
     """Chooses all points, weighted before the epoch or in the batch, for steps that are longer by a factor."""
 
     def __init__(self, in_batch: bool) -> None:
-        self.in_batch = in_batch
+        self.chooses_in_batch = in_batch
 
-    def fresh(self, at: At) -> bool:
-        return self.in_batch
+    def in_batch(self, at: At) -> bool:
+        return self.chooses_in_batch
 
-    def expects(self, at: At) -> Expects:
-        return Expects(1.0, 1.0)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(1.0, 1.0)
 
-    def order(self, table: Table, pool_ids: torch.Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: torch.Tensor, at: At) -> Selection:
         weight = weights_of(pool_ids)
-        return Chosen(pool_ids, torch.ones_like(weight) if self.in_batch else weight, SCALE)
+        return Selection(pool_ids, torch.ones_like(weight) if self.chooses_in_batch else weight, SCALE)
 
-    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> Keep:
-        return Keep(torch.ones_like(ids_G, dtype=torch.bool), weights_of(ids_G))
+    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> KeepMask:
+        return KeepMask(torch.ones_like(ids_G, dtype=torch.bool), weights_of(ids_G))
 
 
 def weights_of(ids: torch.Tensor) -> torch.Tensor:
@@ -117,7 +117,7 @@ def _added(one: list[list[float]], factor: float, other: list[list[float]]) -> l
 
 
 @pytest.mark.parametrize("selector", [None, Weighted(in_batch=False), Weighted(in_batch=True)])
-def test_the_loop_does_what_paper_and_pencil_do(selector: Selection | None) -> None:
+def test_the_loop_does_what_paper_and_pencil_do(selector: BaseSelector | None) -> None:
     weight_of, scale = (WEIGHTS, SCALE) if selector else (dict.fromkeys(POINTS, 1.0), 1.0)
     with one_thread():
         session = session_on_points()

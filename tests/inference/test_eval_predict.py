@@ -20,7 +20,7 @@ from fewer.core.types import Batch
 from fewer.data.listing.files import files_of
 from fewer.data.listing.splits import open_splits
 from fewer.data.one_pass import chunks, evenly, once
-from fewer.inference.evaluate import handed_over, per_class
+from fewer.inference.evaluate import load_published, per_class
 from fewer.inference.predict import predict
 from fewer.models.published import open_model
 from fewer.report.contact_sheet import SHOWN_MAX, Tile, drawable, fitting, sheet
@@ -404,7 +404,7 @@ def test_only_a_few_batches_are_taken_ahead(home: Path, copied: Path) -> None:
             taken += 1
             yield Found(str(home / "more" / "cat" / "0.png"))
 
-    stream = predict(handed_over(copied), endless(), batch_size=4)
+    stream = predict(load_published(copied), endless(), batch_size=4)
     seen = [next(stream) for _ in range(40)]
     stream.close()
     assert len({prediction.top for prediction in seen}) == 1

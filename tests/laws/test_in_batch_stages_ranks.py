@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fewer.core.table import Table
-from fewer.core.types import At, Chosen, Expects, Keep
-from fewer.select.base import Selection, chosen
+from fewer.core.types import At, Expectation, KeepMask, Selection
+from fewer.select.base import BaseSelector, unweighted
 from fewer.session.build import Session
 from fewer.testing import laws
 from fewer.testing.harness import interrupted, one_thread, session_of, trained, weights
@@ -87,28 +87,28 @@ def test_resuming_is_exact_at_every_border(name: str) -> None:
     assert interrupted(content, kills).run.digest() == unstopped.run.digest()
 
 
-class Twice(Selection):
+class Twice(BaseSelector):
     """Lists every sample twice and keeps all, before the epoch or in the batch; candidates of `width` batches."""
 
     def __init__(self, in_batch: bool, width: float = 1.0, keep_half: bool = False, repeats: int = 2) -> None:
-        self.in_batch, self.width, self.keep_half, self.repeats = in_batch, width, keep_half, repeats
+        self.chooses_in_batch, self.width, self.keep_half, self.repeats = in_batch, width, keep_half, repeats
 
-    def order(self, table: Table, pool_ids: torch.Tensor, at: At) -> Chosen:
-        return chosen(pool_ids.repeat(self.repeats))
+    def select(self, table: Table, pool_ids: torch.Tensor, at: At) -> Selection:
+        return unweighted(pool_ids.repeat(self.repeats))
 
-    def fresh(self, at: At) -> bool:
-        return self.in_batch
+    def in_batch(self, at: At) -> bool:
+        return self.chooses_in_batch
 
-    def candidates(self, at: At) -> float:
+    def candidate_factor(self, at: At) -> float:
         return self.width
 
-    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> Keep:
+    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> KeepMask:
         keep = super().keep(ids_G, loss_G, score_G, right_G, at)
         mask = torch.arange(len(ids_G)) % 2 == 0 if self.keep_half else keep.mask_G
-        return Keep(mask, keep.weight_G)
+        return KeepMask(mask, keep.weight_G)
 
-    def expects(self, at: At) -> Expects:
-        return Expects(1.0, 2.0)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(1.0, 2.0)
 
 
 REPEATED = {**SEAM, "model": {"name": "lenet5", "width": 0.1}}

@@ -19,7 +19,7 @@ from fewer import models
 from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.models.files import read_tensors
 from fewer.models.hub import downloaded, file_hash
-from fewer.models.matching import fit, put
+from fewer.models.matching import load_matched, match
 from fewer.models.pretrained import read_weights
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_counted_and_named() -> None:
     model = models.build("resnet18_cifar", 10, 16, width=0.125)
     tensors = {**state(), "conv1.weight": torch.zeros(8, 3, 7, 7), "extra": torch.zeros(2)}
     del tensors["bn1.weight"], tensors["bn1.num_batches_tracked"]
-    found = fit(model, tensors, 10)
+    found = match(model, tensors, 10)
     assert found.missing == ["bn1.weight"]
     assert found.unexpected == ["extra"]
     assert found.reshaped == [("conv1.weight", (8, 3, 7, 7), (8, 3, 3, 3))]
@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_counted_and_named() -> None:
     for part in ("1 missing: bn1.weight", "1 unexpected: extra", "conv1.weight 8x3x7x7 for 8x3x3x3"):
         assert part in found.describe()
     before = model.conv1.weight.clone()
-    put(model, found)
+    load_matched(model, found)
     assert torch.equal(model.conv1.weight, before)
     assert torch.equal(model.layer1[0].conv1.weight, tensors["layer1.0.conv1.weight"])
 
@@ -284,7 +284,7 @@ def test_position_embeddings_are_interpolated_to_another_side(name: str, key: st
     with torch.device("meta"):
         smaller, larger = (models.build(name, 5, side) for side in (64, 128))
     theirs = {k: torch.full(v.shape, 0.5) for k, v in larger.state_dict().items()}
-    found = fit(smaller, models.family(name).adapted(theirs, smaller), 5)
+    found = match(smaller, models.family(name).adapted(theirs, smaller), 5)
     assert not found.reshaped
     (embedding,) = [value for k, value in found.fitting.items() if k.startswith(key)]
     assert torch.allclose(embedding, torch.tensor(0.5), atol=1e-5)  # a constant stays one

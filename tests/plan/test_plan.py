@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fewer.core.clock import Duration
 from fewer.core.errors import RecipeError
-from fewer.core.types import Expects
+from fewer.core.types import Expectation
 from fewer.plan.plan import Facts, Flops, compile_plan, even_sizes, shares, stages_of
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
@@ -75,7 +75,7 @@ def test_plain_training_costs_one_full_epoch_equivalent_an_epoch() -> None:
 
 
 def test_scoring_everything_costs_a_third_more() -> None:
-    plan = compile_plan(recipe(train={"epochs": 6}), facts(), lambda at: Expects(0.25, 0.5, scored=1.0))
+    plan = compile_plan(recipe(train={"epochs": 6}), facts(), lambda at: Expectation(0.25, 0.5, scored=1.0))
     low, high = plan.predicted["full_epoch_equivalents"]
     assert (low, high) == (pytest.approx(6 * (0.25 + 1 / 3)), pytest.approx(6 * (0.5 + 1 / 3)))
 

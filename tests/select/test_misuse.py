@@ -119,7 +119,7 @@ def test_losses_that_are_no_numbers_are_counted_and_never_a_reason_to_drop(metho
     loss = torch.linspace(0.01, 3.0, 20)
     loss[0] = torch.nan
     for epoch in range(8):
-        ids = selector.order(table, pool, At(epoch, 10, epoch / 10)).ids_M
+        ids = selector.select(table, pool, At(epoch, 10, epoch / 10)).ids_M
         assert len(ids) >= 2
         if epoch and method != "auto":  # picks everything here, around which no guards stand
             assert selector.counts()["guard.not_a_number"] == 1.0
@@ -136,7 +136,7 @@ def test_alternate_keeps_its_list_under_a_stated_cost() -> None:
     scored = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
     table.observe("scored", pool, -scored.log(), scored, scored > 0.5, 2)
     for epoch in (2, 3):
-        ids = selector.order(table, pool, At(epoch, 10, epoch / 10, share=0.5)).ids_M
+        ids = selector.select(table, pool, At(epoch, 10, epoch / 10, share=0.5)).ids_M
         assert ids.sort().values.tolist() == [0, 1, 2, 3]
         learnt = torch.full((len(ids),), 0.99)
         table.observe("trained", ids, -learnt.log(), learnt, learnt > 0.5, epoch)
@@ -149,7 +149,7 @@ def test_no_label_is_suspected_where_samples_are_drawn_at_random() -> None:
     table.observe("trained", torch.arange(20), -score.log(), score, torch.zeros(20, dtype=torch.bool), 4)
     for take, suspects in (("hardest", 2.0), ("random", None)):
         selector = build({"method": "stratified", "take": take, "guards": {"noise_cap": 0.1}}, [0, 1] * 10)
-        selector.order(table, torch.arange(20), At(5, 10, 0.5))
+        selector.select(table, torch.arange(20), At(5, 10, 0.5))
         assert selector.counts().get("guard.suspects") == suspects
 
 
@@ -159,7 +159,7 @@ def test_a_raised_learning_rate_counts_what_guards_have_put_back() -> None:
     selector, table, pool = build(content, [0, 1] * 10), Table(20), torch.arange(20)
     score = torch.where(pool % 2 == 1, 0.9, 0.1)
     table.observe("trained", pool, -score.log(), score, score > 0.5, 4)
-    chosen = selector.order(table, pool, At(5, 10, 0.5))
+    chosen = selector.select(table, pool, At(5, 10, 0.5))
     assert len(chosen.ids_M) == 15
     assert chosen.lr_scale == pytest.approx(20 / 15)
 
@@ -170,5 +170,5 @@ def test_under_a_stated_cost_others_take_the_place_of_suspected_labels() -> None
     selector, table, pool = build(content, [0, 1] * 10), Table(20), torch.arange(20)
     score = torch.linspace(0.01, 0.9, 20)
     table.observe("trained", pool, -score.log(), score, torch.zeros(20, dtype=torch.bool), 4)
-    ids = selector.order(table, pool, At(5, 10, 0.5, share=0.5)).ids_M
+    ids = selector.select(table, pool, At(5, 10, 0.5, share=0.5)).ids_M
     assert ids.sort().values.tolist() == list(range(2, 12))

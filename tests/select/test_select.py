@@ -47,8 +47,8 @@ def test_the_conformance_kit_catches_a_selector_that_breaks_it() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(self.inner, name)
 
-        def order(self, table: Table, pool_ids: torch.Tensor, at: At) -> Any:
-            return self.inner.order(table, torch.arange(60), at)
+        def select(self, table: Table, pool_ids: torch.Tensor, at: At) -> Any:
+            return self.inner.select(table, torch.arange(60), at)
 
     with pytest.raises(AssertionError, match="pool only"):
         check_selector(lambda population: Greedy(build({"method": "everything"}, population)))  # type: ignore[arg-type,return-value]
@@ -67,7 +67,7 @@ def test_dbpd_by_hand() -> None:
     ]
     scores = [[0.1, 0.9, 0.5, 0.2, 0.7, 0.8, 0.4, 1.0], [0.6, 0.3, 0.9], [0.2]]
     for epoch, ids in enumerate(expected):
-        chosen = selector.order(table, pool, At(epoch, 4, epoch / 4))
+        chosen = selector.select(table, pool, At(epoch, 4, epoch / 4))
         assert chosen.ids_M.tolist() == ids
         if epoch < 3:
             score = torch.tensor(scores[epoch])
@@ -80,7 +80,7 @@ def test_an_epoch_of_revision_tells_no_counts_of_the_method() -> None:
     selector, table, pool = build(content, population, 3), Table(8), torch.arange(8)
     score, told = torch.tensor([0.1, 0.9] * 4), []
     for epoch in range(3):
-        selector.order(table, pool, At(epoch, 3, epoch / 3))
+        selector.select(table, pool, At(epoch, 3, epoch / 3))
         again = build(content, population, 3)
         again.load_state_dict(selector.state_dict())
         assert again.counts() == selector.counts()
@@ -95,14 +95,14 @@ def test_dbpd_scores_the_dropped_again_where_asked() -> None:
     table, at = Table(4), At(1, 6, 1 / 6)
     score = torch.tensor([0.9, 0.1, 0.8, 0.2])
     table.observe("trained", torch.arange(4), -score.log(), score, score > 0.5, 0)
-    assert selector.wants(table, at).tolist() == [], "nothing has been left out yet"
-    assert selector.order(table, torch.arange(4), at).ids_M.tolist() == [1, 3]
+    assert selector.ids_to_score(table, at).tolist() == [], "nothing has been left out yet"
+    assert selector.select(table, torch.arange(4), at).ids_M.tolist() == [1, 3]
     table.observe("trained", torch.tensor([1, 3]), -score[[1, 3]].log(), score[[1, 3]], score[[1, 3]] > 0.5, 1)
     at = At(2, 6, 2 / 6)
-    assert selector.wants(table, at).tolist() == [0, 2]
+    assert selector.ids_to_score(table, at).tolist() == [0, 2]
     forgotten = torch.tensor([0.3])
     table.observe("scored", torch.tensor([2]), -forgotten.log(), forgotten, forgotten > 0.5, 2)
-    assert selector.order(table, torch.arange(4), at).ids_M.tolist() == [1, 2, 3]
+    assert selector.select(table, torch.arange(4), at).ids_M.tolist() == [1, 2, 3]
 
 
 def test_fresh_dbpd_keeps_what_is_below_the_threshold() -> None:
@@ -116,7 +116,7 @@ def test_fresh_dbpd_keeps_what_is_below_the_threshold() -> None:
     ]
     for epoch, (now, expected) in enumerate(zip(scores, ([0, 3, 7], [2, 11], [4, 6, 8]), strict=True)):
         at, kept = At(epoch, 6, epoch / 6), []
-        assert selector.order(Table(12), torch.arange(12), at).ids_M.tolist() == list(range(12)), "all are looked at"
+        assert selector.select(Table(12), torch.arange(12), at).ids_M.tolist() == list(range(12)), "all are looked at"
         for ids in (torch.arange(8), torch.arange(8, 12)):
             score = torch.tensor(now)[ids]
             kept += ids[selector.keep(ids, -score.log(), score, score > 0.5, at).mask_G].tolist()
@@ -127,9 +127,9 @@ def test_fresh_dbpd_keeps_what_is_below_the_threshold() -> None:
 @settings(max_examples=40, deadline=None)
 def test_random_draws_the_stated_share_anew_in_each_epoch(size: int, share: float, epoch: int) -> None:
     selector = build({"method": "random", "share": share}, Population(1, torch.zeros(size), 2))
-    ids = selector.order(Table(size), torch.arange(size), At(epoch, 60, epoch / 60)).ids_M
+    ids = selector.select(Table(size), torch.arange(size), At(epoch, 60, epoch / 60)).ids_M
     assert len(ids.unique()) == len(ids) == max(1, round(share * size))
-    again = selector.order(Table(size), torch.arange(size), At(epoch + 1, 60, epoch / 60)).ids_M
+    again = selector.select(Table(size), torch.arange(size), At(epoch + 1, 60, epoch / 60)).ids_M
     if size > 100 and 0.2 < share < 0.8:
         assert not torch.equal(ids.sort().values, again.sort().values)
 
@@ -139,7 +139,7 @@ def test_random_draws_the_stated_share_anew_in_each_epoch(size: int, share: floa
 )
 def test_a_started_epoch_of_revision_is_a_whole_one(revision: str, epochs: int, first: int) -> None:
     selector = build({"method": "random", "share": 0.5, "revision": revision}, Population(0, torch.zeros(8), 2), epochs)
-    chosen = [len(selector.order(Table(8), torch.arange(8), At(e, epochs, 0.0)).ids_M) for e in range(epochs)]
+    chosen = [len(selector.select(Table(8), torch.arange(8), At(e, epochs, 0.0)).ids_M) for e in range(epochs)]
     assert chosen == [4] * first + [8] * (epochs - first)
 
 
@@ -147,7 +147,7 @@ def test_random_draws_every_sample_equally_often() -> None:
     selector = build({"method": "random", "share": 0.25}, Population(1, torch.zeros(40), 2))
     counts = torch.zeros(40)
     for epoch in range(2000):
-        counts[selector.order(Table(40), torch.arange(40), At(epoch, 2000, 0.0)).ids_M] += 1
+        counts[selector.select(Table(40), torch.arange(40), At(epoch, 2000, 0.0)).ids_M] += 1
     assert (counts - 500).abs().max() < 5 * (2000 * 0.25 * 0.75) ** 0.5
 
 

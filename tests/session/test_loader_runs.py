@@ -17,11 +17,11 @@ import torch
 
 from fewer.core.errors import ResourceError
 from fewer.core.table import Table
-from fewer.core.types import At, Chosen, Expects, Keep
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.data import loader as loader_module
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
-from fewer.select.base import Selection, chosen
+from fewer.select.base import BaseSelector, unweighted
 from fewer.session.build import Session, open_data, open_session
 from fewer.testing.harness import one_thread, session_of, trained
 from fewer.testing.ranks import on_ranks
@@ -59,24 +59,24 @@ def state_of(session: Session) -> str:
 # --- the same runs -------------------------------------------------------------------------------------------------
 
 
-class Twice(Selection):
+class Twice(BaseSelector):
     """Chooses a third of the samples twice, and keeps some of a batch, so that copies wait in the packer."""
 
-    def order(self, table: Table, pool_ids: torch.Tensor, at: At) -> Chosen:
-        return chosen(torch.cat([pool_ids, pool_ids[::3]]))
+    def select(self, table: Table, pool_ids: torch.Tensor, at: At) -> Selection:
+        return unweighted(torch.cat([pool_ids, pool_ids[::3]]))
 
-    def fresh(self, at: At) -> bool:
+    def in_batch(self, at: At) -> bool:
         return True
 
-    def keep(self, ids_G: torch.Tensor, loss_G: Any, score_G: Any, right_G: Any, at: At) -> Keep:
+    def keep(self, ids_G: torch.Tensor, loss_G: Any, score_G: Any, right_G: Any, at: At) -> KeepMask:
         every = super().keep(ids_G, loss_G, score_G, right_G, at)
-        return Keep(ids_G % 3 != at.epoch % 3, every.weight_G)
+        return KeepMask(ids_G % 3 != at.epoch % 3, every.weight_G)
 
-    def expects(self, at: At) -> Expects:
-        return Expects(0.5, 1.5)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(0.5, 1.5)
 
 
-def trained_with(content: dict[str, Any], selector: Selection) -> Session:
+def trained_with(content: dict[str, Any], selector: BaseSelector) -> Session:
     recipe = parse_recipe(content)
     session = open_session(recipe, replace(open_data(recipe), test=None), None, selector)
     for _ in train(session.task, session.train_data, session.run):

@@ -17,7 +17,7 @@ from fewer import select
 from fewer.core.errors import CheckpointError, DivergedError, FewerError, RecipeError, Stopped
 from fewer.core.protocols import Selector
 from fewer.core.types import At, Population, Request
-from fewer.inference.evaluate import handed_over
+from fewer.inference.evaluate import load_published
 from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.session import reference_losses
 from fewer.session.build import Session, make_plan, open_data, open_session
@@ -96,7 +96,7 @@ def test_all_that_proxies_do_is_booked_and_predicted() -> None:
     session = session_of(SMALL)
     counted, images = Counted(session), len(session.run.pool_ids)
     with FlopCounterMode(display=False) as flops:
-        assert reference_losses.provide(session)
+        assert reference_losses.compute_reference_losses(session)
         of_proxies = session.run.ledger.total("flops")
         for _ in train(session.task, session.train_data, session.run):
             pass
@@ -131,7 +131,7 @@ def test_a_proxy_has_not_seen_what_it_looks_at() -> None:
                 seen[1].clear()
 
     session.train_data.batches = watching  # type: ignore[method-assign]
-    assert reference_losses.provide(session)
+    assert reference_losses.compute_reference_losses(session)
     assert len(looked) == 2
     for trained_on, scored in looked:
         assert not trained_on & scored
@@ -210,7 +210,7 @@ def test_a_wish_to_stop_reaches_the_proxies() -> None:
     session = session_of(SMALL)
     session.run.stop_requested = True
     before = session.run.selector
-    assert not reference_losses.provide(session)
+    assert not reference_losses.compute_reference_losses(session)
     assert session.run.selector is before
     assert session.run.ledger.total("optimizer_steps") == 0
 
@@ -218,7 +218,7 @@ def test_a_wish_to_stop_reaches_the_proxies() -> None:
 def test_a_proxy_that_diverges_is_called_one() -> None:
     session = session_of({**SMALL, "train": {**SMALL["train"], "lr": 1e30, "warmup": "0ep"}})
     with pytest.raises(DivergedError, match=r"a proxy, which reference losses were to come from: the .* is not finite"):
-        reference_losses.provide(session)
+        reference_losses.compute_reference_losses(session)
 
 
 # --- A model that is given --------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_proxy_that_diverges_is_called_one() -> None:
 
 def losses_by_hand(session: Session, folder: Path) -> torch.Tensor:
     """Cross-entropy of all training images under a finished run's model, as its own evaluation would see them."""
-    handed = handed_over(folder)
+    handed = load_published(folder)
     data = session.train_data
     data.mean, data.std = handed.about.mean, handed.about.std
     (batch,) = data.batches([Request(session.run.pool_ids, 0, handed.side_px, strength=0.0)])
@@ -236,7 +236,7 @@ def losses_by_hand(session: Session, folder: Path) -> torch.Tensor:
 
 def provided(content: Content) -> tuple[Session, torch.Tensor]:
     session = session_of(content)
-    assert reference_losses.provide(session)
+    assert reference_losses.compute_reference_losses(session)
     return session, session.run.selector.state_dict()["selector"]["reference"][session.run.pool_ids]
 
 
@@ -255,7 +255,7 @@ def test_the_reference_is_the_run_that_is_named(finished: tuple[Path, dict[str, 
 
 
 def test_a_file_of_weights_is_the_same_reference(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    handed = handed_over(finished[0])
+    handed = load_published(finished[0])
     about = {name: json.dumps(getattr(handed.about, name)) for name in ("mean", "std")}
     weights = {name: value.contiguous() for name, value in handed.model.state_dict().items()}
     save_file(weights, tmp_path / "a.safetensors", about)
@@ -278,7 +278,7 @@ def test_the_digest_names_the_weights_and_not_their_place(
 
 def test_a_resumed_run_keeps_its_reference(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     named = tmp_path / "reference_losses.safetensors"
-    weights = {name: value.contiguous() for name, value in handed_over(finished[0]).model.state_dict().items()}
+    weights = {name: value.contiguous() for name, value in load_published(finished[0]).model.state_dict().items()}
     save_file(weights, named)
     with pytest.raises(Stopped):
         fit(parse_recipe({**with_select(reference=str(named)), "out": OUT}), tmp_path / "run", display=Kills())
@@ -317,7 +317,7 @@ def test_wrong_labels_are_left_out() -> None:
     label_N = splits.train.label_N.clone()
     label_N[wrong] = (label_N[wrong] + 1 + wrong % 9) % 10
     session = open_session(recipe, replace(splits, train=replace(splits.train, label_N=label_N)))
-    assert reference_losses.provide(session)
+    assert reference_losses.compute_reference_losses(session)
     for _ in train(session.task, session.train_data, session.run):
         pass
     run = session.run
@@ -325,7 +325,7 @@ def test_wrong_labels_are_left_out() -> None:
     moment = At(5, 6, 5 / 6, share=0.5)
 
     def wrong_share(selector: Selector) -> float:
-        chosen = selector.order(run.table, run.pool_ids, moment).ids_M
+        chosen = selector.select(run.table, run.pool_ids, moment).ids_M
         return float(torch.isin(chosen, wrong).double().mean())
 
     assert wrong_share(dbpd) > 0.6
@@ -365,7 +365,7 @@ def test_a_reference_that_cannot_be_one_is_told_before_training(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.json").write_text("{")
     about = json.loads((folder / "checkpoints" / "best" / "model.json").read_text())
-    weights = {name: value.contiguous() for name, value in handed_over(folder).model.state_dict().items()}
+    weights = {name: value.contiguous() for name, value in load_published(folder).model.state_dict().items()}
     save_file({**weights, list(weights)[-1]: torch.zeros(7)}, tmp_path / "seven.safetensors")
     save_file({"other": torch.zeros(3)}, tmp_path / "other.safetensors")
     cases: list[tuple[str, type[FewerError], str]] = [

@@ -37,7 +37,7 @@ def test_every_class_is_on_record(tmp_path: Path) -> None:
     chosen = {"method": "apd", "alpha": 1.0, "threshold": 0.8, "guards": "off"}
     epochs, said, images_C = told(tmp_path / "run", {**DIGITS, "select": chosen})
     assert not said
-    quotas = []
+    largest_remainders = []
     for row in epochs[1:]:
         series = row["series"]
         kept_C = [share * images for share, images in zip(series["kept_share_per_class"], images_C, strict=True)]
@@ -45,8 +45,8 @@ def test_every_class_is_on_record(tmp_path: Path) -> None:
         assert kept_C == pytest.approx(series["quota_per_class"])
         assert sum(series["proportion_per_class"]) == pytest.approx(1)
         assert all(0 < difficulty < 1 for difficulty in series["difficulty_per_class"])
-        quotas.append(series["quota_per_class"])
-    assert quotas[0] != quotas[-1]
+        largest_remainders.append(series["quota_per_class"])
+    assert largest_remainders[0] != largest_remainders[-1]
     difficulty = [sum(row["series"]["difficulty_per_class"]) for row in epochs[1:]]
     assert difficulty[-1] < difficulty[0], "what is learnt is easier: 1 - score falls"
 

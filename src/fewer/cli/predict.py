@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from fewer.cli.predictions import Outcome
-    from fewer.inference.evaluate import Handed
+    from fewer.inference.evaluate import LoadedModel
 
 
 def predict(
@@ -52,7 +52,7 @@ def predict(
     from fewer.cli.display import counted
     from fewer.cli.predictions import Outcome, collected, write_csv, write_json, write_text
     from fewer.data.listing.files import files_of
-    from fewer.inference.evaluate import handed_over
+    from fewer.inference.evaluate import load_published
     from fewer.inference.predict import predict as predicted
     from fewer.runs.record import publishing
 
@@ -62,7 +62,7 @@ def predict(
         # Opened first: a place that cannot be written is told before anything is computed.
         table = stack.enter_context(publishing(csv)) if csv else None
         picture = stack.enter_context(publishing(sheet)) if sheet else None
-        handed = handed_over(model)
+        handed = load_published(model)
         show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
         found = collected(predicted(handed, files, top, batch or 0), outcome, keep=bool(sheet), show=show)
         if csv and table:
@@ -81,7 +81,7 @@ def predict(
     return 0
 
 
-def _draw(picture: IO[bytes], path: Path, handed: Handed, outcome: Outcome) -> None:
+def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, outcome: Outcome) -> None:
     import sys
 
     from fewer.models.published import run_of

@@ -18,7 +18,7 @@ from fewer.report.contact_sheet import SHOWN_MAX
 from fewer.runs.record import inert, writing
 
 if TYPE_CHECKING:
-    from fewer.inference.evaluate import Handed
+    from fewer.inference.evaluate import LoadedModel
     from fewer.inference.predict import Prediction
 
 _CLASS_COLUMNS = 24  # at most, in a line for a person
@@ -59,7 +59,7 @@ def write_text(predictions: Iterable[Prediction], classes: Sequence[str]) -> Non
             print(f"{said}  {printable(prediction.path)}")
 
 
-def write_json(predictions: Iterable[Prediction], handed: Handed) -> None:
+def write_json(predictions: Iterable[Prediction], handed: LoadedModel) -> None:
     """One JSON document, an image a line."""
     classes = handed.about.classes
     head = {"schema": 1, "model": str(handed.folder), "side_px": handed.side_px, "classes": classes}

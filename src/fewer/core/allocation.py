@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def quotas(weight_C: Tensor, total: int, capacity_C: Tensor, least_C: Tensor | None = None) -> Tensor:
+def largest_remainders(weight_C: Tensor, total: int, capacity_C: Tensor, least_C: Tensor | None = None) -> Tensor:
     """Shares out `total` in proportion to weights, within capacities, by the method of largest remainders.
 
     What a class cannot take goes to the others, again in proportion to their weights.

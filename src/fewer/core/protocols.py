@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from fewer.core.types import (
     At,
     Batch,
-    Chosen,
     Evaluation,
-    Expects,
+    Expectation,
     Forward,
-    Keep,
+    KeepMask,
     Outcome,
     Request,
+    Selection,
     Stage,
     State,
     Worker,
@@ -89,27 +89,27 @@ class Selector(Protocol):
     scoring_side_px: int | None
     """In-batch choice only: side of the images for scoring; None: that of training."""
 
-    def wants(self, table: Table, at: At) -> Tensor:
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
         """Ids to score forward-only before the epoch; often none."""
         ...
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         """The samples to load in this epoch; called once an epoch, so that a method may bring its state up to date."""
         ...
 
-    def fresh(self, at: At) -> bool:
+    def in_batch(self, at: At) -> bool:
         """Whether `keep` applies now."""
         ...
 
-    def candidates(self, at: At) -> float:
+    def candidate_factor(self, at: At) -> float:
         """Over how many batches' worth of samples `keep` chooses at once."""
         ...
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         """Which samples of the global candidate batch to train on."""
         ...
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         """What the plan prices with."""
         ...
 

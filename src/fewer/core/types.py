@@ -173,7 +173,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Selection:
     """The samples of an epoch, in no order; the loop shuffles them.
 
     Attributes:
@@ -188,7 +188,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class KeepMask:
     """Which samples of a global candidate batch are trained on, and with which loss weights (float64)."""
 
     mask_G: Tensor
@@ -196,7 +196,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Expects:
+class Expectation:
     """What a selector will do in an epoch, for pricing: shares of the training set.
 
     Attributes:

@@ -18,13 +18,13 @@ from fewer.data.one_pass import chunks, evaluation_batch_size, evenly, once
 from fewer.data.sources import is_source
 from fewer.data.stores.decoded import too_damaged
 from fewer.machine.device import auto_precision
-from fewer.models.published import About, model_folder, open_model, run_of
+from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
 from fewer.plan.facts import DTYPES, device_kind, native_bf16
 from fewer.recipe.parse import load_recipe, nearest, parse_recipe
 from fewer.runs.folder import RESOLVED, RunFolder
 from fewer.session.build import AUTOCAST, open_data
 from fewer.session.resume import refuse_other_data
-from fewer.sync.comm import Alone
+from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify.task import Classify
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _OTHERS = "or evaluate other images with data.test=folder:PATH"
 
 
 @dataclass(frozen=True)
-class Handed:
+class LoadedModel:
     """A model ready to look at images, exactly as its run's evaluation did.
 
     Attributes:
@@ -53,7 +53,7 @@ class Handed:
 
     folder: Path
     model: nn.Module
-    about: About
+    about: ModelMetadata
     task: Classify
     side_px: int
 
@@ -69,7 +69,9 @@ class Handed:
         }
 
 
-def handed_over(path: str | Path, *, precision: str = "", flip_tta: bool | None = None, side_px: int = 0) -> Handed:
+def load_published(
+    path: str | Path, *, precision: str = "", flip_tta: bool | None = None, side_px: int = 0
+) -> LoadedModel:
     """The model that a path stands for, as for `fewer.handover.open_model`.
 
     Args:
@@ -89,7 +91,7 @@ def handed_over(path: str | Path, *, precision: str = "", flip_tta: bool | None 
         _require_side(model, about, side_px)
     autocast, images_C = AUTOCAST.get(about.precision), about.train_images_per_class
     task = Classify(len(about.classes), flip_tta=flip, autocast=autocast, images_C=images_C)
-    return Handed(folder, model, about, task, side_px or about.side_px)
+    return LoadedModel(folder, model, about, task, side_px or about.side_px)
 
 
 def evaluate(
@@ -124,7 +126,7 @@ def evaluate(
     if precision == "auto":
         device = device_kind()
         precision = auto_precision(device, native_bf16(device))
-    handed = handed_over(folder, precision=precision, flip_tta=recipe.task.flip_tta, side_px=side_px)
+    handed = load_published(folder, precision=precision, flip_tta=recipe.task.flip_tta, side_px=side_px)
     notes: list[str] = []
     if elsewhere:
         images = open_given(recipe.data.test, list(handed.about.classes), "test", ("test", "val"), notes)
@@ -190,7 +192,7 @@ def _recipe(folder: Path, overrides: Sequence[str], elsewhere: bool) -> tuple[Re
     return recipe, run
 
 
-def _own(run: Path, recipe: Recipe, about: About, split: str) -> Split:
+def _own(run: Path, recipe: Recipe, about: ModelMetadata, split: str) -> Split:
     """The run's own images, which must be those that it began with."""
     try:
         splits = open_data(recipe)
@@ -206,7 +208,7 @@ def _own(run: Path, recipe: Recipe, about: About, split: str) -> Split:
 
 
 def _measured(
-    handed: Handed, images: Split, name: str, policy: str, on_progress: Callable[[int, int], None] | None
+    handed: LoadedModel, images: Split, name: str, policy: str, on_progress: Callable[[int, int], None] | None
 ) -> dict[str, Any]:
     damaged: list[DamagedImage] = []
     size, total, began = evaluation_batch_size(handed.side_px), len(images), time.perf_counter()
@@ -221,7 +223,7 @@ def _measured(
             if chunk.batch is not None and not (damaged and policy == "error"):
                 yield chunk.batch
 
-    evaluation = handed.task.evaluate(handed.model, evenly(sound(), size), Alone())
+    evaluation = handed.task.evaluate(handed.model, evenly(sound(), size), SingleProcess())
     if damaged and (policy == "error" or len(damaged) == total):
         raise too_damaged(images, damaged)
     metrics, tables = evaluation.named(name, images.source.names)
@@ -243,7 +245,7 @@ def _measured(
     }
 
 
-def _require_side(model: nn.Module, about: About, side_px: int) -> None:
+def _require_side(model: nn.Module, about: ModelMetadata, side_px: int) -> None:
     try:
         copy.deepcopy(model).to("meta")(
             torch.empty(1, 3, side_px, side_px, device="meta", dtype=DTYPES[about.precision])

@@ -12,7 +12,7 @@ import torch
 from fewer.data.listing.files import Files, Found
 from fewer.data.listing.splits import Split
 from fewer.data.one_pass import Chunk, evaluation_batch_size, once
-from fewer.inference.evaluate import Handed
+from fewer.inference.evaluate import LoadedModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class Prediction:
     fault: str = ""
 
 
-def predict(handed: Handed, files: Iterable[Found], top: int = 2, batch_size: int = 0) -> Iterator[Prediction]:
+def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_size: int = 0) -> Iterator[Prediction]:
     """Predicts images in the order given, preprocessed exactly as evaluation does.
 
     Lazy: however many images there are, a few batches of them are held at a time.
@@ -59,7 +59,7 @@ def _splits(files: Iterable[Found], size: int) -> Iterator[Split]:
         yield Split(Files(found), ids, torch.zeros_like(ids), [""])
 
 
-def _predictions(handed: Handed, chunk: Chunk, top: int) -> Iterator[Prediction]:
+def _predictions(handed: LoadedModel, chunk: Chunk, top: int) -> Iterator[Prediction]:
     faults = {image.id: image.reason for image in chunk.damaged}
     best: dict[int, tuple[tuple[int, float], ...]] = {}
     if chunk.batch is not None:

@@ -13,7 +13,7 @@ _SHOWN = 3  # names listed of each kind
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Match:
     """What of some weights fits a network.
 
     Attributes:
@@ -51,7 +51,7 @@ class Fit:
         return "; ".join(parts)
 
 
-def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Fit:
+def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Match:
     """Compares weights with a network, which may be on the meta device.
 
     Args:
@@ -84,7 +84,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Fit:
     body = {name: value.numel() for name, value in state.items() if name not in in_heads}
     theirs_total = sum(value.numel() for name, value in tensors.items() if name not in in_heads)
     fits = sum(body[name] for name in fitting if name in body)
-    return Fit(
+    return Match(
         fitting,
         missing,
         [name for name in tensors if name not in state],
@@ -96,7 +96,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Fit:
 
 
 @torch.no_grad()
-def put(model: nn.Module, fitted: Fit) -> None:
+def load_matched(model: nn.Module, fitted: Match) -> None:
     """Copies what fits into the network, in the network's own number format."""
     state = model.state_dict()
     for name, tensor in fitted.fitting.items():

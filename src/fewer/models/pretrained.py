@@ -16,7 +16,7 @@ from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.data.images import Moments
 from fewer.models.files import SUFFIXES, read_tensors
 from fewer.models.hub import file_hash
-from fewer.models.matching import Fit, fit, put
+from fewer.models.matching import Match, load_matched, match
 from fewer.runs.checkpoint import MODEL_ABOUT, MODEL_WEIGHTS, read_folder
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Weights:
     sha256: str
     moments: Moments | None = None
 
-    def fitted(self, params: ModelParams, model: nn.Module, classes: int) -> Fit:
+    def fitted(self, params: ModelParams, model: nn.Module, classes: int) -> Match:
         """Compares them with a network, which may be on the meta device.
 
         Raises:
@@ -51,7 +51,7 @@ class Weights:
         adapted = getattr(models.family(params.name), "adapted", None)
         tensors = adapted(self.tensors, model) if adapted else self.tensors
         try:
-            found = fit(model, tensors, classes)
+            found = match(model, tensors, classes)
         except ValueError as error:
             raise DataError(f"model.weights: {self.origin}: {error}; take weights of a run that went well") from None
         if not found.suffices:
@@ -63,7 +63,7 @@ class Weights:
 
     def put_into(self, params: ModelParams, model: nn.Module, classes: int) -> None:
         """Copies what fits into a network; errors as `fitted`."""
-        put(model, self.fitted(params, model, classes))
+        load_matched(model, self.fitted(params, model, classes))
 
 
 def read_weights(params: ModelParams) -> Weights | None:

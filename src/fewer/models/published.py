@@ -49,7 +49,7 @@ def _section(value: object) -> object:
         raise ValueError("; ".join(error.problems)) from None
 
 
-class About(BaseModel):
+class ModelMetadata(BaseModel):
     """`model.json`: what using a published model takes. The file is untrusted: types and bounds are checked.
 
     Attributes:
@@ -200,7 +200,7 @@ def run_of(folder: Path) -> Path | None:
     return run if folder.parent.name == "checkpoints" and (run / RESOLVED).is_file() else None
 
 
-def open_model(path: str | Path, precision: str = "") -> tuple[nn.Module, About]:
+def open_model(path: str | Path, precision: str = "") -> tuple[nn.Module, ModelMetadata]:
     """A published model with its weights, in evaluation mode on the device that training would use.
 
     Args:
@@ -232,17 +232,17 @@ def open_model(path: str | Path, precision: str = "") -> tuple[nn.Module, About]
     return model.eval().requires_grad_(False), about
 
 
-def _about(folder: Path, data: bytes) -> About:
+def _about(folder: Path, data: bytes) -> ModelMetadata:
     try:
         content = json.loads(data)
-        return About.model_validate(content)
+        return ModelMetadata.model_validate(content)
     except (ValueError, RecursionError) as error:
         details = error.errors() if isinstance(error, ValidationError) else []
         said = [f"{'.'.join(map(str, detail['loc'])) or 'the file'}: {detail['msg']}" for detail in details]
         raise _unusable(folder, f"{MODEL_ABOUT}: {'; '.join(said[:5]) or type(error).__name__}") from None
 
 
-def _built(folder: Path, about: About) -> nn.Module:
+def _built(folder: Path, about: ModelMetadata) -> nn.Module:
     options = about.model.model_dump(exclude={"name"})
     side = about.largest_side_px or about.side_px
     try:
@@ -251,7 +251,7 @@ def _built(folder: Path, about: About) -> nn.Module:
         raise _unusable(folder, f"{MODEL_ABOUT}: the model cannot be built: {error}") from None
 
 
-def _require_fit(folder: Path, about: About, model: nn.Module, weights: dict[str, Tensor]) -> None:
+def _require_fit(folder: Path, about: ModelMetadata, model: nn.Module, weights: dict[str, Tensor]) -> None:
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.items()}
     wrong = sorted(name for name in {*wanted, *given} if wanted.get(name) != given.get(name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fewer.core.types import At, Expects
+from fewer.core.types import At, Expectation
 
 if TYPE_CHECKING:
     from fewer.plan.plan import Plan
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HALVINGS = 50
 
 
-def epoch_flops(plan: Plan, epoch: int, expects: Expects) -> tuple[float, float]:
+def epoch_flops(plan: Plan, epoch: int, expects: Expectation) -> tuple[float, float]:
     """Lowest and highest FLOPs of an epoch's scoring and training."""
     images, flops = plan.facts.train_images, plan.sample_flops(epoch)
     scoring = round(expects.scored * images) * plan.scoring_flops(epoch)
@@ -25,7 +25,7 @@ def epoch_flops(plan: Plan, epoch: int, expects: Expects) -> tuple[float, float]
     return tuple(kept * (flops.forward + flops.backward) + scoring for kept in (low, high))  # type: ignore[return-value]
 
 
-def affordable_share(plan: Plan, expects: Callable[[At], Expects], epoch: int, spent_flops: float) -> float | None:
+def affordable_share(plan: Plan, expects: Callable[[At], Expectation], epoch: int, spent_flops: float) -> float | None:
     """The share that every epoch from `epoch` on may train on, so that the run costs what was asked.
 
     Args:
@@ -55,7 +55,7 @@ def affordable_share(plan: Plan, expects: Callable[[At], Expects], epoch: int, s
     return 0.0 if remaining_flops(plan, expects, epoch, low) <= floor else low
 
 
-def remaining_flops(plan: Plan, expects: Callable[[At], Expects], epoch: int, share: float) -> float:
+def remaining_flops(plan: Plan, expects: Callable[[At], Expectation], epoch: int, share: float) -> float:
     """What the epochs from `epoch` on, and the hand-over, cost where each trains on this share."""
     each = [expects(plan.at(e, share=share)) for e in range(epoch, plan.epochs)]
     flops = sum(epoch_flops(plan, e, told)[1] for e, told in enumerate(each, epoch))
@@ -70,6 +70,6 @@ def missed_cost(plan: Plan, spent_flops: float) -> str:
     return f"select.cost = {plan.cost:g} was missed: the run took {took:.3g} of the full cost"
 
 
-def smallest_cost(plan: Plan, expects: Callable[[At], Expects]) -> float:
+def smallest_cost(plan: Plan, expects: Callable[[At], Expectation]) -> float:
     """The smallest share of the full cost that the method can do with."""
     return (plan.reference_flops + remaining_flops(plan, expects, 0, 0.0)) / plan.full_flops

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fewer.core.types import At, Expects, Stage
+from fewer.core.types import At, Expectation, Stage
 from fewer.plan.budget import affordable_share, smallest_cost
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fewer.recipe.schema import Recipe
 
 
-def misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str]:
+def mismatches(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str]:
     """What in a recipe does not fit the data, the model or the machine."""
     problems = list(facts.problems)
     if len(facts.classes) < 2:
@@ -40,7 +40,7 @@ def misfits(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str
     return problems
 
 
-def unpayable(plan: Plan, expects: Callable[[At], Expects]) -> str:
+def budget_too_small(plan: Plan, expects: Callable[[At], Expectation]) -> str:
     """What is wrong where the stated cost is less than the method can do with; else nothing."""
     if plan.cost is None or (least := smallest_cost(plan, expects)) <= plan.cost:
         return ""
@@ -53,7 +53,7 @@ def unpayable(plan: Plan, expects: Callable[[At], Expects]) -> str:
     return f"{text} less than {allowed:g} of the full cost here ({reason}); {fix}, or train more epochs"
 
 
-def starved(plan: Plan, expects: Callable[[At], Expects]) -> str:
+def too_few_samples(plan: Plan, expects: Callable[[At], Expectation]) -> str:
     """What is wrong where an epoch would surely hold fewer than two images; else nothing."""
     images, share = plan.facts.train_images, affordable_share(plan, expects, 0, plan.reference_flops)
     for epoch in range(plan.epochs):
@@ -65,7 +65,7 @@ def starved(plan: Plan, expects: Callable[[At], Expects]) -> str:
     return ""
 
 
-def mostly_scored(plan: Plan, expects: Callable[[At], Expects]) -> str:
+def mostly_scored(plan: Plan, expects: Callable[[At], Expectation]) -> str:
     """Says that a stated cost goes into looking rather than into training: a warning, not a refusal."""
     if plan.cost is None:
         return ""
@@ -80,7 +80,7 @@ def mostly_scored(plan: Plan, expects: Callable[[At], Expects]) -> str:
     return ""
 
 
-def too_dear(plan: Plan) -> str:
+def exceeds_plain_cost(plan: Plan) -> str:
     """Says that reference losses make a run dearer than plain training: a warning, not a refusal."""
     if not plan.facts.reference or plan.predicted["flops"][0] <= plan.full_flops:
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewer.core.types import WORST_SAMPLES, At, Expects
+from fewer.core.types import WORST_SAMPLES, At, Expectation
 from fewer.plan.budget import affordable_share, epoch_flops
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Reference:
     weights: str = ""
 
 
-def predicted(plan: Plan, expects: Callable[[At], Expects], packs: bool) -> dict[str, tuple[float, float]]:
+def predicted(plan: Plan, expects: Callable[[At], Expectation], packs: bool) -> dict[str, tuple[float, float]]:
     """Ledger keys with their lowest and highest value; equal where nothing decides during the run.
 
     Args:
@@ -59,7 +59,9 @@ def predicted(plan: Plan, expects: Callable[[At], Expects], packs: bool) -> dict
     }
 
 
-def _handed_over(plan: Plan, totals: dict[str, tuple[float, float]], last: Expects) -> dict[str, tuple[float, float]]:
+def _handed_over(
+    plan: Plan, totals: dict[str, tuple[float, float]], last: Expectation
+) -> dict[str, tuple[float, float]]:
     """Entries that BatchNorm's new statistics add to, where the last epoch leaves something out, or may."""
     surely, perhaps = last.kept_high < 1, last.kept_low < 1
     images = float(plan.batchnorm_images)  # every rank looks at them, and forwards are counted once
@@ -103,7 +105,7 @@ def _shown(plan: Plan) -> int:
     return rows * views + min(WORST_SAMPLES, plan.facts.test_images or plan.facts.val_images)
 
 
-def _priced(plan: Plan, epoch: int, expects: Expects, packs: bool) -> dict[str, tuple[float, float]]:
+def _priced(plan: Plan, epoch: int, expects: Expectation, packs: bool) -> dict[str, tuple[float, float]]:
     """Lowest and highest ledger entries of one epoch."""
     images, stage = plan.facts.train_images, plan.stage(epoch)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fewer.core.errors import RecipeError
-from fewer.core.types import At, Expects, Stage
+from fewer.core.types import At, Expectation, Stage
 from fewer.machine.device import DeviceSettings, Loading, auto_precision, choose_device_settings, choose_loading
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.plan import checks
@@ -274,7 +274,7 @@ class Plan:
 def compile_plan(
     recipe: Recipe,
     facts: Facts,
-    expects: Callable[[At], Expects] | None = None,
+    expects: Callable[[At], Expectation] | None = None,
     own_selector: str = "",
     packs: bool = True,
 ) -> Plan:
@@ -291,7 +291,7 @@ def compile_plan(
         RecipeError: With everything in the recipe that does not fit the facts.
     """
     stages = stages_of(recipe, facts.native_side_px)
-    problems = checks.misfits(recipe, facts, stages)
+    problems = checks.mismatches(recipe, facts, stages)
     if problems:
         raise RecipeError(problems)
     recipe = _resolved(recipe, facts)
@@ -306,11 +306,11 @@ def compile_plan(
         predicted={},
         notes=_notes(facts, stages),
     )
-    expects = expects or (lambda at: Expects(1.0, 1.0))
-    if refused := checks.unpayable(plan, expects) or checks.starved(plan, expects):
+    expects = expects or (lambda at: Expectation(1.0, 1.0))
+    if refused := checks.budget_too_small(plan, expects) or checks.too_few_samples(plan, expects):
         raise RecipeError(refused)
     plan = replace(plan, predicted=predicted(plan, expects, packs))
-    warnings = [checks.too_dear(plan), checks.mostly_scored(plan, expects)]
+    warnings = [checks.exceeds_plain_cost(plan), checks.mostly_scored(plan, expects)]
     return replace(plan, notes=(*plan.notes, *filter(None, warnings)))
 
 

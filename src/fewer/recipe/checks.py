@@ -74,7 +74,7 @@ def _spans(recipe: Recipe, content: Any) -> Iterator[Problem]:
 def _selection(recipe: Recipe, content: Any) -> Iterator[Problem]:
     """What the method itself finds amiss among its keys."""
     chosen: MethodParams = recipe.select  # type: ignore[assignment]
-    for key, sentence in chosen.misfits(recipe.epochs).items():
+    for key, sentence in chosen.conflicts(recipe.epochs).items():
         yield ("select", key), f"select.{key} = {json.dumps(getattr(chosen, key), default=str)} {sentence}"
 
 

@@ -50,7 +50,7 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
         epochs: All epochs of the run.
     """
     from fewer.select.base import ScoredParams
-    from fewer.select.wrappers.guards import Guarded
+    from fewer.select.wrappers.guards import GuardedSelector
     from fewer.select.wrappers.refresh import Refresh
     from fewer.select.wrappers.revision import Revision
 
@@ -60,7 +60,7 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
         if parameters.refresh_every:
             selector = Refresh(selector, parameters.refresh_every, population.seed)
         if not parameters.guards_itself:
-            selector = Guarded(selector, parameters.guards, population, favours_hard, epochs)
+            selector = GuardedSelector(selector, parameters.guards, population, favours_hard, epochs)
     return Revision(selector, parameters.revision) if parameters.revision.value else selector
 
 

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field
 
 from fewer.core.clock import Duration
 from fewer.core.config import Flag, Index, NonNegative, Section, Share, Side, Span
-from fewer.core.types import At, Chosen, Expects, Keep, Population, State
-from fewer.select.sampling import by_class, uniform
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.select.sampling import sample_uniformly, top_k_per_class
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ class MethodParams(Section):
     revision: Span = Duration(0, "ep")
     """Final epochs on all data."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
+    def conflicts(self, epochs: int) -> dict[str, str]:
         """Keys that are right one by one but not together, or not in a run of so many epochs.
 
         Returns:
@@ -101,8 +101,8 @@ class ScoredParams(ChoiceParams):
     guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
     """What keeps the method from harm, each a key of its own; "off": nothing does."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
         if not self.reads_scored:
             found |= self.changed(["refresh_every"], "has no effect: what training left behind decides; leave it out")
         return found
@@ -118,8 +118,8 @@ class InBatchParams(ScoredParams):
     scorer_side_px: Side | None = None
     """`fresh`: image side for scoring, to make it cheaper; left out: the side of training."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
         if self.score == "stale":
             reason = 'has no effect with select.score = "stale"; leave it out, or set select.score = "fresh"'
             found |= self.changed(("scoring", "scorer_side_px"), reason)
@@ -141,7 +141,7 @@ class WeightParams(Section):
     small bias."""
 
 
-class Selection(ABC):
+class BaseSelector(ABC):
     """A selector that chooses before the epoch; `order` and `expects` are the method's own.
 
     Attributes:
@@ -154,26 +154,26 @@ class Selection(ABC):
     favours_hard = False
 
     @abstractmethod
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen: ...
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection: ...
 
     @abstractmethod
-    def expects(self, at: At) -> Expects: ...
+    def expected(self, at: At) -> Expectation: ...
 
-    def wants(self, table: Table, at: At) -> Tensor:
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
         import torch
 
         return torch.empty(0, dtype=torch.int64)
 
-    def fresh(self, at: At) -> bool:
+    def in_batch(self, at: At) -> bool:
         return False
 
-    def candidates(self, at: At) -> float:
+    def candidate_factor(self, at: At) -> float:
         return 1.0
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         import torch
 
-        return Keep(torch.ones_like(ids_G, dtype=torch.bool), torch.ones(len(ids_G), dtype=torch.float64))
+        return KeepMask(torch.ones_like(ids_G, dtype=torch.bool), torch.ones(len(ids_G), dtype=torch.float64))
 
     def series(self, table: Table) -> dict[str, Tensor]:
         return {}
@@ -196,7 +196,7 @@ class Selection(ABC):
         return
 
 
-class InBatch(Selection):
+class InBatchSelector(BaseSelector):
     """A selector that chooses in the batch where `score = "fresh"`: all are loaded and scored, `keep` decides."""
 
     def __init__(self, params: InBatchParams) -> None:
@@ -205,25 +205,25 @@ class InBatch(Selection):
         self.scores_in_train_mode = params.scoring == "train"
         self.scoring_side_px = params.scorer_side_px
 
-    def fresh(self, at: At) -> bool:
+    def in_batch(self, at: At) -> bool:
         return self.is_fresh
 
 
-def expects_below(threshold: float, at: At, scored: float = 0.0) -> Expects:
+def expects_below(threshold: float, at: At, scored: float = 0.0) -> Expectation:
     """What a threshold on scores lets through: a given share, all where it is 1, else what only training can tell."""
     if at.share is not None:
-        return Expects(at.share, at.share, scored)
-    return Expects(1.0 if threshold == 1 else 0.0, 1.0, scored)
+        return Expectation(at.share, at.share, scored)
+    return Expectation(1.0 if threshold == 1 else 0.0, 1.0, scored)
 
 
-def chosen(ids_M: Tensor) -> Chosen:
+def unweighted(ids_M: Tensor) -> Selection:
     """These samples, all with weight 1."""
     import torch
 
-    return Chosen(ids_M, torch.ones(len(ids_M), dtype=torch.float64))
+    return Selection(ids_M, torch.ones(len(ids_M), dtype=torch.float64))
 
 
-def weighted(ids_M: Tensor, inclusion_M: Tensor, params: WeightParams) -> Chosen:
+def weighted(ids_M: Tensor, inclusion_M: Tensor, params: WeightParams) -> Selection:
     """These samples, weighted as `params` says.
 
     Args:
@@ -231,24 +231,24 @@ def weighted(ids_M: Tensor, inclusion_M: Tensor, params: WeightParams) -> Chosen
         inclusion_M: The probability with which each was drawn, in (0, 1].
         params: The method's parameters.
     """
-    return Chosen(ids_M, weights_of(inclusion_M, params))
+    return Selection(ids_M, weights_of(inclusion_M, params))
 
 
-def drawn_uniformly(ids_M: Tensor, count: int, params: WeightParams, seed: int, *purpose: int | str) -> Chosen:
+def drawn_uniformly(ids_M: Tensor, count: int, params: WeightParams, seed: int, *purpose: int | str) -> Selection:
     """A uniform draw of `count` of these samples, weighted as `params` says."""
     import torch
 
-    drawn = uniform(ids_M, count, seed, *purpose)
+    drawn = sample_uniformly(ids_M, count, seed, *purpose)
     inclusion_M = torch.full((len(drawn),), len(drawn) / max(1, len(ids_M)), dtype=torch.float64)
     return weighted(drawn, inclusion_M, params)
 
 
 def drawn_by_class(
     ids_M: Tensor, population: Population, quota_C: Tensor, params: WeightParams, *purpose: int | str
-) -> Chosen:
+) -> Selection:
     """A uniform draw of `quota_C` of these samples from each class, weighted as `params` says."""
     label_M = population.label_N[ids_M]
-    drawn = by_class(ids_M, label_M, quota_C, None, population.seed, *purpose)
+    drawn = top_k_per_class(ids_M, label_M, quota_C, None, population.seed, *purpose)
     inclusion_C = quota_C / label_M.bincount(minlength=population.classes).clamp(min=1)
     return weighted(drawn, inclusion_C[population.label_N[drawn]], params)
 

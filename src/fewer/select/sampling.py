@@ -18,7 +18,7 @@ def count_of(share: float, samples: int) -> int:
     return max(1, round(share * samples))
 
 
-def highest(ids_M: Tensor, value_M: Tensor, count: int, seed: int, *purpose: int | str) -> Tensor:
+def top_k(ids_M: Tensor, value_M: Tensor, count: int, seed: int, *purpose: int | str) -> Tensor:
     """The `count` samples of the highest values; equal values are drawn by lot, NaN counts as highest.
 
     Args:
@@ -36,10 +36,10 @@ def highest(ids_M: Tensor, value_M: Tensor, count: int, seed: int, *purpose: int
     # Only what ties with the last one taken needs lots, and only its value needs finding: no sort of everything.
     last = value_M.kthvalue(len(ids_M) - count + 1).values
     above, tied = ids_M[value_M > last], ids_M[value_M == last]
-    return torch.cat([above, uniform(tied, count - len(above), seed, *purpose)])
+    return torch.cat([above, sample_uniformly(tied, count - len(above), seed, *purpose)])
 
 
-def outside(ids_M: Tensor, taken: Tensor, size: int) -> Tensor:
+def exclude(ids_M: Tensor, taken: Tensor, size: int) -> Tensor:
     """The samples of `ids_M` that are not among `taken`, in their order.
 
     Args:
@@ -54,7 +54,7 @@ def outside(ids_M: Tensor, taken: Tensor, size: int) -> Tensor:
     return ids_M[~is_taken_N[ids_M]]
 
 
-def uniform(ids_M: Tensor, count: int, seed: int, *purpose: int | str) -> Tensor:
+def sample_uniformly(ids_M: Tensor, count: int, seed: int, *purpose: int | str) -> Tensor:
     """A uniform draw of `count` samples without replacement; all where there are fewer."""
     return ids_M[rng.shuffled(ids_M, seed, *purpose)[: max(0, count)]]
 
@@ -96,7 +96,7 @@ def by_probability(ids_M: Tensor, probability_M: Tensor, seed: int, *purpose: in
     return drawn_M
 
 
-def by_class(
+def top_k_per_class(
     ids_M: Tensor, label_M: Tensor, quota_C: Tensor, value_M: Tensor | None, seed: int, *purpose: int | str
 ) -> Tensor:
     """Of each class the `quota_C` samples of the highest values, equal ones by lot; without values a uniform draw.
@@ -130,7 +130,7 @@ def by_class(
     cut_M = cut_C[label_M]
     above_M, tied_M = value_M > cut_M, value_M == cut_M
     rest_C = quota_C - torch.bincount(label_M[above_M], minlength=len(quota_C))
-    return torch.cat([ids_M[above_M], by_class(ids_M[tied_M], label_M[tied_M], rest_C, None, seed, *purpose)])
+    return torch.cat([ids_M[above_M], top_k_per_class(ids_M[tied_M], label_M[tied_M], rest_C, None, seed, *purpose)])
 
 
 def class_means(value_M: Tensor, label_M: Tensor, images_C: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from fewer.runs.folder import RunFolder
 from fewer.runs.record import read_rows
 from fewer.session import previews
 from fewer.session.build import Session
-from fewer.session.tensorboard import Mirror
+from fewer.session.tensorboard import TensorBoardWriter
 from fewer.training.loop import Row
 
 
-class Exhibits:
+class Artifacts:
     """Keeps what `[out]` asks for up to date; what fails once is noted, and not tried again.
 
     Args:
@@ -32,14 +32,14 @@ class Exhibits:
         asked = {"plots": out.plots, "previews": out.previews, "TensorBoard mirror": out.tensorboard}
         self.shown = {name for name, wanted in asked.items() if wanted and folder.writes}
         self.budget = report.Budget()
-        self.mirror: Mirror | None = None
+        self.mirror: TensorBoardWriter | None = None
 
     def open(self) -> None:
         """Begins the mirror with what the run has recorded so far."""
         if "TensorBoard mirror" in self.shown:
             with self._harmless("TensorBoard mirror"):
                 rows, seconds = read_rows(self.folder.rows), self.session.run.ledger.total_seconds
-                self.mirror = Mirror(self.folder.path / "tensorboard", rows, seconds)
+                self.mirror = TensorBoardWriter(self.folder.path / "tensorboard", rows, seconds)
 
     def record(self, row: dict[str, Any]) -> None:
         """Shows what is recorded."""

@@ -32,7 +32,7 @@ from fewer.plan.facts import DTYPES, gather_facts
 from fewer.plan.plan import Plan, compile_plan, even_sizes
 from fewer.recipe.schema import Recipe
 from fewer.session.reference_models import price
-from fewer.sync.comm import Alone
+from fewer.sync.comm import SingleProcess
 from fewer.sync.methods.every_step import EveryStep
 from fewer.tasks.classify import losses
 from fewer.tasks.classify.class_weights import Reweighting
@@ -113,7 +113,7 @@ def make_plan(
     facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available, chooses.scoring_side_px)
     if selector is None:
         facts = replace(facts, reference=price(recipe, facts))
-    return compile_plan(recipe, facts, chooses.expects, name, chooses.packs)
+    return compile_plan(recipe, facts, chooses.expected, name, chooses.packs)
 
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
@@ -145,7 +145,7 @@ def open_session(
         DataError: Images are damaged, and the recipe's policy is to stop.
         RecipeError: The recipe does not fit the data.
     """
-    comm, began = comm or Alone(), time.monotonic()
+    comm, began = comm or SingleProcess(), time.monotonic()
     plan = plan or make_plan(recipe, splits, comm.workers, selector)
     torch.set_num_threads(plan.facts.threads)
     plan.device_settings.apply(plan.facts.device)

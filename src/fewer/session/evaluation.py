@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fewer.data.images import ImageData
-    from fewer.session.artifacts import Exhibits
+    from fewer.session.artifacts import Artifacts
     from fewer.session.build import Session
     from fewer.session.progress import Display
 
 
-class Assessor:
+class Evaluator:
     """Judges the models of one process's run.
 
     A model is published when it is the best so far, and linked as `checkpoints/best` once a checkpoint names it: what
@@ -43,11 +43,11 @@ class Assessor:
         session: Session,
         folder: RunFolder,
         display: Display,
-        exhibits: Exhibits,
+        artifacts: Artifacts,
         record: Callable[[dict[str, Any]], None],
         note: Callable[[str], None],
     ) -> None:
-        self.session, self.folder, self.display, self.exhibits = session, folder, display, exhibits
+        self.session, self.folder, self.display, self.artifacts = session, folder, display, artifacts
         self.record, self.note = record, note
         self.is_new_best = False
 
@@ -139,7 +139,7 @@ class Assessor:
             found, listed = evaluation.named(name, data.split.source.names)
             metrics, tables = metrics | found, tables | listed
             if name == "test" or not session.test_data:
-                paths = self.exhibits.worst(data, evaluation.worst)
+                paths = self.artifacts.worst(data, evaluation.worst)
                 for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
                     sample["thumbnail"] = path
         if session.test_data and not last_is_best:

@@ -15,10 +15,10 @@ from fewer.recipe.schema import Recipe
 from fewer.runs.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
 from fewer.session import signals, tensorboard
 from fewer.session.build import make_plan, open_data, open_session
-from fewer.session.fit_loop import Body
+from fewer.session.fit_loop import FitLoop
 from fewer.session.progress import Display, Silent
 from fewer.session.resume import extended, finished, refuse_other_data, refuse_other_weights, require_selector
-from fewer.sync.comm import Alone
+from fewer.sync.comm import SingleProcess
 
 __all__ = ["Display", "Silent", "fit", "resume"]
 
@@ -50,7 +50,7 @@ def fit(
     """
     if recipe.out.tensorboard:
         tensorboard.require()
-    comm, display = comm or Alone(), display or Silent()
+    comm, display = comm or SingleProcess(), display or Silent()
     folder = RunFolder(Path(out), writes=comm.rank == 0)
     with signals.caught() as stop, deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
@@ -62,7 +62,7 @@ def fit(
             folder.file(MANIFEST, splits.manifest().packed())
             folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
             session = open_session(recipe, splits, comm, selector, display.decoding, plan)
-            return Body(session, folder, display, stop).drive()
+            return FitLoop(session, folder, display, stop).drive()
 
 
 def resume(
@@ -87,7 +87,7 @@ def resume(
         DataError: The data is no longer what the run began with.
         CheckpointError: There are checkpoints, but none is intact.
     """
-    comm, display = comm or Alone(), display or Silent()
+    comm, display = comm or SingleProcess(), display or Silent()
     folder = RunFolder(Path(path), writes=comm.rank == 0)
     if not (folder.path / RESOLVED).is_file():
         raise RecipeError(f"{path}: not a run folder: it has no {RESOLVED}; give the folder that `fewer train` made")
@@ -105,7 +105,7 @@ def resume(
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
         refuse_other_weights(folder, make_plan(recipe, splits, comm.workers, selector))
-        body = Body(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
+        body = FitLoop(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
         body.restore(before)
         return body.drive()
 

@@ -17,17 +17,17 @@ from fewer.runs import checkpoint
 from fewer.runs.folder import RESOLVED, RunFolder
 from fewer.runs.record import Recorder, read_json, read_rows, rewind, write_csv, writing
 from fewer.session import signals
-from fewer.session.artifacts import Exhibits
+from fewer.session.artifacts import Artifacts
 from fewer.session.build import Session
 from fewer.session.epoch_metrics import EpochSums, costs, in_words
-from fewer.session.evaluation import Assessor
+from fewer.session.evaluation import Evaluator
 from fewer.session.progress import Display
-from fewer.session.reference_losses import provide
-from fewer.session.selection_stats import complaints, selection_told
+from fewer.session.reference_losses import compute_reference_losses
+from fewer.session.selection_stats import complaints, selection_stats
 from fewer.training.loop import Row, train
 
 
-class Body:
+class FitLoop:
     """One process's way through a run, from wherever its checkpoint stands."""
 
     recorder: Recorder | None = None
@@ -38,8 +38,8 @@ class Body:
         self.comm = session.run.comm
         self.saved_at = time.monotonic()
         self.epoch = EpochSums(session)
-        self.exhibits = Exhibits(session, folder, self._note)
-        self.assessor = Assessor(session, folder, display, self.exhibits, self._record, self._note)
+        self.artifacts = Artifacts(session, folder, self._note)
+        self.evaluator = Evaluator(session, folder, display, self.artifacts, self._record, self._note)
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
         self.warned: set[str] = set()  # kinds of warnings that have been given
@@ -65,7 +65,7 @@ class Body:
             self.amended = set(run.amendments)
             self.epoch = EpochSums(self.session)
             self._note(f"resumed from {path.name}")
-        self.assessor.recover_best()
+        self.evaluator.recover_best()
         if (plan.epochs, 0) < (run.cursor.epoch, run.cursor.batch):
             raise RecipeError(
                 f"train.epochs = {plan.epochs}: the run already stands in epoch {run.cursor.epoch + 1}; ask for more"
@@ -111,20 +111,20 @@ class Body:
             raise
         finally:
             self.session.close()
-            self.exhibits.close()
+            self.artifacts.close()
             self._write_report()
 
     def _train(self) -> dict[str, Any]:
         session, run = self.session, self.session.run
         self._write_head()
-        self.exhibits.open()
+        self.artifacts.open()
         self.recorder = Recorder(self.folder.rows) if self.folder.writes else None
         for line in self.head:
             self._record(line)
         for text in () if self.head else session.plan.notes:  # a resumed run has said them before
             self._note(text)
         self.stop.run = run
-        if not provide(session, self._note, self._record):
+        if not compute_reference_losses(session, self._note, self._record):
             again = f"`fewer resume {self.folder.path}` computes them anew"
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
         self.epoch.since = time.monotonic()
@@ -134,18 +134,18 @@ class Body:
             self._record(self._step_row(row))
             self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
             self.display.row(row, session)
-            self.exhibits.stage(row)
+            self.artifacts.stage(row)
             if row.epoch_end:
                 self._end_epoch(row)
             is_done = run.cursor.epoch == run.plan.epochs
-            if self._checkpoint_due(row) or row.stop or self.assessor.is_new_best or is_done:
+            if self._checkpoint_due(row) or row.stop or self.evaluator.is_new_best or is_done:
                 self._save()
             if row.stop and not is_done:
                 raise self.stop.stopped(
                     f"and saved in epoch {run.cursor.epoch + 1}, step {run.cursor.step}; "
                     f"`fewer resume {self.folder.path}` goes on"
                 )
-        result = self.assessor.finish()
+        result = self.evaluator.finish()
         self.folder.status("done", **self._where())
         return result
 
@@ -173,7 +173,7 @@ class Body:
     def _record(self, row: dict[str, Any]) -> None:
         if self.recorder:
             self.recorder.write(row)
-            self.exhibits.record(row)
+            self.artifacts.record(row)
         if row["kind"] in ("epoch", "evaluation"):
             self.lines.append(row)
 
@@ -205,7 +205,7 @@ class Body:
         rates = {"lr": row.lr, "momentum": row.momentum}
         line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
-        line |= selection_told(session, row.epoch)
+        line |= selection_stats(session, row.epoch)
         if (note := run.selector.note()) and note != self.told:
             self.told = line["note"] = note
             self._note(note)
@@ -214,7 +214,7 @@ class Body:
         every = run.plan.recipe.out.evaluate_every
         last = run.cursor.epoch == run.plan.epochs
         if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
-            scalars = self.assessor.validate(session.val_data)
+            scalars = self.evaluator.validate(session.val_data)
             line |= {"val_top1": scalars["top1"], "val_loss": scalars["loss"]}
         if self.folder.writes:
             write_csv(self.folder.path / "metrics.csv", self.lines)
@@ -223,7 +223,7 @@ class Body:
         self.display.epoch(words)
         self._log(words)
         if not last:
-            self.exhibits.plots()
+            self.artifacts.plots()
 
     def _warn(self, line: dict[str, Any]) -> None:
         """Says, once each, what selection does that it should not."""
@@ -262,7 +262,7 @@ class Body:
                     }
                 )
         self.saved_at = time.monotonic()
-        self.assessor.link_best()
+        self.evaluator.link_best()
 
     # --- The run folder ---------------------------------------------------------------------------------------
 
@@ -283,7 +283,7 @@ class Body:
         """A report that cannot be drawn must not spoil a run that has been trained."""
         if not self.folder.writes:
             return
-        self.exhibits.plots(last=True)
+        self.artifacts.plots(last=True)
         try:
             if self.recorder:
                 self.recorder.close()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Note = Callable[[str], None]
 
 
-def provide(
+def compute_reference_losses(
     session: Session, note: Note = lambda text: None, record: Callable[[dict[str, Any]], None] = lambda row: None
 ) -> bool:
     """Gives the selector of a run that stands at its beginning its reference losses, where its method needs them.

@@ -22,7 +22,7 @@ from fewer.core.errors import CheckpointError, DataError, FewerError, RecipeErro
 from fewer.data.images import Moments
 from fewer.data.listing.strata import grouped
 from fewer.models.hub import file_hash
-from fewer.models.matching import fit, put
+from fewer.models.matching import load_matched, match
 from fewer.models.pretrained import read_weights
 from fewer.models.published import model_folder, open_model
 from fewer.plan.cost_model import Reference
@@ -178,7 +178,7 @@ def _of_file(path: Path, recipe: Recipe, facts: Facts, precision: str) -> Given:
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn in vain, and must not move anybody's stream
         model = models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
     try:
-        found = fit(model, weights.tensors, classes)
+        found = match(model, weights.tensors, classes)
     except ValueError as error:
         raise DataError(f'select.reference = "{path}": {error}; take weights of a run that went well') from None
     if found.missing or found.reshaped or found.head:
@@ -186,7 +186,7 @@ def _of_file(path: Path, recipe: Recipe, facts: Facts, precision: str) -> Given:
             f'select.reference = "{path}": not the weights of a whole "{params.name}" with {classes} classes: '
             f"{found.describe()}; give a run folder, which says what model it holds, or leave select.reference out"
         )
-    put(model, found)
+    load_matched(model, found)
     dtype = DTYPES.get(precision or recipe.train.precision, torch.float32)
     model.to(torch.device(facts.device), dtype).to(memory_format=torch.channels_last)
     return Given(model.eval().requires_grad_(False), side_px, weights.moments, weights.sha256)

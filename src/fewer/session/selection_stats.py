@@ -15,7 +15,7 @@ _NAMED = 3  # classes that a warning names
 _PROBE = 0.1  # share of the images: looking at so few to decide what to do is not complained of
 
 
-def selection_told(session: Session, epoch: int) -> dict[str, Any]:
+def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
     """What selection did in an epoch, class by class, and the numbers that the selector has to tell; often nothing.
 
     Kept shares and difficulties (1 - mean score) are told for every method, others by the methods themselves.
@@ -79,8 +79,8 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
     if not guards or not guards.break_even:
         return ""
     epoch = len(kept_share_E) - 1
-    looked = max((e for e in range(epoch + 1) if selector.expects(plan.at(e)).scored), default=None)
-    if looked is None or (epoch + 1 < plan.epochs and not selector.expects(plan.at(epoch + 1)).scored):
+    looked = max((e for e in range(epoch + 1) if selector.expected(plan.at(e)).scored), default=None)
+    if looked is None or (epoch + 1 < plan.epochs and not selector.expected(plan.at(epoch + 1)).scored):
         return ""  # nothing was looked at, or it serves the next epoch, too
     scored_M = session.run.table.column("scored", "epoch")[session.run.pool_ids] == looked
     scored_share = float(scored_M.double().mean())

@@ -55,7 +55,7 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 @final
-class Mirror:
+class TensorBoardWriter:
     """Writes rows as TensorBoard scalars over the optimizer's steps.
 
     Args:

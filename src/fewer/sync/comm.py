@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Alone:
+class SingleProcess:
     """One process with one worker: nothing to exchange."""
 
     workers, rank = 1, 0
@@ -31,7 +31,7 @@ class Alone:
 
 
 @final
-class Distributed:
+class TorchDistributed:
     """One worker in each process of the default process group, which the caller has initialised."""
 
     def __init__(self) -> None:

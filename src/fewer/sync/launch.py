@@ -30,10 +30,10 @@ def is_rank() -> bool:
 @contextmanager
 def joined() -> Iterator[Comm]:
     """The way this process exchanges tensors with its peers, by torchrun's environment variables; else alone."""
-    from fewer.sync.comm import Alone, Distributed
+    from fewer.sync.comm import SingleProcess, TorchDistributed
 
     if not is_rank():
-        yield Alone()
+        yield SingleProcess()
         return
     import torch
     import torch.distributed as dist
@@ -43,7 +43,7 @@ def joined() -> Iterator[Comm]:
     # What ranks agree on lies on the CPU, gradients lie on the GPU, and nccl exchanges the latter only.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
-        yield Distributed()
+        yield TorchDistributed()
     except RuntimeError as error:
         if any(word in str(error) for word in ("gloo", "NCCL", "Connection closed by peer", "Connection reset")):
             # gloo's own words name its source files, not what happened here.

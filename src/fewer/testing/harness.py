@@ -17,7 +17,7 @@ from fewer.core.types import Request
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.session.build import Session, open_data, open_session
-from fewer.session.reference_losses import provide
+from fewer.session.reference_losses import compute_reference_losses
 from fewer.training.loop import Row, train
 from fewer.training.run import state_digest
 
@@ -33,7 +33,7 @@ def session_of(content: Content, comm: Comm | None = None) -> Session:
 def trained(content: Content, comm: Comm | None = None, look: Callable[[Session, Row], None] | None = None) -> Session:
     """Trains a recipe to its end; `look` is called behind every row."""
     session = session_of(content, comm)
-    provide(session)
+    compute_reference_losses(session)
     for row in train(session.task, session.train_data, session.run):
         if look:
             look(session, row)
@@ -59,7 +59,7 @@ def interrupted(
             session = session_of(content, comm)
             if done:
                 session.run.load_state_dict(checkpoint.load_newest(checkpoints)[0])
-            provide(session)
+            compute_reference_losses(session)
             for _ in train(session.task, session.train_data, session.run):
                 done += 1
                 if done == until:

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewer.session.build import Session
-from fewer.session.reference_losses import provide
+from fewer.session.reference_losses import compute_reference_losses
 from fewer.testing.draw import draw_recipe
 from fewer.testing.harness import Content, interrupted, looked_at, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
@@ -102,7 +102,7 @@ def equal_stages_are_one(content: Content) -> None:
 def ledger_is_what_happened(content: Content) -> None:
     """Law 6: samples, steps and FLOPs counted from outside, by hooks and by torch, are those of the ledger."""
     session = session_of(content)
-    provide(session)
+    compute_reference_losses(session)
     run = session.run
     names = ("samples_forwarded", "samples_backpropagated", "optimizer_steps", "samples_loaded", "flops")
     before = {name: run.ledger.total(name) for name in names}  # other models' work, and what is looked at first

@@ -45,12 +45,12 @@ def on_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list[
 def _rank(pipe: Connection, rank: int, count: int, store: str, function: Callable[..., Any], arguments: Any) -> None:
     import torch.distributed as dist
 
-    from fewer.sync.comm import Distributed
+    from fewer.sync.comm import TorchDistributed
 
     torch.set_num_threads(1)
     try:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
-        pipe.send((True, function(Distributed(), *arguments)))
+        pipe.send((True, function(TorchDistributed(), *arguments)))
         dist.barrier()
         dist.destroy_process_group()
     except BaseException:

@@ -14,7 +14,7 @@ import torch
 from fewer.core import rng
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Chosen, Expects, Keep, Population
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes, stream_states
 from fewer.training.run import state_digest
 
@@ -40,12 +40,12 @@ def check_selector(build_selector: _Build) -> None:
     that are not numbers, and under a given share (`At.share`). Checked are
 
     - types: ids int64, masks boolean, weights finite and not negative, all on the CPU and equally long;
-    - samples of the pool only, in `order` and `wants`; an answer for every sample in `keep`;
+    - samples of the pool only, in `select` and `ids_to_score`; an answer for every sample in `keep`;
     - table, pool and batch are read only;
     - choices depend on seed, epoch, table and the selector's own state, and on nothing else: neither on how a pool or
       batch is listed, nor on random streams of torch, numpy or Python, which are left alone;
     - state is tensors and JSON values, and a selector that was saved and loaded goes on as the other does;
-    - `expects` bounds what is chosen, and does not fall as the given share rises.
+    - `expected` bounds what is chosen, and does not fall as the given share rises.
 
     Args:
         build_selector: Builds a fresh selector for a population and a run of six epochs.
@@ -102,14 +102,14 @@ class _Play:
         return self.told
 
     def epoch(self, selector: Selector, table: Table, at: At) -> None:
-        expected = self.check_expects(selector, at)
-        ids = self.check_wants(selector, table, at)
+        expected = self.check_expected(selector, at)
+        ids = self.check_ids_to_score(selector, table, at)
         self.observe(table, "scored", ids, at)
-        chosen = self.check_order(selector, table, at)
+        chosen = self.check_select(selector, table, at)
         trained = chosen.ids_M
-        with self.trying("fresh"):
-            fresh = selector.fresh(at)
-        self.require(isinstance(fresh, bool), "fresh says True or False", f"it gave {fresh!r}; use bool(...)")
+        with self.trying("in_batch"):
+            fresh = selector.in_batch(at)
+        self.require(isinstance(fresh, bool), "in_batch says True or False", f"it gave {fresh!r}; use bool(...)")
         if fresh:
             trained = self.check_keeps(selector, table, trained, at)
         self.check_amount(expected, len(trained), at, fresh)
@@ -118,51 +118,51 @@ class _Play:
 
     # --- Before the epoch -------------------------------------------------------------------------------------
 
-    def check_wants(self, selector: Selector, table: Table, at: At) -> Tensor:
+    def check_ids_to_score(self, selector: Selector, table: Table, at: At) -> Tensor:
         twin = self.twin(selector)
-        with self.untouched(table), self.trying("wants"):
-            wanted = selector.wants(table, at)
-            other = twin.wants(table, at)
-        self.check_ids("wants", wanted)
-        self.require(len(wanted.unique()) == len(wanted), "wants names each sample once", "use unique()")
+        with self.untouched(table), self.trying("ids_to_score"):
+            wanted = selector.ids_to_score(table, at)
+            other = twin.ids_to_score(table, at)
+        self.check_ids("ids_to_score", wanted)
+        self.require(len(wanted.unique()) == len(wanted), "ids_to_score names each sample once", "use unique()")
         self.require(
             torch.equal(wanted.sort().values, other.sort().values),
-            "wants: equal state gives an equal answer",
+            "ids_to_score: equal state gives an equal answer",
             "draw from fewer.rng by seed, epoch and sample id, and save all that the answer depends on in state_dict",
         )
         self.told.append(wanted.sort().values.tolist())
         return wanted
 
-    def check_order(self, selector: Selector, table: Table, at: At) -> Chosen:
+    def check_select(self, selector: Selector, table: Table, at: At) -> Selection:
         pool, twin, flipped = self.scene.pool, self.twin(selector), self.twin(selector)
         shares = [self.twin(selector) for _ in _SHARES] if self.scene.share else []
         given = pool.clone()
-        with self.untouched(table), self.trying("order"):
-            chosen = selector.order(table, given, at)
-            other, listed = twin.order(table, pool.clone(), at), flipped.order(table, pool.flip(0), at)
-        self.require(torch.equal(given, pool), "order: the pool is read only", "work on a copy: pool_ids.clone()")
-        self.check_ids("order", chosen.ids_M)
-        self.check_weights("order", chosen.weight_M, chosen.ids_M)
+        with self.untouched(table), self.trying("select"):
+            chosen = selector.select(table, given, at)
+            other, listed = twin.select(table, pool.clone(), at), flipped.select(table, pool.flip(0), at)
+        self.require(torch.equal(given, pool), "select: the pool is read only", "work on a copy: pool_ids.clone()")
+        self.check_ids("select", chosen.ids_M)
+        self.check_weights("select", chosen.weight_M, chosen.ids_M)
         self.require(
             isinstance(chosen.lr_scale, (int, float)) and 0 < chosen.lr_scale < float("inf"),
-            "order: the factor on the learning rate is a positive number",
+            "select: the factor on the learning rate is a positive number",
             f"it is {chosen.lr_scale!r}; 1.0 leaves the learning rate alone",
         )
-        self.require(len(chosen.ids_M) > 0, "order: something is chosen", "keep at least one sample: max(1, count)")
+        self.require(len(chosen.ids_M) > 0, "select: something is chosen", "keep at least one sample: max(1, count)")
         self.require(
             _by_id(chosen) == _by_id(other),
-            "order: equal state gives an equal choice",
+            "select: equal state gives an equal choice",
             "draw from fewer.rng by seed, epoch and sample id, and save all that the choice depends on in state_dict",
         )
         self.require(
             _by_id(chosen) == _by_id(listed),
-            "order: the choice does not depend on how the pool is listed",
+            "select: the choice does not depend on how the pool is listed",
             "sort ids, or break ties by lot: fewer.select.draws.highest",
         )
         self.require(
             state_digest(selector.state_dict()) == state_digest(twin.state_dict()),
             "state_dict: a selector that was saved and loaded goes on as the other does",
-            "give in state_dict all that order changes, and take all of it over in load_state_dict, as a copy",
+            "give in state_dict all that select changes, and take all of it over in load_state_dict, as a copy",
         )
         if shares:
             self.check_shares(shares, table, at)
@@ -174,21 +174,23 @@ class _Play:
         counts = []
         for twin, share in zip(twins, _SHARES, strict=True):
             moment = replace(at, share=share)
-            with self.trying(f"order at a share of {share:g}"):
-                counts.append(len(twin.order(table, self.scene.pool, moment).ids_M))
+            with self.trying(f"select at a share of {share:g}"):
+                counts.append(len(twin.select(table, self.scene.pool, moment).ids_M))
         self.require(
             counts == sorted(counts),
-            "order: a larger At.share does not choose fewer samples",
-            f"shares of {list(_SHARES)} chose {counts}; where a cost makes no sense, let order ignore At.share",
+            "select: a larger At.share does not choose fewer samples",
+            f"shares of {list(_SHARES)} chose {counts}; where a cost makes no sense, let select ignore At.share",
         )
 
     # --- In the batch -----------------------------------------------------------------------------------------
 
     def check_keeps(self, selector: Selector, table: Table, ids: Tensor, at: At) -> Tensor:
         """All batches of an epoch; returns what is kept of them."""
-        with self.trying("candidates"):
-            width = selector.candidates(at)
-        self.require(width > 0, "candidates: more than nothing is looked at", f"it gave {width!r}; 1.0 is one batch")
+        with self.trying("candidate_factor"):
+            width = selector.candidate_factor(at)
+        self.require(
+            width > 0, "candidate_factor: more than nothing is looked at", f"it gave {width!r}; 1.0 is one batch"
+        )
         kept = []
         for batch in ids[rng.shuffled(ids, 8, "batches", at.epoch)].split(_BATCH):
             keep = self.check_keep(selector, batch, at)
@@ -196,7 +198,7 @@ class _Play:
             kept.append(batch[keep.mask_G])
         return torch.cat(kept)
 
-    def check_keep(self, selector: Selector, ids: Tensor, at: At) -> Keep:
+    def check_keep(self, selector: Selector, ids: Tensor, at: At) -> KeepMask:
         batch = (ids, *self.scene.said(ids, "scored", at.epoch))
         given, again, flipped = ([each.clone() for each in batch] for _ in range(3))
         twin, other_twin = self.twin(selector), self.twin(selector)
@@ -234,27 +236,27 @@ class _Play:
         fix = f"it is {side_px!r}; None is that of training"
         self.require(side_px is None or (isinstance(side_px, int) and side_px > 0), "scoring_side_px is a side", fix)
 
-    def check_expects(self, selector: Selector, at: At) -> Expects:
+    def check_expected(self, selector: Selector, at: At) -> Expectation:
         """What is expected of an epoch, by whatever share may be given; returns it for the share that is."""
-        with self.trying("expects"):
-            expected = [selector.expects(replace(at, share=share)) for share in (at.share, *_SHARES)]
+        with self.trying("expected"):
+            expected = [selector.expected(replace(at, share=share)) for share in (at.share, *_SHARES)]
         costs = []
         for told in expected:
             self.require(
                 0 <= told.kept_low <= told.kept_high and 0 <= told.scored < float("inf"),
-                "expects gives shares, the lower one first",
+                "expected gives shares, the lower one first",
                 f"it gave {told}",
             )
             costs.append(told.kept_high + told.scored / 3)
         is_tiny = len(self.scene.pool) < _BATCH  # where a floor of two samples a class is all there is
         self.require(
             is_tiny or all(low <= high + 1e-9 for low, high in pairwise(costs[1:])),
-            "expects: an epoch does not get cheaper as At.share rises",
+            "expected: an epoch does not get cheaper as At.share rises",
             f"at {list(_SHARES)} it costs {[round(cost, 3) for cost in costs[1:]]}; a given cost is found by bisection",
         )
         return expected[0]
 
-    def check_amount(self, told: Expects, count: int, at: At, fresh: bool) -> None:
+    def check_amount(self, told: Expectation, count: int, at: At, fresh: bool) -> None:
         """What is chosen lies within what is expected.
 
         A share of a small set is rounded to whole samples; in the batch it may be met on average only (three standard
@@ -267,7 +269,7 @@ class _Play:
         told_low, told_high = told.kept_low - slack, told.kept_high + slack
         self.require(
             told_low <= count / size <= told_high,
-            "expects bounds what is chosen",
+            "expected bounds what is chosen",
             f"{count} of {size} samples are a share of {count / size:.3f}, expected were {told.kept_low:.3f} to "
             f"{told.kept_high:.3f} in an epoch with At.share = {at.share}; a plan's price would be wrong",
         )
@@ -362,12 +364,12 @@ def _require(condition: bool, promise: str, fix: str) -> None:
         raise Violation(f"broken: {promise}; {fix}")
 
 
-def _keep(selector: Selector, batch: Sequence[Tensor], at: At) -> Keep:
+def _keep(selector: Selector, batch: Sequence[Tensor], at: At) -> KeepMask:
     ids_G, loss_G, score_G, right_G = batch
     return selector.keep(ids_G, loss_G, score_G, right_G, at)
 
 
-def _by_id(chosen: Chosen) -> list[tuple[int, float]]:
+def _by_id(chosen: Selection) -> list[tuple[int, float]]:
     return sorted(zip(chosen.ids_M.tolist(), chosen.weight_M.tolist(), strict=True))
 
 

@@ -44,8 +44,8 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
         zip(*(getattr(order.samples, name).split(order.sizes) for name in Packed.__dataclass_fields__), strict=True)
     )
     numbers = range(run.cursor.batch, len(order.sizes))
-    whole = {number: dealt_in_order(Packed(*pieces[number]), run.comm.workers) for number in numbers}
-    mine = {number: local(run, dealt(whole[number].owner_G, run.comm.workers)) for number in numbers}
+    whole = {number: shard_in_order(Packed(*pieces[number]), run.comm.workers) for number in numbers}
+    mine = {number: local_parts(run, shard(whole[number].owner_G, run.comm.workers)) for number in numbers}
     batches = data.batches(
         Request(whole[n].ids_G[p], epoch, stage.side_px, copy_B=whole[n].copy_G[p]) for n in numbers for p in mine[n]
     )
@@ -71,7 +71,7 @@ def forward_sizes(run: Run) -> list[int]:
     return sorted(counts, key=lambda size: (-counts[size], -size))
 
 
-def hold(run: Run, candidate: Candidate, mask_G: Tensor) -> None:
+def cache_kept(run: Run, candidate: Candidate, mask_G: Tensor) -> None:
     """Keeps the loaded samples that go into the packer's queue."""
     for worker, positions, batch in zip(run.workers, candidate.positions, candidate.loaded, strict=True):
         # A further copy of a sample is a view of its own, which is loaded when its turn comes.
@@ -80,9 +80,9 @@ def hold(run: Run, candidate: Candidate, mask_G: Tensor) -> None:
         run.held[worker.id] = Batch.joined([run.held[worker.id], kept]) if worker.id in run.held else kept
 
 
-def release(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candidate:
+def assemble(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candidate:
     """Takes a packed batch's samples out of what the workers hold; what a worker lacks it loads."""
-    positions = local(run, dealt(packed.owner_G, run.comm.workers))
+    positions = local_parts(run, shard(packed.owner_G, run.comm.workers))
     loaded = []
     for worker, index in zip(run.workers, positions, strict=True):
         ids, copies = packed.ids_G[index], packed.copy_G[index]
@@ -109,17 +109,17 @@ def release(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candi
     return Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
 
 
-def local(run: Run, per_worker: Sequence[Any]) -> list[Any]:
+def local_parts(run: Run, per_worker: Sequence[Any]) -> list[Any]:
     return [per_worker[worker.id] for worker in run.workers]
 
 
-def dealt_in_order(samples: Packed, workers: int) -> Packed:
+def shard_in_order(samples: Packed, workers: int) -> Packed:
     """Gives every worker its part of a fresh batch: runs of equal length, in order."""
     sizes = torch.tensor(shares(len(samples), workers))
     return Packed(samples.ids_G, samples.weight_G, samples.copy_G, torch.arange(workers).repeat_interleave(sizes))
 
 
-def dealt(owner_G: Tensor, workers: int) -> list[Tensor]:
+def shard(owner_G: Tensor, workers: int) -> list[Tensor]:
     """Where each worker's samples stand in a global batch, in equal shares.
 
     Workers get what they own first; what some own beyond their share goes to those who own too little.
@@ -127,9 +127,9 @@ def dealt(owner_G: Tensor, workers: int) -> list[Tensor]:
     sizes = shares(len(owner_G), workers)
     owned = [(owner_G % workers == worker).nonzero().flatten() for worker in range(workers)]
     spare = torch.cat([positions[size:] for positions, size in zip(owned, sizes, strict=True)]).sort().values
-    dealt = []
+    parts = []
     for positions, size in zip(owned, sizes, strict=True):
         lacking = max(0, size - len(positions))
-        dealt.append(torch.cat([positions[:size], spare[:lacking]]))
+        parts.append(torch.cat([positions[:size], spare[:lacking]]))
         spare = spare[lacking:]
-    return dealt
+    return parts

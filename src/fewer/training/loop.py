@@ -14,7 +14,7 @@ from fewer.optim.groups import momentum_of
 from fewer.plan.budget import affordable_share
 from fewer.training.batches import Candidate, candidates, forward_sizes
 from fewer.training.run import Order, Run, chosen_order, state_digest
-from fewer.training.scoring import kept_batches, score_samples
+from fewer.training.scoring import score_samples, select_in_batch
 from fewer.training.step import Totals, agree, take_step
 
 
@@ -77,8 +77,8 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
         forwards = [run.sync.forward(worker, stage, sizes) for worker in run.workers]
         for candidate in candidates(data, run, stage):
             batches = [candidate]
-            if run.selector.fresh(candidate.at):
-                batches = list(kept_batches(task, data, run, forwards, candidate))
+            if run.selector.in_batch(candidate.at):
+                batches = list(select_in_batch(task, data, run, forwards, candidate))
             steps = [take_step(task, run, forwards, batch, nth) for nth, batch in enumerate(batches)]
             yield _advance(run, candidate, steps)
 
@@ -94,17 +94,17 @@ def _enter(task: Task, run: Run, stage: Stage) -> None:
 def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
     """Scores what the selector wants to know, then draws the epoch's samples."""
     epoch = run.cursor.epoch
-    share = affordable_share(run.plan, run.selector.expects, epoch, run.ledger.total("flops"))
+    share = affordable_share(run.plan, run.selector.expected, epoch, run.ledger.total("flops"))
     at = run.plan.at(epoch, share=share)
     with run.ledger.phase("select"):
-        wanted = run.selector.wants(run.table, at)
+        wanted = run.selector.ids_to_score(run.table, at)
         if len(wanted):
             score_samples(task, data, run, stage, wanted, at)
-        chosen = run.selector.order(run.table, run.pool_ids, at)
+        chosen = run.selector.select(run.table, run.pool_ids, at)
         if len(chosen.ids_M) < 2:
             raise _keeps_nothing(run, len(chosen.ids_M))
-        fresh = run.selector.fresh(at)
-        width = run.selector.candidates(at) if fresh else 1.0
+        fresh = run.selector.in_batch(at)
+        width = run.selector.candidate_factor(at) if fresh else 1.0
         return chosen_order(run.plan, chosen, at, run.seed, run.selector.packs or fresh, width)
 
 
@@ -115,7 +115,7 @@ def _advance(run: Run, candidate: Candidate, steps: Sequence[Totals]) -> Row:
     lr = run.plan.recipe.train.lr * run.plan.lr_factor(at.progress) * run.order.lr_scale
     total = Totals.over(steps) if steps else agree(run)
     kept = int(total.samples)
-    if not kept and not (run.selector.packs and run.selector.fresh(at)):
+    if not kept and not (run.selector.packs and run.selector.in_batch(at)):
         run.ledger.book(stage.index, skipped_steps=1)
     run.cursor.batch += 1
     if candidate.is_last:
@@ -148,7 +148,7 @@ def _momentum(run: Run, at: At) -> float:
 def _end_epoch(run: Run, stage: Stage, at: At) -> None:
     left = run.packer.clear()
     run.ledger.book(stage.index, samples_left_over=left)
-    if run.selector.fresh(at) and not run.packed:
+    if run.selector.in_batch(at) and not run.packed:
         raise _keeps_nothing(run, left)
     _require_equal_ranks(run)
     seen = run.observed.gathered(run.comm)

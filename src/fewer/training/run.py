@@ -13,7 +13,7 @@ from fewer.core.clock import Cursor
 from fewer.core.ledger import Ledger
 from fewer.core.protocols import Comm, Selector, Sync
 from fewer.core.table import Table
-from fewer.core.types import At, Batch, Chosen, Outcome, State, Worker
+from fewer.core.types import At, Batch, Outcome, Selection, State, Worker
 from fewer.optim.averaging.ema import Ema, Lookahead
 from fewer.optim.groups import load_optimizer_state, optimizer_state
 from fewer.plan.plan import Plan
@@ -209,7 +209,7 @@ class Run:
         return state_digest(state)
 
 
-def chosen_order(plan: Plan, chosen: Chosen, at: At, seed: int, packs: bool, candidates: float) -> Order:
+def chosen_order(plan: Plan, chosen: Selection, at: At, seed: int, packs: bool, candidates: float) -> Order:
     """Shuffles an epoch's samples and cuts them into batches."""
     samples = shuffled(chosen, seed, at.epoch)
     stage = plan.stage(at.epoch)
@@ -217,7 +217,7 @@ def chosen_order(plan: Plan, chosen: Chosen, at: At, seed: int, packs: bool, can
     return Order(samples, sizes, step_sizes, chosen.lr_scale, at.share)
 
 
-def shuffled(chosen: Chosen, seed: int, epoch: int) -> Packed:
+def shuffled(chosen: Selection, seed: int, epoch: int) -> Packed:
     """An epoch's samples in the order of training."""
     from fewer.core import rng
 

@@ -14,7 +14,7 @@ from fewer.core.protocols import Data, Task
 from fewer.core.types import At, Batch, Forward, Request, Stage, Worker
 from fewer.plan.plan import even_sizes, shares
 from fewer.select.packer import Packed
-from fewer.training.batches import Candidate, hold, local, release
+from fewer.training.batches import Candidate, assemble, cache_kept, local_parts
 from fewer.training.run import Run
 
 if TYPE_CHECKING:
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
 def score_samples(task: Task, data: Data, run: Run, stage: Stage, ids_M: Tensor, at: At) -> None:
     """A forward-only pass over the evaluation view of some samples, shared out among the workers."""
     batches = even_sizes(len(ids_M), -(-len(ids_M) // stage.batch_size))
-    parts = [part for ids in ids_M.split(batches) for part in local(run, ids.split(shares(len(ids), run.comm.workers)))]
+    parts = [
+        part for ids in ids_M.split(batches) for part in local_parts(run, ids.split(shares(len(ids), run.comm.workers)))
+    ]
     outcomes: list[list[Tensor]] = [[torch.empty(0, 4, dtype=torch.float64)] for _ in run.workers]
     loaded = data.batches(Request(ids, at.epoch, stage.side_px, strength=0.0) for ids in parts)
     for index, batch in enumerate(loaded):
         worker = index % len(run.workers)
         run.ledger.book(stage.index, samples_loaded=len(batch))
         if len(batch):
-            outcomes[worker].append(looked_at(task, run.workers[worker], run.workers[worker].model, batch, at))
+            outcomes[worker].append(score_batch(task, run.workers[worker], run.workers[worker].model, batch, at))
     columns = run.comm.gather([torch.cat(rows) for rows in outcomes]).unbind(1)
     run.table.observe("scored", columns[0].long(), columns[1], columns[2], columns[3].bool(), at.epoch)
     flops = run.plan.sample_flops(at.epoch)
     run.ledger.book(stage.index, samples_forwarded=len(ids_M), flops=len(ids_M) * flops.forward)
 
 
-def kept_batches(
+def select_in_batch(
     task: Task, data: Data, run: Run, forwards: Sequence[Forward], candidate: Candidate
 ) -> Iterator[Candidate]:
     """Scores a candidate batch with the current weights; yields the batches that what is kept of it completes."""
@@ -46,7 +48,9 @@ def kept_batches(
     assert order is not None
     with run.ledger.phase("select"):
         rows = [
-            looked_at(task, worker, forward, batch, at, run.selector.scores_in_train_mode, (run.seed, candidate.number))
+            score_batch(
+                task, worker, forward, batch, at, run.selector.scores_in_train_mode, (run.seed, candidate.number)
+            )
             for worker, forward, batch in _as_scored(run, forwards, candidate)
         ]
         if run.selector.scores_in_train_mode:
@@ -56,7 +60,7 @@ def kept_batches(
         run.table.observe("scored", ids_G.long(), loss_G, score_G, right_G.bool(), at.epoch)
         flops = len(ids_G) * run.plan.scoring_flops(at.epoch)
         run.ledger.book(stage.index, samples_forwarded=len(ids_G), flops=flops)
-        hold(run, candidate, keep.mask_G)
+        cache_kept(run, candidate, keep.mask_G)
         weighted = Packed(
             candidate.samples.ids_G,
             candidate.samples.weight_G * keep.weight_G,
@@ -71,7 +75,7 @@ def kept_batches(
         if packed is None:
             return
         run.packed += 1
-        yield release(data, run, candidate, packed)
+        yield assemble(data, run, candidate, packed)
 
 
 def _as_scored(run: Run, forwards: Sequence[Forward], candidate: Candidate) -> Iterator[tuple[Worker, Forward, Batch]]:
@@ -86,7 +90,7 @@ def _as_scored(run: Run, forwards: Sequence[Forward], candidate: Candidate) -> I
 
 
 @torch.no_grad()
-def looked_at(
+def score_batch(
     task: Task,
     worker: Worker,
     forward: Forward,

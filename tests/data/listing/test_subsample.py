@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer import report
-from fewer.core.allocation import quotas
+from fewer.core.allocation import largest_remainders
 from fewer.core.errors import RecipeError
 from fewer.core.types import Batch
 from fewer.data.listing import fingerprint
@@ -25,7 +25,7 @@ from fewer.recipe.parse import parse_recipe
 from fewer.report.load import load
 from fewer.report.shots import by_shots
 from fewer.session.build import make_plan, open_data
-from fewer.sync.comm import Alone
+from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify import shots
 from fewer.tasks.classify.task import Classify
 from fewer.testing.harness import one_thread, session_of, trained
@@ -71,9 +71,9 @@ def test_a_larger_subset_holds_the_smaller_one() -> None:
 def test_largest_remainders_by_hand() -> None:
     """7 of 10 + 5 + 2 + 1: exact parts 3.89, 1.94, 0.78, 0.39; the last two get their least, 1, and 5 remain."""
     count = torch.tensor([10, 5, 2, 1])
-    assert quotas(count, 7, count, torch.ones_like(count)).tolist() == [3, 2, 1, 1]
-    assert quotas(count, 18, count).tolist() == [10, 5, 2, 1]
-    assert quotas(torch.tensor([1.0, 1.0, 1.0, 1.0]), 12, count).tolist() == [5, 4, 2, 1]
+    assert largest_remainders(count, 7, count, torch.ones_like(count)).tolist() == [3, 2, 1, 1]
+    assert largest_remainders(count, 18, count).tolist() == [10, 5, 2, 1]
+    assert largest_remainders(torch.tensor([1.0, 1.0, 1.0, 1.0]), 12, count).tolist() == [5, 4, 2, 1]
 
 
 def test_validation_and_test_do_not_depend_on_the_subset() -> None:
@@ -263,7 +263,7 @@ class Echo(torch.nn.Module):
 def evaluated(images_C: list[int], labels: list[int], said: list[int]) -> dict[str, float]:
     logits = torch.nn.functional.one_hot(torch.tensor(said), len(images_C)).double()
     batch = Batch(torch.arange(len(labels)), logits, torch.tensor(labels))
-    return Classify(len(images_C), images_C=images_C).evaluate(Echo(), [batch], Alone()).scalars
+    return Classify(len(images_C), images_C=images_C).evaluate(Echo(), [batch], SingleProcess()).scalars
 
 
 def test_accuracy_by_group_by_hand() -> None:

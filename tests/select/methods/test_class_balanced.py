@@ -38,7 +38,7 @@ def population_of(counts: list[int], seed: int = 0) -> Population:
 def epoch_of(content: dict[str, Any], population: Population, epoch: int = 0) -> torch.Tensor:
     size = len(population.label_N)
     selector = build(content, population)
-    return selector.order(Table(size), torch.arange(size), At(epoch, 6, epoch / 6)).ids_M
+    return selector.select(Table(size), torch.arange(size), At(epoch, 6, epoch / 6)).ids_M
 
 
 @pytest.mark.parametrize("content", VARIANTS, ids=str)
@@ -76,7 +76,7 @@ def test_class_balanced_draws_every_sample_of_a_class_equally_often() -> None:
     population, counts = population_of([12, 4, 2]), torch.zeros(18)
     selector = build({"method": "class_balanced"}, population, epochs=1000)
     for epoch in range(1000):
-        counts += selector.order(Table(18), torch.arange(18), At(epoch, 1000, 0.0)).ids_M.bincount(minlength=18)
+        counts += selector.select(Table(18), torch.arange(18), At(epoch, 1000, 0.0)).ids_M.bincount(minlength=18)
     assert (counts[:12] - 500).abs().max() < 5 * (1000 * 0.25) ** 0.5
     assert (counts[12:16] - 1500).abs().max() < 5 * (1000 * 0.25) ** 0.5
     assert counts[16:].tolist() == [3000, 3000]
@@ -103,14 +103,14 @@ def test_repeat_factors_by_hand() -> None:
     assert selector.series(Table(18))["repeats_per_class"].tolist() == pytest.approx([1.0, 1.5, 4.5**0.5])
     total = torch.zeros(18)
     for epoch in range(2000):
-        repeats = selector.order(Table(18), torch.arange(18), At(epoch, 2000, 0.0)).ids_M.bincount(minlength=18)
+        repeats = selector.select(Table(18), torch.arange(18), At(epoch, 2000, 0.0)).ids_M.bincount(minlength=18)
         assert repeats[:12].tolist() == [1] * 12
         assert set(repeats[12:16].tolist()) <= {1, 2}
         assert set(repeats[16:].tolist()) <= {2, 3}
         total += repeats
     assert (total[12:16] / 2000).tolist() == pytest.approx([1.5] * 4, abs=0.06)
     assert (total[16:] / 2000).tolist() == pytest.approx([4.5**0.5] * 2, abs=0.06)
-    expects = selector.expects(At(0, 6, 0.0))
+    expects = selector.expected(At(0, 6, 0.0))
     assert expects.kept_low <= (12 + 4 * 1.5 + 2 * 4.5**0.5) / 18 <= expects.kept_high <= (12 + 4 * 2 + 2 * 3) / 18
 
 
@@ -125,7 +125,7 @@ def test_auto_is_an_equal_share() -> None:
 
 def test_a_long_epoch_is_foretold_closely() -> None:
     population = population_of([6000, 2000, 500, 60])
-    expects = build({"method": "repeat_factor"}, population).expects(At(0, 6, 0.0))
+    expects = build({"method": "repeat_factor"}, population).expected(At(0, 6, 0.0))
     assert expects.kept_high - expects.kept_low < 0.03
     for epoch in range(6):
         share = len(epoch_of({"method": "repeat_factor"}, population, epoch)) / 8560

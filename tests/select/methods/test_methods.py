@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewer import select
-from fewer.core.allocation import quotas
+from fewer.core.allocation import largest_remainders
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Chosen, Population
+from fewer.core.types import At, Population, Selection
 from fewer.select.base import WeightParams, weights_of
 from fewer.select.methods.selective_backprop import own_ranks, rank_of
-from fewer.select.sampling import by_class
+from fewer.select.sampling import top_k_per_class
 from fewer.testing import check_selector, laws
 from fewer.testing.harness import Content, trained
 
@@ -64,12 +64,12 @@ class Story:
         self.selector = build({**bare, **content}, labels, epochs)
         self.table, self.epochs, self.epoch = Table(len(labels)), epochs, 0
         self.share: float | None = None
-        self.chosen: Chosen
+        self.chosen: Selection
 
     def next(self, loss: list[float], wrong: set[int] | None = None) -> list[int]:
         """The ids of the next epoch, whose training then leaves these losses; score = exp(-loss)."""
         at = At(self.epoch, self.epochs, self.epoch / self.epochs, self.share if self.epoch else None)
-        self.chosen = self.selector.order(self.table, torch.arange(len(loss)), at)
+        self.chosen = self.selector.select(self.table, torch.arange(len(loss)), at)
         ids = self.chosen.ids_M.sort().values
         values = torch.tensor(loss)[ids]
         right = torch.tensor([int(i) not in (wrong or set()) for i in ids], dtype=torch.bool)
@@ -340,18 +340,18 @@ def test_alternate_scores_in_even_epochs_and_keeps_the_list_for_two() -> None:
     score = torch.tensor([0.1, 0.4, 0.6, 0.9])
     for epoch in range(2):
         at = At(epoch, EPOCHS, epoch / EPOCHS)
-        assert len(selector.wants(table, at)) == 0
-        assert selector.order(table, pool, at).ids_M.tolist() == [0, 1, 2, 3]
+        assert len(selector.ids_to_score(table, at)) == 0
+        assert selector.select(table, pool, at).ids_M.tolist() == [0, 1, 2, 3]
         table.observe("trained", pool, -score.log(), score, score > 0.5, epoch)
     at = At(2, EPOCHS, 0.25)
-    assert selector.wants(table, at).tolist() == [0, 1, 2, 3]
+    assert selector.ids_to_score(table, at).tolist() == [0, 1, 2, 3]
     scored = torch.tensor([0.6, 0.2, 0.3, 0.9])
     table.observe("scored", pool, -scored.log(), scored, scored > 0.5, 2)
-    assert selector.order(table, pool, at).ids_M.tolist() == [1, 2]
+    assert selector.select(table, pool, at).ids_M.tolist() == [1, 2]
     table.observe("trained", torch.tensor([1, 2]), torch.zeros(2), torch.ones(2), torch.ones(2, dtype=torch.bool), 2)
     at = At(3, EPOCHS, 0.375)
-    assert len(selector.wants(table, at)) == 0
-    assert selector.order(table, pool, at).ids_M.tolist() == [1, 2], "learnt since, but on the list"
+    assert len(selector.ids_to_score(table, at)) == 0
+    assert selector.select(table, pool, at).ids_M.tolist() == [1, 2], "learnt since, but on the list"
 
 
 def test_adaptive_thresholds_rise_or_are_a_saw_tooth() -> None:
@@ -432,8 +432,8 @@ def test_weights_make_a_draw_unbiased(content: dict[str, Any]) -> None:
     weight_DN = torch.zeros(draws, 18, dtype=torch.float64)
     for draw in range(draws):
         at = At(draw + 1, draws + 1, 0.5)
-        chosen = selector.order(table, torch.arange(18), at)
-        if selector.fresh(at):  # all 18 are a batch, of which some are kept
+        chosen = selector.select(table, torch.arange(18), at)
+        if selector.in_batch(at):  # all 18 are a batch, of which some are kept
             kept = selector.keep(torch.arange(18), -score.log(), score, score > 0.5, at)
             weight_DN[draw, kept.mask_G] = kept.weight_G[kept.mask_G]
         else:
@@ -489,13 +489,13 @@ def test_selective_backprop_ranks_a_batch_among_recent_losses() -> None:
     kept: list[Any] = []
     for epoch in range(1, 200):
         at = At(epoch, 200, epoch / 200)
-        selector.order(table, torch.arange(4), at)
+        selector.select(table, torch.arange(4), at)
         # History: 1, 2, then 3 and 9: ranks of the last two are 5/8 and 7/8; at beta = 3 that is 0.24 and 0.67.
         selector.keep(torch.tensor([0, 1]), torch.tensor([1.0, 2.0]), torch.ones(2), none, at)
         kept.append(selector.keep(torch.tensor([2, 3]), torch.tensor([3.0, 9.0]), torch.ones(2), none, at).mask_G)
     shares = torch.stack(kept).double().mean(0)
     assert shares.tolist() == pytest.approx([0.244, 0.670], abs=0.1)
-    assert not selector.fresh(At(0, 200, 0.0)), "nothing is scored in the first epoch"
+    assert not selector.in_batch(At(0, 200, 0.0)), "nothing is scored in the first epoch"
 
 
 def probed(score: torch.Tensor, right: torch.Tensor, share: float | None = None, **content: Any) -> Selector:
@@ -509,16 +509,16 @@ def probed(score: torch.Tensor, right: torch.Tensor, share: float | None = None,
     share = share or content.get("cost")
     for epoch in range(2):
         at = At(epoch, 10, epoch / 10, share)
-        assert not len(selector.wants(table, at))
-        assert len(selector.order(table, pool, at).ids_M) == len(score)
+        assert not len(selector.ids_to_score(table, at))
+        assert len(selector.select(table, pool, at).ids_M) == len(score)
         table.observe("trained", pool, -score.log(), score, right, epoch)
     at = At(2, 10, 0.2, share)
-    wanted = selector.wants(table, at)
+    wanted = selector.ids_to_score(table, at)
     assert len(wanted) == 200
     assert selector.note() == ""
     table.observe("scored", wanted, -score[wanted].log(), score[wanted], right[wanted], 2)
-    selector.order(table, pool, at)
-    assert not len(selector.wants(table, At(3, 10, 0.3, share)))
+    selector.select(table, pool, at)
+    assert not len(selector.ids_to_score(table, At(3, 10, 0.3, share)))
     return selector
 
 
@@ -550,11 +550,11 @@ def test_auto_leaves_out_what_looks_wrong() -> None:
     again = build({"method": "auto", **content}, [0, 1] * 1000, 10)
     again.load_state_dict(selector.state_dict())
     for each in (selector, again):
-        kept = each.order(table, pool, At(3, 10, 0.3)).ids_M
+        kept = each.select(table, pool, At(3, 10, 0.3)).ids_M
         assert len(each.suspected()) == pytest.approx(400, rel=0.1)
         assert (each.suspected() % 5 == 0).all()
         assert set(kept.tolist()) == set(pool.tolist()) - set(each.suspected().tolist())
-        assert len(each.wants(table, At(4, 10, 0.4))) > 50, "a quarter of them is looked at again"
+        assert len(each.ids_to_score(table, At(4, 10, 0.4))) > 50, "a quarter of them is looked at again"
         assert each.note() == selector.note()
 
 
@@ -591,11 +591,11 @@ def test_auto_looks_again_while_nothing_is_left_out() -> None:
         for epoch in range(10):
             at = At(epoch, 10, epoch / 10, cost)
             score = early if epoch < 4 else late
-            wanted = selector.wants(table, at)
-            if selector.expects(at).scored and len(wanted) == 200:
+            wanted = selector.ids_to_score(table, at)
+            if selector.expected(at).scored and len(wanted) == 200:
                 looks.append(epoch)
             table.observe("scored", wanted, -score[wanted].log(), score[wanted], score[wanted] > 0.4, epoch)
-            ids = selector.order(table, pool, at).ids_M
+            ids = selector.select(table, pool, at).ids_M
             table.observe("trained", ids, -score[ids].log(), score[ids], score[ids] > 0.4, epoch)
         assert looks == {"dbpd": [2, 4], "srd": [2], "everything": [3]}[said]
         assert selector.note().startswith(f"auto picks {said}: ")
@@ -631,18 +631,22 @@ def test_ies_leaves_out_what_moves_least_under_a_cost() -> None:
 
 def test_quotas_by_hand() -> None:
     weight, capacity = torch.tensor([5.0, 3.0, 2.0]), torch.tensor([100, 100, 100])
-    assert quotas(weight, 10, capacity).tolist() == [5, 3, 2]
-    assert quotas(weight, 11, capacity).tolist() == [6, 3, 2], "largest remainder: 5.5, 3.3, 2.2"
-    assert quotas(weight, 10, torch.tensor([2, 100, 100])).tolist() == [2, 5, 3], "8 by 3 : 2 is 4.8 and 3.2"
-    assert quotas(weight, 10, capacity, torch.tensor([0, 0, 4])).tolist() == [4, 2, 4], "6 by 5 : 3 is 3.75 and 2.25"
-    assert quotas(weight, 400, capacity).tolist() == [100, 100, 100]
-    assert quotas(torch.zeros(3), 3, capacity).tolist() == [1, 1, 1]
+    assert largest_remainders(weight, 10, capacity).tolist() == [5, 3, 2]
+    assert largest_remainders(weight, 11, capacity).tolist() == [6, 3, 2], "largest remainder: 5.5, 3.3, 2.2"
+    assert largest_remainders(weight, 10, torch.tensor([2, 100, 100])).tolist() == [2, 5, 3], (
+        "8 by 3 : 2 is 4.8 and 3.2"
+    )
+    assert largest_remainders(weight, 10, capacity, torch.tensor([0, 0, 4])).tolist() == [4, 2, 4], (
+        "6 by 5 : 3 is 3.75 and 2.25"
+    )
+    assert largest_remainders(weight, 400, capacity).tolist() == [100, 100, 100]
+    assert largest_remainders(torch.zeros(3), 3, capacity).tolist() == [1, 1, 1]
 
 
 def test_by_class_takes_the_highest_of_each() -> None:
     ids, label = torch.tensor([9, 3, 5, 7]), torch.tensor([0, 0, 1, 1])
     value, quota = torch.tensor([1.0, 2.0, torch.nan, 4.0]), torch.tensor([1, 1])
-    assert by_class(ids, label, quota, value, 0, "x").tolist() == [3, 5], "what is unknown counts as highest"
+    assert top_k_per_class(ids, label, quota, value, 0, "x").tolist() == [3, 5], "what is unknown counts as highest"
 
 
 DIGITS: Content = {

@@ -34,7 +34,7 @@ def test_stale_losses_by_hand() -> None:
     table, everything = Table(8), torch.arange(8)
 
     def next_epoch(epoch: int, losses: list[float]) -> list[int]:
-        ids = selector.order(table, everything, at(epoch)).ids_M.sort().values
+        ids = selector.select(table, everything, at(epoch)).ids_M.sort().values
         loss = torch.tensor(losses)[ids]
         table.observe("trained", ids, loss, torch.exp(-loss), loss < 0.7, epoch)
         return ids.tolist()
@@ -56,10 +56,10 @@ def test_fresh_losses_by_hand() -> None:
     keep = selector.keep(ids, loss, torch.exp(-loss), loss < 0.7, at(0))
     assert ids[keep.mask_G].tolist() == [1, 5]
     assert keep.weight_G.tolist() == [1.0] * 8
-    assert selector.candidates(at(0)) == 4.0
-    assert selector.candidates(at(0, share=0.5)) == 2.0
-    assert selector.candidates(at(0, share=0.01)) == 10.0, "what is scored at once must fit into memory"
-    assert built(None, score="fresh", share=0.25, batches="shrink").candidates(at(0)) == 1.0
+    assert selector.candidate_factor(at(0)) == 4.0
+    assert selector.candidate_factor(at(0, share=0.5)) == 2.0
+    assert selector.candidate_factor(at(0, share=0.01)) == 10.0, "what is scored at once must fit into memory"
+    assert built(None, score="fresh", share=0.25, batches="shrink").candidate_factor(at(0)) == 1.0
 
 
 def test_an_unknown_reference_is_the_mean_of_the_others_and_is_counted() -> None:
@@ -67,7 +67,7 @@ def test_an_unknown_reference_is_the_mean_of_the_others_and_is_counted() -> None
     selector = built([1.0, torch.nan, 2.0, torch.inf, 3.0], size=5, share=0.2)
     table, ids = Table(5), torch.arange(5)
     table.observe("trained", ids, torch.full((5,), 3.0), torch.full((5,), 0.05), torch.zeros(5, dtype=torch.bool), 0)
-    assert selector.order(table, ids, at(1)).ids_M.tolist() == [0]
+    assert selector.select(table, ids, at(1)).ids_M.tolist() == [0]
     assert selector.counts()["reference_unknown"] == 2
     assert selector.series(table)["excess_loss_per_class"].tolist() == pytest.approx([(2 + 1 + 0) / 3, 1.0])
 
@@ -76,7 +76,7 @@ def test_a_loss_that_is_not_a_number_is_never_dropped() -> None:
     selector, table, ids = built([0.0] * 8, share=0.125), Table(8), torch.arange(8)
     loss = torch.tensor([1.0, 2.0, torch.nan, 3.0, torch.nan, 4.0, 5.0, 6.0])
     table.observe("trained", ids, loss, torch.exp(-loss), loss < 0, 0)
-    assert selector.order(table, ids, at(1)).ids_M.sort().values.tolist() == [2, 4]
+    assert selector.select(table, ids, at(1)).ids_M.sort().values.tolist() == [2, 4]
 
 
 def test_state_holds_the_reference_and_is_checked() -> None:
@@ -84,7 +84,7 @@ def test_state_holds_the_reference_and_is_checked() -> None:
     second.load_state_dict(first.state_dict())
     table, ids = Table(8), torch.arange(8)
     table.observe("trained", ids, torch.full((8,), 9.0), torch.zeros(8), torch.zeros(8, dtype=torch.bool), 0)
-    assert second.order(table, ids, at(1)).ids_M.sort().values.tolist() == [0, 1, 2, 3]
+    assert second.select(table, ids, at(1)).ids_M.sort().values.tolist() == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="reference losses of 8 samples do not fit a set of 6"):
         built(None, size=6).load_state_dict(first.state_dict())
 

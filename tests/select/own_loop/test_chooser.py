@@ -19,12 +19,13 @@ import fewer
 from fewer import select
 from fewer.core import registry, rng
 from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, UsageError
-from fewer.core.types import At, Chosen, Expects, Keep, Population
-from fewer.select.base import MethodParams, Selection, chosen
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.select.base import BaseSelector, MethodParams, unweighted
 from fewer.select.own_loop import Chooser, Indexed
-from fewer.select.own_loop.in_batch import part
+from fewer.select.own_loop.in_batch import local_part
 from fewer.select.own_loop.shard import Shard
 from fewer.select.packer import Packed
+from fewer.training.run import occurrences
 from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks
@@ -57,14 +58,14 @@ def said(ids: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
 
 def look(chooser: Chooser, epoch: int) -> None:
     """What the method wants scored is scored."""
-    wanted = chooser.wants(epoch)
+    wanted = chooser.ids_to_score(epoch)
     if len(wanted):
         chooser.observe(wanted, *said(wanted, 100 + epoch), kind="scored")
 
 
 def step(chooser: Chooser, ids: Tensor, epoch: int) -> Tensor:
     """What a loop does with a batch; returns weights of those that it trains on, by id."""
-    if not chooser.selector.fresh(chooser._at):
+    if not chooser.selector.in_batch(chooser._at):
         weights = chooser.weights(ids)
     else:
         mask, weights, _ = chooser.keep(ids, *said(ids, 200 + epoch))
@@ -177,7 +178,7 @@ def test_choices_are_those_of_our_own_loop(content: dict[str, Any]) -> None:
         (chooser,) = choosers
         if row.batch == 0:
             orders.append(run.order.samples.ids_G)
-            observe(chooser, run.table, chooser.wants(row.epoch), "scored")
+            observe(chooser, run.table, chooser.ids_to_score(row.epoch), "scored")
             chooser.begin(row.epoch)
             assert list(chooser.sampler) == orders[-1].tolist()
             assert torch.equal(chooser.weights(orders[-1]), run.order.samples.weight_G.float())
@@ -300,7 +301,7 @@ def test_a_state_of_two_processes_goes_on_in_one(ranks: list[Any]) -> None:
 def test_shards_are_equally_long_and_count_every_sample_once(listed: list[tuple[int, float]], workers: int) -> None:
     ids = torch.tensor([i for i, _ in listed], dtype=torch.int64)
     weight = torch.tensor([w for _, w in listed], dtype=torch.float64)
-    samples = Packed(ids, weight, fewer.run.occurrences(ids), torch.zeros_like(ids))
+    samples = Packed(ids, weight, occurrences(ids), torch.zeros_like(ids))
     shards = [Shard(samples, rank, workers, 10) for rank in range(workers)]
     assert len({len(shard.left()) for shard in shards}) == 1
     counted, total = [], torch.zeros(10, dtype=torch.float64)
@@ -318,11 +319,11 @@ def test_shards_are_equally_long_and_count_every_sample_once(listed: list[tuple[
 @settings(max_examples=60, deadline=None)
 def test_parts_of_a_choice_average_to_the_mean_over_what_is_kept(mask: list[bool], workers: int) -> None:
     ids = torch.randperm(12, generator=torch.Generator().manual_seed(sum(mask)))
-    keep = Keep(torch.tensor(mask), torch.linspace(0.5, 2, 12, dtype=torch.float64))
+    keep = KeepMask(torch.tensor(mask), torch.linspace(0.5, 2, 12, dtype=torch.float64))
     loss_N = torch.linspace(1, 3, 12)
     means = []
     for ids_B in ids.chunk(workers):
-        kept, own_B = part(ids_B, torch.ones_like(ids_B, dtype=torch.bool), ids, keep, workers)
+        kept, own_B = local_part(ids_B, torch.ones_like(ids_B, dtype=torch.bool), ids, keep, workers)
         assert int(kept.mask_B.sum()) >= 2
         assert torch.equal(own_B, torch.isin(ids_B, ids[keep.mask_G]))
         assert kept.samples == sum(mask)
@@ -350,7 +351,7 @@ def test_resumed_is_never_stopped(content: dict[str, Any]) -> None:
         step(chooser, batch, 2)
     chooser = resumed(chooser, content)
     assert chooser.epoch == 2
-    assert not len(chooser.wants(2)), "what was to be scored has been"
+    assert not len(chooser.ids_to_score(2)), "what was to be scored has been"
     chooser.begin(2)
     rest = list(chooser.sampler)
     assert ids[16:] == rest
@@ -456,14 +457,14 @@ def test_kakurenbo_tells_its_learning_rate() -> None:
 # --- Selectors of others --------------------------------------------------------------------------------------------
 
 
-class Odd(Selection):
+class Odd(BaseSelector):
     """Chooses every other sample."""
 
-    def order(self, table: fewer.Table, pool_ids: Tensor, at: At) -> Chosen:
-        return chosen(pool_ids[at.epoch % 2 :: 2])
+    def select(self, table: fewer.Table, pool_ids: Tensor, at: At) -> Selection:
+        return unweighted(pool_ids[at.epoch % 2 :: 2])
 
-    def expects(self, at: At) -> Expects:
-        return Expects(0.4, 0.6)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(0.4, 0.6)
 
 
 def test_any_selector_will_do() -> None:
@@ -500,8 +501,8 @@ def test_methods_that_compare_losses_need_a_reference(monkeypatch: pytest.Monkey
             assert population.reference_loss_N is not None
             self.easy_N = population.reference_loss_N < 1
 
-        def order(self, table: fewer.Table, pool_ids: Tensor, at: At) -> Chosen:
-            return chosen(pool_ids[self.easy_N[pool_ids]])
+        def select(self, table: fewer.Table, pool_ids: Tensor, at: At) -> Selection:
+            return unweighted(pool_ids[self.easy_N[pool_ids]])
 
     module = SimpleNamespace(Params=Params, build=lambda params, population: Excess(population))
     others = registry.Folder.module
@@ -598,8 +599,8 @@ def test_methods_that_score_say_what_to_do() -> None:
         build({"method": "kakurenbo"}).begin(0)
     chooser = build({"method": "kakurenbo", "confidence": 0.0})
     epochs_of(chooser, last=2)
-    assert len(chooser.wants(2)) > 1
-    chooser.observe(chooser.wants(2)[1:], *said(chooser.wants(2)[1:], 2), kind="scored")
+    assert len(chooser.ids_to_score(2)) > 1
+    chooser.observe(chooser.ids_to_score(2)[1:], *said(chooser.ids_to_score(2)[1:], 2), kind="scored")
     with pytest.raises(UsageError, match=r"1 of .* were not scored"):
         chooser.begin(2)
 

@@ -48,7 +48,7 @@ def table_of(score: list[float], right: list[bool] | None = None) -> Table:
 
 
 def kept(selector: Selector, table: Table) -> list[int]:
-    return selector.order(table, torch.arange(len(table)), AT).ids_M.sort().values.tolist()
+    return selector.select(table, torch.arange(len(table)), AT).ids_M.sort().values.tolist()
 
 
 def test_the_class_floor_holds_a_class_that_would_disappear() -> None:
@@ -57,7 +57,7 @@ def test_the_class_floor_holds_a_class_that_would_disappear() -> None:
     assert kept(guarded(labels), table) == [0, 1, 3]
     selector = guarded(labels, class_floor=0.5)
     assert kept(selector, table) == [0, 1, 3, 5, 7]
-    assert (selector.order(table, torch.arange(8), AT).weight_M == 1).all(), "what is added weighs 1"
+    assert (selector.select(table, torch.arange(8), AT).weight_M == 1).all(), "what is added weighs 1"
     assert selector.counts() == {"guard.class_floor": 2.0}
 
 
@@ -71,7 +71,7 @@ def test_the_noise_cap_leaves_out_the_wrong_of_highest_loss() -> None:
     assert kept(selector, table) == [1, 2, 3, 4]
     assert selector.counts() == {"guard.suspects": 2.0, "guard.noise_cap": 0.2}
     early = At(1, EPOCHS, 0.1)
-    assert len(selector.order(table, torch.arange(10), early).ids_M) == 6, "early on nobody is suspected"
+    assert len(selector.select(table, torch.arange(10), early).ids_M) == 6, "early on nobody is suspected"
 
 
 def test_a_rare_class_is_not_taken_for_noise() -> None:
@@ -99,7 +99,7 @@ def test_guards_hold_in_the_batch_too() -> None:
     labels = torch.tensor([0] * 5 + [1] * 5)
     selector = select.build(select.params("dbpd").model_validate(content), Population(0, labels, 2), EPOCHS)
     known = table_of([0.01, 0.02, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8])
-    selector.order(known, torch.arange(10), AT)
+    selector.select(known, torch.arange(10), AT)
     score = torch.tensor([0.01, 0.02, 0.3, 0.9, 0.9, 0.9, 0.9, 0.95, 0.9, 0.8])
     found = []
     for ids in (torch.tensor([0, 2, 4, 6, 8]), torch.tensor([1, 3, 5, 7, 9])):
@@ -117,7 +117,7 @@ def test_guards_do_nothing_where_nothing_is_left_out() -> None:
     selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
     table = table_of([0.01] * 10)
     assert kept(selector, table) == list(range(10))
-    later = [selector.wants(table, At(epoch, EPOCHS, 0.5)) for epoch in range(6, EPOCHS)]
+    later = [selector.ids_to_score(table, At(epoch, EPOCHS, 0.5)) for epoch in range(6, EPOCHS)]
     assert not sum(map(len, later)), "nobody is out, so nobody is looked at again"
     assert not len(selector.suspected())
 
@@ -165,7 +165,7 @@ def test_an_epoch_that_is_chosen_in_the_batch_is_never_empty() -> None:
     }
     population = Population(0, torch.arange(10) % 2, 2)
     selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
-    selector.order(Table(10), torch.arange(10), AT)
+    selector.select(Table(10), torch.arange(10), AT)
     score, found = torch.linspace(0.7, 0.99, 10), []
     for ids in torch.arange(10).split(5):
         score_G = score[ids]
@@ -186,7 +186,7 @@ def test_what_the_floor_adds_in_the_batch_is_another_draw_in_every_epoch() -> No
     loss, score, right = torch.full((400,), 0.1), torch.full((400,), 0.9), torch.ones(400, dtype=torch.bool)
     for epoch in range(1, 11):
         at = At(epoch, 30, epoch / 30)
-        selector.order(table, ids, at)
+        selector.select(table, ids, at)
         for part in ids.split(100):
             added += part[selector.keep(part, loss[part], score[part], right[part], at).mask_G].tolist()
     assert len(added) == 200

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from fewer.core.types import At, Batch
-from fewer.sync.comm import Alone
+from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify.losses.cross_entropy import cross_entropy
 from fewer.tasks.classify.task import Classify
 
@@ -49,7 +49,7 @@ def test_metrics_equal_scikit_learns_whatever_the_batches() -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(200, 8, dtype=torch.float64), torch.randint(0, 7, (200,))  # class 7 does not occur
     logits[torch.arange(100), labels[:100]] += 2
-    task, comm = Classify(8), Alone()
+    task, comm = Classify(8), SingleProcess()
     whole = task.evaluate(Echo(), [batch_of(logits, labels)], comm)
     parts = [batch_of(logits[i : i + 33], labels[i : i + 33], i) for i in range(0, 200, 33)]
     pieces = task.evaluate(Echo(), parts, comm)
@@ -68,8 +68,8 @@ def test_metrics_equal_scikit_learns_whatever_the_batches() -> None:
 
 def test_flip_augmentation_at_test_time_is_the_mean_of_both_views() -> None:
     logits, labels = torch.randn(20, 4), torch.randint(0, 4, (20,))
-    plain = Classify(4).evaluate(Echo(), [batch_of((logits + logits.flip(-1)) / 2, labels)], Alone())
-    flipped = Classify(4, flip_tta=True).evaluate(Echo(), [batch_of(logits, labels)], Alone())
+    plain = Classify(4).evaluate(Echo(), [batch_of((logits + logits.flip(-1)) / 2, labels)], SingleProcess())
+    flipped = Classify(4, flip_tta=True).evaluate(Echo(), [batch_of(logits, labels)], SingleProcess())
     assert flipped.scalars == pytest.approx(plain.scalars)
 
 
@@ -77,6 +77,6 @@ def test_smoothing_touches_training_only() -> None:
     logits, labels = torch.randn(10, 3), torch.randint(0, 3, (10,))
     task = Classify(3, label_smoothing=0.3)
     trained = task.outcome(Echo(), batch_of(logits, labels), At(0, 1, 0.0)).loss_sum_B.mean()
-    evaluated = task.evaluate(Echo(), [batch_of(logits, labels)], Alone()).scalars["loss"]
+    evaluated = task.evaluate(Echo(), [batch_of(logits, labels)], SingleProcess()).scalars["loss"]
     assert evaluated == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
     assert float(trained) != pytest.approx(evaluated)

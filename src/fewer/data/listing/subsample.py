@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fewer.core.allocation import quotas
+from fewer.core.allocation import largest_remainders
 from fewer.core.errors import RecipeError
 from fewer.data.listing.strata import grouped, leading, percent
 
@@ -95,7 +95,7 @@ def subset(ids_M: Tensor, label_N: Tensor, asked: int | str, split_seed: int, no
             f"data.subset = {written}: {total} images for {len(count_C)} classes; every class keeps one at least: "
             f"ask for {len(count_C)} or more"
         )
-    quota_C = quotas(count_C, total, count_C, torch.ones_like(count_C))
+    quota_C = largest_remainders(count_C, total, count_C, torch.ones_like(count_C))
     notes.append(f"subset of {total:,} of {len(ids_M):,} training images, stratified by class, split_seed {split_seed}")
     return leading(grouped_M, count_C, quota_C)
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.core.config import Count, Flag
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import OpenShare, ScoredParams, Selection
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, OpenShare, ScoredParams
 from fewer.select.methods.dbpd import Dbpd
 from fewer.select.methods.dbpd import Params as DbpdParams
 
@@ -40,7 +40,7 @@ class Params(ScoredParams):
 
 
 @final
-class Adaptive(Selection):
+class Adaptive(BaseSelector):
     """DBPD whose threshold depends on the epoch."""
 
     favours_hard = True
@@ -50,12 +50,12 @@ class Adaptive(Selection):
         self.packs = params.batches == "pack"
         self.threshold = params.threshold
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         self.threshold = self._threshold(at.epoch)
-        return self._dbpd(self.threshold).order(table, pool_ids, at)
+        return self._dbpd(self.threshold).select(table, pool_ids, at)
 
-    def expects(self, at: At) -> Expects:
-        return self._dbpd(self._threshold(at.epoch)).expects(at)
+    def expected(self, at: At) -> Expectation:
+        return self._dbpd(self._threshold(at.epoch)).expected(at)
 
     def counts(self) -> dict[str, float]:
         return {"threshold": self.threshold}

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from pydantic import Field
 
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import ScoredParams, Selection, chosen, expects_below
-from fewer.select.sampling import count_of, highest
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, ScoredParams, expects_below, unweighted
+from fewer.select.sampling import count_of, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class Params(ScoredParams):
 
 
 @final
-class Alternate(Selection):
+class Alternate(BaseSelector):
     """Scores in even epochs, trains on the list for two."""
 
     favours_hard = True
@@ -42,27 +42,29 @@ class Alternate(Selection):
         self.packs = params.batches == "pack"
         self.list_M = torch.empty(0, dtype=torch.int64)
 
-    def wants(self, table: Table, at: At) -> Tensor:
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
         seen = table.seen_N.nonzero().flatten()
         return seen if self._scores(at) else seen[:0]
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         if at.epoch < 2:  # nothing has been scored: an untrained model finds everything hard
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         score_M = table.column("scored", "score")[pool_ids]  # what training has changed since is not looked at
         if at.share is not None:
-            return chosen(highest(pool_ids, -score_M, count_of(at.share, len(pool_ids)), self.seed, "select.alternate"))
+            return unweighted(
+                top_k(pool_ids, -score_M, count_of(at.share, len(pool_ids)), self.seed, "select.alternate")
+            )
         if self._scores(at):
             hard_M = ~(score_M >= self.params.threshold) | (self.params.threshold == 1)
             self.list_M = pool_ids[hard_M].sort().values
-        return chosen(pool_ids[torch.isin(pool_ids, self.list_M)])
+        return unweighted(pool_ids[torch.isin(pool_ids, self.list_M)])
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         scored = float(self._scores(at))
         if at.epoch < 2:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         return expects_below(self.params.threshold, at, scored)
 
     def _scores(self, at: At) -> bool:

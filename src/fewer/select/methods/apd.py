@@ -17,9 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from pydantic import Field
 
-from fewer.core.allocation import quotas
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import OpenShare, ScoredParams, Selection, WeightParams, chosen, drawn_by_class, expects_below
+from fewer.core.allocation import largest_remainders
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import (
+    BaseSelector,
+    OpenShare,
+    ScoredParams,
+    WeightParams,
+    drawn_by_class,
+    expects_below,
+    unweighted,
+)
 from fewer.select.sampling import class_means, count_of
 
 if TYPE_CHECKING:
@@ -39,7 +47,7 @@ class Params(WeightParams, ScoredParams):
 
 
 @final
-class Apd(Selection):
+class Apd(BaseSelector):
     """Draws from each class in proportion to its difficulty."""
 
     def __init__(self, params: Params, population: Population) -> None:
@@ -51,7 +59,7 @@ class Apd(Selection):
         self.proportion_C = torch.zeros(population.classes, dtype=torch.float64)
         self.quota_C = torch.zeros(population.classes, dtype=torch.int64)
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         pool_ids = pool_ids.sort().values
@@ -59,7 +67,7 @@ class Apd(Selection):
         label_M = self.population.label_N[pool_ids]
         images_C = torch.bincount(label_M, minlength=self.population.classes)
         if score_M.isnan().all() or (at.share is None and self.params.threshold == 1):
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         hard_M = ~(score_M >= self.params.threshold)
         measured_C = class_means(hard_M, label_M, images_C)
         alpha = self.params.alpha
@@ -68,12 +76,12 @@ class Apd(Selection):
         weight_C = images_C * (self.difficulty_C + self.params.eps)
         self.proportion_C = weight_C / weight_C.sum()
         total = int(hard_M.sum()) if at.share is None else count_of(at.share, len(pool_ids))
-        self.quota_C = quotas(weight_C, total, images_C, images_C.clamp(max=1))
+        self.quota_C = largest_remainders(weight_C, total, images_C, images_C.clamp(max=1))
         return drawn_by_class(pool_ids, self.population, self.quota_C, self.params, "select.apd", at.epoch)
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch == 0:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         return expects_below(self.params.threshold, at)
 
     def series(self, table: Table) -> dict[str, Tensor]:

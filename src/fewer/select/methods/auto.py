@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
-from fewer.core.types import At, Chosen, Expects, Population, State
-from fewer.select.base import ScoredParams, Selection, chosen
-from fewer.select.sampling import uniform
+from fewer.core.types import At, Expectation, Population, Selection, State
+from fewer.select.base import BaseSelector, ScoredParams, unweighted
+from fewer.select.sampling import sample_uniformly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,8 +55,8 @@ class Params(ScoredParams):
     """First epochs, on everything, after which the method is picked, and epochs between two looks; a started one
     counts."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
         if first_epochs(self.probe, epochs) >= epochs:
             found["probe"] = f"leaves nothing of the run of {epochs} epochs to choose for; shorten it"
         return found
@@ -119,7 +119,7 @@ def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True,
 
 
 @final
-class Auto(Selection):
+class Auto(BaseSelector):
     """Everything at first; then the method that it picks."""
 
     def __init__(self, params: Params, population: Population) -> None:
@@ -130,16 +130,16 @@ class Auto(Selection):
         self.looked, self.epochs = -1, 0  # epoch of the last look, and all epochs
         self._candidates: dict[str, Selector] = {}
 
-    def wants(self, table: Table, at: At) -> Tensor:
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
         if self._looks(at):
             ids = table.seen_N.nonzero().flatten()
-            return uniform(ids, looked_at(len(ids)), self.population.seed, "select.auto")
-        return self.inner.wants(table, at) if self.inner else super().wants(table, at)
+            return sample_uniformly(ids, looked_at(len(ids)), self.population.seed, "select.auto")
+        return self.inner.ids_to_score(table, at) if self.inner else super().ids_to_score(table, at)
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         if self._looks(at):
             self._take(self._found(table, at), at.epoch, at.epochs)
-        return self.inner.order(table, pool_ids, at) if self.inner else chosen(pool_ids)
+        return self.inner.select(table, pool_ids, at) if self.inner else unweighted(pool_ids)
 
     def _looks(self, at: At) -> bool:
         """Whether this epoch begins with a look: also when it is asked again."""
@@ -171,8 +171,8 @@ class Auto(Selection):
         if at.share is None:
             return True
         ahead = [replace(at, epoch=epoch, progress=epoch / at.epochs) for epoch in range(at.epoch, at.epochs)]
-        paid = sum(self._may_be(_PAYABLE, at).expects(then).kept_high for then in ahead)
-        least = sum(self._may_be("infobatch", at).expects(replace(then, share=0.0)).kept_high for then in ahead)
+        paid = sum(self._may_be(_PAYABLE, at).expected(then).kept_high for then in ahead)
+        least = sum(self._may_be("infobatch", at).expected(replace(then, share=0.0)).kept_high for then in ahead)
         return least <= paid
 
     def _noise(self, table: Table, kind: Kind, of_N: Tensor) -> float:
@@ -206,15 +206,15 @@ class Auto(Selection):
             keys["guards"] = {**self.params.guards.model_dump(mode="json"), **picked.keys["guards"]}
         return select.build(params.model_validate({**picked.keys, **keys}), self.population, epochs)
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch < first_epochs(self.params.probe, at.epochs):
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         if self.inner and self._is_settled:
-            return self.inner.expects(at)
+            return self.inner.expected(at)
         images = int((self.population.label_N >= 0).sum())
         scored = looked_at(images) / max(1, images) if self._may_look(at) else 0.0
-        told = [self._may_be(method, at).expects(at) for method in (_FREE if at.share is None else (_PAYABLE,))]
-        return Expects(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)
+        told = [self._may_be(method, at).expected(at) for method in (_FREE if at.share is None else (_PAYABLE,))]
+        return Expectation(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)
 
     def series(self, table: Table) -> dict[str, Tensor]:
         return self.inner.series(table) if self.inner else {}

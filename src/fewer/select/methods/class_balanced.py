@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core import rng
-from fewer.core.allocation import quotas
+from fewer.core.allocation import largest_remainders
 from fewer.core.config import Share
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import MethodParams, Selection, chosen
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, MethodParams, unweighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,13 +31,13 @@ class Params(MethodParams):
 
 
 @final
-class ClassBalanced(Selection):
+class ClassBalanced(BaseSelector):
     """Repeats or leaves out samples until every class has its part of the epoch."""
 
     def __init__(self, power: float, population: Population) -> None:
         self.power, self.population = power, population
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         lots_M = rng.shuffled(pool_ids, self.population.seed, "select.class_balanced", at.epoch)
@@ -49,10 +49,10 @@ class ClassBalanced(Selection):
         until_C = count_C.cumsum(0) - count_C + part_C % images_C
         more_M = torch.arange(len(by_class_M)) < until_C.repeat_interleave(count_C)
         copies_M = (part_C // images_C).repeat_interleave(count_C) + more_M
-        return chosen(by_class_M.repeat_interleave(copies_M))
+        return unweighted(by_class_M.repeat_interleave(copies_M))
 
-    def expects(self, at: At) -> Expects:
-        return Expects(1.0, 1.0)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(1.0, 1.0)
 
     def series(self, table: Table) -> dict[str, Tensor]:
         """`quota_per_class`: samples of each class in an epoch."""
@@ -66,7 +66,7 @@ class ClassBalanced(Selection):
         """Samples of each class in an epoch: as many in all as there are images."""
         total, present_C = int(count_C.sum()), count_C > 0
         weight_C = count_C.double().clamp(min=1) ** (1 - self.power) * present_C
-        return quotas(weight_C, total, total * present_C.long())
+        return largest_remainders(weight_C, total, total * present_C.long())
 
 
 def build(params: Params, population: Population) -> ClassBalanced:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from pydantic import Field
 
-from fewer.core.types import At, Chosen, Expects, Keep, Population
-from fewer.select.base import InBatch, InBatchParams, chosen, expects_below
-from fewer.select.sampling import count_of, fair_count, highest
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.select.base import InBatchParams, InBatchSelector, expects_below, unweighted
+from fewer.select.sampling import count_of, fair_count, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class Params(InBatchParams):
 
 
 @final
-class Dbpd(InBatch):
+class Dbpd(InBatchSelector):
     """Keeps the samples that the model is not sure of."""
 
     favours_hard = True
@@ -47,29 +47,29 @@ class Dbpd(InBatch):
         super().__init__(params)
         self.threshold, self.rule, self.seed = params.threshold, params.rule, seed
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         if self.is_fresh:
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         score_M, right_M = table.score_N[pool_ids], table.right_N[pool_ids]
         if at.share is None:
-            return chosen(pool_ids[self.hard(score_M, right_M)])
+            return unweighted(pool_ids[self.hard(score_M, right_M)])
         count = max(count_of(at.share, len(pool_ids)), int(score_M.isnan().sum()))
-        return chosen(highest(pool_ids, self.hardness(score_M, right_M), count, self.seed, "select.dbpd", at.epoch))
+        return unweighted(top_k(pool_ids, self.hardness(score_M, right_M), count, self.seed, "select.dbpd", at.epoch))
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         import torch
 
         mask_G = self.hard(score_G, right_G)
         if at.share is not None:
             lots = self.seed, "select.dbpd", at.epoch
             hardness_G, count = self.hardness(score_G, right_G), fair_count(at.share, ids_G, *lots)
-            mask_G = torch.isin(ids_G, highest(ids_G, hardness_G, count, *lots))
-        return Keep(mask_G, torch.ones(len(ids_G), dtype=torch.float64))
+            mask_G = torch.isin(ids_G, top_k(ids_G, hardness_G, count, *lots))
+        return KeepMask(mask_G, torch.ones(len(ids_G), dtype=torch.float64))
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         scored = float(self.is_fresh)
         if at.epoch == 0 and not scored:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         return expects_below(self.threshold, at, scored)
 
     def hard(self, score_M: Tensor, right_M: Tensor) -> Tensor:

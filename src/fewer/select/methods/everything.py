@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import MethodParams, Selection, chosen
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, MethodParams, unweighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,14 +21,14 @@ class Params(MethodParams):
 
 
 @final
-class Everything(Selection):
+class Everything(BaseSelector):
     """Chooses the whole pool."""
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        return chosen(pool_ids)
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
+        return unweighted(pool_ids)
 
-    def expects(self, at: At) -> Expects:
-        return Expects(1.0, 1.0)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(1.0, 1.0)
 
 
 def build(params: Params, population: Population) -> Everything:

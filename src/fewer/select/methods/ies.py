@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.core.config import Index, NonNegative
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import ScoredParams, Selection, chosen
-from fewer.select.sampling import count_of, highest
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, ScoredParams, unweighted
+from fewer.select.sampling import count_of, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class Params(ScoredParams):
 
 
 @final
-class Ies(Selection):
+class Ies(BaseSelector):
     """Leaves out what has come to rest."""
 
     def __init__(self, params: Params, population: Population) -> None:
@@ -47,23 +47,23 @@ class Ies(Selection):
         self.packs = params.batches == "pack"
         self.loss_LN = torch.full((_LOSSES, len(population.label_N)), torch.nan, dtype=torch.float32)
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         if at.epoch:
             self.loss_LN = torch.cat([self.loss_LN[1:], table.loss_N[None]])
         if at.epoch <= _LOSSES:
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         change_M = self.loss_LN[:, pool_ids].diff(n=2, dim=0).abs().mean(0)  # NaN: something has not been seen yet
         if at.share is not None:
             count = count_of(at.share, len(pool_ids))
-            return chosen(highest(pool_ids, change_M, count, self.seed, "select.ies", at.epoch))
-        return chosen(pool_ids[~(change_M < self.params.delta)])
+            return unweighted(top_k(pool_ids, change_M, count, self.seed, "select.ies", at.epoch))
+        return unweighted(pool_ids[~(change_M < self.params.delta)])
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch <= _LOSSES or (at.share is None and not self.params.delta):
-            return Expects(1.0, 1.0)
-        return Expects(0.0, 1.0) if at.share is None else Expects(at.share, at.share)
+            return Expectation(1.0, 1.0)
+        return Expectation(0.0, 1.0) if at.share is None else Expectation(at.share, at.share)
 
     def state_dict(self) -> dict[str, Any]:
         return {"loss": self.loss_LN}

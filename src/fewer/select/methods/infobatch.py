@@ -21,9 +21,9 @@ from pydantic import Field
 
 from fewer.core.clock import Duration
 from fewer.core.config import NonNegative, Span
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, weighted
-from fewer.select.sampling import uniform
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, ScoredParams, WeightParams, unweighted, weighted
+from fewer.select.sampling import sample_uniformly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,7 @@ class Params(WeightParams, ScoredParams):
 
 
 @final
-class InfoBatch(Selection):
+class InfoBatch(BaseSelector):
     """Leaves out a random part of what is below the mean loss."""
 
     def __init__(self, params: Params, seed: int) -> None:
@@ -56,32 +56,32 @@ class InfoBatch(Selection):
         self.packs = params.batches == "pack"
         self.low_share = 0.0
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         loss_M = table.column("trained", "loss")[pool_ids].double()
         known_M = torch.isfinite(loss_M)
         if not known_M.any():
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         # Strictly below: where all losses are equal nothing is pruned. Never-seen samples are always kept. The mean is
         # taken of sorted losses, so that it does not depend on how the pool is listed.
         low_M = known_M & (loss_M < loss_M[known_M].sort().values.mean())
         low, other = pool_ids[low_M], pool_ids[~low_M]
         self.low_share = len(low) / len(pool_ids)
         kept = int((1 - self._pruned(at, len(low), len(pool_ids))) * len(low) + 1e-9)
-        drawn = uniform(low, kept, self.seed, "select.infobatch", at.epoch)
+        drawn = sample_uniformly(low, kept, self.seed, "select.infobatch", at.epoch)
         inclusion_M = torch.ones(len(other) + len(drawn), dtype=torch.float64)
         inclusion_M[len(other) :] = kept / max(1, len(low))
         return weighted(torch.cat([other, drawn]), inclusion_M, self.params)
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch == 0:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         if at.share is None:
-            return Expects(1.0 - self.params.pruned, 1.0)
+            return Expectation(1.0 - self.params.pruned, 1.0)
         # Once an epoch has been seen, what can be pruned at most is known; losses move slowly from epoch to epoch.
         share = max(at.share, 1 - _MOST_PRUNED * (self.low_share or _LIKELY_LOW))
-        return Expects(share, share)
+        return Expectation(share, share)
 
     def counts(self) -> dict[str, float]:
         return {"low_loss_share": self.low_share}

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import AfterValidator
 
 from fewer.core.config import Flag, Index, Share
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import ScoredParams, Selection
-from fewer.select.sampling import highest, outside
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, ScoredParams
+from fewer.select.sampling import exclude, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,34 +52,34 @@ class Params(ScoredParams):
 
 
 @final
-class Kakurenbo(Selection):
+class Kakurenbo(BaseSelector):
     """Hides what is learnt, and looks at it again."""
 
     def __init__(self, params: Params, seed: int) -> None:
         self.params, self.seed = params, seed
         self.packs = params.batches == "pack"
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         seen_M = table.seen_N[pool_ids]
         candidates = min(int(self._limit(at) * len(pool_ids) + 1e-9), int(seen_M.sum()))
         loss_M = torch.where(seen_M, table.loss_N[pool_ids], torch.inf).nan_to_num(float("inf"))
-        lowest = highest(pool_ids, -loss_M, candidates, self.seed, "select.kakurenbo", at.epoch)
+        lowest = top_k(pool_ids, -loss_M, candidates, self.seed, "select.kakurenbo", at.epoch)
         if at.share is None:
             sure = table.right_N[lowest] & (table.score_N[lowest] >= self.params.confidence)
             lowest = lowest[sure]
-        kept = outside(pool_ids, lowest, len(table))
+        kept = exclude(pool_ids, lowest, len(table))
         # No more than where all that may be hidden is: a cost that asks for more must not end in a rate that diverges.
         most = 1 / max(1e-9, 1 - self.params.hidden)
         scale = min(most, len(pool_ids) / max(1, len(kept))) if self.params.scale_lr else 1.0
-        return Chosen(kept, torch.ones(len(kept), dtype=torch.float64), scale)
+        return Selection(kept, torch.ones(len(kept), dtype=torch.float64), scale)
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch == 0:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         least = 1 - self._limit(at)
-        return Expects(least, 1.0 if at.share is None else least)
+        return Expectation(least, 1.0 if at.share is None else least)
 
     def _limit(self, at: At) -> float:
         if at.share is not None:

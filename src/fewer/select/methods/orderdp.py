@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import OpenShare, ScoredParams, Selection, chosen
-from fewer.select.sampling import count_of, highest, uniform
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, OpenShare, ScoredParams, unweighted
+from fewer.select.sampling import count_of, sample_uniformly, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ class Params(ScoredParams):
 
 
 @final
-class OrderDp(Selection):
+class OrderDp(BaseSelector):
     """Keeps the highest losses of a random subset."""
 
     favours_hard = True
@@ -41,16 +41,16 @@ class OrderDp(Selection):
         self.params, self.seed = params, seed
         self.packs = params.batches == "pack"
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         subset, top = self._shares(at)
-        drawn = uniform(pool_ids, count_of(subset, len(pool_ids)), self.seed, "select.orderdp", at.epoch)
+        drawn = sample_uniformly(pool_ids, count_of(subset, len(pool_ids)), self.seed, "select.orderdp", at.epoch)
         count = count_of(subset * top, len(pool_ids))
         loss_M = table.column("trained", "loss")[drawn]
-        return chosen(highest(drawn, loss_M, count, self.seed, "select.orderdp.ties", at.epoch))
+        return unweighted(top_k(drawn, loss_M, count, self.seed, "select.orderdp.ties", at.epoch))
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         subset, top = self._shares(at)
-        return Expects(subset * top, subset * top)
+        return Expectation(subset * top, subset * top)
 
     def _shares(self, at: At) -> tuple[float, float]:
         subset, top = self.params.subset, self.params.top

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.core.config import Positive
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import chosen
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import unweighted
 from fewer.select.methods.smrd import Smrd, SmrdParams
-from fewer.select.wrappers.wrapper import Around
+from fewer.select.wrappers.wrapper import SelectorWrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ _FULLER = 10  # times the share of other epochs, under a cost
 
 
 @final
-class PeriodicFull(Around):
+class PeriodicFull(SelectorWrapper):
     """SMRD, refreshed by full epochs."""
 
     def __init__(self, params: Params, population: Population) -> None:
@@ -44,12 +44,12 @@ class PeriodicFull(Around):
         self.chosen, self.crossed, self.next_epoch = 0, 0, 0
         self.full_epochs = 0
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         is_due, self.crossed = self._crossings() > self.crossed, self._crossings()
         if is_due and (at.share is None or at.share * _FULLER >= 1):
-            found = chosen(pool_ids)
+            found = unweighted(pool_ids)
         else:
-            found = self.selector.order(table, pool_ids, _fuller(at) if is_due else at)
+            found = self.selector.select(table, pool_ids, _fuller(at) if is_due else at)
         self.chosen, self.next_epoch = self.chosen + len(found.ids_M), at.epoch + 1
         self.full_epochs += is_due and len(found.ids_M) == len(pool_ids)
         return found
@@ -57,18 +57,18 @@ class PeriodicFull(Around):
     def _crossings(self) -> int:
         return int(self.chosen / (self.every * self.images))
 
-    def expects(self, at: At) -> Expects:
-        own = self.selector.expects(at)
+    def expected(self, at: At) -> Expectation:
+        own = self.selector.expected(at)
         if at.epoch == self.next_epoch and self._crossings() > self.crossed:
-            return Expects(1.0, 1.0) if at.share is None else self.selector.expects(_fuller(at))
+            return Expectation(1.0, 1.0) if at.share is None else self.selector.expected(_fuller(at))
         if at.share is None:
-            return Expects(own.kept_low, 1.0, own.scored)
+            return Expectation(own.kept_low, 1.0, own.scored)
         if at.epoch <= self.next_epoch or own.kept_low == 1.0:
             return own
         # Which later epoch is full depends on what others keep: one is, for every `every` sets that are trained on.
         share, others = own.kept_high, max(0.0, self.every - 1)
         mean = self.every * share / (others + share) if others else 1.0
-        return Expects(mean, mean, own.scored)
+        return Expectation(mean, mean, own.scored)
 
     def counts(self) -> dict[str, float]:
         return {**self.selector.counts(), "full_epochs": float(self.full_epochs)}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import ChoiceParams, OpenShare, Selection, WeightParams, drawn_uniformly
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, ChoiceParams, OpenShare, WeightParams, drawn_uniformly
 from fewer.select.sampling import count_of
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ class Params(WeightParams, ChoiceParams):
 
 
 @final
-class Random(Selection):
+class Random(BaseSelector):
     """Chooses round(share * n) of n samples, anew in each epoch."""
 
     def __init__(self, params: Params, seed: int) -> None:
         self.params, self.seed = params, seed
         self.packs = params.batches == "pack"
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         count = count_of(self._share(at), len(pool_ids))
         return drawn_uniformly(pool_ids, count, self.params, self.seed, "select.random", at.epoch)
 
-    def expects(self, at: At) -> Expects:
-        return Expects(self._share(at), self._share(at))
+    def expected(self, at: At) -> Expectation:
+        return Expectation(self._share(at), self._share(at))
 
     def _share(self, at: At) -> float:
         return self.params.share if at.share is None else at.share

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core import rng
 from fewer.core.config import Share
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import MethodParams, Selection, chosen
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, MethodParams, unweighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,26 +32,26 @@ class Params(MethodParams):
 
 
 @final
-class RepeatFactor(Selection):
+class RepeatFactor(BaseSelector):
     """Lists samples of rare classes several times."""
 
     def __init__(self, threshold: float, population: Population) -> None:
         self.threshold, self.population = threshold, population
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         label_M = self.population.label_N[pool_ids]
         factor_C = self._factors(self._counts(label_M))
         lot_M = rng.uniform(pool_ids, self.population.seed, "select.repeat_factor", at.epoch)
         copies_M = factor_C.floor()[label_M] + (lot_M < factor_C.frac()[label_M])
-        return chosen(pool_ids.repeat_interleave(copies_M.long()))
+        return unweighted(pool_ids.repeat_interleave(copies_M.long()))
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         factor_C, count_C = self._factors(self._own_counts), self._own_counts.double()
         images, part_C = float(count_C.sum()), factor_C.frac()
         bounds = (factor_C.floor(), factor_C, factor_C.ceil())
         low, mean, high = (float((each_C * count_C).sum()) / images for each_C in bounds)
         spread = _SIGMAS * math.sqrt(float((part_C * (1 - part_C) * count_C).sum())) / images
-        return Expects(max(low, mean - spread), min(high, mean + spread))
+        return Expectation(max(low, mean - spread), min(high, mean + spread))
 
     def series(self, table: Table) -> dict[str, Tensor]:
         """`repeats_per_class`: how often a sample of each class is seen in an epoch, on average."""

@@ -27,9 +27,9 @@ from pydantic import AfterValidator
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
-from fewer.core.types import At, Chosen, Expects, Keep, Population
-from fewer.select.base import InBatch, InBatchParams, OpenShare, chosen
-from fewer.select.sampling import class_means, count_of, fair_count, highest
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.select.base import InBatchParams, InBatchSelector, OpenShare, unweighted
+from fewer.select.sampling import class_means, count_of, fair_count, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +61,8 @@ class Params(InBatchParams):
         """Whether anything depends on the reference losses."""
         return self.share < 1 or self.cost is not None
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
         if self.reference is not None:
             found |= self.changed(["proxy_epochs"], "has no effect beside select.reference; leave one of the two out")
         elif not self.proxy_epochs.value:
@@ -71,7 +71,7 @@ class Params(InBatchParams):
 
 
 @final
-class Rho(InBatch):
+class Rho(InBatchSelector):
     """Keeps the highest losses in excess of the reference's."""
 
     def __init__(self, params: Params, population: Population) -> None:
@@ -82,30 +82,30 @@ class Rho(InBatch):
         given_N, size = population.reference_loss_N, len(population.label_N)
         self._set(torch.full((size,), torch.nan) if given_N is None else given_N.float())
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         if self.is_fresh or at.epoch == 0:
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         excess_M = self._excess(pool_ids, table.loss_N[pool_ids])
         count = max(count_of(self._share(at), len(pool_ids)), int(excess_M.isnan().sum()))
-        return chosen(highest(pool_ids, excess_M, count, self.seed, "select.rho", at.epoch))
+        return unweighted(top_k(pool_ids, excess_M, count, self.seed, "select.rho", at.epoch))
 
-    def candidates(self, at: At) -> float:
+    def candidate_factor(self, at: At) -> float:
         """As many as fill a batch; one batch's worth where batches shrink."""
         return min(_WIDEST, 1 / max(self._share(at), 1 / _WIDEST)) if self.packs else 1.0
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         import torch
 
         lots = self.seed, "select.rho", at.epoch
         count = fair_count(self._share(at), ids_G, *lots)
-        mask_G = torch.isin(ids_G, highest(ids_G, self._excess(ids_G, loss_G), count, *lots))
-        return Keep(mask_G, torch.ones(len(ids_G), dtype=torch.float64))
+        mask_G = torch.isin(ids_G, top_k(ids_G, self._excess(ids_G, loss_G), count, *lots))
+        return KeepMask(mask_G, torch.ones(len(ids_G), dtype=torch.float64))
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch == 0 and not self.is_fresh:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         share = self._share(at)
-        return Expects(share, share, float(self.is_fresh))
+        return Expectation(share, share, float(self.is_fresh))
 
     def series(self, table: Table) -> dict[str, Tensor]:
         """Mean loss of each class in excess of the reference's: what there is still to be learnt of it."""

@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Count, NonNegative
-from fewer.core.types import At, Chosen, Expects, Keep, Population, State
-from fewer.select.base import InBatch, InBatchParams, WeightParams, chosen, weighted, weights_of
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.select.base import InBatchParams, InBatchSelector, WeightParams, unweighted, weighted, weights_of
 from fewer.select.sampling import by_probability
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Params(WeightParams, InBatchParams):
 
 
 @final
-class SelectiveBackprop(InBatch):
+class SelectiveBackprop(InBatchSelector):
     """Draws samples by the rank of their losses."""
 
     favours_hard = True
@@ -52,7 +52,7 @@ class SelectiveBackprop(InBatch):
         self.params, self.seed = params, seed
         self.recent_H = torch.empty(0, dtype=torch.float64)
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         loss_M = table.loss_N[pool_ids]
@@ -61,16 +61,16 @@ class SelectiveBackprop(InBatch):
             # What came last in the epoch before is not on record; any of its losses are as recent as those.
             self._remember(loss_M[known_M].sort().values, thin=True)
         if self.is_fresh or not known_M.any():
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         probability_M = torch.ones(len(pool_ids), dtype=torch.float64)
         probability_M[known_M] = own_ranks(loss_M[known_M]) ** self._beta(at)
         drawn_M = by_probability(pool_ids, probability_M, self.seed, "select.selective_backprop", at.epoch)
         return weighted(pool_ids[drawn_M], probability_M[drawn_M], self.params)
 
-    def fresh(self, at: At) -> bool:
+    def in_batch(self, at: At) -> bool:
         return self.is_fresh and at.epoch > 0
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         import torch
 
         finite_G = torch.isfinite(loss_G)
@@ -81,19 +81,19 @@ class SelectiveBackprop(InBatch):
         drawn_G = by_probability(ids_G, probability_G, self.seed, "select.selective_backprop", at.epoch)
         weight_G = torch.ones(len(ids_G), dtype=torch.float64)
         weight_G[drawn_G] = weights_of(probability_G[drawn_G], self.params)
-        return Keep(drawn_G, weight_G)
+        return KeepMask(drawn_G, weight_G)
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch == 0:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         scored = float(self.is_fresh)
         if at.share is not None:
-            return Expects(at.share, at.share, scored)
+            return Expectation(at.share, at.share, scored)
         kept = 1 / (1 + self.params.beta)
         if not self.params.beta:
-            return Expects(1.0, 1.0, scored)
+            return Expectation(1.0, 1.0, scored)
         # Among its own the mean power of a rank is known; among recent losses it rises and falls with them.
-        return Expects(0.0, 1.0, scored) if scored else Expects(0.9 * kept, min(1.0, 1.1 * kept))
+        return Expectation(0.0, 1.0, scored) if scored else Expectation(0.9 * kept, min(1.0, 1.1 * kept))
 
     def state_dict(self) -> State:
         return {"recent": self.recent_H}

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import OpenShare, ScoredParams, Selection, chosen
-from fewer.select.sampling import count_of, uniform
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, OpenShare, ScoredParams, unweighted
+from fewer.select.sampling import count_of, sample_uniformly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,22 +44,22 @@ class Params(ScoredParams):
 
 
 @final
-class SeTa(Selection):
+class SeTa(BaseSelector):
     """Slides a window over groups of losses."""
 
     def __init__(self, params: Params, seed: int) -> None:
         self.params, self.seed = params, seed
         self.packs = params.batches == "pack"
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         loss_M = table.column("trained", "loss")[pool_ids]
         if at.epoch == 0 or not torch.isfinite(loss_M).any():
-            return chosen(pool_ids)
-        drawn = uniform(pool_ids, count_of(self._drawn(at), len(pool_ids)), self.seed, "select.seta", at.epoch)
+            return unweighted(pool_ids)
+        drawn = sample_uniformly(pool_ids, count_of(self._drawn(at), len(pool_ids)), self.seed, "select.seta", at.epoch)
         if self._in_tail(at):
-            return chosen(drawn)
+            return unweighted(drawn)
         drawn = drawn.sort().values
         loss_M = table.column("trained", "loss")[drawn]
         unknown = drawn[~torch.isfinite(loss_M)]  # never seen, or not a number: looked at
@@ -75,15 +75,15 @@ class SeTa(Selection):
             # As far between the easiest and the hardest as the window is.
             first = round(start / max(1, groups - width) * (len(drawn) - count))
             last = first + count
-        return chosen(torch.cat([unknown, drawn[rising[first:last]]]))
+        return unweighted(torch.cat([unknown, drawn[rising[first:last]]]))
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch == 0:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         if at.share is not None:
-            return Expects(at.share, at.share)
+            return Expectation(at.share, at.share)
         kept = 1 - self.params.pruned
-        return Expects(kept if self._in_tail(at) or self.params.window == 1 else 0.0, kept)
+        return Expectation(kept if self._in_tail(at) or self.params.window == 1 else 0.0, kept)
 
     def _drawn(self, at: At) -> float:
         if at.share is None:

@@ -16,9 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.core.config import Flag
-from fewer.core.types import At, Chosen, Expects, Keep, Population
-from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, drawn_uniformly, expects_below, weights_of
-from fewer.select.sampling import count_of, fair_count, uniform
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.select.base import (
+    BaseSelector,
+    ScoredParams,
+    WeightParams,
+    drawn_uniformly,
+    expects_below,
+    unweighted,
+    weights_of,
+)
+from fewer.select.sampling import count_of, fair_count, sample_uniformly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,25 +46,25 @@ class Params(SmrdParams):
     published: Flag = False
     """Count and draw within each batch, with the current weights."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
         if self.published and self.refresh_every:
             found["refresh_every"] = "scores again what select.published = true scores in every batch; leave it out"
         return found
 
 
 @final
-class Smrd(Selection):
+class Smrd(BaseSelector):
     """Draws as many samples as are hard."""
 
     def __init__(self, params: SmrdParams, seed: int) -> None:
         self.params, self.seed = params, seed
-        self.in_batch = getattr(params, "published", False)
+        self.is_published = getattr(params, "published", False)
         self.packs = params.batches == "pack"
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        if self.in_batch:
-            return chosen(pool_ids)
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
+        if self.is_published:
+            return unweighted(pool_ids)
         score_M = table.score_N[pool_ids]
         if at.share is not None and not score_M.isnan().all():
             count = count_of(at.share, len(pool_ids))
@@ -64,23 +72,23 @@ class Smrd(Selection):
             count = int(self._hard(score_M).sum())
         return drawn_uniformly(pool_ids, count, self.params, self.seed, "select.smrd", at.epoch)
 
-    def fresh(self, at: At) -> bool:
-        return self.in_batch
+    def in_batch(self, at: At) -> bool:
+        return self.is_published
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         import torch
 
         lots = self.seed, "select.smrd", at.epoch
         count = int(self._hard(score_G).sum()) if at.share is None else fair_count(at.share, ids_G, *lots)
-        mask_G = torch.isin(ids_G, uniform(ids_G, count, *lots))
+        mask_G = torch.isin(ids_G, sample_uniformly(ids_G, count, *lots))
         weight_G = torch.ones(len(ids_G), dtype=torch.float64)
         weight_G[mask_G] = weights_of(torch.full((count,), count / max(1, len(ids_G))), self.params)
-        return Keep(mask_G, weight_G)
+        return KeepMask(mask_G, weight_G)
 
-    def expects(self, at: At) -> Expects:
-        scored = float(self.in_batch)
+    def expected(self, at: At) -> Expectation:
+        scored = float(self.is_published)
         if at.epoch == 0 and not scored:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         return expects_below(self.params.threshold, at, scored)
 
     def _hard(self, score_M: Tensor) -> Tensor:

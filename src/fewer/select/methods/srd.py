@@ -17,8 +17,8 @@ import math
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Share
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import ChoiceParams, OpenShare, Selection, WeightParams, drawn_uniformly
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, ChoiceParams, OpenShare, WeightParams, drawn_uniformly
 from fewer.select.sampling import count_of
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Params(WeightParams, ChoiceParams):
     least: Share = 0.02
     """The share never falls below this."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
         if self.decay != "exponential":
             found |= self.changed(["gamma"], f'has no effect with select.decay = "{self.decay}"; leave it out')
         elif self.cost is not None and self.gamma == 1:
@@ -46,19 +46,19 @@ class Params(WeightParams, ChoiceParams):
 
 
 @final
-class Srd(Selection):
+class Srd(BaseSelector):
     """Draws a share that follows a curve."""
 
     def __init__(self, params: Params, seed: int) -> None:
         self.params, self.seed = params, seed
         self.packs = params.batches == "pack"
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         count = count_of(self._share(at), len(pool_ids))
         return drawn_uniformly(pool_ids, count, self.params, self.seed, "select.srd", at.epoch)
 
-    def expects(self, at: At) -> Expects:
-        return Expects(self._share(at), self._share(at))
+    def expected(self, at: At) -> Expectation:
+        return Expectation(self._share(at), self._share(at))
 
     def _share(self, at: At) -> float:
         share = self._curve(at.epoch)

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from pydantic import Field
 
-from fewer.core.allocation import quotas
+from fewer.core.allocation import largest_remainders
 from fewer.core.config import Count, Flag, Share
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import ScoredParams, Selection, WeightParams, chosen, drawn_by_class, expects_below
-from fewer.select.sampling import by_class, class_means, count_of
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, ScoredParams, WeightParams, drawn_by_class, expects_below, unweighted
+from fewer.select.sampling import class_means, count_of, top_k_per_class
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,8 +44,8 @@ class Params(WeightParams, ScoredParams):
     published: Flag = False
     """The set that the published code takes: everything hard, as `dbpd`."""
 
-    def misfits(self, epochs: int) -> dict[str, str]:
-        found = super().misfits(epochs)
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
         if self.published:
             reason = "has no effect with select.published = true, which takes all that is hard; leave it out"
             found |= self.changed(("balance", "least", "take", "cost"), reason)
@@ -55,7 +55,7 @@ class Params(WeightParams, ScoredParams):
 
 
 @final
-class Stratified(Selection):
+class Stratified(BaseSelector):
     """Shares out what is hard among the classes."""
 
     def __init__(self, params: Params, population: Population) -> None:
@@ -64,7 +64,7 @@ class Stratified(Selection):
         self.packs = params.batches == "pack"
         self.quota_C: Tensor | None = None
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         pool_ids = pool_ids.sort().values
@@ -73,23 +73,23 @@ class Stratified(Selection):
         hard_M = unseen_M | (score_M < self.params.threshold)
         total = int(hard_M.sum()) if at.share is None else count_of(at.share, len(pool_ids))
         if unseen_M.all() or (at.share is None and self.params.threshold == 1):
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         if self.params.published and at.share is None:
-            return chosen(pool_ids[hard_M])
+            return unweighted(pool_ids[hard_M])
         label_M, classes = self.population.label_N[pool_ids], self.population.classes
         images_C = torch.bincount(label_M, minlength=classes)
         difficulty_C = class_means(1 - score_M.nan_to_num(0.0), label_M, images_C)
         weight_C = images_C.double() ** self.params.balance * (difficulty_C + EPS) * (images_C > 0)
         least_C = torch.minimum(images_C, torch.full_like(images_C, self.params.least))
-        self.quota_C = quotas(weight_C, total, images_C, least_C)
+        self.quota_C = largest_remainders(weight_C, total, images_C, least_C)
         purpose = "select.stratified", at.epoch
         if self.params.take == "random":
             return drawn_by_class(pool_ids, self.population, self.quota_C, self.params, *purpose)
-        return chosen(by_class(pool_ids, label_M, self.quota_C, -score_M, self.population.seed, *purpose))
+        return unweighted(top_k_per_class(pool_ids, label_M, self.quota_C, -score_M, self.population.seed, *purpose))
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         if at.epoch == 0:
-            return Expects(1.0, 1.0)
+            return Expectation(1.0, 1.0)
         return expects_below(self.params.threshold, at)
 
     def series(self, table: Table) -> dict[str, Tensor]:

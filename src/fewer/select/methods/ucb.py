@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.core.config import Count
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import OpenShare, ScoredParams, Selection, chosen
-from fewer.select.sampling import count_of, highest
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import BaseSelector, OpenShare, ScoredParams, unweighted
+from fewer.select.sampling import count_of, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ class Params(ScoredParams):
 
 
 @final
-class Ucb(Selection):
+class Ucb(BaseSelector):
     """Keeps the highest upper bounds of the loss, for some epochs."""
 
     favours_hard = True
@@ -50,16 +50,16 @@ class Ucb(Selection):
         self.variance_N = torch.zeros(len(population.label_N))
         self.bound_N = torch.full((len(population.label_N),), torch.nan)
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         self._follow(table, at)
         if at.epoch == 0:
-            return chosen(pool_ids)
+            return unweighted(pool_ids)
         if (at.epoch - 1) % self.params.every == 0:
             self.bound_N = self.mean_N + self.variance_N
         count = count_of(self._share(at), len(pool_ids))
         # Lots are drawn once for a period: equal bounds must not change the choice within it.
         period = (at.epoch - 1) // self.params.every
-        return chosen(highest(pool_ids, self.bound_N[pool_ids], count, self.seed, "select.ucb", period))
+        return unweighted(top_k(pool_ids, self.bound_N[pool_ids], count, self.seed, "select.ucb", period))
 
     def _follow(self, table: Table, at: At) -> None:
         """Takes the last epoch's losses into the moving averages."""
@@ -75,9 +75,9 @@ class Ucb(Selection):
         self.mean_N = torch.where(new_N, mean_N, self.mean_N)
         self.variance_N = torch.where(new_N, variance_N, self.variance_N)
 
-    def expects(self, at: At) -> Expects:
+    def expected(self, at: At) -> Expectation:
         share = 1.0 if at.epoch == 0 else self._share(at)
-        return Expects(share, share)
+        return Expectation(share, share)
 
     def _share(self, at: At) -> float:
         return self.params.share if at.share is None else at.share

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
-from fewer.core.types import At, Chosen, Expects, Population
-from fewer.select.base import chosen
+from fewer.core.types import At, Expectation, Population, Selection
+from fewer.select.base import unweighted
 from fewer.select.methods.smrd import Smrd, SmrdParams
-from fewer.select.wrappers.wrapper import Around
+from fewer.select.wrappers.wrapper import SelectorWrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,18 +28,18 @@ class Params(SmrdParams):
 
 
 @final
-class WarmupRandom(Around):
+class WarmupRandom(SelectorWrapper):
     """Everything first, then SMRD."""
 
     def __init__(self, params: Params, seed: int) -> None:
         super().__init__(Smrd(params, seed))
         self.warmup = params.warmup
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        return chosen(pool_ids) if self._warming(at) else self.selector.order(table, pool_ids, at)
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
+        return unweighted(pool_ids) if self._warming(at) else self.selector.select(table, pool_ids, at)
 
-    def expects(self, at: At) -> Expects:
-        return Expects(1.0, 1.0) if self._warming(at) else self.selector.expects(at)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(1.0, 1.0) if self._warming(at) else self.selector.expected(at)
 
     def _warming(self, at: At) -> bool:
         return at.epoch < self.warmup.whole_epochs(at.epochs)

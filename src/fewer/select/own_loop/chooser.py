@@ -15,14 +15,14 @@ from fewer.core import rng
 from fewer.core.errors import DataError, RecipeError, UsageError
 from fewer.core.protocols import Comm, Selector
 from fewer.core.table import Kind, Table
-from fewer.core.types import At, Chosen, State
+from fewer.core.types import At, Selection, State
 from fewer.plan.budget import affordable_share
 from fewer.select.base import ScoredParams
 from fewer.select.own_loop import settings
-from fewer.select.own_loop.in_batch import CALL_KEEP, Kept, chosen_together, part
-from fewer.select.own_loop.observation import positions, said
-from fewer.select.own_loop.observations import Notes
-from fewer.select.own_loop.ranks import present, require_agreement
+from fewer.select.own_loop.in_batch import CALL_KEEP, Kept, local_part, select_together
+from fewer.select.own_loop.observation import observation, positions
+from fewer.select.own_loop.observations import Observations
+from fewer.select.own_loop.ranks import current_comm, require_agreement
 from fewer.select.own_loop.sampler import EpochSampler
 from fewer.select.own_loop.shard import Shard
 from fewer.select.own_loop.state import (
@@ -122,14 +122,14 @@ class Chooser:
         self.lr_scale = 1.0
         self._at = At(0, epochs, 0.0)
         self._order: Packed | None = None
-        self._trained, self._scored = Notes(), Notes()
+        self._trained, self._scored = Observations(), Observations()
         self._wanted: Tensor | None = None
         self._spent = {"trained": 0, "scored": 0}
         self._looked_at_by_training, self._has_kept = 0, False
 
     # --- Before an epoch --------------------------------------------------------------------------------------
 
-    def wants(self, epoch: int) -> Tensor:
+    def ids_to_score(self, epoch: int) -> Tensor:
         """This rank's part of the samples to be scored before an epoch; often none. To be called before `begin`.
 
         What it names goes through the model in eval mode, without augmentation, and into `observe(..., kind="scored")`.
@@ -139,7 +139,7 @@ class Chooser:
         if self._has_begun(epoch):
             return self.pool_ids[:0]
         self._enter(epoch)
-        self._wanted = self.selector.wants(self.table, self._at).sort().values
+        self._wanted = self.selector.ids_to_score(self.table, self._at).sort().values
         comm = self._comm
         return self._wanted[comm.rank :: comm.workers]
 
@@ -159,10 +159,10 @@ class Chooser:
             return
         self._enter(epoch)
         more = self._unscored()
-        chosen = self.selector.order(self.table, self.pool_ids, self._at)
+        chosen = self.selector.select(self.table, self.pool_ids, self._at)
         more = more[~torch.isin(more, chosen.ids_M)]
         weight_M = torch.cat([chosen.weight_M, torch.ones(len(more), dtype=torch.float64)])
-        chosen = Chosen(torch.cat([chosen.ids_M, more]), weight_M, chosen.lr_scale)
+        chosen = Selection(torch.cat([chosen.ids_M, more]), weight_M, chosen.lr_scale)
         if not len(chosen.ids_M):
             raise DataError(
                 f"{self.method} keeps none of {len(self.pool_ids)} samples in epoch {epoch}; loosen it, train fewer "
@@ -186,7 +186,7 @@ class Chooser:
         self._close()
         self._wanted = self._wanted if epoch == self._at.epoch else None
         spent = float(3 * self._spent["trained"] + self._spent["scored"])
-        share = affordable_share(self._plan, self.selector.expects, epoch, spent)
+        share = affordable_share(self._plan, self.selector.expected, epoch, spent)
         self._at = self._plan.at(epoch, share=share)
 
     def _close(self) -> None:
@@ -215,7 +215,7 @@ class Chooser:
                     'chooser.begin(epoch), and observe(..., kind="scored") for them; refresh_every = 0 goes without, '
                     "where that is what asks for it"
                 )
-            return self.selector.wants(self.table, self._at)
+            return self.selector.ids_to_score(self.table, self._at)
         self._scored.gather(self._comm, self._at.epoch)
         lacking = self._wanted[~torch.isin(self._wanted, self._scored.rows_R[:, 0].long())]
         if len(lacking):
@@ -239,7 +239,7 @@ class Chooser:
                 the method chooses in the batch.
         """
         shard = self.sampler.begun("weights")
-        if self.selector.fresh(self._at):
+        if self.selector.in_batch(self._at):
             raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
         if id_B.device.type != "cpu":  # untested: needs a GPU
             return shard.weights(id_B)
@@ -274,14 +274,14 @@ class Chooser:
         shard, comm, at = self.sampler.begun("keep"), self._comm, self._at
         ids_B = positions(id_B, len(self.table))
         weight_B = self._weighed(shard, ids_B)
-        if not self.selector.fresh(at):
+        if not self.selector.in_batch(at):
             everything_B = torch.ones_like(id_B, dtype=torch.bool)
             return Kept(everything_B, weight_B.to(id_B.device), len(ids_B) * comm.workers)
-        told = said(self.population, ids_B, loss_B, logits_BC, score_B, right_B, at.epoch)
+        told = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, at.epoch)
         counts_B = shard.counts(ids_B, at.epoch)
-        ids_G, choice = chosen_together(self.selector, self.table, told, counts_B, comm, at)
+        ids_G, choice = select_together(self.selector, self.table, told, counts_B, comm, at)
         self._spent["scored"], self._has_kept = self._spent["scored"] + len(ids_G), True
-        kept, own_B = part(ids_B, counts_B, ids_G, choice, comm.workers)
+        kept, own_B = local_part(ids_B, counts_B, ids_G, choice, comm.workers)
         shard.disregard(ids_B[kept.mask_B & ~own_B], at.epoch)
         left_out = ids_B[~kept.mask_B]
         zero_B = torch.zeros(len(left_out))
@@ -314,14 +314,14 @@ class Chooser:
             DivergedError: A loss is not finite; told at once on the CPU, elsewhere at the epoch's end.
         """
         ids_B = positions(id_B, len(self.table))
-        told = said(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._at.epoch)
+        told = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._at.epoch)
         if kind == "scored":
             if self._wanted is None:
                 raise UsageError('observe(kind="scored") belongs between chooser.wants(epoch) and chooser.begin(epoch)')
             zero_B = torch.zeros_like(ids_B)
             self._scored.add(ids_B, zero_B, zero_B + 1, told.loss_B, told.score_B, told.right_B)
             return
-        if self.selector.fresh(self._at) and not self._has_kept:
+        if self.selector.in_batch(self._at) and not self._has_kept:
             raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
         copy_B, counts_B = self.sampler.begun("observe").take(ids_B, self._at.epoch)
         self._trained.add(ids_B, copy_B, counts_B, told.loss_B, told.score_B, told.right_B)
@@ -396,7 +396,7 @@ class Chooser:
         epoch = state["epoch"]
         self._at = At(epoch, self._at.epochs, epoch / self._at.epochs, state["share"])
         self.lr_scale, self._spent = state["lr_scale"], dict(state["spent"])
-        self._trained, self._scored, self._wanted = Notes(), Notes(), None
+        self._trained, self._scored, self._wanted = Observations(), Observations(), None
         self._order = None
         self.sampler.deal(None)
         if state["order"]:
@@ -407,4 +407,4 @@ class Chooser:
 
     @property
     def _comm(self) -> Comm:
-        return self._comm_given or present()
+        return self._comm_given or current_comm()

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from fewer.select.own_loop.observations import require_finite
-from fewer.select.own_loop.ranks import exchanged
+from fewer.select.own_loop.ranks import all_gathered
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.protocols import Comm, Selector
     from fewer.core.table import Table
-    from fewer.core.types import At, Keep
+    from fewer.core.types import At, KeepMask
     from fewer.select.own_loop.observation import Said
 
 _LEAST = 2  # samples in a batch: no rank waits for one without any, and BatchNorm cannot normalise one alone
@@ -41,9 +41,9 @@ class Kept(NamedTuple):
     samples: int
 
 
-def chosen_together(
+def select_together(
     selector: Selector, table: Table, said: Said, counts_B: Tensor, comm: Comm, at: At
-) -> tuple[Tensor, Keep]:
+) -> tuple[Tensor, KeepMask]:
     """What the selector keeps of all ranks' batches, whose scores the table learns; every rank must call it.
 
     `counts_B` says which samples are this rank's own, rather than padding. Gives the ids of the global batch and the
@@ -53,7 +53,7 @@ def chosen_together(
     place_B = torch.arange(len(said.ids_B)) * comm.workers + comm.rank
     columns = (place_B, said.ids_B, said.loss_B, said.score_B, said.right_B)
     rows_B = torch.stack([column.double().cpu() for column in columns], dim=1)
-    rows_G = exchanged(comm, rows_B[counts_B])
+    rows_G = all_gathered(comm, rows_B[counts_B])
     _, ids_G, loss_G, score_G, right_G = rows_G[rows_G[:, 0].argsort()].unbind(1)
     require_finite(loss_G, ids_G, at.epoch)
     told = ids_G.long(), loss_G, score_G, right_G.bool()
@@ -62,7 +62,7 @@ def chosen_together(
     return ids_G.long(), keep
 
 
-def part(ids_B: Tensor, counts_B: Tensor, ids_G: Tensor, keep: Keep, workers: int) -> tuple[Kept, Tensor]:
+def local_part(ids_B: Tensor, counts_B: Tensor, ids_G: Tensor, keep: KeepMask, workers: int) -> tuple[Kept, Tensor]:
     """This rank's part of what is kept, filled up to two samples with others of weight 0.
 
     Gives that part, and which of the batch's samples are kept rather than filled in.

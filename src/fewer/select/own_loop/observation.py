@@ -46,7 +46,7 @@ def positions(id_B: Any, samples: int) -> Tensor:
     return ids_B
 
 
-def said(
+def observation(
     population: Population,
     ids_B: Tensor,
     loss_B: Tensor,

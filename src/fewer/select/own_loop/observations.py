@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.core.errors import DivergedError
-from fewer.select.own_loop.ranks import exchanged
+from fewer.select.own_loop.ranks import all_gathered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ _COLUMNS = 6  # id, copy, counts, loss, score, right
 
 
 @final
-class Notes:
+class Observations:
     """Rows of this rank, and of all ranks as far as they have been exchanged."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Notes:
         columns = [torch.cat([value.double().cpu() for value in values]) for values in zip(*self._own, strict=True)]
         own = torch.stack(columns, dim=1) if columns else torch.empty(0, _COLUMNS, dtype=torch.float64)
         self._own.clear()
-        rows_R = torch.cat([self.rows_R, exchanged(comm, own)])
+        rows_R = torch.cat([self.rows_R, all_gathered(comm, own)])
         ids_R, copy_R = rows_R[:, 0].long(), rows_R[:, 1].long()
         copies = int(copy_R.max()) + 2 if len(rows_R) else 1  # padding's copy is -1
         self.rows_R = rows_R[torch.argsort(ids_R * copies + copy_R, stable=True)]

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from fewer.core.errors import UsageError
-from fewer.sync.comm import Alone, Distributed
+from fewer.sync.comm import SingleProcess, TorchDistributed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from fewer.core.protocols import Comm
 
 
-def present() -> Comm:
+def current_comm() -> Comm:
     """How this process exchanges tensors with its peers, if it has any."""
-    return Distributed() if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 else Alone()
+    return (
+        TorchDistributed()
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        else SingleProcess()
+    )
 
 
-def exchanged(comm: Comm, rows: Tensor) -> Tensor:
+def all_gathered(comm: Comm, rows: Tensor) -> Tensor:
     """All ranks' rows in the order of ranks, on the CPU."""
-    if isinstance(comm, Distributed) and dist.get_backend() == "nccl":  # untested: needs a GPU
+    if isinstance(comm, TorchDistributed) and dist.get_backend() == "nccl":  # untested: needs a GPU
         rows = rows.to(torch.device("cuda", torch.cuda.current_device()))
     return comm.gather([rows]).cpu()
 
@@ -41,7 +45,7 @@ def require_agreement(comm: Comm, told: int, epoch: int) -> None:
     """
     if comm.workers == 1:
         return
-    if len(exchanged(comm, torch.tensor([[told >> 1, epoch]])).unique(dim=0)) > 1:
+    if len(all_gathered(comm, torch.tensor([[told >> 1, epoch]])).unique(dim=0)) > 1:
         raise UsageError(
             f"ranks disagree about epoch {epoch}: each builds its Chooser with the same method, keys, labels, epochs "
             "and seed, and begins the same epoch"

@@ -80,7 +80,7 @@ def price(recipe: Recipe, population: Population, selector: Selector, name: str 
         parameters=0,
     )
     try:
-        return compile_plan(recipe, facts, selector.expects, name)
+        return compile_plan(recipe, facts, selector.expected, name)
     except RecipeError as error:
         raise RecipeError([f"Chooser: {_in_keywords(text)}" for text in error.problems]) from None
 
@@ -149,4 +149,4 @@ def build(recipe: Recipe, population: Population) -> Selector:
 def scores_before(selector: Selector, epochs: int) -> bool:
     """Whether samples are to be scored before some epoch, as far as the selector expects it."""
     moments = [At(epoch, epochs, epoch / epochs) for epoch in range(epochs)]
-    return any(selector.expects(at).scored > 0 and not selector.fresh(at) for at in moments)
+    return any(selector.expected(at).scored > 0 and not selector.in_batch(at) for at in moments)

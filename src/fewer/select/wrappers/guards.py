@@ -15,10 +15,10 @@ import torch
 
 from fewer.core import rng
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Chosen, Expects, Keep, Population, State
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
 from fewer.select.base import Guards
-from fewer.select.sampling import by_class, highest, outside
-from fewer.select.wrappers.wrapper import Around
+from fewer.select.sampling import exclude, top_k, top_k_per_class
+from fewer.select.wrappers.wrapper import SelectorWrapper
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ _REACH, _VALLEY = 6, 0.5  # a valley: within a sixth of the distance, less than 
 
 
 @final
-class Guarded(Around):
+class GuardedSelector(SelectorWrapper):
     """A selector whose choice is mended by guards.
 
     Args:
@@ -63,23 +63,23 @@ class Guarded(Around):
 
     # --- Before the epoch -------------------------------------------------------------------------------------
 
-    def wants(self, table: Table, at: At) -> Tensor:
-        own = self.selector.wants(table, at)
-        if self.selector.fresh(at):  # suspects are scored in their batch, like everything
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
+        own = self.selector.ids_to_score(table, at)
+        if self.selector.in_batch(at):  # suspects are scored in their batch, like everything
             return own
         again = rng.uniform(self.suspects, self.population.seed, "select.suspects", at.epoch) < 1 / _SUSPECTS_REFRESHED
         return own if not again.any() else torch.cat([own, self.suspects[again]]).unique()
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         self.added = dict.fromkeys(self.added, 0)
         self.seen_C, self.kept_C = torch.zeros_like(self.seen_C), torch.zeros_like(self.kept_C)
         self.suspects = self._suspects(table, pool_ids, at)
         self.not_a_number = int((table.seen_N & ~torch.isfinite(table.loss_N))[pool_ids].sum())
-        trusted = outside(pool_ids, self.suspects, len(table))
-        found = self.selector.order(table, trusted, _of_fewer(at, len(pool_ids), len(trusted)))
-        if self.selector.fresh(at):
+        trusted = exclude(pool_ids, self.suspects, len(table))
+        found = self.selector.select(table, trusted, _of_fewer(at, len(pool_ids), len(trusted)))
+        if self.selector.in_batch(at):
             return replace(found, ids_M=pool_ids, weight_M=torch.ones(len(pool_ids), dtype=torch.float64))
-        left = outside(trusted, found.ids_M, len(table))
+        left = exclude(trusted, found.ids_M, len(table))
         if not len(left):  # nothing to mend
             return found
         return self._mended(found, trusted, left, table, at)
@@ -93,7 +93,7 @@ class Guarded(Around):
         asked = self.guards.noise_cap
         if not self.favours_hard or not asked or at.epoch < self.noise_from:
             return pool_ids[:0]
-        if self.selector.expects(at).kept_low == 1.0:  # a method that is to leave out nothing leaves out no suspects
+        if self.selector.expected(at).kept_low == 1.0:  # a method that is to leave out nothing leaves out no suspects
             return pool_ids[:0]
         loss_M = table.loss_N[pool_ids]
         known_M = torch.isfinite(loss_M)
@@ -101,21 +101,21 @@ class Guarded(Around):
         wrong = pool_ids[known_M & ~table.right_N[pool_ids]]
         label_N, lots = self.population.label_N, (self.population.seed, "select.noise", at.epoch)
         quota_C = (self.cap * self.images_C + 1e-9).long()
-        return by_class(wrong, label_N[wrong], quota_C, table.loss_N[wrong], *lots).sort().values
+        return top_k_per_class(wrong, label_N[wrong], quota_C, table.loss_N[wrong], *lots).sort().values
 
-    def _mended(self, found: Chosen, trusted: Tensor, left: Tensor, table: Table, at: At) -> Chosen:
+    def _mended(self, found: Selection, trusted: Tensor, left: Tensor, table: Table, at: At) -> Selection:
         label_N = self.population.label_N
         trusted_C, left_C = (torch.bincount(label_N[ids], minlength=len(self.images_C)) for ids in (trusted, left))
         present_C = trusted_C - left_C
         lacking_C = (self.floor_C - present_C).clamp(min=0)
         lots = self.population.seed, "select.floor", at.epoch
         loss_N = self._ranked(table.loss_N)
-        floor = by_class(left, label_N[left], lacking_C, loss_N[left], *lots)
+        floor = top_k_per_class(left, label_N[left], lacking_C, loss_N[left], *lots)
         self.added["class_floor"] = len(floor)
         ids_M = torch.cat([found.ids_M, floor])
         lacking = self._least() - len(ids_M)
-        left = outside(left, floor, len(table))
-        rest = highest(left, loss_N[left], lacking, self.population.seed, "select.empty", at.epoch)
+        left = exclude(left, floor, len(table))
+        rest = top_k(left, loss_N[left], lacking, self.population.seed, "select.empty", at.epoch)
         self.added["never_empty"] = len(rest)
         ids_M = torch.cat([ids_M, rest])
         ones = torch.ones(len(ids_M) - len(found.ids_M), dtype=torch.float64)
@@ -137,7 +137,7 @@ class Guarded(Around):
 
     # --- In the batch -----------------------------------------------------------------------------------------
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         trusted_G = ~torch.isin(ids_G, self.suspects)
         mask_G, weight_G = torch.zeros_like(trusted_G), torch.ones(len(ids_G), dtype=torch.float64)
         if trusted_G.any():
@@ -158,7 +158,7 @@ class Guarded(Around):
         lacking = torch.tensor([due - int(self.kept_C.sum())])
         all_G = torch.zeros_like(label_G)
         mask_G = self._added(mask_G, ids_G, loss_G, all_G, trusted_G, lacking, "never_empty", at.epoch)
-        return Keep(mask_G, torch.where(mask_G & ~own_G, 1.0, weight_G))
+        return KeepMask(mask_G, torch.where(mask_G & ~own_G, 1.0, weight_G))
 
     def _added(
         self,
@@ -173,15 +173,15 @@ class Guarded(Around):
     ) -> Tensor:
         left_G = ~mask_G & trusted_G
         count, lots = lacking.clamp(min=0), (self.population.seed, f"select.{guard}", epoch)
-        added = by_class(ids_G[left_G], group_G[left_G], count, self._ranked(loss_G)[left_G], *lots)
+        added = top_k_per_class(ids_G[left_G], group_G[left_G], count, self._ranked(loss_G)[left_G], *lots)
         self.added[guard] += len(added)
         self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
         return mask_G | torch.isin(ids_G, added)
 
     # --- What is told -----------------------------------------------------------------------------------------
 
-    def expects(self, at: At) -> Expects:
-        own = self.selector.expects(at)
+    def expected(self, at: At) -> Expectation:
+        own = self.selector.expected(at)
         if own.kept_low == 1.0 or not len(self.images_C):
             return own
         suspicious = self.favours_hard and at.epoch >= self.noise_from
@@ -195,7 +195,7 @@ class Guarded(Around):
             return replace(own, kept_low=low * (1.0 - most) if suspicious else low, kept_high=high)
         # Looking at suspects again must be paid for, too; how many there will be is not known where they are estimated.
         cap = self.cap if self.guards.noise_cap == "auto" else most
-        looks = suspicious and at.epoch > self.noise_from and not self.selector.fresh(at)
+        looks = suspicious and at.epoch > self.noise_from and not self.selector.in_batch(at)
         again = cap / _SUSPECTS_REFRESHED if looks else 0.0
         return replace(own, kept_low=low, kept_high=high, scored=min(1.0, own.scored + again))
 

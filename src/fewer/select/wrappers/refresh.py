@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, final
 
 from fewer.core import rng
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Expects
-from fewer.select.wrappers.wrapper import Around
+from fewer.core.types import At, Expectation
+from fewer.select.wrappers.wrapper import SelectorWrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Refresh(Around):
+class Refresh(SelectorWrapper):
     """A selector that, before each epoch, wants a random 1/K of what the last epoch left out.
 
     Drawing by lot spreads the cost evenly over the epochs; a score is K epochs old on average.
@@ -27,17 +27,17 @@ class Refresh(Around):
         super().__init__(selector)
         self.every, self.seed = every, seed
 
-    def wants(self, table: Table, at: At) -> Tensor:
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
         import torch
 
         left_out = (table.seen_N & (table.column("trained", "epoch") < at.epoch - 1)).nonzero().flatten()
         drawn = rng.uniform(left_out, self.seed, "select.refresh", at.epoch) < 1 / self.every
-        own = self.selector.wants(table, at)
+        own = self.selector.ids_to_score(table, at)
         return left_out[drawn] if not len(own) else torch.cat([own, left_out[drawn]]).unique()
 
-    def expects(self, at: At) -> Expects:
-        own = self.selector.expects(at)
+    def expected(self, at: At) -> Expectation:
+        own = self.selector.expected(at)
         if at.epoch < 2:  # the first epoch leaves out what nobody has looked at yet
             return own
-        before = self.selector.expects(replace(at, epoch=at.epoch - 1))
+        before = self.selector.expected(replace(at, epoch=at.epoch - 1))
         return replace(own, scored=min(1.0, own.scored + (1 - before.kept_low) / self.every))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, final
 
 from fewer.core.clock import Duration
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Chosen, Expects, State
-from fewer.select.base import chosen
-from fewer.select.wrappers.wrapper import Around
+from fewer.core.types import At, Expectation, Selection, State
+from fewer.select.base import unweighted
+from fewer.select.wrappers.wrapper import SelectorWrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Revision(Around):
+class Revision(SelectorWrapper):
     """A selector that chooses everything once only `revision` epochs are left."""
 
     def __init__(self, selector: Selector, revision: Duration) -> None:
@@ -27,22 +27,22 @@ class Revision(Around):
     def _revising(self, at: At) -> bool:
         return at.epoch >= at.epochs - self.revision.whole_epochs(at.epochs)
 
-    def wants(self, table: Table, at: At) -> Tensor:
-        wanted = self.selector.wants(table, at)
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
+        wanted = self.selector.ids_to_score(table, at)
         return wanted[:0] if self._revising(at) else wanted
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         self.has_begun = self._revising(at)
-        return chosen(pool_ids) if self.has_begun else self.selector.order(table, pool_ids, at)
+        return unweighted(pool_ids) if self.has_begun else self.selector.select(table, pool_ids, at)
 
-    def fresh(self, at: At) -> bool:
-        return not self._revising(at) and self.selector.fresh(at)
+    def in_batch(self, at: At) -> bool:
+        return not self._revising(at) and self.selector.in_batch(at)
 
-    def candidates(self, at: At) -> float:
-        return 1.0 if self._revising(at) else self.selector.candidates(at)
+    def candidate_factor(self, at: At) -> float:
+        return 1.0 if self._revising(at) else self.selector.candidate_factor(at)
 
-    def expects(self, at: At) -> Expects:
-        return Expects(1.0, 1.0) if self._revising(at) else self.selector.expects(at)
+    def expected(self, at: At) -> Expectation:
+        return Expectation(1.0, 1.0) if self._revising(at) else self.selector.expected(at)
 
     def counts(self) -> dict[str, float]:
         return {} if self.has_begun else self.selector.counts()  # the method's are those of its last choice

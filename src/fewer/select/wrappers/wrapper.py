@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Chosen, Expects, Keep, State
+from fewer.core.types import At, Expectation, KeepMask, Selection, State
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fewer.core.table import Table
 
 
-class Around:
+class SelectorWrapper:
     """Passes every question on to the selector inside."""
 
     def __init__(self, selector: Selector) -> None:
@@ -22,23 +22,23 @@ class Around:
         self.scores_in_train_mode = selector.scores_in_train_mode
         self.scoring_side_px = selector.scoring_side_px
 
-    def wants(self, table: Table, at: At) -> Tensor:
-        return self.selector.wants(table, at)
+    def ids_to_score(self, table: Table, at: At) -> Tensor:
+        return self.selector.ids_to_score(table, at)
 
-    def order(self, table: Table, pool_ids: Tensor, at: At) -> Chosen:
-        return self.selector.order(table, pool_ids, at)
+    def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
+        return self.selector.select(table, pool_ids, at)
 
-    def fresh(self, at: At) -> bool:
-        return self.selector.fresh(at)
+    def in_batch(self, at: At) -> bool:
+        return self.selector.in_batch(at)
 
-    def candidates(self, at: At) -> float:
-        return self.selector.candidates(at)
+    def candidate_factor(self, at: At) -> float:
+        return self.selector.candidate_factor(at)
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> Keep:
+    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
         return self.selector.keep(ids_G, loss_G, score_G, right_G, at)
 
-    def expects(self, at: At) -> Expects:
-        return self.selector.expects(at)
+    def expected(self, at: At) -> Expectation:
+        return self.selector.expected(at)
 
     def series(self, table: Table) -> dict[str, Tensor]:
         return self.selector.series(table)
