@@ -1,4 +1,4 @@
-"""What `fewer.memory` is worth: images/s and peak memory of `cnn` steps with and without its settings, in turn.
+"""What `fewer.machine.memory` is worth: images/s and peak memory of `cnn` steps with and without its settings, in turn.
 
 python benchmarks/allocator.py [--rounds 3]
 """
@@ -20,12 +20,12 @@ import json, os, sys, time
 if sys.argv[1] == "thp":
     os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
 if sys.argv[1] == "both":
-    from fewer.memory import keep_freed_memory
+    from fewer.machine.memory import keep_freed_memory
     keep_freed_memory()
 import torch
 from torch.nn import functional as F
-from fewer.ledger import peak_memory_bytes
-from fewer.models.cnn import Cnn
+from fewer.core.ledger import peak_memory_bytes
+from fewer.models.nets.cnn import Cnn
 batch = int(sys.argv[2])
 model = Cnn(10, whiten=True).to(memory_format=torch.channels_last)
 images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)

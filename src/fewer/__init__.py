@@ -1,7 +1,7 @@
 """Train vision models to the same accuracy with fewer samples, pixels, steps and bytes, and see what it cost.
 
 These names are the public surface; each is imported at its first use, so that `import fewer` does not import torch.
-Every other module can be imported by its own name (`fewer.select.dbpd`, `fewer.rng`), and may change between versions.
+Every other module can be imported by its own name (`fewer.core.rng`), and may change between versions.
 """
 
 from __future__ import annotations

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from fewer import report
+from fewer import fit, report
 from fewer.compare.arms import Arm, arms_of
 from fewer.compare.page import page as compare_page
 from fewer.compare.runs import Cell
 from fewer.compare.summary import Question, Results, summarised
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.recipe.parse import parse_recipe
-from fewer.session import fit
 from fewer.testing.harness import one_thread
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -474,7 +474,7 @@ def test_a_full_disk_ends_the_comparison(home: Path, tmp_path: Path, monkeypatch
     def full(*arguments: object, **options: object) -> None:
         raise ResourceError("no space left")
 
-    monkeypatch.setattr(import_module("fewer.fit"), "fit", full)
+    monkeypatch.setattr(import_module("fewer.session.fit"), "fit", full)
     plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
     with pytest.raises(ResourceError, match="no space left"):
         list(complete([Arm("baseline", plain)], [0], tmp_path, {}, Silent()))
@@ -498,7 +498,7 @@ def test_a_bug_is_kept_with_its_traceback(
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("of a method")
 
-    monkeypatch.setattr(import_module("fewer.fit"), "fit", broken)
+    monkeypatch.setattr(import_module("fewer.session.fit"), "fit", broken)
     plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
     arm = Arm(kind, plain)
     cells = complete([arm], [0], tmp_path, {}, Silent())

@@ -27,8 +27,7 @@ from fewer.data import loader as loader_module
 from fewer.data.augment import Augment, Key
 from fewer.data.augment.random_resized_crop import RandomResizedCrop as Crop
 from fewer.data.augment.random_resized_crop import cut
-from fewer.data.decode import validity
-from fewer.data.decode.decode import Damaged, decode_whole
+from fewer.data.decode.decode import Damaged, decode_whole, validity
 from fewer.data.images import ImageData
 from fewer.data.listing import fingerprint
 from fewer.data.listing.splits import Split, open_splits
@@ -296,8 +295,8 @@ def test_a_full_dev_shm_does_not_matter(split: Split) -> None:
 import torch
 from fewer.data.images import ImageData
 from fewer.data.loader import Loader
-from fewer.data.splits import open_splits
-from fewer.parts import Request
+from fewer.data.listing.splits import open_splits
+from fewer.core.types import Request
 loader, notes = Loader(2), []
 loader.note.listen(notes.append)
 split = open_splits({split.source.name!r}, test="none", val="none").train

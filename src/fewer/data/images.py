@@ -29,7 +29,7 @@ Moments = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class ImageData:
-    """Images of a split with their classes; implements `fewer.parts.Data`.
+    """Images of a split with their classes; implements `fewer.core.types.Data`.
 
     Attributes:
         split: Which images.

@@ -164,7 +164,7 @@ def allocator() -> Finding:
 
 
 def judge_allocator(system: str, libc: str, huge_pages: str, preloaded: str) -> Finding:
-    """Whether `fewer.memory` can keep freed memory and use huge pages, which makes CPU steps faster."""
+    """Whether `fewer.machine.memory` can keep freed memory and use huge pages, which makes CPU steps faster."""
     if system != "Linux":
         return Finding("allocator", OK, f"{system}'s own settings")
     other = next((name for name in ("jemalloc", "tcmalloc", "mimalloc") if name in preloaded), "")

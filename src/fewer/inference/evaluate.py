@@ -59,7 +59,7 @@ class LoadedModel:
 
     @property
     def images(self) -> dict[str, Any]:
-        """How images become inputs: keywords for `fewer.data.once.once`."""
+        """How images become inputs: keywords for `fewer.data.one_pass.once`."""
         return {
             "mean": self.about.mean,
             "std": self.about.std,
@@ -72,7 +72,7 @@ class LoadedModel:
 def load_published(
     path: str | Path, *, precision: str = "", flip_tta: bool | None = None, side_px: int = 0
 ) -> LoadedModel:
-    """The model that a path stands for, as for `fewer.handover.open_model`.
+    """The model that a path stands for, as for `fewer.models.published.open_model`.
 
     Args:
         path: A run folder, or the folder of a published model.

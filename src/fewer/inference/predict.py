@@ -39,8 +39,8 @@ def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_siz
     Lazy: however many images there are, a few batches of them are held at a time.
 
     Args:
-        handed: The model, from `fewer.evaluate.handed_over`.
-        files: Which images, such as `fewer.data.files.files_of` finds.
+        handed: The model, from `fewer.inference.evaluate.load_published`.
+        files: Which images, such as `fewer.data.listing.files.files_of` finds.
         top: How many classes are told for each image.
         batch_size: Images in one forward; left out: as in evaluation. Results do not depend on it but for rounding.
 

@@ -1,4 +1,4 @@
-"""What the user asks: a recipe, typed, without importing torch. `fewer.reading` turns TOML into one."""
+"""What the user asks: a recipe, typed, without importing torch. `fewer.recipe.parse` turns TOML into one."""
 
 from __future__ import annotations
 

@@ -172,5 +172,5 @@ class RunFolder:
 
 
 def _is_temporary(name: str) -> bool:
-    """Whether a name is one that `fewer.record.publish` writes under before it renames."""
+    """Whether a name is one that `fewer.runs.record.publish` writes under before it renames."""
     return re.fullmatch(r"\..+\.\d+\.tmp", name) is not None

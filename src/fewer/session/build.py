@@ -117,7 +117,7 @@ def make_plan(
 
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
-    """The selector that a recipe asks for; reference losses come from `fewer.reference`, or from its saved state."""
+    """The recipe's selector; reference losses come from `fewer.session.reference_losses`, or from its saved state."""
     population = Population(recipe.train.seed, splits.train.label_N, len(splits.classes), reference_loss_N)
     parameters: MethodParams = recipe.select  # type: ignore[assignment]
     return select.build(parameters, population, recipe.epochs)

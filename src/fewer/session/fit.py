@@ -46,7 +46,7 @@ def fit(
         The content of `result.json`.
 
     Raises:
-        FewerError: Whatever is wrong with recipe, data, disk or training; see `fewer.errors`.
+        FewerError: Whatever is wrong with recipe, data, disk or training; see `fewer.core.errors`.
     """
     if recipe.out.tensorboard:
         tensorboard.require()

@@ -53,7 +53,7 @@ def compute_reference_losses(
 
     Raises:
         DivergedError: The loss of a proxy is not finite.
-        RecipeError, DataError, CheckpointError: As for `fewer.proxies.read_given`.
+        RecipeError, DataError, CheckpointError: As for `fewer.session.reference_models.read_given`.
     """
     plan, run = session.plan, session.run
     if plan.facts.reference is None or run.cursor != Cursor():

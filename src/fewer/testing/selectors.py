@@ -157,7 +157,7 @@ class _Play:
         self.require(
             _by_id(chosen) == _by_id(listed),
             "select: the choice does not depend on how the pool is listed",
-            "sort ids, or break ties by lot: fewer.select.draws.highest",
+            "sort ids, or break ties by lot: fewer.select.sampling.top_k",
         )
         self.require(
             state_digest(selector.state_dict()) == state_digest(twin.state_dict()),

@@ -25,11 +25,10 @@ from fewer.select.own_loop import Chooser, Indexed
 from fewer.select.own_loop.in_batch import local_part
 from fewer.select.own_loop.shard import Shard
 from fewer.select.packer import Packed
-from fewer.training.run import occurrences
 from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks
-from fewer.training.run import state_digest
+from fewer.training.run import occurrences, state_digest
 from paths import EXAMPLES
 
 SIZE, CLASSES, EPOCHS = 61, 3, 6

@@ -11,7 +11,7 @@ from fewer.core import rng
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What the random numbers of a batch come from; see `fewer.rng`."""
+    """What the random numbers of a batch come from; see `fewer.core.rng`."""
 
     ids_B: Tensor
     seed: int

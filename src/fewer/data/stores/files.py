@@ -23,7 +23,7 @@ _CHECKED_AT_ONCE = 64
 
 
 class FromFiles:
-    """Views read from the source each time; a `fewer.data.views.Reader`."""
+    """Views read from the source each time; a `fewer.data.decode.on_request.Reader`."""
 
     def __init__(
         self,

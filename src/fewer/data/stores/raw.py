@@ -27,7 +27,7 @@ _CHECKED_IMAGES = 256  # between two looks at the memory that is left
 
 
 class Pictures:
-    """Whole pictures, decoded once, and views cut out of them in threads; a `fewer.data.views.Reader`."""
+    """Whole pictures, decoded once, and views cut out of them in threads; a `fewer.data.decode.on_request.Reader`."""
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ def positions(id_B: Any, samples: int) -> Tensor:
         wrong = ids_B[(ids_B < 0) | (ids_B >= samples)]
         raise UsageError(
             f"id {int(wrong[0])} is no position in a data set of {samples} samples, as many as there are labels; "
-            "ids are positions, as fewer.adapt.Indexed gives them"
+            "ids are positions, as fewer.select.own_loop.Indexed gives them"
         )
     return ids_B
 

@@ -30,7 +30,7 @@ class Classify:
         label_smoothing: Share of the target spread over all classes, in training only; `loss` brings its own.
         flip_tta: Evaluate the mean of the logits of each image and of its mirror image.
         autocast: Dtype of the forward's matrix products; None: that of the weights.
-        loss: What training minimises, one of `fewer.tasks.losses`; left out: cross-entropy, which is what is evaluated.
+        loss: The training loss, one of `fewer.tasks.classify.losses`; left out: cross-entropy, as in evaluation.
         reweighting: Weights by class in training; left out: none. They are part of the losses that training tells.
         images_C: Training images of every class, for accuracy by their number where that differs much.
     """
@@ -66,7 +66,7 @@ class Classify:
         """Top-1, top-5, mean cross-entropy, macro-F1; the confusion matrix and the accuracy of every class.
 
         Where classes differ much in training images also balanced accuracy, and that of the classes that have many,
-        some and few of them: means over the classes, see `fewer.tasks.shots`.
+        some and few of them: means over the classes, see `fewer.tasks.classify.shots`.
         """
         model.eval()
         device = next(model.parameters()).device
