@@ -16,7 +16,7 @@ from common import keep, summary
 
 from fewer import select
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At, Observed, Population
 
 CLASSES, EPOCHS, EPOCH = 1000, 90, 30
 
@@ -53,9 +53,9 @@ def filled(images: int) -> tuple[Table, Population]:
     stream = torch.Generator().manual_seed(0)
     loss = torch.rand(images, generator=stream) ** 3 * 6
     table, ids = Table(images), torch.arange(images)
-    table.observe("trained", ids, loss, torch.exp(-loss), loss < 1, EPOCH - 2)
+    table.observe("trained", Observed.of(ids, loss, torch.exp(-loss), loss < 1), EPOCH - 2)
     lately = torch.rand(images, generator=stream) > 0.1
-    table.observe("trained", ids[lately], loss[lately], torch.exp(-loss[lately]), loss[lately] < 1, EPOCH - 1)
+    table.observe("trained", Observed.of(ids[lately], loss[lately], torch.exp(-loss[lately]), loss[lately] < 1), EPOCH - 1)
     labels = torch.randint(CLASSES, (images,), generator=stream)
     return table, Population(0, labels, CLASSES, torch.rand(images, generator=stream))
 

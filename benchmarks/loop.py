@@ -39,7 +39,7 @@ def recipe_for(source: str, model: str) -> dict[str, Any]:
 
 def by_hand(session: Session) -> Iterator[None]:
     """What one would write for this model and data alone: yields behind every step."""
-    store, labels = session.train_data._store.images(32), session.splits.train.label_N[session.run.pool_ids]
+    store, labels = session.train_data._store.images(32), session.splits.train.label_N[session.run.selection.pool_ids]
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (session.train_data.mean, session.train_data.std))
     model = build_model(session.plan).train()
     decayed = [p for p in model.parameters() if p.ndim > 1]

@@ -64,7 +64,7 @@ def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int) -> d
     reference_losses.compute_reference_losses(session)
     for _ in train(session.task, session.train_data, session.run):
         pass
-    chosen = session.run.pool_ids[session.run.table.column("trained", "epoch")[session.run.pool_ids] == epochs - 1]
+    chosen = session.run.selection.pool_ids[session.run.selection.table.column("trained", "epoch")[session.run.selection.pool_ids] == epochs - 1]
     test = session.test_data
     assert test is not None
     batches = test.batches([Request(test.split.ids_M, 0, session.plan.evaluation_side_px, strength=0.0)])

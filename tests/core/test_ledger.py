@@ -149,7 +149,7 @@ def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:
 
 
 def _sent(comm: Any, floats: int) -> int:
-    comm.all_reduce([torch.zeros(floats)])
+    comm.all_reduce(torch.zeros(floats))
     sent: int = comm.take_bytes_sent()
     return sent
 

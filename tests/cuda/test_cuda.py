@@ -51,8 +51,8 @@ def test_a_gpu_trains_as_the_cpu_does(keys: dict[str, Any], monkeypatch: pytest.
 def test_fp16_skips_steps_that_overflow_and_resumes_bit_for_bit() -> None:
     content = with_train(precision="fp16")
     session = session_of(content)
-    assert session.run.scaler.is_enabled()
-    session.run.scaler.load_state_dict({**session.run.scaler.state_dict(), "scale": 2.0**30})
+    assert session.run.workers[0].scaler.is_enabled()
+    session.run.workers[0].scaler.load_state_dict({**session.run.workers[0].scaler.state_dict(), "scale": 2.0**30})
     rows: list[Row] = list(train(session.task, session.train_data, session.run))
     skipped = sum(not row.steps for row in rows)
     assert 0 < skipped < len(rows)

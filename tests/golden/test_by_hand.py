@@ -12,7 +12,7 @@ import torch
 
 from fewer import optim
 from fewer.core.table import Table
-from fewer.core.types import At, Batch, Expectation, KeepMask, Request, Selection, Worker
+from fewer.core.types import At, Batch, Expectation, KeepMask, Observed, Request, Selection, Worker
 from fewer.optim.groups import parameter_groups
 from fewer.select.base import BaseSelector
 from fewer.session.build import Session
@@ -51,8 +51,8 @@ class Weighted(BaseSelector):
         weight = weights_of(pool_ids)
         return Selection(pool_ids, torch.ones_like(weight) if self.chooses_in_batch else weight, SCALE)
 
-    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> KeepMask:
-        return KeepMask(torch.ones_like(ids_G, dtype=torch.bool), weights_of(ids_G))
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
+        return KeepMask(torch.ones(len(seen_G), dtype=torch.bool), weights_of(seen_G.ids_B))
 
 
 def weights_of(ids: torch.Tensor) -> torch.Tensor:
@@ -78,8 +78,8 @@ def session_on_points() -> Session:
     torch.nn.init.zeros_(model.weight)
     groups = parameter_groups(model, LR, {"weight": DECAY}, {})
     optimizer = optim.build("sgd", groups, LR, {"momentum": MOMENTUM, "nesterov": True})
-    session.run.workers = [Worker(0, model, optimizer)]
-    session.run.pool_ids, session.run.table = torch.arange(4), Table(4)
+    session.run.workers = [Worker(0, model, optimizer, torch.amp.GradScaler("cpu", enabled=False))]
+    session.run.selection.pool_ids, session.run.selection.table = torch.arange(4), Table(4)
     session.run.plan = replace(session.plan, facts=replace(session.plan.facts, train_images=4))
     return session
 
@@ -122,7 +122,7 @@ def test_the_loop_does_what_paper_and_pencil_do(selector: BaseSelector | None) -
     with one_thread():
         session = session_on_points()
         if selector:
-            session.run.selector = selector
+            session.run.selection.selector = selector
         seen: list[list[int]] = []
         data = Points()
 
@@ -141,4 +141,4 @@ def test_the_loop_does_what_paper_and_pencil_do(selector: BaseSelector | None) -
     assert session.run.workers[0].model.weight.tolist() == pytest.approx(  # type: ignore[union-attr,operator]
         [pytest.approx(row, rel=1e-12) for row in weight]
     )
-    assert session.run.table.visits_N.tolist() == [EPOCHS] * 4
+    assert session.run.selection.table.visits_N.tolist() == [EPOCHS] * 4

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Selection
+from fewer.core.types import At, Expectation, KeepMask, Observed, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.session.build import Session
 from fewer.testing import laws
@@ -102,9 +102,9 @@ class Twice(BaseSelector):
     def candidate_factor(self, at: At) -> float:
         return self.width
 
-    def keep(self, ids_G: Any, loss_G: Any, score_G: Any, right_G: Any, at: At) -> KeepMask:
-        keep = super().keep(ids_G, loss_G, score_G, right_G, at)
-        mask = torch.arange(len(ids_G)) % 2 == 0 if self.keep_half else keep.mask_G
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
+        keep = super().keep(seen_G, at)
+        mask = torch.arange(len(seen_G)) % 2 == 0 if self.keep_half else keep.mask_G
         return KeepMask(mask, keep.weight_G)
 
     def expected(self, at: At) -> Expectation:
@@ -116,7 +116,7 @@ REPEATED = {**SEAM, "model": {"name": "lenet5", "width": 0.1}}
 
 def _trained_with(selector: Twice) -> Any:
     session = session_of(REPEATED)
-    session.run.selector = selector
+    session.run.selection.selector = selector
     rows = list(train(session.task, session.train_data, session.run))
     return session, rows
 
@@ -178,7 +178,7 @@ def test_the_seam_is_what_it_claims_to_be() -> None:
     waiting, sides = [], set()
 
     def look(session: Any, row: Any) -> None:
-        waiting.append(len(session.run.packer.queue))
+        waiting.append(len(session.run.selection.packer.queue))
         sides.add(row.side_px)
 
     trained({**SEAM, "model": {"name": "cnn", "width": 0.1, "whiten": True, "whiten_bias_epochs": 1}}, look=look)

@@ -11,7 +11,7 @@ from fewer import select
 from fewer.core.errors import RecipeError
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At, Observed, Population
 from fewer.recipe.parse import parse_recipe
 from fewer.testing.harness import Content, session_of, trained
 
@@ -125,8 +125,8 @@ def test_losses_that_are_no_numbers_are_counted_and_never_a_reason_to_drop(metho
             assert selector.counts()["guard.not_a_number"] == 1.0
         if method not in ("apd", "orderdp", "periodic_full", "seta", "smrd", "warmup_random"):
             assert 0 in ids, f"epoch {epoch}"
-        table.observe("trained", pool, loss, torch.exp(-loss), loss < 1, epoch)
-        table.observe("scored", pool, loss, torch.exp(-loss), loss < 1, epoch)
+        table.observe("trained", Observed.of(pool, loss, torch.exp(-loss), loss < 1), epoch)
+        table.observe("scored", Observed.of(pool, loss, torch.exp(-loss), loss < 1), epoch)
 
 
 def test_alternate_keeps_its_list_under_a_stated_cost() -> None:
@@ -134,19 +134,19 @@ def test_alternate_keeps_its_list_under_a_stated_cost() -> None:
     selector = build({"method": "alternate", "cost": 0.5, "guards": "off"}, [0] * 8)
     table, pool = Table(8), torch.arange(8)
     scored = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
-    table.observe("scored", pool, -scored.log(), scored, scored > 0.5, 2)
+    table.observe("scored", Observed.of(pool, -scored.log(), scored, scored > 0.5), 2)
     for epoch in (2, 3):
         ids = selector.select(table, pool, At(epoch, 10, epoch / 10, share=0.5)).ids_M
         assert ids.sort().values.tolist() == [0, 1, 2, 3]
         learnt = torch.full((len(ids),), 0.99)
-        table.observe("trained", ids, -learnt.log(), learnt, learnt > 0.5, epoch)
+        table.observe("trained", Observed.of(ids, -learnt.log(), learnt, learnt > 0.5), epoch)
 
 
 def test_no_label_is_suspected_where_samples_are_drawn_at_random() -> None:
     """A uniform draw within each class does not prefer high losses; leaving some out would bias its weights."""
     score = torch.linspace(0.01, 0.9, 20)
     table = Table(20)
-    table.observe("trained", torch.arange(20), -score.log(), score, torch.zeros(20, dtype=torch.bool), 4)
+    table.observe("trained", Observed.of(torch.arange(20), -score.log(), score, torch.zeros(20, dtype=torch.bool)), 4)
     for take, suspects in (("hardest", 2.0), ("random", None)):
         selector = build({"method": "stratified", "take": take, "guards": {"noise_cap": 0.1}}, [0, 1] * 10)
         selector.select(table, torch.arange(20), At(5, 10, 0.5))
@@ -158,7 +158,7 @@ def test_a_raised_learning_rate_counts_what_guards_have_put_back() -> None:
     content = {"method": "kakurenbo", "hidden": 0.5, "milestones": [1.0, 1.0, 1.0], "guards": {"class_floor": 0.5}}
     selector, table, pool = build(content, [0, 1] * 10), Table(20), torch.arange(20)
     score = torch.where(pool % 2 == 1, 0.9, 0.1)
-    table.observe("trained", pool, -score.log(), score, score > 0.5, 4)
+    table.observe("trained", Observed.of(pool, -score.log(), score, score > 0.5), 4)
     chosen = selector.select(table, pool, At(5, 10, 0.5))
     assert len(chosen.ids_M) == 15
     assert chosen.lr_scale == pytest.approx(20 / 15)
@@ -169,6 +169,6 @@ def test_under_a_stated_cost_others_take_the_place_of_suspected_labels() -> None
     content = {"method": "dbpd", "guards": {"noise_cap": 0.1, "class_floor": 0.0, "never_empty": False}}
     selector, table, pool = build(content, [0, 1] * 10), Table(20), torch.arange(20)
     score = torch.linspace(0.01, 0.9, 20)
-    table.observe("trained", pool, -score.log(), score, torch.zeros(20, dtype=torch.bool), 4)
+    table.observe("trained", Observed.of(pool, -score.log(), score, torch.zeros(20, dtype=torch.bool)), 4)
     ids = selector.select(table, pool, At(5, 10, 0.5, share=0.5)).ids_M
     assert ids.sort().values.tolist() == list(range(2, 12))

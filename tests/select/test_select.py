@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fewer import select
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At, Observed, Population
 from fewer.recipe.parse import parse_recipe
 from fewer.select.packer import Packed, Packer
 from fewer.session.build import open_data, open_session, selector_of
@@ -71,7 +71,7 @@ def test_dbpd_by_hand() -> None:
         assert chosen.ids_M.tolist() == ids
         if epoch < 3:
             score = torch.tensor(scores[epoch])
-            table.observe("trained", torch.tensor(ids), -score.log(), score, score > 0.5, epoch)
+            table.observe("trained", Observed.of(torch.tensor(ids), -score.log(), score, score > 0.5), epoch)
 
 
 def test_an_epoch_of_revision_tells_no_counts_of_the_method() -> None:
@@ -85,7 +85,7 @@ def test_an_epoch_of_revision_tells_no_counts_of_the_method() -> None:
         again.load_state_dict(selector.state_dict())
         assert again.counts() == selector.counts()
         told.append(selector.counts())
-        table.observe("trained", pool, -score.log(), score, score > 0.5, epoch)
+        table.observe("trained", Observed.of(pool, -score.log(), score, score > 0.5), epoch)
     assert told == [{}, {"guard.class_floor": 2.0}, {}]
 
 
@@ -94,14 +94,16 @@ def test_dbpd_scores_the_dropped_again_where_asked() -> None:
     selector = build({"method": "dbpd", "threshold": 0.5, "refresh_every": 1, "guards": "off"}, population)
     table, at = Table(4), At(1, 6, 1 / 6)
     score = torch.tensor([0.9, 0.1, 0.8, 0.2])
-    table.observe("trained", torch.arange(4), -score.log(), score, score > 0.5, 0)
+    table.observe("trained", Observed.of(torch.arange(4), -score.log(), score, score > 0.5), 0)
     assert selector.ids_to_score(table, at).tolist() == [], "nothing has been left out yet"
     assert selector.select(table, torch.arange(4), at).ids_M.tolist() == [1, 3]
-    table.observe("trained", torch.tensor([1, 3]), -score[[1, 3]].log(), score[[1, 3]], score[[1, 3]] > 0.5, 1)
+    table.observe(
+        "trained", Observed.of(torch.tensor([1, 3]), -score[[1, 3]].log(), score[[1, 3]], score[[1, 3]] > 0.5), 1
+    )
     at = At(2, 6, 2 / 6)
     assert selector.ids_to_score(table, at).tolist() == [0, 2]
     forgotten = torch.tensor([0.3])
-    table.observe("scored", torch.tensor([2]), -forgotten.log(), forgotten, forgotten > 0.5, 2)
+    table.observe("scored", Observed.of(torch.tensor([2]), -forgotten.log(), forgotten, forgotten > 0.5), 2)
     assert selector.select(table, torch.arange(4), at).ids_M.tolist() == [1, 2, 3]
 
 
@@ -119,7 +121,7 @@ def test_fresh_dbpd_keeps_what_is_below_the_threshold() -> None:
         assert selector.select(Table(12), torch.arange(12), at).ids_M.tolist() == list(range(12)), "all are looked at"
         for ids in (torch.arange(8), torch.arange(8, 12)):
             score = torch.tensor(now)[ids]
-            kept += ids[selector.keep(ids, -score.log(), score, score > 0.5, at).mask_G].tolist()
+            kept += ids[selector.keep(Observed.of(ids, -score.log(), score, score > 0.5), at).mask_G].tolist()
         assert kept == expected
 
 
@@ -157,12 +159,12 @@ def test_random_draws_every_sample_equally_often() -> None:
 def test_the_table_keeps_views_apart_and_gives_the_newest() -> None:
     table = Table(3)
     one = torch.tensor([1.0])
-    table.observe("trained", torch.tensor([0]), one, torch.tensor([0.4]), torch.tensor([True]), 2)
-    table.observe("scored", torch.tensor([0]), one, torch.tensor([0.9]), torch.tensor([False]), 3)
+    table.observe("trained", Observed.of(torch.tensor([0]), one, torch.tensor([0.4]), torch.tensor([True])), 2)
+    table.observe("scored", Observed.of(torch.tensor([0]), one, torch.tensor([0.9]), torch.tensor([False])), 3)
     assert table.column("trained", "score")[0] == pytest.approx(0.4)
     assert table.score_N[0] == pytest.approx(0.9)
     assert table.last_epoch_N.tolist() == [3, -1, -1]
-    table.observe("trained", torch.tensor([0]), one, torch.tensor([0.5]), torch.tensor([True]), 3)
+    table.observe("trained", Observed.of(torch.tensor([0]), one, torch.tensor([0.5]), torch.tensor([True])), 3)
     assert table.score_N[0] == pytest.approx(0.5), "training comes after the scoring pass of its epoch"
     assert table.seen_N.tolist() == [True, False, False]
     assert table.score_N[1].isnan()
@@ -171,7 +173,7 @@ def test_the_table_keeps_views_apart_and_gives_the_newest() -> None:
 def test_repeated_samples_leave_their_last_entry_and_all_visits() -> None:
     table = Table(2)
     scores = torch.tensor([0.1, 0.2, 0.3])
-    table.observe("trained", torch.tensor([1, 1, 1]), scores, scores, scores > 1, 0)
+    table.observe("trained", Observed.of(torch.tensor([1, 1, 1]), scores, scores, scores > 1), 0)
     assert table.score_N[1] == pytest.approx(0.3)
     assert table.visits_N.tolist() == [0, 3]
 

@@ -17,7 +17,7 @@ import torch
 
 from fewer.core.errors import ResourceError
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Selection
+from fewer.core.types import At, Expectation, KeepMask, Observed, Selection
 from fewer.data import loader as loader_module
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
@@ -68,9 +68,9 @@ class Twice(BaseSelector):
     def in_batch(self, at: At) -> bool:
         return True
 
-    def keep(self, ids_G: torch.Tensor, loss_G: Any, score_G: Any, right_G: Any, at: At) -> KeepMask:
-        every = super().keep(ids_G, loss_G, score_G, right_G, at)
-        return KeepMask(ids_G % 3 != at.epoch % 3, every.weight_G)
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
+        every = super().keep(seen_G, at)
+        return KeepMask(seen_G.ids_B % 3 != at.epoch % 3, every.weight_G)
 
     def expected(self, at: At) -> Expectation:
         return Expectation(0.5, 1.5)

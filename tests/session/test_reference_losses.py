@@ -94,7 +94,7 @@ class Counted:
 def test_all_that_proxies_do_is_booked_and_predicted() -> None:
     """2 epochs of the two halves, a look at the others, 4 epochs of which 3 are halves: nothing is left out."""
     session = session_of(SMALL)
-    counted, images = Counted(session), len(session.run.pool_ids)
+    counted, images = Counted(session), len(session.run.selection.pool_ids)
     with FlopCounterMode(display=False) as flops:
         assert reference_losses.compute_reference_losses(session)
         of_proxies = session.run.ledger.total("flops")
@@ -125,7 +125,7 @@ def test_a_proxy_has_not_seen_what_it_looks_at() -> None:
         for request in requests:
             seen[request.strength == 0.0].update(request.ids_B.tolist())
             yield from batches([request])
-            if len(seen[1]) and len(seen[0] | seen[1]) == len(session.run.pool_ids):
+            if len(seen[1]) and len(seen[0] | seen[1]) == len(session.run.selection.pool_ids):
                 looked.append((set(seen[0]), set(seen[1])))
                 seen[0].clear()
                 seen[1].clear()
@@ -135,7 +135,9 @@ def test_a_proxy_has_not_seen_what_it_looks_at() -> None:
     assert len(looked) == 2
     for trained_on, scored in looked:
         assert not trained_on & scored
-    assert torch.isfinite(session.run.selector.state_dict()["selector"]["reference"][session.run.pool_ids]).all()
+    assert torch.isfinite(
+        session.run.selection.selector.state_dict()["selector"]["reference"][session.run.selection.pool_ids]
+    ).all()
 
 
 @pytest.mark.parametrize("keys", [{"cost": 0.9}, {"cost": 0.95, "score": "fresh"}], ids=str)
@@ -209,9 +211,9 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(
 def test_a_wish_to_stop_reaches_the_proxies() -> None:
     session = session_of(SMALL)
     session.run.stop_requested = True
-    before = session.run.selector
+    before = session.run.selection.selector
     assert not reference_losses.compute_reference_losses(session)
-    assert session.run.selector is before
+    assert session.run.selection.selector is before
     assert session.run.ledger.total("optimizer_steps") == 0
 
 
@@ -229,7 +231,7 @@ def losses_by_hand(session: Session, folder: Path) -> torch.Tensor:
     handed = load_published(folder)
     data = session.train_data
     data.mean, data.std = handed.about.mean, handed.about.std
-    (batch,) = data.batches([Request(session.run.pool_ids, 0, handed.side_px, strength=0.0)])
+    (batch,) = data.batches([Request(session.run.selection.pool_ids, 0, handed.side_px, strength=0.0)])
     with torch.no_grad():
         return cross_entropy(handed.task.predict(handed.model, batch.inputs), batch.targets).loss_sum_B
 
@@ -237,7 +239,7 @@ def losses_by_hand(session: Session, folder: Path) -> torch.Tensor:
 def provided(content: Content) -> tuple[Session, torch.Tensor]:
     session = session_of(content)
     assert reference_losses.compute_reference_losses(session)
-    return session, session.run.selector.state_dict()["selector"]["reference"][session.run.pool_ids]
+    return session, session.run.selection.selector.state_dict()["selector"]["reference"][session.run.selection.pool_ids]
 
 
 def test_the_reference_is_the_run_that_is_named(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -245,7 +247,7 @@ def test_the_reference_is_the_run_that_is_named(finished: tuple[Path, dict[str, 
     content = with_select(reference=str(finished[0]))
     content = {**content, "stages": [{"epochs": 3, "side_px": 24}], "data": {**SMALL["data"], "split_seed": 1}}
     session, losses = provided(content)
-    images, ledger = len(session.run.pool_ids), session.run.ledger
+    images, ledger = len(session.run.selection.pool_ids), session.run.ledger
     assert torch.allclose(losses, losses_by_hand(session, finished[0]), atol=1e-5)
     assert ledger.total("samples_forwarded") == ledger.total("samples_loaded") == images
     assert ledger.total("flops") == session.plan.reference_flops
@@ -325,12 +327,12 @@ def test_wrong_labels_are_left_out() -> None:
     moment = At(5, 6, 5 / 6, share=0.5)
 
     def wrong_share(selector: Selector) -> float:
-        chosen = selector.select(run.table, run.pool_ids, moment).ids_M
+        chosen = selector.select(run.selection.table, run.selection.pool_ids, moment).ids_M
         return float(torch.isin(chosen, wrong).double().mean())
 
     assert wrong_share(dbpd) > 0.6
-    assert wrong_share(run.selector) < 0.3
-    trained_last = run.table.column("trained", "epoch")[ids] == 5
+    assert wrong_share(run.selection.selector) < 0.3
+    trained_last = run.selection.table.column("trained", "epoch")[ids] == 5
     assert float(torch.isin(ids[trained_last], wrong).double().mean()) < 0.3
 
 

@@ -97,8 +97,8 @@ def test_auto_finds_wrong_labels_once_right_ones_are_learnt_and_resumes(tmp_path
         "select": {"method": "auto"},
     }
     session = trained(content)
-    assert session.run.selector.note().startswith("auto picks dbpd: ")
-    suspects, splits = session.run.selector.suspected(), session.splits
+    assert session.run.selection.selector.note().startswith("auto picks dbpd: ")
+    suspects, splits = session.run.selection.selector.suspected(), session.splits
     true = torch.tensor([int(splits.train.source.names[i].partition("/")[0]) for i in suspects.tolist()])
     found = int((true != splits.train.label_N[suspects]).sum())
     assert found > 0.8 * len(suspects) > 100, "most of what is suspected is wrong: 0.4 would be by chance"

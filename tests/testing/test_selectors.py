@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fewer.core import rng
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection, State
 from fewer.select.base import BaseSelector, unweighted
 from fewer.testing import Violation, check_selector
 
@@ -74,8 +74,8 @@ def kept(change: Callable[[KeepMask, Tensor], KeepMask]) -> type[Good]:
         def __init__(self, population: Population) -> None:
             super().__init__(population, is_fresh=True)
 
-        def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
-            return change(super().keep(ids_G, loss_G, score_G, right_G, at), ids_G)
+        def keep(self, seen_G: Observed, at: At) -> KeepMask:
+            return change(super().keep(seen_G, at), seen_G.ids_B)
 
     return Broken
 

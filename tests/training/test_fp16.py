@@ -46,7 +46,7 @@ def starting_at(scale: float, interval: int, monkeypatch: pytest.MonkeyPatch) ->
 
     def opened(*arguments: Any, **keywords: Any) -> Session:
         session = fresh(*arguments, **keywords)
-        scaler = session.run.scaler
+        scaler = session.run.workers[0].scaler
         scaler.load_state_dict({**scaler.state_dict(), "scale": scale, "growth_interval": interval})
         return session
 
@@ -63,19 +63,21 @@ def test_a_skipped_step_changes_nothing_but_the_scale_and_is_counted(monkeypatch
     starting_at(LARGEST, 2, monkeypatch)
     session = session_of(CONTENT)
     run = session.run
-    before, scale, scales, rows = averages(session), run.scaler.get_scale(), [], []
+    before, scale, scales, rows = averages(session), run.workers[0].scaler.get_scale(), [], []
     for row in train(session.task, session.train_data, run):
         rows.append(row)
         if not row.steps:
-            assert run.scaler.get_scale() == scale / 2
+            assert run.workers[0].scaler.get_scale() == scale / 2
             assert averages(session) == before
-        before, scale = averages(session), run.scaler.get_scale()
+        before, scale = averages(session), run.workers[0].scaler.get_scale()
         scales.append(scale)
     skipped = sum(not row.steps for row in rows)
     assert 0 < skipped < len(rows)
     assert run.ledger.total("skipped_steps") == skipped
     assert run.ledger.total("optimizer_steps") == run.cursor.step == len(rows) - skipped
-    assert run.ledger.total("samples_backpropagated") == sum(row.kept for row in rows) == 3 * len(run.pool_ids)
+    assert (
+        run.ledger.total("samples_backpropagated") == sum(row.kept for row in rows) == 3 * len(run.selection.pool_ids)
+    )
     assert any(late > early for early, late in pairwise(scales)), "the scale grows back"
 
 
@@ -84,7 +86,7 @@ def test_a_scaled_step_is_the_unscaled_one() -> None:
 
     def weights(scale: float) -> torch.Tensor:
         session = session_of({**CONTENT, "train": {**CONTENT["train"], "epochs": 1}})
-        session.run.scaler.load_state_dict({**session.run.scaler.state_dict(), "scale": scale})
+        session.run.workers[0].scaler.load_state_dict({**session.run.workers[0].scaler.state_dict(), "scale": scale})
         rows = list(train(session.task, session.train_data, session.run))
         assert all(row.steps for row in rows)
         return torch.cat([p.detach().flatten() for p in session.run.workers[0].model.parameters()])

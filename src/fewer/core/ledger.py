@@ -112,11 +112,11 @@ class Ledger:
         import torch
 
         totals = self.totals()
-        if comm.workers == 1:
+        if comm.world_size == 1:
             return totals
         names = (*LOCAL, "peak_memory_bytes")
         mine = torch.tensor([[float(totals[name]) for name in names]], dtype=torch.float64)
-        rows = [[int(value) for value in row] for row in comm.gather([mine]).tolist()]
+        rows = [[int(value) for value in row] for row in comm.gather(mine).tolist()]
         totals["ranks"] = [dict(zip(names, row, strict=True)) for row in rows]
         for name, column in zip(names, zip(*rows, strict=True), strict=True):
             totals[name] = max(column) if name == "peak_memory_bytes" else sum(column)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from fewer.core.types import (
     At,
     Batch,
+    Column,
     Evaluation,
     Expectation,
     Forward,
     KeepMask,
+    Observed,
     Outcome,
     Request,
     Selection,
@@ -66,8 +68,8 @@ class Task(Protocol):
         """Readies a bare model for an epoch (frozen layers, inner sizes). Idempotent, also after a resume."""
         ...
 
-    def outcome(self, forward: Forward, batch: Batch, at: At) -> Outcome:
-        """One forward, one graph."""
+    def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
+        """One forward, one graph; `columns` are computed from the same output, without gradient."""
         ...
 
     def predict(self, model: torch.nn.Module, image_BCHW: Tensor) -> Tensor:
@@ -88,6 +90,8 @@ class Selector(Protocol):
     """Scoring forwards run as published: batch statistics, running statistics moved, dropout active."""
     scoring_side_px: int | None
     """In-batch choice only: side of the images for scoring; None: that of training."""
+    columns: Sequence[Column]
+    """Further numbers of each sample that the method asks for, beside loss, score and correctness."""
 
     def ids_to_score(self, table: Table, at: At) -> Tensor:
         """Ids to score forward-only before the epoch; often none."""
@@ -105,8 +109,8 @@ class Selector(Protocol):
         """Over how many batches' worth of samples `keep` chooses at once."""
         ...
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
-        """Which samples of the global candidate batch to train on."""
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
+        """Which samples of the global candidate batch to train on, from a forward-only look at each."""
         ...
 
     def expected(self, at: At) -> Expectation:
@@ -134,33 +138,76 @@ class Selector(Protocol):
     def load_state_dict(self, state: State) -> None: ...
 
 
-class Sync(Protocol):
-    """How workers agree. `gradients` or `parameters` acts; the other is a no-op."""
+class Comm(Protocol):
+    """How processes exchange tensors. A process may hold several workers: what these exchange is a `Sync`'s."""
 
-    def forward(self, worker: Worker, stage: Stage, sizes: Sequence[int]) -> Forward:
-        """What to call for a training forward in an epoch; `worker.model` itself stays bare.
+    world_size: int
+    """Number of processes."""
+    rank: int
+    """The number of this process."""
+
+    def all_reduce(self, tensor: Tensor) -> None:
+        """Replaces a tensor by its sum over all processes."""
+        ...
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """All processes' tensors, joined along the first dimension in the order of ranks; lengths may differ."""
+        ...
+
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
+        """Replaces tensors by those of process 0."""
+        ...
+
+    def take_bytes_sent(self) -> int:
+        """Payload that this process has sent since the last call, for a ring: 2 (P - 1) / P of a reduced tensor."""
+        ...
+
+
+class Sync(Protocol):
+    """How workers agree, whether each is a process or several are simulated by one. L: workers of this process."""
+
+    workers: int
+    """All workers of the run."""
+    local_ids: Sequence[int]
+    """Ids of the workers of this process."""
+    keeps_equal: bool
+    """Whether all workers hold the same weights behind every step, so that one speaks for all."""
+
+    def denominator(self, global_samples: int, local_samples: int) -> int:
+        """By what a worker divides its sum of losses before the backward.
 
         Args:
-            worker: The replica.
-            stage: The epoch's stage.
-            sizes: Sizes of the epoch's batches as they reach a model, the same on every rank, most frequent first.
+            global_samples: Samples of the step over all workers.
+            local_samples: Samples of the step on this worker.
         """
         ...
 
-    def gradients(self, workers: Sequence[Worker]) -> None:
-        """Called after the backwards of a step: sums the workers' gradients."""
+    def reduce_totals(self, sums_L: Sequence[Tensor]) -> Tensor:
+        """Sums of a step's totals over all workers, from those of each local worker; the same on every process."""
         ...
 
-    def statistics(self, workers: Sequence[Worker]) -> None:
+    def sync_gradients(self, workers: Sequence[Worker]) -> None:
+        """Called after the backwards of a step."""
+        ...
+
+    def sync_buffers(self, workers: Sequence[Worker]) -> None:
         """Called after forwards without a step that have moved running statistics."""
         ...
 
-    def parameters(self, workers: Sequence[Worker], step: int) -> None:
-        """Called after the optimizers' step."""
+    def sync_parameters(self, workers: Sequence[Worker], step: int) -> None:
+        """Called after optimizer step number `step`, from 1."""
         ...
 
-    def averaged(self, workers: Sequence[Worker]) -> torch.nn.Module:
-        """A copy of the model that the workers agree on, for evaluation and export."""
+    def consensus(self, workers: Sequence[Worker]) -> torch.nn.Module:
+        """The model that the workers agree on; it may be a worker's own, so whoever changes it makes a copy."""
+        ...
+
+    def require_equal(self, workers: Sequence[Worker], digests_L: Sequence[int]) -> None:
+        """Called at the end of each epoch with a hash of each local worker's weights.
+
+        Raises:
+            RuntimeError: Workers that must be equal are not: hardware, or a bug.
+        """
         ...
 
     def state_dict(self) -> State: ...
@@ -168,26 +215,30 @@ class Sync(Protocol):
     def load_state_dict(self, state: State) -> None: ...
 
 
-class Comm(Protocol):
-    """How processes exchange tensors. Every call takes one tensor for each local worker."""
+class Average(Protocol):
+    """An average of the weights that follows the steps, or pulls the model."""
 
-    workers: int
-    """All workers of the run."""
-    rank: int
-    """The rank of this process."""
+    def update(self, models: Sequence[torch.nn.Module], samples: int, step: int, progress: float) -> None:
+        """Called after every optimizer step.
 
-    def all_reduce(self, tensors_W: Sequence[Tensor]) -> None:
-        """Replaces every tensor by the sum over all workers."""
+        Args:
+            models: The models of this process's workers, equal to each other.
+            samples: Samples of the step.
+            step: Its number, from 1.
+            progress: Share of the run before its batch.
+        """
         ...
 
-    def gather(self, tensors_W: Sequence[Tensor]) -> Tensor:
-        """All workers' tensors, joined along the first dimension in the order of worker ids."""
+    def end_epoch(self, models: Sequence[torch.nn.Module]) -> None:
+        """Called at the end of each epoch."""
         ...
 
-    def broadcast(self, tensors_W: Sequence[Tensor]) -> None:
-        """Replaces every tensor by worker 0's."""
+    def load_into(self, model: torch.nn.Module) -> None:
+        """Gives a copy of the model the averaged weights, where those are what is evaluated."""
         ...
 
-    def take_bytes_sent(self) -> int:
-        """Payload that this process has sent since the last call, for a ring: 2 (K - 1) / K of a reduced tensor."""
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State, model: torch.nn.Module) -> None:
+        """Puts back what `state_dict` gave, in the memory layout of the model's own weights."""
         ...

@@ -1,64 +1,70 @@
-"""What is known of every sample: the one table from which methods choose.
+"""The score table: the last observations of every sample, from which selection methods choose.
 
 Two views of a sample are kept apart: `trained` numbers come from the augmented view in a training step, `scored` ones
-from a forward-only pass. `loss_N`, `score_N` and `right_N` are those of whichever came last. 24 bytes a sample.
+from a forward-only pass. `loss_N`, `score_N` and `right_N` are those of whichever came last. 24 bytes a sample, and
+what the columns take that a method adds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, final
 
 import torch
+
+from fewer.core.types import Column, Observed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Kind = Literal["trained", "scored"]
+KINDS: tuple[Kind, ...] = ("trained", "scored")
 _NEVER = -1
 
 
 @final
 class Table:
-    """Last loss, score and correctness of each id.
+    """Last loss, score and correctness of each id, and further columns that a method asks for.
 
     Args:
         size: Number of ids of the source, N.
+        columns: Further columns, float32, NaN where nothing is known.
 
     Attributes:
         visits_N: How often a sample was trained on, int16, saturating.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, columns: Sequence[Column] = ()) -> None:
         self._columns: dict[str, Tensor] = {}
-        for kind in ("trained", "scored"):
+        for kind in KINDS:
             self._columns[f"{kind}.loss"] = torch.full((size,), torch.nan)
             self._columns[f"{kind}.score"] = torch.full((size,), torch.nan)
             self._columns[f"{kind}.right"] = torch.zeros(size, dtype=torch.bool)
             self._columns[f"{kind}.epoch"] = torch.full((size,), _NEVER, dtype=torch.int16)
+            for column in columns:
+                shape = (size,) if column.width == 1 else (size, column.width)
+                self._columns[f"{kind}.{column.name}"] = torch.full(shape, torch.nan)
         self.visits_N = torch.zeros(size, dtype=torch.int16)
 
     def __len__(self) -> int:
         return len(self.visits_N)
 
-    def observe(self, kind: Kind, ids_B: Tensor, loss_B: Tensor, score_B: Tensor, right_B: Tensor, epoch: int) -> None:
-        """Records what one epoch said of some samples; a sample listed twice leaves its last entry.
+    def observe(self, kind: Kind, seen_B: Observed, epoch: int) -> None:
+        """Records the observations of one epoch; a sample listed twice leaves its last entry.
 
         Args:
             kind: Which of the two views was looked at.
-            ids_B: Sample ids, int64.
-            loss_B: Mean loss of each sample.
-            score_B: Score of each sample, in [0, 1].
-            right_B: Whether each was predicted correctly.
+            seen_B: The samples and their columns; columns that the table does not have are left out.
             epoch: The epoch of the weights that were used.
         """
-        last_B = _last_entries(ids_B)
-        ids = ids_B[last_B]
-        self._columns[f"{kind}.loss"][ids] = loss_B[last_B].float()
-        self._columns[f"{kind}.score"][ids] = score_B[last_B].float()
-        self._columns[f"{kind}.right"][ids] = right_B[last_B]
+        last_B = _last_entries(seen_B.ids_B)
+        ids = seen_B.ids_B[last_B]
+        for name, values_B in seen_B.columns.items():
+            if (stored := self._columns.get(f"{kind}.{name}")) is not None:
+                stored[ids] = values_B[last_B].to(stored.dtype)
         self._columns[f"{kind}.epoch"][ids] = epoch
         if kind == "trained":
-            visits = torch.bincount(ids_B, minlength=len(self)) + self.visits_N
+            visits = torch.bincount(seen_B.ids_B, minlength=len(self)) + self.visits_N
             self.visits_N = visits.clamp_(max=torch.iinfo(torch.int16).max).to(torch.int16)
 
     @property
@@ -74,26 +80,28 @@ class Table:
     @property
     def loss_N(self) -> Tensor:
         """Newest loss of either kind, NaN for none."""
-        return self._newest("loss")
+        return self.newest("loss")
 
     @property
     def score_N(self) -> Tensor:
         """Newest score of either kind, NaN for none."""
-        return self._newest("score")
+        return self.newest("score")
 
     @property
     def right_N(self) -> Tensor:
         """Newest correctness of either kind, False for none."""
-        return self._newest("right")
+        return self.newest("right")
 
-    def column(self, kind: Kind, name: Literal["loss", "score", "right", "epoch"]) -> Tensor:
-        """One column of one kind."""
+    def column(self, kind: Kind, name: str) -> Tensor:
+        """One column of one kind: `loss`, `score`, `right`, `epoch`, or one that the method asked for."""
         return self._columns[f"{kind}.{name}"]
 
-    def _newest(self, name: str) -> Tensor:
+    def newest(self, name: str) -> Tensor:
+        """The newest entry of either kind in one column; what nothing is known of is as the table began with."""
         # An epoch's scoring pass comes before its training: at equal epochs the trained entry is newer.
         scored_is_newer = self._columns["scored.epoch"] > self._columns["trained.epoch"]
-        return torch.where(scored_is_newer, self._columns[f"scored.{name}"], self._columns[f"trained.{name}"])
+        scored, trained = self._columns[f"scored.{name}"], self._columns[f"trained.{name}"]
+        return torch.where(scored_is_newer.view(-1, *[1] * (scored.dim() - 1)), scored, trained)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {**self._columns, "visits": self.visits_N}

@@ -6,7 +6,7 @@ order. N: all ids of the source. M: samples chosen for an epoch. C: classes. W: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,30 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Whole epochs with one image side and one batch size."""
+    """Whole epochs in which nothing changes by plan: the carrier of all that a curriculum sets.
+
+    Attributes:
+        index: Its place among the stages, from 0.
+        first_epoch, epochs: Which epochs.
+        side_px: Height and width of the training images.
+        batch_size: Images of one optimizer step, over all workers.
+        strength: Augmentation strength of the training views; 1 is as the recipe has it, 0 is the evaluation view.
+        lr_scale: Factor on the learning rate.
+        evaluation_side_px: Height and width of the images that the stage's models are evaluated at.
+    """
 
     index: int
     first_epoch: int
     epochs: int
     side_px: int
     batch_size: int
+    strength: float = 1.0
+    lr_scale: float = 1.0
+    evaluation_side_px: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.evaluation_side_px:
+            object.__setattr__(self, "evaluation_side_px", self.side_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +82,16 @@ class Request:
     side_px: int
     strength: float = 1.0
     copy_B: Tensor | None = None
+
+    @classmethod
+    def training(cls, stage: Stage, epoch: int, ids_B: Tensor, copy_B: Tensor | None = None) -> Request:
+        """The training views of some samples, as a stage has them."""
+        return cls(ids_B, epoch, stage.side_px, stage.strength, copy_B)
+
+    @classmethod
+    def evaluation(cls, side_px: int, epoch: int, ids_B: Tensor) -> Request:
+        """The evaluation views of some samples."""
+        return cls(ids_B, epoch, side_px, strength=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +142,82 @@ class Outcome:
         count_B: How many losses that sum holds.
         score_B: exp(H(y) - CE(y, p)) in [0, 1]; low is hard; the true class's probability for a plain label.
         right_B: Whether the prediction is correct.
+        columns: Further numbers of each sample, by the names of the `Column`s that were asked for: (B) or (B, width).
     """
 
     loss_sum_B: Tensor
     count_B: Tensor
     score_B: Tensor
     right_B: Tensor
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def observed(self, ids_B: Tensor) -> Observed:
+        """What a table may learn from this outcome: the mean loss of each sample, without the graph."""
+        loss_B = self.loss_sum_B.detach() / self.count_B.clamp(min=1)
+        return Observed(ids_B, {"loss": loss_B, "score": self.score_B, "right": self.right_B, **self.columns})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A further number of each sample that a selection method asks for, such as a margin or an embedding.
+
+    Attributes:
+        name: Its name in the table.
+        compute: From a model's output and the batch to float numbers, (B) or (B, width); called without gradient.
+        width: Numbers a sample.
+    """
+
+    name: str
+    compute: Callable[[Any, Batch], Tensor]
+    width: int = 1
+
+
+def observe(columns: Sequence[Column], output: Any, batch: Batch) -> dict[str, Tensor]:
+    """The columns that were asked for, computed from a model's output, by name."""
+    import torch
+
+    with torch.no_grad():
+        return {column.name: column.compute(output, batch) for column in columns}
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Observations of some samples as named columns.
+
+    Attributes:
+        ids_B: Sample ids, int64.
+        columns: `loss`, `score` and `right`, and whatever else was asked for, one entry a sample.
+    """
+
+    ids_B: Tensor
+    columns: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, ids_B: Tensor, loss_B: Tensor, score_B: Tensor, right_B: Tensor, **columns: Tensor) -> Observed:
+        """Observations by their columns."""
+        return cls(ids_B, {"loss": loss_B, "score": score_B, "right": right_B, **columns})
+
+    def __len__(self) -> int:
+        return len(self.ids_B)
+
+    @property
+    def loss_B(self) -> Tensor:
+        """Mean loss of each sample."""
+        return self.columns["loss"]
+
+    @property
+    def score_B(self) -> Tensor:
+        """Score of each sample in [0, 1]; low is hard."""
+        return self.columns["score"]
+
+    @property
+    def right_B(self) -> Tensor:
+        """Whether each sample is predicted correctly, bool."""
+        return self.columns["right"]
+
+    def take(self, index: Tensor | slice) -> Observed:
+        """The observations at `index` (positions, mask or slice)."""
+        return Observed(self.ids_B[index], {name: values[index] for name, values in self.columns.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +325,18 @@ class Population:
 
 @dataclass(slots=True)
 class Worker:
-    """One replica that trains: one in a process, or several in a simulation."""
+    """One replica that trains: one in a process, or several in a process that simulates them.
+
+    Attributes:
+        id: Its number among all workers of the run.
+        model: The bare model.
+        optimizer: Of this model's parameters.
+        scaler: Scales the loss for float16, and steps unless a gradient has overflowed; idle for other precisions.
+        held: Loaded samples that wait in the packer's queue. Not saved: they are loaded again.
+    """
 
     id: int
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    held: Batch | None = None

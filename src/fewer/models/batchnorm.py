@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from fewer.core.types import Batch
 
 
+def freeze_statistics(model: nn.Module) -> None:
+    """Puts BatchNorm layers into eval mode whose parameters are all frozen: their statistics are fixed, too."""
+    for layer in _layers(model):
+        if _is_frozen(layer):
+            layer.eval()
+
+
 def has_batchnorm(model: nn.Module) -> bool:
     """Whether anything in a model keeps running statistics of batches."""
     return bool(_layers(model))
@@ -26,7 +33,7 @@ def has_batchnorm(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Tensor], Tensor]) -> int:
-    """Replaces running statistics by the mean of those of some batches; all else stays in eval mode.
+    """Replaces running statistics by the mean of those of some batches; frozen layers and all else stay in eval mode.
 
     Args:
         model: A model in eval mode.
@@ -36,7 +43,7 @@ def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn
     Returns:
         How many images were looked at.
     """
-    layers = _layers(model)
+    layers = [layer for layer in _layers(model) if not _is_frozen(layer)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
@@ -50,6 +57,11 @@ def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn
         layer.momentum = momentum
         layer.eval()
     return images
+
+
+def _is_frozen(layer: nn.Module) -> bool:
+    parameters = list(layer.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
 
 
 def _layers(model: nn.Module) -> list[Any]:

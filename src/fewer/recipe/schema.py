@@ -281,6 +281,9 @@ class SyncRecipe(Section):
     """`[sync]`: how ranks agree."""
 
     method: Literal["every_step"] = "every_step"
+    workers: Count | None = None
+    """All workers that train together, a multiple of the number of processes; a process with several simulates them.
+    Left out: one a process."""
 
 
 class OutRecipe(Section):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from fewer.core.clock import Duration
 from fewer.core.config import Flag, Index, NonNegative, Section, Share, Side, Span
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.types import At, Column, Expectation, KeepMask, Observed, Population, Selection, State
 from fewer.select.sampling import sample_uniformly, top_k_per_class
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class BaseSelector(ABC):
     packs = True
     scores_in_train_mode = False
     scoring_side_px: int | None = None
+    columns: Sequence[Column] = ()
     favours_hard = False
 
     @abstractmethod
@@ -170,10 +171,10 @@ class BaseSelector(ABC):
     def candidate_factor(self, at: At) -> float:
         return 1.0
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
         import torch
 
-        return KeepMask(torch.ones_like(ids_G, dtype=torch.bool), torch.ones(len(ids_G), dtype=torch.float64))
+        return KeepMask(torch.ones(len(seen_G), dtype=torch.bool), torch.ones(len(seen_G), dtype=torch.float64))
 
     def series(self, table: Table) -> dict[str, Tensor]:
         return {}

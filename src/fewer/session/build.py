@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,8 +14,7 @@ from fewer import models, optim, select
 from fewer.core import rng
 from fewer.core.errors import DataError
 from fewer.core.ledger import Ledger
-from fewer.core.protocols import Comm, LooksAtData, Selector, Task
-from fewer.core.table import Table
+from fewer.core.protocols import Average, Comm, LooksAtData, Selector, Task
 from fewer.core.types import Population, Request, Worker
 from fewer.data.annotations.labels import LabelFile
 from fewer.data.augment import Augment
@@ -31,6 +31,7 @@ from fewer.plan.cost_model import MOMENTS_IMAGES
 from fewer.plan.facts import DTYPES, gather_facts
 from fewer.plan.plan import Plan, compile_plan, even_sizes
 from fewer.recipe.schema import Recipe
+from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods.every_step import EveryStep
@@ -78,10 +79,11 @@ class Session:
         """
         plan, run = self.plan, self.run
         model, epoch = run.evaluated_model(), run.cursor.epoch
-        trained = run.table.column("trained", "epoch")[run.pool_ids] == epoch - 1
+        pool_ids = run.selection.pool_ids
+        trained = run.selection.table.column("trained", "epoch")[pool_ids] == epoch - 1
         if not plan.batchnorm_images or not epoch or bool(trained.all()):
             return model, 0
-        ids = run.pool_ids[rng.shuffled(run.pool_ids, run.seed, "bn", epoch)[: plan.batchnorm_images]]
+        ids = pool_ids[rng.shuffled(pool_ids, run.seed, "bn", epoch)[: plan.batchnorm_images]]
         sizes = even_sizes(len(ids), -(-len(ids) // min(plan.recipe.train.batch_size, len(ids))))
         requests = (Request(part, epoch, plan.evaluation_side_px) for part in ids.split(sizes))
         with run.ledger.phase("evaluate"):
@@ -146,7 +148,7 @@ def open_session(
         RecipeError: The recipe does not fit the data.
     """
     comm, began = comm or SingleProcess(), time.monotonic()
-    plan = plan or make_plan(recipe, splits, comm.workers, selector)
+    plan = plan or make_plan(recipe, splits, comm.world_size, selector)
     torch.set_num_threads(plan.facts.threads)
     plan.device_settings.apply(plan.facts.device)
     loading = plan.loading
@@ -173,7 +175,7 @@ def _opened(
     damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
-        plan = make_plan(recipe, splits, comm.workers, selector, plan.facts.available_bytes)
+        plan = make_plan(recipe, splits, comm.world_size, selector, plan.facts.available_bytes)
     mean, std = _moments(plan, data["train"])
     for part in data.values():
         part.mean, part.std = mean, std
@@ -303,27 +305,39 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops, since=began)
 
     def first_images(count: int) -> torch.Tensor:
-        request = Request(spread(pool_ids, count), 0, plan.stages[0].side_px, strength=0.0)
+        request = Request.evaluation(plan.stages[0].side_px, 0, spread(pool_ids, count))
         ledger.book(0, samples_loaded=len(request.ids_B))
         return next(iter(data.batches([request]))).inputs
 
     model = build_model(plan, first_images)
     comm.broadcast(list(model.state_dict().values()))
-    ahead = train.lookahead
+    sync = EveryStep(comm, plan.recipe.sync.workers)
+    models = [model, *(copy.deepcopy(model) for _ in sync.local_ids[1:])]
     amendments: dict[str, dict[str, str]] = {}
     return Run(
         plan=plan,
         comm=comm,
-        workers=[Worker(comm.rank, model, build_optimizer(plan, model))],
-        selector=selector,
-        sync=EveryStep(comm, _compiler(plan, ledger, amendments)),
-        pool_ids=pool_ids,
-        table=Table(len(splits.train.source)),
+        workers=[_worker(plan, id, each) for id, each in zip(sync.local_ids, models, strict=True)],
+        sync=sync,
+        selection=EpochSelection(selector, pool_ids, len(splits.train.source), train.seed),
         ledger=ledger,
+        averages=_averages(plan, model),
+        compiler=_compiler(plan, ledger, amendments),
         amendments=amendments,
-        scaler=torch.amp.GradScaler(plan.facts.device, enabled=plan.precision == "fp16"),
-        ema=None if train.ema == "off" else Ema(model, train.ema.in_epochs(plan.epochs) * plan.facts.train_images),
-        lookahead=None
-        if ahead is None
-        else Lookahead(ahead.every_steps, ahead.decay, ahead.power, ahead.start.in_epochs(plan.epochs) / plan.epochs),
     )
+
+
+def _worker(plan: Plan, id: int, model: torch.nn.Module) -> Worker:
+    scaler = torch.amp.GradScaler(plan.facts.device, enabled=plan.precision == "fp16")
+    return Worker(id, model, build_optimizer(plan, model), scaler)
+
+
+def _averages(plan: Plan, model: torch.nn.Module) -> dict[str, Average]:
+    """The averages of the weights that the recipe asks for, by name."""
+    ema, ahead, found = plan.recipe.train.ema, plan.recipe.train.lookahead, dict[str, Average]()
+    if ema != "off":
+        found["ema"] = Ema(model, ema.in_epochs(plan.epochs) * plan.facts.train_images)
+    if ahead is not None:
+        start = ahead.start.in_epochs(plan.epochs) / plan.epochs
+        found["lookahead"] = Lookahead(ahead.every_steps, ahead.decay, ahead.power, start)
+    return found

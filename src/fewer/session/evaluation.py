@@ -145,8 +145,8 @@ class Evaluator:
         if session.test_data and not last_is_best:
             evaluation = self._evaluated("test/last", session.test_data, last_model)
             metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
-        if session.test_data and run.ema:
-            evaluation = self._evaluated("test/raw", session.test_data, run.sync.averaged(run.workers).eval())
+        if session.test_data and "ema" in run.averages:
+            evaluation = self._evaluated("test/raw", session.test_data, run.raw_model())
             metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
         return metrics, tables
 
@@ -163,9 +163,9 @@ class Evaluator:
         side = plan.evaluation_side_px
         self.display.phase(f"evaluating on {split}")
         with run.ledger.phase("evaluate"):
-            mine = data.split.ids_M[comm.rank :: comm.workers]
+            mine = data.split.ids_M[comm.rank :: comm.world_size]
             size = evaluation_batch_size(side)
-            requests = (Request(ids, run.cursor.epoch, side, strength=0.0) for ids in mine.split(size))
+            requests = (Request.evaluation(side, run.cursor.epoch, ids) for ids in mine.split(size))
             evaluation = self.session.task.evaluate(model, data.batches(requests), comm)
         run.ledger.book(plan.stage(max(0, run.cursor.epoch - 1)).index, samples_evaluated=len(mine))
         self.record(

@@ -54,7 +54,7 @@ def fit(
     folder = RunFolder(Path(out), writes=comm.rank == 0)
     with signals.caught() as stop, deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
-        plan = make_plan(recipe, splits, comm.workers, selector)
+        plan = make_plan(recipe, splits, comm.world_size, selector)
         folder.create()
         with _held(folder, discard=True):
             folder.require_space(12 * plan.facts.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep)
@@ -104,7 +104,7 @@ def resume(
     with signals.caught() as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
-        refuse_other_weights(folder, make_plan(recipe, splits, comm.workers, selector))
+        refuse_other_weights(folder, make_plan(recipe, splits, comm.world_size, selector))
         body = FitLoop(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
         body.restore(before)
         return body.drive()

@@ -206,7 +206,7 @@ class FitLoop:
         line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
         line |= selection_stats(session, row.epoch)
-        if (note := run.selector.note()) and note != self.told:
+        if (note := run.selection.selector.note()) and note != self.told:
             self.told = line["note"] = note
             self._note(note)
         self._record(line)
@@ -238,7 +238,7 @@ class FitLoop:
         if every.unit == "min":
             # Clocks differ: rank 0 decides for all.
             due = torch.tensor([float(self.comm.rank == 0 and time.monotonic() - self.saved_at >= 60 * every.value)])
-            self.comm.all_reduce([due])
+            self.comm.all_reduce(due)
             return bool(due > 0)
         if every.unit == "step":
             steps = max(1, round(every.value))

@@ -10,28 +10,25 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fewer.core.clock import Cursor
 from fewer.core.errors import DivergedError
-from fewer.core.ledger import EXACT, LOCAL, Ledger
+from fewer.core.ledger import EXACT, LOCAL
 from fewer.core.protocols import Data
-from fewer.core.table import Table
-from fewer.core.types import Stage, Worker
 from fewer.data.one_pass import evaluation_batch_size
-from fewer.plan.plan import Flops
 from fewer.session.build import Session, open_run, selector_of
 from fewer.session.epoch_metrics import costs
 from fewer.session.reference_models import halves, proxy_plan, read_given, reference_of
 from fewer.training.loop import train
 from fewer.training.run import Run
-from fewer.training.scoring import score_samples
+from fewer.training.scoring import evaluation_requests, gathered, score_shared
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Note = Callable[[str], None]
 
@@ -63,8 +60,8 @@ def compute_reference_losses(
         loss_N = _of_given(session) if given else _of_proxies(session, note)
         if loss_N is None:
             return False
-        run.selector = selector_of(plan.recipe, session.splits, loss_N)
-    loss_M = loss_N[run.pool_ids]
+        run.selection.selector = selector_of(plan.recipe, session.splits, loss_N)
+    loss_M = loss_N[run.selection.pool_ids]
     known_M = loss_M[loss_M.isfinite()]
     mean = float(known_M.double().mean()) if len(known_M) else math.nan
     flops, seconds = run.ledger.total("flops") - before, time.monotonic() - began
@@ -92,7 +89,7 @@ def _of_proxies(session: Session, note: Note) -> Tensor | None:
     """Each half's losses under a proxy that was trained on the other; None where a stop was requested."""
     plan, run, split = session.plan, session.run, session.splits.train
     parts = halves(split, run.seed)
-    loss_N = torch.full((len(run.table),), torch.nan)
+    loss_N = torch.full((len(run.selection.table),), torch.nan)
     for nth, (mine, others) in enumerate((parts, parts[::-1])):
         short = proxy_plan(plan.recipe, plan.facts, len(mine), nth)
         splits = replace(session.splits, train=split.without(others), val=None, test=None)
@@ -104,9 +101,11 @@ def _of_proxies(session: Session, note: Note) -> Tensor | None:
             raise DivergedError(f"a proxy, which reference losses were to come from: {error}") from None
         if not finished:
             return None
-        # What would be handed over: averaged weights where there are any.
-        proxy.workers[0].model.load_state_dict(proxy.evaluated_model().state_dict())
-        loss_N[others] = _losses(session, session.train_data, proxy, others)
+        # What would be published: averaged weights where there are any.
+        stage, flops = proxy.plan.stages[-1], proxy.plan.sample_flops(proxy.plan.epochs - 1)
+        by = _Scorer(proxy.evaluated_model(), stage.side_px, stage.batch_size, flops.forward)
+        loss_N[others] = _losses(session, session.train_data, by, others)
+        session.run.ledger.book(0, **{name: proxy.ledger.total(name) for name in EXACT + LOCAL})
     return loss_N
 
 
@@ -129,23 +128,30 @@ def _of_given(session: Session) -> Tensor:
     data = copy.copy(session.train_data)  # the same pictures, brought to 0 and 1 as that model knows them
     if given.moments:
         data.mean, data.std = given.moments
-    stage = Stage(0, 0, plan.epochs, given.side_px, evaluation_batch_size(given.side_px))
-    flops = {given.side_px: (Flops(0, given.forward_flops, 0),)}
-    looking = replace(
-        run,
-        plan=replace(plan, stages=(stage,), facts=replace(plan.facts, flops=flops)),
-        workers=[Worker(worker.id, given.model, worker.optimizer) for worker in run.workers],
-        table=Table(len(run.table)),
-        ledger=Ledger(1, plan.facts.train_images, plan.plain_epoch_flops),
-    )
-    loss_N = torch.full((len(run.table),), torch.nan)
-    loss_N[run.pool_ids] = _losses(session, data, looking, run.pool_ids)
+    by = _Scorer(given.model, given.side_px, evaluation_batch_size(given.side_px), given.forward_flops)
+    loss_N = torch.full((len(run.selection.table),), torch.nan)
+    loss_N[run.selection.pool_ids] = _losses(session, data, by, run.selection.pool_ids)
     return loss_N
 
 
-def _losses(session: Session, data: Data, by: Run, ids_M: Tensor) -> Tensor:
-    """Losses of the evaluation view of some images under a run's model; books all that this run has done."""
-    stage, last = by.plan.stages[-1], by.plan.at(by.plan.epochs - 1)
-    score_samples(session.task, data, by, stage, ids_M, last)
-    session.run.ledger.book(0, **{name: by.ledger.total(name) for name in EXACT + LOCAL})
-    return by.table.column("scored", "loss")[ids_M]
+@dataclass(frozen=True)
+class _Scorer:
+    """A model that looks at images, how large they are and what a forward costs."""
+
+    model: nn.Module
+    side_px: int
+    batch_size: int
+    forward_flops: int
+
+
+def _losses(session: Session, data: Data, by: _Scorer, ids_M: Tensor) -> Tensor:
+    """Losses of the evaluation view of some images, which the processes share out; books what it took."""
+    comm, at = session.run.comm, session.plan.at(session.plan.epochs - 1)
+    requests = evaluation_requests(ids_M, at.epoch, by.side_px, by.batch_size)
+    seen, loaded = score_shared(session.task, data, {comm.rank: by.model}, comm.world_size, requests, at)
+    flops = len(ids_M) * by.forward_flops
+    session.run.ledger.book(0, samples_loaded=loaded, samples_forwarded=len(ids_M), flops=flops)
+    found = gathered(seen, comm)
+    loss_N = torch.full((len(session.run.selection.table),), torch.nan)
+    loss_N[found.ids_B] = found.loss_B.float()
+    return loss_N[ids_M]

@@ -21,16 +21,16 @@ def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
     Kept shares and difficulties (1 - mean score) are told for every method, others by the methods themselves.
     """
     run, label_N = session.run, session.splits.train.label_N
-    label_M, classes = label_N[run.pool_ids], len(session.splits.classes)
-    kept_M = run.table.column("trained", "epoch")[run.pool_ids] == epoch
+    label_M, classes = label_N[run.selection.pool_ids], len(session.splits.classes)
+    kept_M = run.selection.table.column("trained", "epoch")[run.selection.pool_ids] == epoch
     told: dict[str, Any] = {}
-    if counts := run.selector.counts():
+    if counts := run.selection.selector.counts():
         told["counts"] = counts
-    series = {name: values.tolist() for name, values in run.selector.series(run.table).items()}
+    series = {name: values.tolist() for name, values in run.selection.selector.series(run.selection.table).items()}
     if not kept_M.all() or series:
         present_C = torch.bincount(label_M, minlength=classes)
         images_C = present_C.clamp(min=1)
-        score_M = run.table.score_N[run.pool_ids].nan_to_num(0.0).double()
+        score_M = run.selection.table.score_N[run.selection.pool_ids].nan_to_num(0.0).double()
         score_C = torch.zeros(classes, dtype=torch.float64).index_add_(0, label_M, score_M) / images_C
         kept_C = torch.bincount(label_M[kept_M], minlength=classes) / images_C
         own = {"kept_share_per_class": kept_C.tolist(), "difficulty_per_class": (1 - score_C).tolist()}
@@ -74,7 +74,7 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
         session: The run.
         kept_share_E: The share of the images that each of the epochs so far was trained on.
     """
-    plan, selector = session.plan, session.run.selector
+    plan, selector = session.plan, session.run.selection.selector
     guards = None if plan.own_selector else getattr(plan.recipe.select, "guards", None)
     if not guards or not guards.break_even:
         return ""
@@ -82,7 +82,7 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
     looked = max((e for e in range(epoch + 1) if selector.expected(plan.at(e)).scored), default=None)
     if looked is None or (epoch + 1 < plan.epochs and not selector.expected(plan.at(epoch + 1)).scored):
         return ""  # nothing was looked at, or it serves the next epoch, too
-    scored_M = session.run.table.column("scored", "epoch")[session.run.pool_ids] == looked
+    scored_M = session.run.selection.table.column("scored", "epoch")[session.run.selection.pool_ids] == looked
     scored_share = float(scored_M.double().mean())
     flops, used = plan.sample_flops(looked), epoch + 1 - looked
     kept_share = sum(kept_share_E[looked:]) / used
@@ -99,9 +99,9 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
 def list_suspects(session: Session, folder: RunFolder) -> int:
     """Writes `suspects.csv`, the highest loss first, if there are any; how many labels it names."""
     run, train = session.run, session.splits.train
-    ids = run.selector.suspected()
+    ids = run.selection.selector.suspected()
     if len(ids) and folder.writes:
-        loss_M = run.table.loss_N[ids].nan_to_num(0.0)
+        loss_M = run.selection.table.loss_N[ids].nan_to_num(0.0)
         order = loss_M.argsort(descending=True, stable=True)
         lines = [
             {

@@ -1,4 +1,4 @@
-"""How processes exchange tensors: one process alone, or torch.distributed."""
+"""The exchange of tensors between processes: one process alone, or torch.distributed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 @final
 class SingleProcess:
-    """One process with one worker: nothing to exchange."""
+    """One process: nothing to exchange."""
 
-    workers, rank = 1, 0
+    world_size, rank = 1, 0
 
-    def all_reduce(self, tensors_W: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensor: Tensor) -> None:
         return
 
-    def gather(self, tensors_W: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(tensors_W))
+    def gather(self, tensor: Tensor) -> Tensor:
+        return tensor
 
-    def broadcast(self, tensors_W: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         return
 
     def take_bytes_sent(self) -> int:
@@ -32,43 +32,51 @@ class SingleProcess:
 
 @final
 class TorchDistributed:
-    """One worker in each process of the default process group, which the caller has initialised."""
+    """The default process group of torch.distributed, which the caller has initialised."""
 
     def __init__(self) -> None:
         import torch.distributed as dist
 
         self._dist = dist
-        self.workers, self.rank = dist.get_world_size(), dist.get_rank()
+        self.world_size, self.rank = dist.get_world_size(), dist.get_rank()
+        self._needs_gpu = dist.get_backend() == "nccl"  # it exchanges nothing that lies in the memory of the host
         self._bytes_sent = 0
 
-    def all_reduce(self, tensors_W: Sequence[Tensor]) -> None:
-        for tensor in tensors_W:
-            self._dist.all_reduce(tensor)
-            self._book(2 * tensor.numel() * tensor.element_size() / self.workers)
+    def all_reduce(self, tensor: Tensor) -> None:
+        sent = self._placed(tensor)
+        self._dist.all_reduce(sent)
+        if sent is not tensor:
+            tensor.copy_(sent)
+        self._book(2 * tensor.numel() * tensor.element_size() / self.world_size)
 
-    def gather(self, tensors_W: Sequence[Tensor]) -> Tensor:
+    def gather(self, tensor: Tensor) -> Tensor:
         """Joins tensors of different lengths: padded to the longest, as all_gather wants equal shapes."""
-        (tensor,) = tensors_W
-        lengths = [torch.empty(1, dtype=torch.int64, device=tensor.device) for _ in range(self.workers)]
-        self._dist.all_gather(lengths, torch.tensor([len(tensor)], device=tensor.device))
-        counts = [int(length) for length in lengths]
         # all_gather does not know booleans on every backend.
-        sent = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
+        sent = self._placed(tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor)
+        lengths = [torch.empty(1, dtype=torch.int64, device=sent.device) for _ in range(self.world_size)]
+        self._dist.all_gather(lengths, torch.tensor([len(tensor)], device=sent.device))
+        counts = [int(length) for length in lengths]
         padded = sent.new_zeros((max(counts), *sent.shape[1:]))
         padded[: len(sent)] = sent
-        parts = [torch.empty_like(padded) for _ in range(self.workers)]
+        parts = [torch.empty_like(padded) for _ in range(self.world_size)]
         self._dist.all_gather(parts, padded)
         self._book(padded.numel() * padded.element_size())
-        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]).to(tensor.dtype)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]).to(tensor)
 
-    def broadcast(self, tensors_W: Sequence[Tensor]) -> None:
-        for tensor in tensors_W:
-            self._dist.broadcast(tensor, src=0)
-            self._book(tensor.numel() * tensor.element_size() / self.workers)
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
+        for tensor in tensors:
+            sent = self._placed(tensor)
+            self._dist.broadcast(sent, src=0)
+            if sent is not tensor:
+                tensor.copy_(sent)
+            self._book(tensor.numel() * tensor.element_size() / self.world_size)
 
     def take_bytes_sent(self) -> int:
         sent, self._bytes_sent = self._bytes_sent, 0
         return sent
 
+    def _placed(self, tensor: Tensor) -> Tensor:
+        return tensor.cuda() if self._needs_gpu and not tensor.is_cuda else tensor  # untested: needs a GPU
+
     def _book(self, bytes_each: float) -> None:
-        self._bytes_sent += round(bytes_each * (self.workers - 1))
+        self._bytes_sent += round(bytes_each * (self.world_size - 1))

@@ -73,14 +73,14 @@ def _save(session: Session, folder: Path) -> None:
     state = run.state_dict()
     if run.comm.rank == 0:
         checkpoint.save(state, folder, keep=1)
-    run.comm.gather([torch.zeros(1)])  # no rank reads before it is written
+    run.comm.gather(torch.zeros(1))  # no rank reads before it is written
 
 
 def looked_at(session: Session, row: Row) -> None:
     """All that a curious caller may do between two batches."""
     run, data = session.run, session.train_data
     model = run.evaluated_model()
-    requests = [Request(run.pool_ids[:40], row.epoch, session.plan.evaluation_side_px, strength=0.0)]
+    requests = [Request(run.selection.pool_ids[:40], row.epoch, session.plan.evaluation_side_px, strength=0.0)]
     session.task.evaluate(model, data.batches(requests), run.comm)
     state_digest(run.state_dict())
     run.ledger.totals()
@@ -91,7 +91,7 @@ def looked_at(session: Session, row: Row) -> None:
 def weights(session: Session) -> str:
     """Hash of model, optimizer and averages: what plain training and a neutral selection have in common."""
     state = session.run.state_dict()
-    return state_digest({name: state[name] for name in ("workers", "ema", "lookahead")})
+    return state_digest({name: state[name] for name in ("workers", "averages")})
 
 
 @contextmanager

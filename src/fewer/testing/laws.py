@@ -87,7 +87,7 @@ def _of_rank(comm: Any, content: Content) -> tuple[list[float], list[int]]:
 
 def _weights_and_visits(session: Session) -> tuple[list[float], list[int]]:
     parameters = session.run.workers[0].model.parameters()
-    return torch.cat([p.detach().flatten() for p in parameters]).tolist(), session.run.table.visits_N.tolist()
+    return torch.cat([p.detach().flatten() for p in parameters]).tolist(), session.run.selection.table.visits_N.tolist()
 
 
 def equal_stages_are_one(content: Content) -> None:

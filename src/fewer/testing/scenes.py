@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core import rng
-from fewer.core.types import Population
+from fewer.core.types import Column, Observed, Population
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,15 @@ class Scene:
             lost = rng.uniform(ids, 6, purpose, epoch) < 0.2
             loss, score = loss.masked_fill(lost, torch.nan), score.masked_fill(lost, torch.nan)
         return loss, score, right
+
+    def observed(self, ids: Tensor, kind: str, epoch: int, columns: Sequence[Column] = ()) -> Observed:
+        """What `said` gives as named columns, with made-up numbers in those that the method asks for."""
+        loss, score, right = self.said(ids, kind, epoch)
+        further = {}
+        for column in columns:
+            drawn = [rng.uniform(ids, 9, column.name, kind, epoch, place) for place in range(column.width)]
+            further[column.name] = drawn[0] if column.width == 1 else torch.stack(drawn, dim=1)
+        return Observed.of(ids, loss, score, right, **further)
 
 
 def scenes() -> Iterator[Scene]:

@@ -14,7 +14,7 @@ import torch
 from fewer.core import rng
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Column, Expectation, KeepMask, Observed, Population, Selection
 from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes, stream_states
 from fewer.training.run import state_digest
 
@@ -71,6 +71,7 @@ class _Play:
     build: _Build
     told: list[Any] = field(default_factory=list)
     where: str = ""
+    columns: Sequence[Column] = ()
 
     def run(self) -> list[Any]:
         """Plays all epochs, and looks after the random streams; returns all choices."""
@@ -94,7 +95,8 @@ class _Play:
         with self.trying("building a selector"):
             selector = self.build(scene.population)
         self.check_attributes(selector)
-        table = Table(len(scene.population.label_N))
+        self.columns = selector.columns
+        table = Table(len(scene.population.label_N), self.columns)
         for epoch in range(EPOCHS):
             at = At(epoch, EPOCHS, epoch / EPOCHS, scene.share)
             self.where = f"{scene.name}, epoch {epoch}"
@@ -199,14 +201,14 @@ class _Play:
         return torch.cat(kept)
 
     def check_keep(self, selector: Selector, ids: Tensor, at: At) -> KeepMask:
-        batch = (ids, *self.scene.said(ids, "scored", at.epoch))
-        given, again, flipped = ([each.clone() for each in batch] for _ in range(3))
+        batch = self.scene.observed(ids, "scored", at.epoch, self.columns)
+        given, again, flipped = (_copy(batch) for _ in range(3))
         twin, other_twin = self.twin(selector), self.twin(selector)
         with self.trying("keep"):
-            keep = _keep(selector, given, at)
-            other = _keep(twin, again, at)
-            listed = _keep(other_twin, [each.flip(0) for each in flipped], at)
-        self.require(all(map(_same, given, batch)), "keep: the batch is read only", "work on copies")
+            keep = selector.keep(given, at)
+            other = twin.keep(again, at)
+            listed = other_twin.keep(flipped.take(torch.arange(len(ids) - 1, -1, -1)), at)
+        self.require(_is_same(given, batch), "keep: the batch is read only", "work on copies")
         self.require(
             keep.mask_G.shape == ids.shape and keep.mask_G.dtype == torch.bool,
             "keep: the mask is boolean, and says something of every sample",
@@ -305,7 +307,7 @@ class _Play:
         return twin
 
     def observe(self, table: Table, kind: Kind, ids: Tensor, at: At) -> None:
-        table.observe(kind, ids, *self.scene.said(ids, kind, at.epoch), at.epoch)
+        table.observe(kind, self.scene.observed(ids, kind, at.epoch, self.columns), at.epoch)
 
     def check_ids(self, name: str, ids: Tensor) -> None:
         found = getattr(ids, "dtype", type(ids).__name__)
@@ -364,9 +366,13 @@ def _require(condition: bool, promise: str, fix: str) -> None:
         raise Violation(f"broken: {promise}; {fix}")
 
 
-def _keep(selector: Selector, batch: Sequence[Tensor], at: At) -> KeepMask:
-    ids_G, loss_G, score_G, right_G = batch
-    return selector.keep(ids_G, loss_G, score_G, right_G, at)
+def _copy(seen: Observed) -> Observed:
+    return Observed(seen.ids_B.clone(), {name: values.clone() for name, values in seen.columns.items()})
+
+
+def _is_same(seen: Observed, other: Observed) -> bool:
+    columns = (_same(values, other.columns[name]) for name, values in seen.columns.items())
+    return _same(seen.ids_B, other.ids_B) and all(columns)
 
 
 def _by_id(chosen: Selection) -> list[tuple[int, float]]:

@@ -1,22 +1,25 @@
-"""Who works on which samples: an epoch's candidate batches, dealt out to the workers, and what they hold back."""
+"""Global batches shared out among workers: an epoch's candidate batches, each worker's part, and what waits loaded."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from fewer.core.protocols import Data
-from fewer.core.types import At, Batch, Request, Stage
+from fewer.core.types import At, Batch, Request, Stage, Worker
 from fewer.plan.plan import shares
 from fewer.select.packer import Packed
 from fewer.training.run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +41,16 @@ class Candidate:
 
 def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
     """The epoch's remaining batches, loaded."""
-    order, epoch = run.order, run.cursor.epoch
+    order, epoch, workers = run.selection.order, run.cursor.epoch, run.sync.workers
     assert order is not None
     pieces = list(
         zip(*(getattr(order.samples, name).split(order.sizes) for name in Packed.__dataclass_fields__), strict=True)
     )
     numbers = range(run.cursor.batch, len(order.sizes))
-    whole = {number: shard_in_order(Packed(*pieces[number]), run.comm.workers) for number in numbers}
-    mine = {number: local_parts(run, shard(whole[number].owner_G, run.comm.workers)) for number in numbers}
+    whole = {number: shard_in_order(Packed(*pieces[number]), workers) for number in numbers}
+    mine = {number: local_part(run, shard(whole[number].owner_G, workers)) for number in numbers}
     batches = data.batches(
-        Request(whole[n].ids_G[p], epoch, stage.side_px, copy_B=whole[n].copy_G[p]) for n in numbers for p in mine[n]
+        Request.training(stage, epoch, whole[n].ids_G[p], whole[n].copy_G[p]) for n in numbers for p in mine[n]
     )
     for number in numbers:
         with run.ledger.phase("data_wait"):
@@ -58,12 +61,12 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
 
 
 def forward_sizes(run: Run) -> list[int]:
-    """Sizes of the epoch's batches as they reach a model, on any rank: shares of micro-batches, most frequent first."""
-    assert run.order is not None
+    """Sizes of the epoch's batches as they reach a model, on any worker, the most frequent first."""
+    assert run.selection.order is not None
     counts = Counter(
         micro
-        for size, times in Counter(run.order.step_sizes).items()
-        for share in shares(size, run.comm.workers)
+        for size, times in Counter(run.selection.order.step_sizes).items()
+        for share in shares(size, run.sync.workers)
         for micro in shares(share, run.plan.recipe.train.accumulate)
         for _ in range(times)
         if micro
@@ -71,56 +74,68 @@ def forward_sizes(run: Run) -> list[int]:
     return sorted(counts, key=lambda size: (-counts[size], -size))
 
 
-def cache_kept(run: Run, candidate: Candidate, mask_G: Tensor) -> None:
-    """Keeps the loaded samples that go into the packer's queue."""
-    for worker, positions, batch in zip(run.workers, candidate.positions, candidate.loaded, strict=True):
-        # A further copy of a sample is a view of its own, which is loaded when its turn comes.
-        is_first = candidate.samples.copy_G[positions] == 0
-        kept = batch.take((mask_G[positions] & is_first).nonzero().flatten().to(batch.inputs.device))
-        run.held[worker.id] = Batch.joined([run.held[worker.id], kept]) if worker.id in run.held else kept
-
-
-def assemble(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candidate:
-    """Takes a packed batch's samples out of what the workers hold; what a worker lacks it loads."""
-    positions = local_parts(run, shard(packed.owner_G, run.comm.workers))
-    loaded = []
-    for worker, index in zip(run.workers, positions, strict=True):
-        ids, copies = packed.ids_G[index], packed.copy_G[index]
-        held = run.held.get(worker.id)
-        have = {int(i): n for n, i in enumerate(held.ids_B)} if held is not None else {}
-        # Copies of a sample are views of their own: only first copies are looked up among what is held.
-        lacking = torch.tensor(
-            [int(c) > 0 or int(i) not in have for i, c in zip(ids, copies, strict=True)], dtype=torch.bool
-        )
-        rows = torch.tensor([have[int(i)] for i in ids[~lacking]], dtype=torch.int64)
-        batch = held.take(rows.to(held.inputs.device)) if held is not None else None
-        if lacking.any() or batch is None:
-            request = Request(ids[lacking], candidate.at.epoch, candidate.stage.side_px, copy_B=copies[lacking])
-            with run.ledger.phase("data_wait"):
-                fetched = next(iter(data.batches([request])))
-            run.ledger.book(candidate.stage.index, samples_loaded=len(fetched))
-            there = torch.cat([(~lacking).nonzero().flatten(), lacking.nonzero().flatten()])
-            joined = fetched if batch is None else Batch.joined([batch, fetched])
-            batch = joined.take(torch.argsort(there).to(joined.inputs.device))
-        loaded.append(batch)
-        if held is not None:
-            waiting = torch.isin(held.ids_B.cpu(), run.packer.queue.ids_G).nonzero().flatten()
-            run.held[worker.id] = held.take(waiting.to(held.inputs.device))
-    return Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
-
-
-def local_parts(run: Run, per_worker: Sequence[Any]) -> list[Any]:
+def local_part(run: Run, per_worker: Sequence[T]) -> list[T]:
+    """Of something that each worker has, what belongs to the workers of this process."""
     return [per_worker[worker.id] for worker in run.workers]
 
 
+# --- In-batch choice: loaded samples that wait for a full batch -----------------------------------------------------
+
+
+def cache_kept(workers: Sequence[Worker], candidate: Candidate, mask_G: Tensor) -> None:
+    """Holds the loaded samples that go into the packer's queue."""
+    for worker, positions, batch in zip(workers, candidate.positions, candidate.loaded, strict=True):
+        # A further copy of a sample is a view of its own, which is loaded when its turn comes.
+        is_first = candidate.samples.copy_G[positions] == 0
+        kept = batch.take((mask_G[positions] & is_first).nonzero().flatten())
+        worker.held = kept if worker.held is None else Batch.joined([worker.held, kept])
+
+
+def assemble(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candidate:
+    """A batch that the packer gives out: each worker takes what it holds, and loads what it lacks."""
+    positions = local_part(run, shard(packed.owner_G, run.sync.workers))
+    loaded = [
+        _assembled(data, run, candidate, worker, packed.take(index))
+        for worker, index in zip(run.workers, positions, strict=True)
+    ]
+    return Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
+
+
+def _assembled(data: Data, run: Run, candidate: Candidate, worker: Worker, mine: Packed) -> Batch:
+    """One worker's part of a packed batch; what still waits in the queue stays held."""
+    held, ids, copies = worker.held, mine.ids_G, mine.copy_G
+    have = {int(i): n for n, i in enumerate(held.ids_B)} if held is not None else {}
+    # Copies of a sample are views of their own: only first copies are looked up among what is held.
+    lacking = torch.tensor(
+        [int(c) > 0 or int(i) not in have for i, c in zip(ids, copies, strict=True)], dtype=torch.bool
+    )
+    rows = torch.tensor([have[int(i)] for i in ids[~lacking]], dtype=torch.int64)
+    batch = held.take(rows) if held is not None else None
+    if lacking.any() or batch is None:
+        request = Request.training(candidate.stage, candidate.at.epoch, ids[lacking], copies[lacking])
+        with run.ledger.phase("data_wait"):
+            fetched = next(iter(data.batches([request])))
+        run.ledger.book(candidate.stage.index, samples_loaded=len(fetched))
+        there = torch.cat([(~lacking).nonzero().flatten(), lacking.nonzero().flatten()])
+        joined = fetched if batch is None else Batch.joined([batch, fetched])
+        batch = joined.take(torch.argsort(there))
+    if held is not None:
+        waiting = torch.isin(held.ids_B.cpu(), run.selection.packer.queue.ids_G).nonzero().flatten()
+        worker.held = held.take(waiting)
+    return batch
+
+
+# --- Shares -------------------------------------------------------------------------------------------------------
+
+
 def shard_in_order(samples: Packed, workers: int) -> Packed:
-    """Gives every worker its part of a fresh batch: runs of equal length, in order."""
+    """Gives every worker its part of a new batch: runs of equal length, in order."""
     sizes = torch.tensor(shares(len(samples), workers))
     return Packed(samples.ids_G, samples.weight_G, samples.copy_G, torch.arange(workers).repeat_interleave(sizes))
 
 
 def shard(owner_G: Tensor, workers: int) -> list[Tensor]:
-    """Where each worker's samples stand in a global batch, in equal shares.
+    """Positions of each worker's samples in a global batch, in equal shares.
 
     Workers get what they own first; what some own beyond their share goes to those who own too little.
     """

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from fewer.core.errors import RecipeError
 from fewer.core.protocols import Data, Task
-from fewer.core.types import At, Stage
+from fewer.core.types import At, Stage, Worker
 from fewer.optim.groups import momentum_of
 from fewer.plan.budget import affordable_share
-from fewer.training.batches import Candidate, candidates, forward_sizes
-from fewer.training.run import Order, Run, chosen_order, state_digest
+from fewer.training.batches import Candidate, candidates
+from fewer.training.run import Run, state_digest
 from fewer.training.scoring import score_samples, select_in_batch
-from fewer.training.step import Totals, agree, take_step
+from fewer.training.step import Totals, reduce_totals, take_step
+from fewer.training.transition import enter_epoch, forwards, lr_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,52 +69,44 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
     """
     while run.cursor.epoch < run.plan.epochs:
         stage = run.plan.stage(run.cursor.epoch)
-        _enter(task, run, stage)
-        if run.order is None:
-            run.order = _choose(task, data, run, stage)
-        sizes = forward_sizes(run)
-        forwards = [run.sync.forward(worker, stage, sizes) for worker in run.workers]
+        enter_epoch(task, run, stage)
+        if run.selection.order is None:
+            _select(task, data, run, stage)
+        calls = forwards(run, stage)
         for candidate in candidates(data, run, stage):
             batches = [candidate]
-            if run.selector.in_batch(candidate.at):
-                batches = list(select_in_batch(task, data, run, forwards, candidate))
-            steps = [take_step(task, run, forwards, batch, nth) for nth, batch in enumerate(batches)]
+            if run.selection.selector.in_batch(candidate.at):
+                batches = list(select_in_batch(task, data, run, calls, candidate))
+            steps = [take_step(task, run, calls, batch, nth) for nth, batch in enumerate(batches)]
             yield _advance(run, candidate, steps)
 
 
-def _enter(task: Task, run: Run, stage: Stage) -> None:
-    """Brings the models into an epoch's shape; done anew in each epoch and after a resume."""
-    run.ledger.enter(stage.index)
-    for worker in run.workers:
-        task.prepare(worker.model, stage, run.cursor.epoch)
-        worker.model.train()
-
-
-def _choose(task: Task, data: Data, run: Run, stage: Stage) -> Order:
-    """Scores what the selector wants to know, then draws the epoch's samples."""
-    epoch = run.cursor.epoch
-    share = affordable_share(run.plan, run.selector.expected, epoch, run.ledger.total("flops"))
+def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
+    """Scores what the selector asks for, then draws the epoch's samples and cuts them into batches."""
+    epoch, selection, selector = run.cursor.epoch, run.selection, run.selection.selector
+    share = affordable_share(run.plan, selector.expected, epoch, run.ledger.total("flops"))
     at = run.plan.at(epoch, share=share)
     with run.ledger.phase("select"):
-        wanted = run.selector.ids_to_score(run.table, at)
+        wanted = selection.ids_to_score(at)
         if len(wanted):
-            score_samples(task, data, run, stage, wanted, at)
-        chosen = run.selector.select(run.table, run.pool_ids, at)
-        if len(chosen.ids_M) < 2:
-            raise _keeps_nothing(run, len(chosen.ids_M))
-        fresh = run.selector.in_batch(at)
-        width = run.selector.candidate_factor(at) if fresh else 1.0
-        return chosen_order(run.plan, chosen, at, run.seed, run.selector.packs or fresh, width)
+            selection.observe_scored(score_samples(task, data, run, stage, wanted, at), epoch)
+        selected = selection.select(at)
+        if len(selected.ids_M) < 2:
+            raise _keeps_nothing(run, len(selected.ids_M))
+        in_batch = selector.in_batch(at)
+        widths = (selector.candidate_factor(at) if in_batch else 1.0, 1.0)
+        packs, samples = selector.packs or in_batch, len(selected.ids_M)
+        sizes, step_sizes = (run.plan.batch_sizes(samples, stage, packs, width) for width in widths)
+        selection.begin(selected, at, sizes, step_sizes)
 
 
 def _advance(run: Run, candidate: Candidate, steps: Sequence[Totals]) -> Row:
     """Moves the cursor behind a candidate batch; at the epoch's end brings the table up to date."""
-    at, stage = candidate.at, candidate.stage
-    assert run.order is not None
-    lr = run.plan.recipe.train.lr * run.plan.lr_factor(at.progress) * run.order.lr_scale
-    total = Totals.over(steps) if steps else agree(run)
+    at, stage, selector = candidate.at, candidate.stage, run.selection.selector
+    lr = run.plan.recipe.train.lr * lr_factor(run, stage, at.progress)
+    total = Totals.over(steps) if steps else reduce_totals(run)
     kept = int(total.samples)
-    if not kept and not (run.selector.packs and run.selector.in_batch(at)):
+    if not kept and not (selector.packs and selector.in_batch(at)):
         run.ledger.book(stage.index, skipped_steps=1)
     run.cursor.batch += 1
     if candidate.is_last:
@@ -146,37 +137,23 @@ def _momentum(run: Run, at: At) -> float:
 
 
 def _end_epoch(run: Run, stage: Stage, at: At) -> None:
-    left = run.packer.clear()
+    left = run.selection.packer.clear()
     run.ledger.book(stage.index, samples_left_over=left)
-    if run.selector.in_batch(at) and not run.packed:
+    if run.selection.selector.in_batch(at) and not run.selection.packed:
         raise _keeps_nothing(run, left)
-    _require_equal_ranks(run)
-    seen = run.observed.gathered(run.comm)
-    run.table.observe("trained", seen["ids"], seen["loss"], seen["score"], seen["right"], at.epoch)
-    run.observed.clear()
-    run.held.clear()
-    if run.lookahead:
-        for worker in run.workers:
-            run.lookahead.end_epoch(worker.model)
-    run.order, run.packed = None, 0
+    if run.sync.workers > 1:
+        run.sync.require_equal(run.workers, [_digest(worker) for worker in run.workers])
+    run.selection.end(run.comm, at.epoch)
+    for worker in run.workers:
+        worker.held = None
+    for average in run.averages.values():
+        average.end_epoch([worker.model for worker in run.workers])
     run.cursor.epoch, run.cursor.batch = run.cursor.epoch + 1, 0
 
 
-# --- Ranks: who works on what, and what they agree on -----------------------------------------------------------
-
-
-def _require_equal_ranks(run: Run) -> None:
-    """Compares a hash of the weights over all ranks, once an epoch.
-
-    Raises:
-        RuntimeError: They differ, which no input can cause: hardware, or a bug.
-    """
-    if run.comm.workers == 1:
-        return
-    digest = int(state_digest(dict(run.workers[0].model.state_dict()))[:15], 16)
-    digests = run.comm.gather([torch.tensor([digest], device=run.device) for _ in run.workers])
-    if len(digests.unique()) > 1:
-        raise RuntimeError(f"ranks hold different weights after epoch {run.cursor.epoch + 1}: {digests.tolist()}")
+def _digest(worker: Worker) -> int:
+    """A hash of a worker's weights that fits into an int64."""
+    return int(state_digest(dict(worker.model.state_dict()))[:15], 16)
 
 
 # --- What can go wrong -------------------------------------------------------------------------------------------
@@ -188,6 +165,6 @@ def _keeps_nothing(run: Run, kept: int) -> RecipeError:
     if run.plan.own_selector:
         method, settings = run.plan.own_selector, "a selector of your own"
     return RecipeError(
-        f"{method} keeps {kept} of {len(run.pool_ids)} samples in epoch {run.cursor.epoch + 1}, too few to train on "
-        f"({settings}); the last checkpoint is kept; loosen the selection, or train fewer epochs"
+        f"{method} keeps {kept} of {len(run.selection.pool_ids)} samples in epoch {run.cursor.epoch + 1}, too few to "
+        f"train on ({settings}); the last checkpoint is kept; loosen the selection, or train fewer epochs"
     )

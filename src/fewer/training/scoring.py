@@ -1,8 +1,8 @@
-"""Looking at samples without learning from them: the scoring pass before an epoch, and the choice within a batch."""
+"""Forward-only scoring: of any batches with any model, of samples before an epoch, and of a candidate batch in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,77 +10,137 @@ import torch
 from torch.nn.functional import interpolate
 
 from fewer.core import rng
-from fewer.core.protocols import Data, Task
-from fewer.core.types import At, Batch, Forward, Request, Stage, Worker
+from fewer.core.protocols import Comm, Data, Task
+from fewer.core.types import At, Batch, Column, Forward, Observed, Request, Stage, Worker
 from fewer.plan.plan import even_sizes, shares
-from fewer.select.packer import Packed
-from fewer.training.batches import Candidate, assemble, cache_kept, local_parts
+from fewer.training.batches import Candidate, assemble, cache_kept
 from fewer.training.run import Run
+from fewer.training.transition import mode
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
-def score_samples(task: Task, data: Data, run: Run, stage: Stage, ids_M: Tensor, at: At) -> None:
-    """A forward-only pass over the evaluation view of some samples, shared out among the workers."""
-    batches = even_sizes(len(ids_M), -(-len(ids_M) // stage.batch_size))
+@torch.no_grad()
+def score_batch(
+    task: Task,
+    model: nn.Module,
+    batch: Batch,
+    at: At,
+    columns: Sequence[Column] = (),
+    forward: Forward | None = None,
+    key: tuple[int | str, ...] | None = None,
+) -> Observed:
+    """Observations of a batch; the model learns nothing, and each module keeps its mode.
+
+    Args:
+        task: What is learnt.
+        model: The bare model.
+        batch: The samples.
+        at: The moment.
+        columns: Columns beside loss, score and correctness.
+        forward: What to call, where it is not the model itself.
+        key: Score in train mode, as some publications do: running statistics move, and layers that draw are seeded
+            from this. Eval mode, if left out.
+    """
+    if not len(batch):
+        return nothing(columns)
+    with mode(model, training=key is not None):
+        if key is not None:
+            rng.reseed(*key)  # type: ignore[arg-type]
+        seen_B = task.outcome(forward or model, batch, at, columns).observed(batch.ids_B)
+    return Observed(seen_B.ids_B.cpu(), {name: _exact(values) for name, values in seen_B.columns.items()})
+
+
+def score(task: Task, model: nn.Module, batches: Iterable[Batch], at: At, columns: Sequence[Column] = ()) -> Observed:
+    """Observations of all samples of some batches, in eval mode, in their order; arguments as for `score_batch`."""
+    return joined([score_batch(task, model, batch, at, columns) for batch in batches], columns)
+
+
+def score_shared(
+    task: Task,
+    data: Data,
+    models: Mapping[int, nn.Module],
+    workers: int,
+    requests: Sequence[Request],
+    at: At,
+    columns: Sequence[Column] = (),
+) -> tuple[list[Observed], int]:
+    """Scores this process's share of some requests, in eval mode.
+
+    Args:
+        task: What is learnt.
+        data: The images.
+        models: The models of this process by the number of the worker; each scores its own share.
+        workers: All workers that the requests are shared out among.
+        requests: Which samples, as which views; the same on every process.
+        at: The moment.
+        columns: Columns beside loss, score and correctness.
+
+    Returns:
+        Observations of each model, to be given to `gathered`; and how many samples were loaded here.
+    """
     parts = [
-        part for ids in ids_M.split(batches) for part in local_parts(run, ids.split(shares(len(ids), run.comm.workers)))
+        (worker, replace(request, ids_B=request.ids_B.split(shares(len(request.ids_B), workers))[worker]))
+        for request in requests
+        for worker in models
     ]
-    outcomes: list[list[Tensor]] = [[torch.empty(0, 4, dtype=torch.float64)] for _ in run.workers]
-    loaded = data.batches(Request(ids, at.epoch, stage.side_px, strength=0.0) for ids in parts)
-    for index, batch in enumerate(loaded):
-        worker = index % len(run.workers)
-        run.ledger.book(stage.index, samples_loaded=len(batch))
-        if len(batch):
-            outcomes[worker].append(score_batch(task, run.workers[worker], run.workers[worker].model, batch, at))
-    columns = run.comm.gather([torch.cat(rows) for rows in outcomes]).unbind(1)
-    run.table.observe("scored", columns[0].long(), columns[1], columns[2], columns[3].bool(), at.epoch)
-    flops = run.plan.sample_flops(at.epoch)
-    run.ledger.book(stage.index, samples_forwarded=len(ids_M), flops=len(ids_M) * flops.forward)
+    seen: dict[int, list[Observed]] = {worker: [] for worker in models}
+    for (worker, _), batch in zip(parts, data.batches(part for _, part in parts), strict=True):
+        seen[worker].append(score_batch(task, models[worker], batch, at, columns))
+    return [joined(each, columns) for each in seen.values()], sum(len(part.ids_B) for _, part in parts)
+
+
+def evaluation_requests(ids_M: Tensor, epoch: int, side_px: int, batch_size: int) -> list[Request]:
+    """Requests for the evaluation views of some samples, in batches of nearly equal sizes."""
+    sizes = even_sizes(len(ids_M), -(-len(ids_M) // batch_size))
+    return [Request.evaluation(side_px, epoch, ids) for ids in ids_M.split(sizes)]
+
+
+def score_samples(task: Task, data: Data, run: Run, stage: Stage, ids_M: Tensor, at: At) -> Observed:
+    """A forward-only pass over the evaluation view of some samples, shared out among the workers; books what it took.
+
+    Every process must call it, and gets the observations of all samples.
+    """
+    columns, models = run.selection.selector.columns, {worker.id: worker.model for worker in run.workers}
+    requests = evaluation_requests(ids_M, at.epoch, stage.side_px, stage.batch_size)
+    seen, loaded = score_shared(task, data, models, run.sync.workers, requests, at, columns)
+    flops = len(ids_M) * run.plan.sample_flops(at.epoch).forward
+    run.ledger.book(stage.index, samples_loaded=loaded, samples_forwarded=len(ids_M), flops=flops)
+    return gathered(seen, run.comm, columns)
 
 
 def select_in_batch(
     task: Task, data: Data, run: Run, forwards: Sequence[Forward], candidate: Candidate
 ) -> Iterator[Candidate]:
     """Scores a candidate batch with the current weights; yields the batches that what is kept of it completes."""
-    order, at, stage = run.order, candidate.at, candidate.stage
-    assert order is not None
+    selection, at, stage = run.selection, candidate.at, candidate.stage
+    selector = selection.selector
     with run.ledger.phase("select"):
-        rows = [
-            score_batch(
-                task, worker, forward, batch, at, run.selector.scores_in_train_mode, (run.seed, candidate.number)
-            )
+        seen = [
+            score_batch(task, worker.model, batch, at, selector.columns, forward, _key(run, candidate, worker))
             for worker, forward, batch in _as_scored(run, forwards, candidate)
         ]
-        if run.selector.scores_in_train_mode:
-            run.sync.statistics(run.workers)
-        ids_G, loss_G, score_G, right_G = run.comm.gather(rows).unbind(1)
-        keep = run.selector.keep(ids_G.long(), loss_G, score_G, right_G.bool(), at)
-        run.table.observe("scored", ids_G.long(), loss_G, score_G, right_G.bool(), at.epoch)
-        flops = len(ids_G) * run.plan.scoring_flops(at.epoch)
-        run.ledger.book(stage.index, samples_forwarded=len(ids_G), flops=flops)
-        cache_kept(run, candidate, keep.mask_G)
-        weighted = Packed(
-            candidate.samples.ids_G,
-            candidate.samples.weight_G * keep.weight_G,
-            candidate.samples.copy_G,
-            candidate.samples.owner_G,
-        )
-        run.packer.push(weighted.take(keep.mask_G))
-    while True:
-        sizes = order.step_sizes
-        size = sizes[min(run.packed, len(sizes) - 1)] if run.selector.packs else len(run.packer.queue)
-        packed = run.packer.pop(max(2, size), last=candidate.is_last)
-        if packed is None:
-            return
-        run.packed += 1
+        if selector.scores_in_train_mode:
+            run.sync.sync_buffers(run.workers)
+        seen_G = gathered(seen, run.comm, selector.columns)
+        keep = selection.keep(seen_G, at)
+        flops = len(seen_G) * run.plan.scoring_flops(at.epoch)
+        run.ledger.book(stage.index, samples_forwarded=len(seen_G), flops=flops)
+        cache_kept(run.workers, candidate, keep.mask_G)
+    for packed in selection.pack(candidate.samples, keep, candidate.is_last):
         yield assemble(data, run, candidate, packed)
+
+
+def _key(run: Run, candidate: Candidate, worker: Worker) -> tuple[int | str, ...] | None:
+    if not run.selection.selector.scores_in_train_mode:
+        return None
+    return run.seed, "scoring", candidate.at.epoch, candidate.number, worker.id
 
 
 def _as_scored(run: Run, forwards: Sequence[Forward], candidate: Candidate) -> Iterator[tuple[Worker, Forward, Batch]]:
     """Each worker's forward and images for scoring: reduced ones where the selector asks for a cheaper look."""
-    side_px = run.selector.scoring_side_px
+    side_px = run.selection.selector.scoring_side_px
     for worker, forward, batch in zip(run.workers, forwards, candidate.loaded, strict=True):
         if side_px is None or not len(batch):
             yield worker, forward, batch
@@ -89,28 +149,31 @@ def _as_scored(run: Run, forwards: Sequence[Forward], candidate: Candidate) -> I
             yield worker, worker.model, replace(batch, inputs=small)  # a compiled forward knows the other side only
 
 
-@torch.no_grad()
-def score_batch(
-    task: Task,
-    worker: Worker,
-    forward: Forward,
-    batch: Batch,
-    at: At,
-    train_mode: bool = False,
-    key: tuple[int, ...] = (),
-) -> Tensor:
-    """Ids, losses, scores and correctness as columns of one float64 tensor.
+# --- Observations put together ------------------------------------------------------------------------------------
 
-    Running statistics stay as they are, but in train mode.
-    """
-    if not len(batch):
-        return torch.empty(0, 4, dtype=torch.float64)
-    worker.model.train(train_mode)
-    if train_mode:
-        rng.reseed(key[0], "scoring", at.epoch, *key[1:], worker.id)
-    outcome = task.outcome(forward, batch, at)
-    worker.model.train()
-    loss_B = outcome.loss_sum_B / outcome.count_B.clamp(min=1)
-    return torch.stack(
-        [value.double().cpu() for value in (batch.ids_B, loss_B, outcome.score_B, outcome.right_B)], dim=1
+
+def nothing(columns: Sequence[Column] = ()) -> Observed:
+    """Observations of no sample."""
+    none = torch.empty(0, dtype=torch.float64)
+    wide = {c.name: none if c.width == 1 else none.new_empty(0, c.width) for c in columns}
+    return Observed.of(none.long(), none, none, none.bool(), **wide)
+
+
+def joined(parts: Sequence[Observed], columns: Sequence[Column] = ()) -> Observed:
+    """Observations one after another."""
+    parts = [nothing(columns), *parts]
+    names = parts[0].columns
+    return Observed(
+        torch.cat([part.ids_B for part in parts]),
+        {name: torch.cat([part.columns[name] for part in parts]) for name in names},
     )
+
+
+def gathered(seen_L: Sequence[Observed], comm: Comm, columns: Sequence[Column] = ()) -> Observed:
+    """The observations of all workers in the order of their ids; every process must call it."""
+    own = joined(seen_L, columns)
+    return Observed(comm.gather(own.ids_B), {name: comm.gather(values) for name, values in own.columns.items()})
+
+
+def _exact(values: Tensor) -> Tensor:
+    return values.double().cpu() if values.is_floating_point() else values.cpu()

@@ -1,4 +1,4 @@
-"""One optimizer step on one global batch, and what ranks have to agree on for it."""
+"""One optimizer step on one global batch, and what workers have to agree on for it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fewer.optim.groups import set_lr, set_momentum
 from fewer.plan.plan import shares
 from fewer.training.batches import Candidate
 from fewer.training.run import Run
+from fewer.training.transition import lr_factor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ SMALLEST_SCALE = 2.0**-14
 
 
 class Totals(NamedTuple):
-    """What all ranks agree on after a batch: sums over all of them.
+    """Sums over all workers that all agree on after a batch.
 
     Attributes:
         losses: How many there are: one a sample in classification.
@@ -33,7 +34,7 @@ class Totals(NamedTuple):
         right: Samples predicted rightly.
         samples: Samples that were backpropagated.
         not_finite: Losses that are not finite.
-        stops: Ranks that were asked to stop.
+        stops: Processes that were asked to stop.
         steps: Optimizer steps; one that overflowed in fp16 is none.
     """
 
@@ -55,17 +56,16 @@ _SUMMED = 5  # of these are summed over samples
 
 
 def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Totals:
-    """One optimizer step on one global batch; returns what all ranks agree on."""
-    order, size = run.order, len(step.samples)
-    assert order is not None
+    """One optimizer step on one global batch; returns what all workers agree on."""
+    size = len(step.samples)
     with run.ledger.phase("train"):
-        sums = _backward(task, run, forwards, step, nth)
+        sums_L, denominators = _backward(task, run, forwards, step, nth)
         with run.ledger.phase("sync"):
-            totals = agree(run, sums)
+            totals = reduce_totals(run, sums_L)
             if totals.not_finite:
                 raise _diverged(run, step.at, "loss")
-            run.sync.gradients(run.workers)
-        stepped = _update(run, step.at, order.lr_scale, rescale=size / totals.losses)
+            run.sync.sync_gradients(run.workers)
+        stepped = _update(run, step, [denominator / totals.losses for denominator in denominators])
         if stepped:
             _follow(run, step.at, size)
     flops = run.plan.sample_flops(step.at.epoch)
@@ -80,12 +80,20 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
     return totals._replace(steps=float(stepped))
 
 
-def _backward(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Tensor:
-    """Forward and backward of the local workers' micro-batches; returns their first `_SUMMED` totals."""
-    at, size, sums = step.at, len(step.samples), torch.zeros(_SUMMED, dtype=torch.float64)
+def _backward(
+    task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int
+) -> tuple[list[Tensor], list[int]]:
+    """Forward and backward of the local workers' micro-batches.
+
+    Returns:
+        The first `_SUMMED` totals of each local worker, and by what its losses were divided.
+    """
+    at, size, sums_L, denominators = step.at, len(step.samples), [], []
+    columns = run.selection.selector.columns
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
-        part = step.samples.take(positions)
+        part, sums = step.samples.take(positions), torch.zeros(_SUMMED, dtype=torch.float64)
+        denominators.append(run.sync.denominator(size, len(batch)))
         first = 0
         for micro, count in enumerate(shares(len(batch), run.plan.recipe.train.accumulate)):
             if not count:
@@ -93,65 +101,67 @@ def _backward(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
             cut = slice(first, first + count)
             first += count
             rng.reseed(run.seed, "layers", at.epoch, step.number, nth, micro, worker.id)
-            outcome = task.outcome(forward, batch.take(cut), at)
+            outcome = task.outcome(forward, batch.take(cut), at, columns)
             loss_sum = (outcome.loss_sum_B * part.weight_G[cut].to(outcome.loss_sum_B)).sum()
-            # Divided by what is known now, the samples; dense tasks know the count of losses after `agree`.
-            run.scaler.scale(loss_sum / size).backward()
-            run.observed.add(batch.ids_B[cut], part.copy_G[cut], outcome)
+            # Divided by what is known now, the samples; dense tasks know the count of losses after `reduce_totals`.
+            worker.scaler.scale(loss_sum / denominators[-1]).backward()
+            run.selection.observe(outcome.observed(batch.ids_B[cut]), part.copy_G[cut])
             sums += _summed(outcome, loss_sum)
-    return sums
+        sums_L.append(sums)
+    return sums_L, denominators
 
 
-def _update(run: Run, at: At, lr_scale: float, rescale: float) -> bool:
-    """Rescales and clips the summed gradients, then steps; returns False where float16 gradients have overflowed.
+def _update(run: Run, step: Candidate, rescales: Sequence[float]) -> bool:
+    """Rescales and clips the gradients, then steps; returns False where float16 gradients have overflowed.
 
-    The gradients are the sums over all ranks, infinities included, so that all ranks skip the same steps.
+    Gradients that were summed hold the infinities of all workers, so that all skip the same steps.
     """
-    scale = run.scaler.get_scale()
-    momentum = run.plan.momentum(at.progress)
-    for worker in run.workers:
+    at, momentum, stepped = step.at, run.plan.momentum(step.at.progress), True
+    for worker, rescale in zip(run.workers, rescales, strict=True):
+        scale = worker.scaler.get_scale()
         gradients = [p.grad for p in worker.model.parameters() if p.grad is not None]
         if rescale != 1:
             torch._foreach_mul_(gradients, rescale)
-        run.scaler.unscale_(worker.optimizer)
+        worker.scaler.unscale_(worker.optimizer)
         _clip(run, worker, at)
-        set_lr(worker.optimizer, run.plan.lr_factor(at.progress) * lr_scale)
+        set_lr(worker.optimizer, lr_factor(run, step.stage, at.progress))
         if momentum is not None:
             set_momentum(worker.optimizer, momentum)
-        run.scaler.step(worker.optimizer)
-    run.scaler.update()
-    if run.scaler.get_scale() < SMALLEST_SCALE:
-        raise _diverged(run, at, "gradient, at the smallest loss scale of fp16,")
-    return run.scaler.get_scale() >= scale  # torch lowers the scale where, and only where, it has skipped a step
+        worker.scaler.step(worker.optimizer)
+        worker.scaler.update()
+        if worker.scaler.get_scale() < SMALLEST_SCALE:
+            raise _diverged(run, at, "gradient, at the smallest loss scale of fp16,")
+        # torch lowers the scale where, and only where, it has skipped a step.
+        stepped = stepped and worker.scaler.get_scale() >= scale
+    return stepped
 
 
 def _clip(run: Run, worker: Worker, at: At) -> None:
     limit = run.plan.recipe.train.clip_norm
     if limit:
         norm = torch.nn.utils.clip_grad_norm_(worker.model.parameters(), limit)
-        if not run.scaler.is_enabled() and not torch.isfinite(norm):
+        if not worker.scaler.is_enabled() and not torch.isfinite(norm):
             raise _diverged(run, at, "gradient")
 
 
 def _follow(run: Run, at: At, samples: int) -> None:
     """What follows a step that was taken: sync methods that exchange parameters, and averages of the weights."""
     with run.ledger.phase("sync"):
-        run.sync.parameters(run.workers, run.cursor.step + 1)
+        run.sync.sync_parameters(run.workers, run.cursor.step + 1)
     run.cursor.step += 1
-    if run.ema:
-        run.ema.update(run.workers[0].model, samples)
-    if run.lookahead:
-        run.lookahead.update(run.workers[0].model, run.cursor.step, at.progress)
+    for average in run.averages.values():
+        average.update([worker.model for worker in run.workers], samples, run.cursor.step, at.progress)
 
 
-def agree(run: Run, sums: Tensor | None = None) -> Totals:
-    """The loop's one small all-reduce a batch: the sums over local samples, none without a step, and stop requests."""
-    local = torch.zeros(_SUMMED + 1, dtype=torch.float64)
-    local[:_SUMMED] = 0 if sums is None else sums
-    local[_SUMMED] = float(run.stop_requested)
-    agreed = local.to(run.device)
-    run.comm.all_reduce([agreed])
-    return Totals(*agreed.tolist())
+def reduce_totals(run: Run, sums_L: Sequence[Tensor] | None = None) -> Totals:
+    """The loop's one small reduction a batch: sums over samples, none without a step, and stop requests."""
+    none = torch.zeros(_SUMMED, dtype=torch.float64)
+    stops = [float(run.stop_requested)] + [0.0] * (len(run.workers) - 1)  # a process asks once
+    local = [
+        torch.cat([sums, sums.new_tensor([stop])]).to(run.device)
+        for sums, stop in zip(sums_L or [none] * len(run.workers), stops, strict=True)
+    ]
+    return Totals(*run.sync.reduce_totals(local).tolist())
 
 
 def _summed(outcome: Outcome, loss_sum: Tensor) -> Tensor:
@@ -164,7 +174,8 @@ def _summed(outcome: Outcome, loss_sum: Tensor) -> Tensor:
 
 
 def _diverged(run: Run, at: At, what: str) -> DivergedError:
-    hint = ', or train.precision = "fp32", as numbers of fp16 end at 65504' if run.scaler.is_enabled() else ""
+    is_scaled = run.workers[0].scaler.is_enabled()
+    hint = ', or train.precision = "fp32", as numbers of fp16 end at 65504' if is_scaled else ""
     return DivergedError(
         f"the {what} is not finite in epoch {at.epoch + 1}, batch {run.cursor.batch + 1} (step {run.cursor.step + 1}); "
         f"the step was not taken and the last good checkpoint is kept; lower train.lr ({run.plan.recipe.train.lr:g}) "

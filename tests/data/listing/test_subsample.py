@@ -361,5 +361,5 @@ def test_what_the_classifier_is_told_is_what_trains() -> None:
         "model": {"name": "lenet5", "width": 0.1},
     }
     session = session_of({**content, "train": {"batch_size": 16}})
-    labels = session.splits.train.label_N[session.run.pool_ids]
+    labels = session.splits.train.label_N[session.run.selection.pool_ids]
     assert list(session.task.images_C) == torch.bincount(labels, minlength=10).tolist()  # type: ignore[attr-defined]

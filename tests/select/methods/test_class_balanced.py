@@ -170,7 +170,7 @@ def test_a_run_with_repeats_is_booked_and_resumed_exactly(method: str) -> None:
         border = whole.run.cursor.step // 2
         assert interrupted(content, [border - 2, border + 3]).run.digest() == whole.run.digest()
     ids, images = whole.splits.train.ids_M, len(whole.splits.train)
-    visits = whole.run.table.visits_N[ids]
+    visits = whole.run.selection.table.visits_N[ids]
     booked = whole.run.ledger.total("samples_backpropagated")
     assert booked == int(visits.sum())
     low, high = whole.plan.predicted["samples_backpropagated"]

@@ -13,7 +13,7 @@ from fewer import select
 from fewer.core.allocation import largest_remainders
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population, Selection
+from fewer.core.types import At, Observed, Population, Selection
 from fewer.select.base import WeightParams, weights_of
 from fewer.select.methods.selective_backprop import own_ranks, rank_of
 from fewer.select.sampling import top_k_per_class
@@ -73,14 +73,14 @@ class Story:
         ids = self.chosen.ids_M.sort().values
         values = torch.tensor(loss)[ids]
         right = torch.tensor([int(i) not in (wrong or set()) for i in ids], dtype=torch.bool)
-        self.table.observe("trained", ids, values, torch.exp(-values), right, self.epoch)
+        self.table.observe("trained", Observed.of(ids, values, torch.exp(-values), right), self.epoch)
         self.epoch += 1
         return ids.tolist()
 
     def look(self, loss: dict[int, float]) -> None:
         """Some samples are scored before the next epoch, and have these losses."""
         ids, values = torch.tensor(list(loss)), torch.tensor(list(loss.values()))
-        self.table.observe("scored", ids, values, torch.exp(-values), values < 0.7, self.epoch)
+        self.table.observe("scored", Observed.of(ids, values, torch.exp(-values), values < 0.7), self.epoch)
 
 
 ALL8 = list(range(8))
@@ -123,7 +123,9 @@ def test_orderdp_takes_the_top_of_another_subset_in_each_epoch() -> None:
     losses = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
     story, kept_8 = Story({"method": "orderdp", "subset": 0.75, "top": 2 / 3}, [0] * 8, epochs=2000), torch.zeros(8)
     table_of_all = story.table  # what is left out keeps its loss here, so that every epoch is a draw from the same
-    table_of_all.observe("trained", torch.arange(8), torch.tensor(losses), torch.zeros(8), torch.zeros(8) > 0, 0)
+    table_of_all.observe(
+        "trained", Observed.of(torch.arange(8), torch.tensor(losses), torch.zeros(8), torch.zeros(8) > 0), 0
+    )
     for _ in range(1000):
         ids = story.next(losses)
         assert len(ids) == 4
@@ -342,13 +344,15 @@ def test_alternate_scores_in_even_epochs_and_keeps_the_list_for_two() -> None:
         at = At(epoch, EPOCHS, epoch / EPOCHS)
         assert len(selector.ids_to_score(table, at)) == 0
         assert selector.select(table, pool, at).ids_M.tolist() == [0, 1, 2, 3]
-        table.observe("trained", pool, -score.log(), score, score > 0.5, epoch)
+        table.observe("trained", Observed.of(pool, -score.log(), score, score > 0.5), epoch)
     at = At(2, EPOCHS, 0.25)
     assert selector.ids_to_score(table, at).tolist() == [0, 1, 2, 3]
     scored = torch.tensor([0.6, 0.2, 0.3, 0.9])
-    table.observe("scored", pool, -scored.log(), scored, scored > 0.5, 2)
+    table.observe("scored", Observed.of(pool, -scored.log(), scored, scored > 0.5), 2)
     assert selector.select(table, pool, at).ids_M.tolist() == [1, 2]
-    table.observe("trained", torch.tensor([1, 2]), torch.zeros(2), torch.ones(2), torch.ones(2, dtype=torch.bool), 2)
+    table.observe(
+        "trained", Observed.of(torch.tensor([1, 2]), torch.zeros(2), torch.ones(2), torch.ones(2, dtype=torch.bool)), 2
+    )
     at = At(3, EPOCHS, 0.375)
     assert len(selector.ids_to_score(table, at)) == 0
     assert selector.select(table, pool, at).ids_M.tolist() == [1, 2], "learnt since, but on the list"
@@ -425,7 +429,7 @@ def test_weights_make_a_draw_unbiased(content: dict[str, Any]) -> None:
     labels, draws = [0] * 12 + [1] * 6, 500
     score = torch.linspace(0.05, 0.95, 18)[torch.randperm(18, generator=torch.Generator().manual_seed(1))]
     table = Table(18)
-    table.observe("trained", torch.arange(18), -score.log(), score, score > 0.5, 0)
+    table.observe("trained", Observed.of(torch.arange(18), -score.log(), score, score > 0.5), 0)
     fields = select.params(content["method"]).model_fields
     options = {key: value for key, value in {**BARE, "clip_weights": 0.0}.items() if key in fields}
     selector = build({**options, **content}, labels, epochs=draws + 1)
@@ -434,7 +438,7 @@ def test_weights_make_a_draw_unbiased(content: dict[str, Any]) -> None:
         at = At(draw + 1, draws + 1, 0.5)
         chosen = selector.select(table, torch.arange(18), at)
         if selector.in_batch(at):  # all 18 are a batch, of which some are kept
-            kept = selector.keep(torch.arange(18), -score.log(), score, score > 0.5, at)
+            kept = selector.keep(Observed.of(torch.arange(18), -score.log(), score, score > 0.5), at)
             weight_DN[draw, kept.mask_G] = kept.weight_G[kept.mask_G]
         else:
             weight_DN[draw, chosen.ids_M] = chosen.weight_M
@@ -491,8 +495,10 @@ def test_selective_backprop_ranks_a_batch_among_recent_losses() -> None:
         at = At(epoch, 200, epoch / 200)
         selector.select(table, torch.arange(4), at)
         # History: 1, 2, then 3 and 9: ranks of the last two are 5/8 and 7/8; at beta = 3 that is 0.24 and 0.67.
-        selector.keep(torch.tensor([0, 1]), torch.tensor([1.0, 2.0]), torch.ones(2), none, at)
-        kept.append(selector.keep(torch.tensor([2, 3]), torch.tensor([3.0, 9.0]), torch.ones(2), none, at).mask_G)
+        selector.keep(Observed.of(torch.tensor([0, 1]), torch.tensor([1.0, 2.0]), torch.ones(2), none), at)
+        kept.append(
+            selector.keep(Observed.of(torch.tensor([2, 3]), torch.tensor([3.0, 9.0]), torch.ones(2), none), at).mask_G
+        )
     shares = torch.stack(kept).double().mean(0)
     assert shares.tolist() == pytest.approx([0.244, 0.670], abs=0.1)
     assert not selector.in_batch(At(0, 200, 0.0)), "nothing is scored in the first epoch"
@@ -511,12 +517,12 @@ def probed(score: torch.Tensor, right: torch.Tensor, share: float | None = None,
         at = At(epoch, 10, epoch / 10, share)
         assert not len(selector.ids_to_score(table, at))
         assert len(selector.select(table, pool, at).ids_M) == len(score)
-        table.observe("trained", pool, -score.log(), score, right, epoch)
+        table.observe("trained", Observed.of(pool, -score.log(), score, right), epoch)
     at = At(2, 10, 0.2, share)
     wanted = selector.ids_to_score(table, at)
     assert len(wanted) == 200
     assert selector.note() == ""
-    table.observe("scored", wanted, -score[wanted].log(), score[wanted], right[wanted], 2)
+    table.observe("scored", Observed.of(wanted, -score[wanted].log(), score[wanted], right[wanted]), 2)
     selector.select(table, pool, at)
     assert not len(selector.ids_to_score(table, At(3, 10, 0.3, share)))
     return selector
@@ -546,7 +552,7 @@ def test_auto_leaves_out_what_looks_wrong() -> None:
     score = torch.where(torch.arange(2000) % 5 == 0, 0.01 + 0.02 * lot, 0.5 + 0.4 * lot)
     content = {"guards": {"class_floor": 0.0}}
     selector, table, pool = probed(score, score > 0.4, **content), Table(2000), torch.arange(2000)
-    table.observe("trained", pool, -score.log(), score, score > 0.4, 2)
+    table.observe("trained", Observed.of(pool, -score.log(), score, score > 0.4), 2)
     again = build({"method": "auto", **content}, [0, 1] * 1000, 10)
     again.load_state_dict(selector.state_dict())
     for each in (selector, again):
@@ -594,9 +600,11 @@ def test_auto_looks_again_while_nothing_is_left_out() -> None:
             wanted = selector.ids_to_score(table, at)
             if selector.expected(at).scored and len(wanted) == 200:
                 looks.append(epoch)
-            table.observe("scored", wanted, -score[wanted].log(), score[wanted], score[wanted] > 0.4, epoch)
+            table.observe(
+                "scored", Observed.of(wanted, -score[wanted].log(), score[wanted], score[wanted] > 0.4), epoch
+            )
             ids = selector.select(table, pool, at).ids_M
-            table.observe("trained", ids, -score[ids].log(), score[ids], score[ids] > 0.4, epoch)
+            table.observe("trained", Observed.of(ids, -score[ids].log(), score[ids], score[ids] > 0.4), epoch)
         assert looks == {"dbpd": [2, 4], "srd": [2], "everything": [3]}[said]
         assert selector.note().startswith(f"auto picks {said}: ")
 
@@ -604,7 +612,7 @@ def test_auto_looks_again_while_nothing_is_left_out() -> None:
 def test_fresh_dbpd_keeps_the_hardest_of_a_batch_under_a_cost() -> None:
     selector = build({"method": "dbpd", "score": "fresh", "guards": "off"}, [0] * 8)
     score = torch.tensor([0.5, 0.1, 0.9, 0.8, 0.2, 0.7, 0.6, 0.4])
-    keep = selector.keep(torch.arange(8), -score.log(), score, score > 0.5, At(1, 8, 0.1, share=0.25))
+    keep = selector.keep(Observed.of(torch.arange(8), -score.log(), score, score > 0.5), At(1, 8, 0.1, share=0.25))
     assert keep.mask_G.nonzero().flatten().tolist() == [1, 4]
 
 

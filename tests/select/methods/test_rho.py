@@ -11,7 +11,7 @@ import torch
 from fewer import select
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At, Observed, Population
 from fewer.testing import check_selector
 
 EPOCHS = 8
@@ -36,7 +36,7 @@ def test_stale_losses_by_hand() -> None:
     def next_epoch(epoch: int, losses: list[float]) -> list[int]:
         ids = selector.select(table, everything, at(epoch)).ids_M.sort().values
         loss = torch.tensor(losses)[ids]
-        table.observe("trained", ids, loss, torch.exp(-loss), loss < 0.7, epoch)
+        table.observe("trained", Observed.of(ids, loss, torch.exp(-loss), loss < 0.7), epoch)
         return ids.tolist()
 
     assert next_epoch(0, [2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 4.1, 5.2]) == list(range(8)), "nothing is known yet"
@@ -53,7 +53,7 @@ def test_fresh_losses_by_hand() -> None:
     selector = built([0.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0], share=0.25, score="fresh")
     ids, loss = torch.tensor([3, 1, 0, 2, 7, 6, 5, 4]), torch.tensor([3.5, 1.9, 0.6, 2.7, 2.0, 2.1, 1.8, 0.1])
     # Excess: 0.5, 0.9, 0.6, 0.7, -1.0, 0.1, 0.8, 0.1.
-    keep = selector.keep(ids, loss, torch.exp(-loss), loss < 0.7, at(0))
+    keep = selector.keep(Observed.of(ids, loss, torch.exp(-loss), loss < 0.7), at(0))
     assert ids[keep.mask_G].tolist() == [1, 5]
     assert keep.weight_G.tolist() == [1.0] * 8
     assert selector.candidate_factor(at(0)) == 4.0
@@ -66,7 +66,9 @@ def test_an_unknown_reference_is_the_mean_of_the_others_and_is_counted() -> None
     """Loss 3 for all: excess 2, 1 (mean of 1, 2, 3), 1, 1 (mean), 0; as zeros, 1 and 3 would come first."""
     selector = built([1.0, torch.nan, 2.0, torch.inf, 3.0], size=5, share=0.2)
     table, ids = Table(5), torch.arange(5)
-    table.observe("trained", ids, torch.full((5,), 3.0), torch.full((5,), 0.05), torch.zeros(5, dtype=torch.bool), 0)
+    table.observe(
+        "trained", Observed.of(ids, torch.full((5,), 3.0), torch.full((5,), 0.05), torch.zeros(5, dtype=torch.bool)), 0
+    )
     assert selector.select(table, ids, at(1)).ids_M.tolist() == [0]
     assert selector.counts()["reference_unknown"] == 2
     assert selector.series(table)["excess_loss_per_class"].tolist() == pytest.approx([(2 + 1 + 0) / 3, 1.0])
@@ -75,7 +77,7 @@ def test_an_unknown_reference_is_the_mean_of_the_others_and_is_counted() -> None
 def test_a_loss_that_is_not_a_number_is_never_dropped() -> None:
     selector, table, ids = built([0.0] * 8, share=0.125), Table(8), torch.arange(8)
     loss = torch.tensor([1.0, 2.0, torch.nan, 3.0, torch.nan, 4.0, 5.0, 6.0])
-    table.observe("trained", ids, loss, torch.exp(-loss), loss < 0, 0)
+    table.observe("trained", Observed.of(ids, loss, torch.exp(-loss), loss < 0), 0)
     assert selector.select(table, ids, at(1)).ids_M.sort().values.tolist() == [2, 4]
 
 
@@ -83,7 +85,9 @@ def test_state_holds_the_reference_and_is_checked() -> None:
     first, second = built([float(i) for i in range(8)]), built(None)
     second.load_state_dict(first.state_dict())
     table, ids = Table(8), torch.arange(8)
-    table.observe("trained", ids, torch.full((8,), 9.0), torch.zeros(8), torch.zeros(8, dtype=torch.bool), 0)
+    table.observe(
+        "trained", Observed.of(ids, torch.full((8,), 9.0), torch.zeros(8), torch.zeros(8, dtype=torch.bool)), 0
+    )
     assert second.select(table, ids, at(1)).ids_M.sort().values.tolist() == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="reference losses of 8 samples do not fit a set of 6"):
         built(None, size=6).load_state_dict(first.state_dict())

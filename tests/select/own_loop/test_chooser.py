@@ -21,6 +21,8 @@ from fewer.core import registry, rng
 from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, UsageError
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.select.base import BaseSelector, MethodParams, unweighted
+from fewer.select.epoch import occurrences
+from fewer.training.run import state_digest
 from fewer.select.own_loop import Chooser, Indexed
 from fewer.select.own_loop.in_batch import local_part
 from fewer.select.own_loop.shard import Shard
@@ -28,7 +30,6 @@ from fewer.select.packer import Packed
 from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks
-from fewer.training.run import occurrences, state_digest
 from paths import EXAMPLES
 
 SIZE, CLASSES, EPOCHS = 61, 3, 6
@@ -176,15 +177,15 @@ def test_choices_are_those_of_our_own_loop(content: dict[str, Any]) -> None:
             choosers.append(Chooser(labels=session.splits.train.label_N, epochs=5, seed=4, **content))
         (chooser,) = choosers
         if row.batch == 0:
-            orders.append(run.order.samples.ids_G)
-            observe(chooser, run.table, chooser.ids_to_score(row.epoch), "scored")
+            orders.append(run.selection.order.samples.ids_G)
+            observe(chooser, run.selection.table, chooser.ids_to_score(row.epoch), "scored")
             chooser.begin(row.epoch)
             assert list(chooser.sampler) == orders[-1].tolist()
-            assert torch.equal(chooser.weights(orders[-1]), run.order.samples.weight_G.float())
-            assert chooser.lr_scale == run.order.lr_scale
+            assert torch.equal(chooser.weights(orders[-1]), run.selection.order.samples.weight_G.float())
+            assert chooser.lr_scale == run.selection.order.lr_scale
             told.add((float(chooser.weights(orders[-1]).max()), chooser.lr_scale))
         if row.epoch_end:
-            observe(chooser, run.table, orders[-1], "trained")
+            observe(chooser, run.selection.table, orders[-1], "trained")
 
     def observe(chooser: Chooser, table: fewer.Table, ids: Tensor, kind: Any) -> None:
         loss, score, right = (table.column(kind, name)[ids] for name in ("loss", "score", "right"))
@@ -201,7 +202,7 @@ def test_choices_are_those_of_our_own_loop(content: dict[str, Any]) -> None:
 def history(comm: Any, content: dict[str, Any]) -> tuple[list[list[int]], list[list[float]], str, dict[str, float]]:
     """What a rank is given, the weights it trains with, and what it knows in the end."""
     chooser, told, weights = build(content, comm), [], []
-    workers = 1 if comm is None else comm.workers
+    workers = 1 if comm is None else comm.world_size
     for epoch in range(EPOCHS):
         look(chooser, epoch)
         chooser.begin(epoch)
@@ -562,7 +563,7 @@ WRONG_CALLS: dict[str, tuple[Callable[[Chooser], object], type[FewerError], str]
     ),
     "beyond": (lambda c: c.begin(EPOCHS), UsageError, "epoch 6 cannot begin"),
     "unobserved": (lambda c: c.begin(1), UsageError, "nothing was observed in epoch 0"),
-    "scored": (lambda c: c.observe(IDS, *said(IDS, 0), kind="scored"), UsageError, "between chooser.wants"),
+    "scored": (lambda c: c.observe(IDS, *said(IDS, 0), kind="scored"), UsageError, "between chooser.ids_to_score"),
     "again": (lambda c: [step(c, torch.arange(SIZE), 0), [list(c.sampler) for _ in "ab"]], UsageError, "begin"),
 }
 
@@ -594,7 +595,7 @@ def test_calls_before_an_epoch_say_what_to_do() -> None:
 
 
 def test_methods_that_score_say_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"chooser\.wants\(epoch\)"):
+    with pytest.raises(UsageError, match=r"chooser\.ids_to_score\(epoch\)"):
         build({"method": "kakurenbo"}).begin(0)
     chooser = build({"method": "kakurenbo", "confidence": 0.0})
     epochs_of(chooser, last=2)

@@ -15,7 +15,7 @@ from fewer import select
 from fewer.core.errors import RecipeError
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At, Observed, Population
 from fewer.data.sources import open_source
 from fewer.plan.budget import missed_cost
 from fewer.select.wrappers.guards import noisy_share
@@ -43,7 +43,7 @@ def guarded(labels: list[int], **guards: Any) -> Selector:
 def table_of(score: list[float], right: list[bool] | None = None) -> Table:
     table, values = Table(len(score)), torch.tensor(score)
     said = torch.tensor(right) if right is not None else values > 0.5
-    table.observe("trained", torch.arange(len(score)), -values.log(), values, said, 4)
+    table.observe("trained", Observed.of(torch.arange(len(score)), -values.log(), values, said), 4)
     return table
 
 
@@ -103,7 +103,7 @@ def test_guards_hold_in_the_batch_too() -> None:
     score = torch.tensor([0.01, 0.02, 0.3, 0.9, 0.9, 0.9, 0.9, 0.95, 0.9, 0.8])
     found = []
     for ids in (torch.tensor([0, 2, 4, 6, 8]), torch.tensor([1, 3, 5, 7, 9])):
-        keep = selector.keep(ids, -score[ids].log(), score[ids], score[ids] > 0.5, AT)
+        keep = selector.keep(Observed.of(ids, -score[ids].log(), score[ids], score[ids] > 0.5), AT)
         found += ids[keep.mask_G].tolist()
     label_of_found = labels[found]
     assert {0, 1}.isdisjoint(found), "suspects"
@@ -169,7 +169,7 @@ def test_an_epoch_that_is_chosen_in_the_batch_is_never_empty() -> None:
     score, found = torch.linspace(0.7, 0.99, 10), []
     for ids in torch.arange(10).split(5):
         score_G = score[ids]
-        found += ids[selector.keep(ids, -score_G.log(), score_G, score_G > 0.5, AT).mask_G].tolist()
+        found += ids[selector.keep(Observed.of(ids, -score_G.log(), score_G, score_G > 0.5), AT).mask_G].tolist()
     assert found == [0, 1, 5, 6], "two for each class in all, the hardest of what each batch has"
 
 
@@ -188,7 +188,7 @@ def test_what_the_floor_adds_in_the_batch_is_another_draw_in_every_epoch() -> No
         at = At(epoch, 30, epoch / 30)
         selector.select(table, ids, at)
         for part in ids.split(100):
-            added += part[selector.keep(part, loss[part], score[part], right[part], at).mask_G].tolist()
+            added += part[selector.keep(Observed.of(part, loss[part], score[part], right[part]), at).mask_G].tolist()
     assert len(added) == 200
     assert len(set(added)) > 120, "200 lots among 400"
 

@@ -86,12 +86,12 @@ def test_new_statistics_change_what_an_evaluation_says(sessions: dict[int, tuple
 
     session, _ = sessions[0]
     true, side = session.run.evaluated_model(), session.plan.evaluation_side_px
-    views = [Request(session.run.pool_ids, 3, side)]
+    views = [Request(session.run.selection.pool_ids, 3, side)]
     reestimate(true, session.train_data.batches(views), session.task.predict)
     away = {images: _distance(state, true.state_dict()) for images, state in states.items()}
     assert away[IMAGES] < 0.7 * away[0]
 
-    images = [Request(session.run.pool_ids, 3, side, strength=0.0)]
+    images = [Request(session.run.selection.pool_ids, 3, side, strength=0.0)]
     loss = {
         name: session.task.evaluate(model, session.train_data.batches(images), session.run.comm).scalars["loss"]
         for name, model in {**models, "true": true}.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -31,11 +32,14 @@ class Ema:
         self.average = {name: value.clone() for name, value in floats(model).items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module, samples: int) -> None:
-        """Moves the average towards the model after a step on `samples` samples."""
+    def update(self, models: Sequence[nn.Module], samples: int, step: int, progress: float) -> None:
+        """Moves the average towards the model after a step; arguments as for `fewer.core.protocols.Average`."""
         old = 0.5 ** (samples / self.half_life_samples)
-        current = floats(model)
+        current = floats(models[0])
         torch._foreach_lerp_(list(self.average.values()), [current[name] for name in self.average], 1 - old)
+
+    def end_epoch(self, models: Sequence[nn.Module]) -> None:
+        return
 
     def load_into(self, model: nn.Module) -> None:
         """Gives a model the averaged weights."""
@@ -44,7 +48,7 @@ class Ema:
     def state_dict(self) -> dict[str, Tensor]:
         return self.average
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor], model: nn.Module) -> None:
         for name, value in self.average.items():
             value.copy_(state[name])
 
@@ -64,26 +68,31 @@ class Lookahead:
         self.every_steps, self.decay, self.power, self.start = every_steps, decay, power, start
         self.slow: dict[str, Tensor] = {}
 
-    def update(self, model: nn.Module, step: int, progress: float) -> None:
-        """To be called after optimizer step number `step` (from 1) at `progress`."""
+    def update(self, models: Sequence[nn.Module], samples: int, step: int, progress: float) -> None:
+        """Pulls the models where it is time to; arguments as for `fewer.core.protocols.Average`."""
         if progress < self.start or step % self.every_steps:
             return
         if not self.slow:
-            self.slow = {name: value.clone() for name, value in floats(model).items()}
+            self.slow = {name: value.clone() for name, value in floats(models[0]).items()}
         else:
-            self._pull(model, self.decay**self.every_steps * progress**self.power)
+            self._pull(models, self.decay**self.every_steps * progress**self.power)
 
-    def end_epoch(self, model: nn.Module) -> None:
-        """The model takes the slow weights."""
+    def end_epoch(self, models: Sequence[nn.Module]) -> None:
+        """The models take the slow weights."""
         if self.slow:
-            self._pull(model, 1.0)
+            self._pull(models, 1.0)
+
+    def load_into(self, model: nn.Module) -> None:
+        return  # the model itself is what the slow weights pull
 
     @torch.no_grad()
-    def _pull(self, model: nn.Module, rho: float) -> None:
-        fast = floats(model)
+    def _pull(self, models: Sequence[nn.Module], rho: float) -> None:
+        fast = floats(models[0])
         for name, slow in self.slow.items():
             slow.lerp_(fast[name], 1 - rho)
-            fast[name].copy_(slow)
+        for model in models:
+            for name, value in floats(model).items():
+                value.copy_(self.slow[name])
 
     def state_dict(self) -> dict[str, Tensor]:
         return self.slow

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from pydantic import Field
 
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection
 from fewer.select.base import InBatchParams, InBatchSelector, expects_below, unweighted
 from fewer.select.sampling import count_of, fair_count, top_k
 
@@ -56,9 +56,10 @@ class Dbpd(InBatchSelector):
         count = max(count_of(at.share, len(pool_ids)), int(score_M.isnan().sum()))
         return unweighted(top_k(pool_ids, self.hardness(score_M, right_M), count, self.seed, "select.dbpd", at.epoch))
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
         import torch
 
+        ids_G, score_G, right_G = seen_G.ids_B, seen_G.score_B, seen_G.right_B
         mask_G = self.hard(score_G, right_G)
         if at.share is not None:
             lots = self.seed, "select.dbpd", at.epoch

@@ -27,7 +27,7 @@ from pydantic import AfterValidator
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection
 from fewer.select.base import InBatchParams, InBatchSelector, OpenShare, unweighted
 from fewer.select.sampling import class_means, count_of, fair_count, top_k
 
@@ -93,12 +93,12 @@ class Rho(InBatchSelector):
         """As many as fill a batch; one batch's worth where batches shrink."""
         return min(_WIDEST, 1 / max(self._share(at), 1 / _WIDEST)) if self.packs else 1.0
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
         import torch
 
-        lots = self.seed, "select.rho", at.epoch
+        ids_G, lots = seen_G.ids_B, (self.seed, "select.rho", at.epoch)
         count = fair_count(self._share(at), ids_G, *lots)
-        mask_G = torch.isin(ids_G, top_k(ids_G, self._excess(ids_G, loss_G), count, *lots))
+        mask_G = torch.isin(ids_G, top_k(ids_G, self._excess(ids_G, seen_G.loss_B), count, *lots))
         return KeepMask(mask_G, torch.ones(len(ids_G), dtype=torch.float64))
 
     def expected(self, at: At) -> Expectation:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Count, NonNegative
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection, State
 from fewer.select.base import InBatchParams, InBatchSelector, WeightParams, unweighted, weighted, weights_of
 from fewer.select.sampling import by_probability
 
@@ -70,9 +70,10 @@ class SelectiveBackprop(InBatchSelector):
     def in_batch(self, at: At) -> bool:
         return self.is_fresh and at.epoch > 0
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
         import torch
 
+        ids_G, loss_G = seen_G.ids_B, seen_G.loss_B
         finite_G = torch.isfinite(loss_G)
         self._remember(loss_G[finite_G])
         probability_G = torch.ones(len(ids_G), dtype=torch.float64)

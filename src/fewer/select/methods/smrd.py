@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.core.config import Flag
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection
 from fewer.select.base import (
     BaseSelector,
     ScoredParams,
@@ -75,11 +75,11 @@ class Smrd(BaseSelector):
     def in_batch(self, at: At) -> bool:
         return self.is_published
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
         import torch
 
-        lots = self.seed, "select.smrd", at.epoch
-        count = int(self._hard(score_G).sum()) if at.share is None else fair_count(at.share, ids_G, *lots)
+        ids_G, lots = seen_G.ids_B, (self.seed, "select.smrd", at.epoch)
+        count = int(self._hard(seen_G.score_B).sum()) if at.share is None else fair_count(at.share, ids_G, *lots)
         mask_G = torch.isin(ids_G, sample_uniformly(ids_G, count, *lots))
         weight_G = torch.ones(len(ids_G), dtype=torch.float64)
         weight_G[mask_G] = weights_of(torch.full((count,), count / max(1, len(ids_G))), self.params)

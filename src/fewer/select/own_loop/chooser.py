@@ -6,7 +6,7 @@ N: all samples of the data set; a sample's id is its position.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -14,27 +14,19 @@ import torch
 from fewer.core import rng
 from fewer.core.errors import DataError, RecipeError, UsageError
 from fewer.core.protocols import Comm, Selector
-from fewer.core.table import Kind, Table
-from fewer.core.types import At, Selection, State
+from fewer.core.table import Kind
+from fewer.core.types import At, Observed, Selection, State
 from fewer.plan.budget import affordable_share
 from fewer.select.base import ScoredParams
+from fewer.select.epoch import EpochSelection
+from fewer.select.observations import Observations
 from fewer.select.own_loop import settings
-from fewer.select.own_loop.in_batch import CALL_KEEP, Kept, local_part, select_together
-from fewer.select.own_loop.observation import observation, positions
-from fewer.select.own_loop.observations import Observations
+from fewer.select.own_loop.in_batch import CALL_KEEP, Kept, all_observed, local_part
+from fewer.select.own_loop.observation import gather_finite, observation, positions, with_columns
 from fewer.select.own_loop.ranks import current_comm, require_agreement
 from fewer.select.own_loop.sampler import EpochSampler
 from fewer.select.own_loop.shard import Shard
-from fewer.select.own_loop.state import (
-    checked,
-    load_selector,
-    loaded_order,
-    loaded_rows,
-    remaining,
-    saved_order,
-    saved_rows,
-)
-from fewer.training.run import shuffled
+from fewer.select.own_loop.state import checked, load, remaining, saved
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +51,7 @@ class Chooser:
             chooser.observe(id_B, loss_B, logits_BC)
     ```
 
-    Under `torch.distributed` every rank makes the same choice and is given its part of it. Only `begin`, `wants`,
+    Under `torch.distributed` every rank makes the same choice and is given its part of it. `begin`, `ids_to_score`,
     `keep` and `gather` communicate: every rank must call them.
 
     Args:
@@ -117,12 +109,12 @@ class Chooser:
         }
         self._told = rng.key(seed, repr(self._identity), repr(recipe.select), epochs)
         self._comm_given = comm
-        self.table = Table(len(self.population.label_N))
-        self.sampler = EpochSampler(self.begin, lambda: -(-len(self.pool_ids) // self._comm.workers))
+        self._selection = EpochSelection(self.selector, self.pool_ids, len(self.population.label_N), seed)
+        self.table = self._selection.table
+        self.sampler = EpochSampler(self.begin, lambda: -(-len(self.pool_ids) // self._comm.world_size))
         self.lr_scale = 1.0
         self._at = At(0, epochs, 0.0)
-        self._order: Packed | None = None
-        self._trained, self._scored = Observations(), Observations()
+        self._scored = Observations(self.selector.columns)
         self._wanted: Tensor | None = None
         self._spent = {"trained": 0, "scored": 0}
         self._looked_at_by_training, self._has_kept = 0, False
@@ -139,9 +131,9 @@ class Chooser:
         if self._has_begun(epoch):
             return self.pool_ids[:0]
         self._enter(epoch)
-        self._wanted = self.selector.ids_to_score(self.table, self._at).sort().values
+        self._wanted = self._selection.ids_to_score(self._at).sort().values
         comm = self._comm
-        return self._wanted[comm.rank :: comm.workers]
+        return self._wanted[comm.rank :: comm.world_size]
 
     def begin(self, epoch: int) -> None:
         """Chooses the samples of an epoch, from all that has been observed; the same on every rank.
@@ -150,7 +142,7 @@ class Chooser:
 
         Raises:
             UsageError: The epoch lies behind, or beyond `epochs`; nothing was observed in the last one; or what
-                `wants` named has not been scored.
+                `ids_to_score` named has not been scored.
             DataError: The method keeps nothing.
             DivergedError: A loss of the last epoch is not finite.
         """
@@ -158,22 +150,21 @@ class Chooser:
             self.sampler.renew()
             return
         self._enter(epoch)
-        more = self._unscored()
-        chosen = self.selector.select(self.table, self.pool_ids, self._at)
-        more = more[~torch.isin(more, chosen.ids_M)]
-        weight_M = torch.cat([chosen.weight_M, torch.ones(len(more), dtype=torch.float64)])
-        chosen = Selection(torch.cat([chosen.ids_M, more]), weight_M, chosen.lr_scale)
-        if not len(chosen.ids_M):
+        unscored = self._unscored()
+        own = self._selection.select(self._at)
+        selected = _including(own, unscored)
+        if not len(selected.ids_M):
             raise DataError(
                 f"{self.method} keeps none of {len(self.pool_ids)} samples in epoch {epoch}; loosen it, train fewer "
                 "epochs, or leave its guards on"
             )
-        self._order, self.lr_scale = shuffled(chosen, self.population.seed, epoch), float(chosen.lr_scale)
-        self._wanted, self._looked_at_by_training, self._has_kept = None, len(more), False
-        self._deal(self._order)
+        order = self._selection.begin(selected, self._at)
+        self.lr_scale = order.lr_scale
+        self._wanted, self._looked_at_by_training, self._has_kept = None, len(selected.ids_M) - len(own.ids_M), False
+        self._deal(order.samples)
 
     def _has_begun(self, epoch: int) -> bool:
-        return self._order is not None and epoch == self._at.epoch
+        return self._selection.order is not None and epoch == self._at.epoch
 
     def _enter(self, epoch: int) -> None:
         """Ends the epoch before, if that has not been done, and moves to this one."""
@@ -191,19 +182,18 @@ class Chooser:
 
     def _close(self) -> None:
         """Brings the table up to date with the epoch that has ended."""
-        if self._order is None:
+        if self._selection.order is None:
             return
         self.gather()
-        epoch, listed = self._at.epoch, len(self._order)
-        if self._needs_losses and not len(self._trained.rows_R):
+        epoch, listed = self._at.epoch, len(self._selection.order.samples)
+        is_observed = len(self._selection.observations.rows["ids"]) > 0  # some methods can do without
+        if self._needs_losses and not is_observed:
             raise UsageError(
                 f"nothing was observed in epoch {epoch}, and {self.method} chooses by losses: call "
                 "chooser.observe(id_B, loss_B, logits_BC) after every training batch"
             )
-        is_told = len(self._trained.rows_R) > 0  # some methods can do without
-        observed = self._trained.tell(self.table, "trained", epoch)
-        self._spent["trained"] += observed if is_told else listed
-        self._order = None
+        observed = self._selection.end(self._comm, epoch)
+        self._spent["trained"] += observed if is_observed else listed
         self.sampler.deal(None)
 
     def _unscored(self) -> Tensor:
@@ -211,23 +201,23 @@ class Chooser:
         if self._wanted is None:
             if self._needs_scores:
                 raise UsageError(
-                    f"{self.method} has samples scored before epochs: call ids = chooser.wants(epoch) before every "
-                    'chooser.begin(epoch), and observe(..., kind="scored") for them; refresh_every = 0 goes without, '
-                    "where that is what asks for it"
+                    f"{self.method} has samples scored before epochs: call ids = chooser.ids_to_score(epoch) before "
+                    'every chooser.begin(epoch), and observe(..., kind="scored") for them; refresh_every = 0 goes '
+                    "without, where that is what asks for it"
                 )
-            return self.selector.ids_to_score(self.table, self._at)
-        self._scored.gather(self._comm, self._at.epoch)
-        lacking = self._wanted[~torch.isin(self._wanted, self._scored.rows_R[:, 0].long())]
+            return self._selection.ids_to_score(self._at)
+        gather_finite(self._scored, self._comm, self._at.epoch)
+        lacking = self._wanted[~torch.isin(self._wanted, self._scored.rows["ids"])]
         if len(lacking):
             raise UsageError(
-                f"{len(lacking)} of {len(self._wanted)} samples that chooser.wants({self._at.epoch}) named were not "
+                f"{len(lacking)} of {len(self._wanted)} samples of chooser.ids_to_score({self._at.epoch}) were not "
                 f'scored, such as {int(lacking[0])}; observe(..., kind="scored") them all, each on its rank'
             )
-        self._spent["scored"] += self._scored.tell(self.table, "scored", self._at.epoch)
+        self._spent["scored"] += self._scored.write(self.table, "scored", self._at.epoch)
         return lacking
 
     def _deal(self, samples: Packed) -> None:
-        self.sampler.deal(Shard(samples, self._comm.rank, self._comm.workers, len(self.table)))
+        self.sampler.deal(Shard(samples, self._comm.rank, self._comm.world_size, len(self.table)))
 
     # --- In an epoch ------------------------------------------------------------------------------------------
 
@@ -262,6 +252,7 @@ class Chooser:
         *,
         score_B: Tensor | None = None,
         right_B: Tensor | None = None,
+        columns: Mapping[str, Tensor] | None = None,
     ) -> Kept:
         """Chooses in the batch, from a forward without gradient of all its samples; for `score="fresh"`.
 
@@ -276,16 +267,19 @@ class Chooser:
         weight_B = self._weighed(shard, ids_B)
         if not self.selector.in_batch(at):
             everything_B = torch.ones_like(id_B, dtype=torch.bool)
-            return Kept(everything_B, weight_B.to(id_B.device), len(ids_B) * comm.workers)
-        told = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, at.epoch)
+            return Kept(everything_B, weight_B.to(id_B.device), len(ids_B) * comm.world_size)
+        seen_B = self._observed(ids_B, loss_B, logits_BC, score_B, right_B, columns)
         counts_B = shard.counts(ids_B, at.epoch)
-        ids_G, choice = select_together(self.selector, self.table, told, counts_B, comm, at)
-        self._spent["scored"], self._has_kept = self._spent["scored"] + len(ids_G), True
-        kept, own_B = local_part(ids_B, counts_B, ids_G, choice, comm.workers)
+        seen_G = all_observed(seen_B, counts_B, comm, at.epoch)
+        choice = self._selection.keep(seen_G, at)
+        self._spent["scored"], self._has_kept = self._spent["scored"] + len(seen_G), True
+        kept, own_B = local_part(ids_B, counts_B, seen_G.ids_B, choice, comm.world_size)
         shard.disregard(ids_B[kept.mask_B & ~own_B], at.epoch)
         left_out = ids_B[~kept.mask_B]
-        zero_B = torch.zeros(len(left_out))
-        self._trained.add(left_out, shard.take(left_out, at.epoch)[0], *[zero_B] * 4)
+        nothing = Observed(left_out, {})
+        self._selection.observe(
+            nothing, shard.take(left_out, at.epoch)[0], torch.zeros(len(left_out), dtype=torch.bool)
+        )
         weight_K = kept.weight_K * weight_B[kept.mask_B]
         return Kept(kept.mask_B.to(id_B.device), weight_K.to(id_B.device), kept.samples)
 
@@ -297,6 +291,7 @@ class Chooser:
         *,
         score_B: Tensor | None = None,
         right_B: Tensor | None = None,
+        columns: Mapping[str, Tensor] | None = None,
         kind: Kind = "trained",
     ) -> None:
         """Notes what a forward has said of some samples: once for every training batch, on every rank.
@@ -307,24 +302,39 @@ class Chooser:
             logits_BC: What the loss was computed from, if that is one label a sample: tells score and correctness.
             score_B: In place of logits: low for hard samples, in [0, 1]; exp(-loss) if left out.
             right_B: In place of logits: whether each sample was predicted correctly.
-            kind: "scored" for samples that `wants` has named.
+            columns: Further numbers that the method asks for (`selector.columns`), one entry a sample, by name.
+            kind: "scored" for samples that `ids_to_score` has named.
 
         Raises:
             UsageError: Shapes do not fit; a sample is not of this epoch, or comes up too often.
             DivergedError: A loss is not finite; told at once on the CPU, elsewhere at the epoch's end.
         """
         ids_B = positions(id_B, len(self.table))
-        told = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._at.epoch)
+        seen_B = self._observed(ids_B, loss_B, logits_BC, score_B, right_B, columns)
         if kind == "scored":
             if self._wanted is None:
-                raise UsageError('observe(kind="scored") belongs between chooser.wants(epoch) and chooser.begin(epoch)')
-            zero_B = torch.zeros_like(ids_B)
-            self._scored.add(ids_B, zero_B, zero_B + 1, told.loss_B, told.score_B, told.right_B)
+                raise UsageError(
+                    'observe(kind="scored") belongs between chooser.ids_to_score(epoch) and chooser.begin(epoch)'
+                )
+            self._scored.add(seen_B, torch.zeros_like(ids_B))
             return
         if self.selector.in_batch(self._at) and not self._has_kept:
             raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
         copy_B, counts_B = self.sampler.begun("observe").take(ids_B, self._at.epoch)
-        self._trained.add(ids_B, copy_B, counts_B, told.loss_B, told.score_B, told.right_B)
+        self._selection.observe(seen_B, copy_B, counts_B)
+
+    def _observed(
+        self,
+        ids_B: Tensor,
+        loss_B: Tensor,
+        logits_BC: Tensor | None,
+        score_B: Tensor | None,
+        right_B: Tensor | None,
+        columns: Mapping[str, Tensor] | None,
+    ) -> Observed:
+        """Checked observations, with the further columns that the method asks for."""
+        seen_B = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._at.epoch)
+        return with_columns(seen_B, self.selector.columns, columns or {}, self.method)
 
     # --- What is told -----------------------------------------------------------------------------------------
 
@@ -337,7 +347,7 @@ class Chooser:
     def counts(self) -> dict[str, float]:
         """Numbers of this epoch: samples chosen, padding on this rank, and what method and guards tell."""
         told = {
-            "chosen": float(len(self._order or ())),
+            "chosen": float(len(order.samples) if (order := self._selection.order) else 0),
             "padded": float(self.sampler.shard.padded if self.sampler.shard else 0),
             "looked_at_by_training": float(self._looked_at_by_training),
         }
@@ -345,9 +355,9 @@ class Chooser:
 
     def spent(self) -> dict[str, float]:
         """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered."""
-        if self._comm.workers == 1:
+        if self._comm.world_size == 1:
             self.gather()
-        trained = self._spent["trained"] + len(self._trained.counted)
+        trained = self._spent["trained"] + len(self._selection.observations.counted)
         samples, scored = len(self.pool_ids), self._spent["scored"]
         return {"effective_epochs": trained / samples, "full_epoch_equivalents": (3 * trained + scored) / 3 / samples}
 
@@ -355,7 +365,7 @@ class Chooser:
 
     def gather(self) -> None:
         """Brings together what ranks have observed; each calls it before one of them calls `state_dict` or `spent`."""
-        self._trained.gather(self._comm, self._at.epoch)
+        gather_finite(self._selection.observations, self._comm, self._at.epoch)
 
     def state_dict(self) -> State:
         """Tensors and JSON values, the same on every rank; a snapshot, for `torch.save`.
@@ -363,9 +373,9 @@ class Chooser:
         Raises:
             UsageError: Ranks hold observations that have not been gathered.
         """
-        if self._comm.workers == 1:
+        if self._comm.world_size == 1:
             self.gather()
-        elif self._trained.pending:
+        elif self._selection.observations.is_pending:
             raise UsageError(
                 "ranks hold observations of their own; call chooser.gather() on every rank before "
                 "chooser.state_dict() on any"
@@ -376,10 +386,7 @@ class Chooser:
             "share": self._at.share,
             "lr_scale": self.lr_scale,
             "spent": dict(self._spent),
-            "order": saved_order(self._order) if self._order else {},
-            "observed": saved_rows(self._trained.rows_R),
-            "table": {name: value.clone() for name, value in self.table.state_dict().items()},
-            "selector": copy.deepcopy(self.selector.state_dict()),
+            **saved(self._selection),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -391,20 +398,25 @@ class Chooser:
             CheckpointError: The state is damaged, or of another method, seed or data set.
         """
         state = checked(state, self._identity)
-        self.table.load_state_dict(state["table"])
-        load_selector(self.selector, state["selector"])
+        load(self._selection, state)
         epoch = state["epoch"]
         self._at = At(epoch, self._at.epochs, epoch / self._at.epochs, state["share"])
         self.lr_scale, self._spent = state["lr_scale"], dict(state["spent"])
-        self._trained, self._scored, self._wanted = Observations(), Observations(), None
-        self._order = None
+        self._scored.clear()
+        self._wanted = None
         self.sampler.deal(None)
-        if state["order"]:
-            self._order, self._trained.rows_R = loaded_order(state["order"]), loaded_rows(state["observed"])
-            self._deal(remaining(self._order, self._trained.rows_R))
+        if order := self._selection.order:
+            self._deal(remaining(order.samples, self._selection.observations.rows))
 
     # --- Ranks ------------------------------------------------------------------------------------------------
 
     @property
     def _comm(self) -> Comm:
         return self._comm_given or current_comm()
+
+
+def _including(selection: Selection, ids: Tensor) -> Selection:
+    """A selection together with further samples, which weigh 1."""
+    more = ids[~torch.isin(ids, selection.ids_M)]
+    weight_M = torch.cat([selection.weight_M, torch.ones(len(more), dtype=torch.float64)])
+    return Selection(torch.cat([selection.ids_M, more]), weight_M, selection.lr_scale)

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from fewer.select.own_loop.observations import require_finite
-from fewer.select.own_loop.ranks import all_gathered
+from fewer.core.types import KeepMask, Observed
+from fewer.select.own_loop.observation import require_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.core.protocols import Comm, Selector
-    from fewer.core.table import Table
-    from fewer.core.types import At, KeepMask
-    from fewer.select.own_loop.observation import Said
+    from fewer.core.protocols import Comm
 
 _LEAST = 2  # samples in a batch: no rank waits for one without any, and BatchNorm cannot normalise one alone
 CALL_KEEP = (
@@ -41,25 +38,29 @@ class Kept(NamedTuple):
     samples: int
 
 
-def select_together(
-    selector: Selector, table: Table, said: Said, counts_B: Tensor, comm: Comm, at: At
-) -> tuple[Tensor, KeepMask]:
-    """What the selector keeps of all ranks' batches, whose scores the table learns; every rank must call it.
+def all_observed(seen_B: Observed, counts_B: Tensor, comm: Comm, epoch: int) -> Observed:
+    """The observations of all ranks' batches, in the epoch's order; every rank must call it.
 
-    `counts_B` says which samples are this rank's own, rather than padding. Gives the ids of the global batch and the
-    choice among them.
+    Args:
+        seen_B: What this rank's scoring forward has shown.
+        counts_B: Which samples are this rank's own, rather than padding.
+        comm: The exchange between ranks.
+        epoch: For messages.
+
+    Raises:
+        DivergedError: A loss is not finite.
     """
     # Ranks hold every W-th sample of the epoch's order: this puts their batches back into it.
-    place_B = torch.arange(len(said.ids_B)) * comm.workers + comm.rank
-    columns = (place_B, said.ids_B, said.loss_B, said.score_B, said.right_B)
-    rows_B = torch.stack([column.double().cpu() for column in columns], dim=1)
-    rows_G = all_gathered(comm, rows_B[counts_B])
-    _, ids_G, loss_G, score_G, right_G = rows_G[rows_G[:, 0].argsort()].unbind(1)
-    require_finite(loss_G, ids_G, at.epoch)
-    told = ids_G.long(), loss_G, score_G, right_G.bool()
-    keep = selector.keep(*told, at)
-    table.observe("scored", *told, at.epoch)
-    return ids_G.long(), keep
+    place_B = torch.arange(len(seen_B)) * comm.world_size + comm.rank
+    order_G = comm.gather(place_B[counts_B]).argsort()
+    own_B = seen_B.take(counts_B)
+    columns = {
+        name: comm.gather((values.double() if values.is_floating_point() else values).cpu())[order_G]
+        for name, values in own_B.columns.items()
+    }
+    seen_G = Observed(comm.gather(own_B.ids_B)[order_G], columns)
+    require_finite(seen_G.loss_B, seen_G.ids_B, epoch)
+    return seen_G
 
 
 def local_part(ids_B: Tensor, counts_B: Tensor, ids_G: Tensor, keep: KeepMask, workers: int) -> tuple[Kept, Tensor]:

@@ -1,30 +1,22 @@
-"""What a loop says of a batch, checked: positions, losses, and logits or what is to take their place."""
+"""The observations of one batch of a foreign loop, checked: positions, losses, scores, further columns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fewer.core.errors import UsageError
-from fewer.select.own_loop.observations import require_finite
+from fewer.core.errors import DivergedError, UsageError
+from fewer.core.types import Column, Observed
 from fewer.tasks.classify.losses.cross_entropy import cross_entropy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fewer.core.protocols import Comm
     from fewer.core.types import Population
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Ids on the CPU; losses, scores and correctness where the loop has them."""
-
-    ids_B: Tensor
-    loss_B: Tensor
-    score_B: Tensor
-    right_B: Tensor
+    from fewer.select.observations import Observations
 
 
 def positions(id_B: Any, samples: int) -> Tensor:
@@ -54,7 +46,7 @@ def observation(
     score_B: Tensor | None,
     right_B: Tensor | None,
     epoch: int,
-) -> Said:
+) -> Observed:
     """What `Chooser.observe` takes, complete.
 
     Raises:
@@ -78,7 +70,7 @@ def observation(
     for name, value_B in (("score_B", score_B), ("right_B", right_B)):
         if value_B.shape != ids_B.shape:
             raise UsageError(f"{name} has shape {tuple(value_B.shape)} for {len(ids_B)} ids; give one a sample")
-    return Said(ids_B, loss_B, score_B, right_B)
+    return Observed.of(ids_B, loss_B, score_B, right_B)
 
 
 def _by_label(population: Population, ids_B: Tensor, logits_BC: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,3 +82,44 @@ def _by_label(population: Population, ids_B: Tensor, logits_BC: Tensor) -> tuple
         )
     outcome = cross_entropy(logits_BC, population.label_N[ids_B].to(logits_BC.device))
     return outcome.score_B, outcome.right_B
+
+
+def with_columns(seen_B: Observed, asked: Sequence[Column], given: Mapping[str, Tensor], method: str) -> Observed:
+    """Observations with the further columns that a method asks for.
+
+    Raises:
+        UsageError: One is missing, or of another shape.
+    """
+    found = {}
+    for column in asked:
+        shape = (len(seen_B),) if column.width == 1 else (len(seen_B), column.width)
+        values = given.get(column.name)
+        if values is None or tuple(values.shape) != shape:
+            told = "is missing" if values is None else f"has shape {tuple(values.shape)}"
+            raise UsageError(
+                f'{method} asks for "{column.name}" of each sample: it {told}; give columns of shape {shape}'
+            )
+        found[column.name] = values.detach()
+    return Observed(seen_B.ids_B, {**seen_B.columns, **found})
+
+
+def gather_finite(observations: Observations, comm: Comm, epoch: int) -> None:
+    """Exchanges observations; every rank must call it.
+
+    Raises:
+        DivergedError: A loss is not finite.
+    """
+    observations.gather(comm)
+    counted = observations.counted
+    require_finite(counted.loss_B, counted.ids_B, epoch)
+
+
+def require_finite(loss_B: Tensor, ids_B: Tensor, epoch: int) -> None:
+    """Raises DivergedError where a loss is NaN or infinite."""
+    if not (finite_B := torch.isfinite(loss_B)).all():
+        found, more = int(ids_B[~finite_B][0]), int((~finite_B).sum()) - 1
+        others = f", and {more} more are not finite either" if more else ""
+        raise DivergedError(
+            f"the loss of sample {found} in epoch {epoch} is {float(loss_B[~finite_B][0])}{others}; nothing can be "
+            "chosen by it: lower the learning rate, clip gradients, or skip such batches before they are observed"
+        )

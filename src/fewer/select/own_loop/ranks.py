@@ -11,25 +11,13 @@ from fewer.core.errors import UsageError
 from fewer.sync.comm import SingleProcess, TorchDistributed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fewer.core.protocols import Comm
 
 
 def current_comm() -> Comm:
     """How this process exchanges tensors with its peers, if it has any."""
-    return (
-        TorchDistributed()
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-        else SingleProcess()
-    )
-
-
-def all_gathered(comm: Comm, rows: Tensor) -> Tensor:
-    """All ranks' rows in the order of ranks, on the CPU."""
-    if isinstance(comm, TorchDistributed) and dist.get_backend() == "nccl":  # untested: needs a GPU
-        rows = rows.to(torch.device("cuda", torch.cuda.current_device()))
-    return comm.gather([rows]).cpu()
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return TorchDistributed() if several else SingleProcess()
 
 
 def require_agreement(comm: Comm, told: int, epoch: int) -> None:
@@ -43,9 +31,9 @@ def require_agreement(comm: Comm, told: int, epoch: int) -> None:
     Raises:
         UsageError: They differ.
     """
-    if comm.workers == 1:
+    if comm.world_size == 1:
         return
-    if len(all_gathered(comm, torch.tensor([[told >> 1, epoch]])).unique(dim=0)) > 1:
+    if len(comm.gather(torch.tensor([[told >> 1, epoch]])).unique(dim=0)) > 1:
         raise UsageError(
             f"ranks disagree about epoch {epoch}: each builds its Chooser with the same method, keys, labels, epochs "
             "and seed, and begins the same epoch"

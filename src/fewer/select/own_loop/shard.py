@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.core.errors import UsageError
-from fewer.training.run import occurrences
+from fewer.select.epoch import occurrences
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,8 +15,8 @@ from fewer.select.packer import Packed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.core.protocols import Selector
     from fewer.core.types import State
+    from fewer.select.epoch import EpochSelection
 
 _KINDS: dict[str, Any] = {
     "method": str,
@@ -91,14 +92,39 @@ def _require_columns(group: str, columns: State, dtypes: dict[str, torch.dtype],
             raise CheckpointError(f"{text}; go back to an earlier checkpoint")
 
 
-def load_selector(selector: Selector, state: State) -> None:
-    """Gives a selector its state back.
+def saved(selection: EpochSelection) -> State:
+    """Table, selector, order and observations as a state holds them: a snapshot, in small types."""
+    order, observed = selection.order, selection.observations.state_dict()
+    return {
+        "order": _as(_ORDER, order.samples.state_dict()) if order else {},
+        "observed": {**observed, **_as(_ROWS, observed)},
+        "table": {name: value.clone() for name, value in selection.table.state_dict().items()},
+        "selector": copy.deepcopy(selection.selector.state_dict()),
+    }
+
+
+def load(selection: EpochSelection, state: State) -> None:
+    """Puts back what `saved` gave.
 
     Raises:
-        CheckpointError: It cannot take it over.
+        CheckpointError: The selector cannot take its state over.
     """
+    samples = {**state["order"], "owner": state["order"]["ids"]} if state["order"] else {}
+    whole = {**_as(dict.fromkeys(("ids", "copy", "owner"), torch.int64), samples), "weight": samples.get("weight")}
+    sizes = dict.fromkeys(("sizes", "step_sizes"), torch.empty(0, dtype=torch.int64))
+    order = {"samples": whole, **sizes, "lr_scale": state["lr_scale"], "share": state["share"]} if samples else {}
+    observed = {name: values.double() for name, values in state["observed"].items()}
     try:
-        selector.load_state_dict(copy.deepcopy(state))
+        selection.load_state_dict(
+            {
+                "table": state["table"],
+                "selector": copy.deepcopy(state["selector"]),
+                "order": order,
+                "packer": Packed.empty().state_dict(),
+                "packed": 0,
+                "observed": observed,
+            }
+        )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise CheckpointError(
             f"the selector cannot take its state over ({type(error).__name__}: {printable(str(error))}); build the "
@@ -106,29 +132,18 @@ def load_selector(selector: Selector, state: State) -> None:
         ) from error
 
 
-def saved_order(order: Packed) -> dict[str, Tensor]:
-    """An epoch's samples as a state holds them."""
-    columns = (order.ids_G, order.copy_G, order.weight_G)
-    return {name: column.to(_ORDER[name], copy=True) for name, column in zip(_ORDER, columns, strict=True)}
+def _as(dtypes: Mapping[str, torch.dtype], columns: State) -> dict[str, Tensor]:
+    return {name: columns[name].to(dtype, copy=True) for name, dtype in dtypes.items() if name in columns}
 
 
-def loaded_order(saved: dict[str, Tensor]) -> Packed:
-    ids_G, copy_G = saved["ids"].long(), saved["copy"].long()
-    return Packed(ids_G, saved["weight"].clone(), copy_G, torch.zeros_like(ids_G))
+def remaining(order: Packed, rows: Mapping[str, Tensor]) -> Packed:
+    """The samples of an epoch that have not been observed, in its order.
 
-
-def saved_rows(rows_R: Tensor) -> dict[str, Tensor]:
-    """What has been observed as a state holds it: losses and scores as the table takes them."""
-    return {name: column.to(_ROWS[name]) for name, column in zip(_ROWS, rows_R.unbind(1), strict=True)}
-
-
-def loaded_rows(saved: dict[str, Tensor]) -> Tensor:
-    return torch.stack([saved[name].double() for name in _ROWS], dim=1)
-
-
-def remaining(order: Packed, observed_R: Tensor) -> Packed:
-    """What of an epoch has not been observed, in its order."""
+    Args:
+        order: The epoch's samples.
+        rows: Ids and copy numbers of what has been observed.
+    """
     copies = int(order.copy_G.max()) + 1 if len(order) else 1
-    observed_R = observed_R[observed_R[:, 1] >= 0]  # but for padding
-    done_R = observed_R[:, 0].long() * copies + observed_R[:, 1].long()
+    counted_R = rows["copy"] >= 0  # but for padding
+    done_R = rows["ids"][counted_R] * copies + rows["copy"][counted_R]
     return order.take(~torch.isin(order.ids_G * copies + order.copy_G, done_R))

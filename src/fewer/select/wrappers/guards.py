@@ -15,7 +15,7 @@ import torch
 
 from fewer.core import rng
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection, State
 from fewer.select.base import Guards
 from fewer.select.sampling import exclude, top_k, top_k_per_class
 from fewer.select.wrappers.wrapper import SelectorWrapper
@@ -137,14 +137,13 @@ class GuardedSelector(SelectorWrapper):
 
     # --- In the batch -----------------------------------------------------------------------------------------
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
+        ids_G, loss_G = seen_G.ids_B, seen_G.loss_B
         trusted_G = ~torch.isin(ids_G, self.suspects)
         mask_G, weight_G = torch.zeros_like(trusted_G), torch.ones(len(ids_G), dtype=torch.float64)
         if trusted_G.any():
             of_trusted = _of_fewer(at, len(ids_G), int(trusted_G.sum()))
-            inner = self.selector.keep(
-                ids_G[trusted_G], loss_G[trusted_G], score_G[trusted_G], right_G[trusted_G], of_trusted
-            )
+            inner = self.selector.keep(seen_G.take(trusted_G), of_trusted)
             mask_G[trusted_G], weight_G[trusted_G] = inner.mask_G, inner.weight_G
         own_G = mask_G.clone()
         label_G = self.population.label_N[ids_G]

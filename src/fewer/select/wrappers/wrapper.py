@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Expectation, KeepMask, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Observed, Selection, State
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,7 @@ class SelectorWrapper:
         self.packs = selector.packs
         self.scores_in_train_mode = selector.scores_in_train_mode
         self.scoring_side_px = selector.scoring_side_px
+        self.columns = selector.columns
 
     def ids_to_score(self, table: Table, at: At) -> Tensor:
         return self.selector.ids_to_score(table, at)
@@ -34,8 +35,8 @@ class SelectorWrapper:
     def candidate_factor(self, at: At) -> float:
         return self.selector.candidate_factor(at)
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
-        return self.selector.keep(ids_G, loss_G, score_G, right_G, at)
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
+        return self.selector.keep(seen_G, at)
 
     def expected(self, at: At) -> Expectation:
         return self.selector.expected(at)

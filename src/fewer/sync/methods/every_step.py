@@ -1,16 +1,14 @@
-"""All workers add up their gradients at every step and so stay equal: synchronous data parallelism."""
+"""Synchronous data parallelism: all workers add up their gradients at every step, and so stay equal."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 import torch
 
 from fewer.core.protocols import Comm
-from fewer.core.types import Forward, Stage, State, Worker
-from fewer.training.compile import Compiler
+from fewer.core.types import State, Worker
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,51 +22,67 @@ class EveryStep:
     unequal the workers' shares are. A worker whose share is empty has no gradient and adds zeros.
 
     Args:
-        comm: How processes exchange tensors.
-        compiler: Compiles the forwards, where asked.
+        comm: The exchange between processes.
+        workers: All workers of the run, a multiple of the number of processes; as many as processes, if left out.
     """
 
-    def __init__(self, comm: Comm, compiler: Compiler | None = None) -> None:
-        self.comm, self.compiler = comm, compiler
+    keeps_equal = True
 
-    def forward(self, worker: Worker, stage: Stage, sizes: Sequence[int]) -> Forward:
-        return self.compiler.forward(worker.model, stage, sizes) if self.compiler else worker.model
+    def __init__(self, comm: Comm, workers: int | None = None) -> None:
+        self.comm, self.workers = comm, workers or comm.world_size
+        each = self.workers // comm.world_size
+        self.local_ids: Sequence[int] = range(comm.rank * each, (comm.rank + 1) * each)
 
-    def gradients(self, workers: Sequence[Worker]) -> None:
-        self._agree(workers, [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers])
+    def denominator(self, global_samples: int, local_samples: int) -> int:
+        return global_samples
 
-    def statistics(self, workers: Sequence[Worker]) -> None:
-        self._agree(workers, [[] for _ in workers])
+    def reduce_totals(self, sums_L: Sequence[Tensor]) -> Tensor:
+        total = torch.stack(list(sums_L)).sum(0)
+        self.comm.all_reduce(total)
+        return total
 
-    def _agree(self, workers: Sequence[Worker], trained: Sequence[list[nn.Parameter]]) -> None:
+    def sync_gradients(self, workers: Sequence[Worker]) -> None:
+        self._sum(workers, [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers])
+
+    def sync_buffers(self, workers: Sequence[Worker]) -> None:
+        self._sum(workers, [[] for _ in workers])
+
+    def _sum(self, workers: Sequence[Worker], trained: Sequence[list[nn.Parameter]]) -> None:
         """Sums the gradients of some parameters and averages the buffers, in one all-reduce."""
-        if self.comm.workers == 1:
+        if self.workers == 1:
             return
         statistics = [list(worker.model.buffers()) for worker in workers]
         flats = [_flat(*tensors) for tensors in zip(trained, statistics, strict=True)]
-        self.comm.all_reduce(flats)
-        for parameters, buffers, flat in zip(trained, statistics, flats, strict=True):
+        flat = flats[0] if len(flats) == 1 else torch.stack(flats).sum(0)
+        self.comm.all_reduce(flat)
+        for parameters, buffers in zip(trained, statistics, strict=True):
             pieces = flat.split([tensor.numel() for tensor in (*parameters, *buffers)])
             for parameter, piece in zip(parameters, pieces, strict=False):
                 parameter.grad = torch.empty_like(parameter).copy_(piece.view(parameter.shape))
             for buffer, piece in zip(buffers, pieces[len(parameters) :], strict=True):
                 # Batch statistics are each worker's own; their running means are kept equal, so that any worker can be
                 # evaluated, and one saved for all. Counts of batches differ where a worker's share was small.
-                mean = piece.view(buffer.shape) / self.comm.workers
+                mean = piece.view(buffer.shape) / self.workers
                 buffer.copy_(mean if buffer.is_floating_point() else mean.round())
 
-    def parameters(self, workers: Sequence[Worker], step: int) -> None:
+    def sync_parameters(self, workers: Sequence[Worker], step: int) -> None:
         return
 
-    def averaged(self, workers: Sequence[Worker]) -> nn.Module:
-        return copy.deepcopy(workers[0].model)
+    def consensus(self, workers: Sequence[Worker]) -> nn.Module:
+        return workers[0].model
+
+    def require_equal(self, workers: Sequence[Worker], digests_L: Sequence[int]) -> None:
+        if self.workers == 1:
+            return
+        digests = self.comm.gather(torch.tensor(list(digests_L)))
+        if len(digests.unique()) > 1:
+            raise RuntimeError(f"workers hold different weights: {digests.tolist()}")
 
     def state_dict(self) -> State:
-        return self.compiler.state_dict() if self.compiler else {}
+        return {}
 
     def load_state_dict(self, state: State) -> None:
-        if self.compiler:
-            self.compiler.load_state_dict(state)
+        return
 
 
 def _flat(parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor]) -> Tensor:

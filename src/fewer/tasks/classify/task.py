@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.core.protocols import ChangesByEpoch, Comm
-from fewer.core.types import WORST_SAMPLES, At, Batch, Evaluation, Forward, Outcome, Stage, WorstSample, first
+from fewer.core.types import (
+    WORST_SAMPLES,
+    At,
+    Batch,
+    Column,
+    Evaluation,
+    Forward,
+    Outcome,
+    Stage,
+    WorstSample,
+    first,
+    observe,
+)
 from fewer.tasks.classify import shots
 from fewer.tasks.classify.losses.cross_entropy import cross_entropy
 
@@ -54,8 +66,11 @@ class Classify:
         if isinstance(model, ChangesByEpoch):
             model.prepare(epoch)
 
-    def outcome(self, forward: Forward, batch: Batch, at: At) -> Outcome:
-        outcome = self.loss(self._logits(forward, batch.inputs), batch.targets)
+    def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
+        logits_BC = self._logits(forward, batch.inputs)
+        outcome = self.loss(logits_BC, batch.targets)
+        if columns:
+            outcome = replace(outcome, columns=observe(columns, logits_BC, batch))
         if self.reweighting is None or not self.reweighting.applies(at):
             return outcome
         weight_B = self.reweighting.weight_C.to(outcome.loss_sum_B)[batch.targets]
@@ -83,9 +98,9 @@ class Classify:
             sure_B, said_B = logits_BC.float().softmax(1).max(1)
             columns = (batch.ids_B, outcome.loss_sum_B, batch.targets, said_B, sure_B)
             known.append(torch.stack([column.double().cpu() for column in columns], dim=1))
-        comm.all_reduce([confusion_CC])
-        comm.all_reduce([sums])
-        worst = _worst(comm.gather([_worst(torch.cat(known))]))
+        comm.all_reduce(confusion_CC)
+        comm.all_reduce(sums)
+        worst = _worst(comm.gather(_worst(torch.cat(known))))
         return _metrics(confusion_CC.cpu(), sums.cpu(), worst, self.images_C)
 
     @torch.no_grad()

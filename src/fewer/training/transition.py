@@ -1,0 +1,57 @@
+"""The transition into an epoch: the only place where models, forwards and rates take a new stage's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fewer.core.protocols import Task
+from fewer.core.types import Forward, Stage
+from fewer.models.batchnorm import freeze_statistics
+from fewer.training.batches import forward_sizes
+from fewer.training.run import Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def enter_epoch(task: Task, run: Run, stage: Stage) -> None:
+    """Brings ledger and models into an epoch's shape; idempotent, done at the start of each epoch and after a resume.
+
+    Train mode comes first, then the task's own preparation, then the statistics of frozen norms: nothing thaws what
+    the preparation has frozen.
+    """
+    run.ledger.enter(stage.index)
+    for worker in run.workers:
+        worker.model.train()
+        task.prepare(worker.model, stage, run.cursor.epoch)
+        freeze_statistics(worker.model)
+
+
+def forwards(run: Run, stage: Stage) -> list[Forward]:
+    """Each local worker's training forward, once the epoch's batches are known; the model itself stays bare."""
+    if run.compiler is None:
+        return [worker.model for worker in run.workers]
+    sizes = forward_sizes(run)
+    return [run.compiler.forward(worker.model, stage, sizes) for worker in run.workers]
+
+
+def lr_factor(run: Run, stage: Stage, progress: float) -> float:
+    """The learning rate of a moment as a share of `train.lr`: schedule, stage and the epoch's selection together."""
+    assert run.selection.order is not None
+    return run.plan.lr_factor(progress) * stage.lr_scale * run.selection.order.lr_scale
+
+
+@contextmanager
+def mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Train or eval mode for a while; afterwards each module has its own mode back, frozen norms theirs."""
+    before = {module: module.training for module in model.modules()}
+    model.train(training)
+    if training:
+        freeze_statistics(model)
+    try:
+        yield
+    finally:
+        for module, was_training in before.items():
+            module.training = was_training
