@@ -68,7 +68,7 @@ def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int) -> d
     test = session.test_data
     assert test is not None
     batches = test.batches([Request(test.split.ids_M, 0, session.plan.evaluation_side_px, strength=0.0)])
-    evaluation = session.task.evaluate(session.evaluated_model()[0], batches, session.run.comm)
+    evaluation = session.task.evaluate(session.run.evaluated_model(), batches, session.run.comm)
     return {
         "top1": evaluation.scalars["top1"],
         "fee": session.run.ledger.full_epoch_equivalents,

@@ -56,7 +56,7 @@ def starting_at(scale: float, interval: int, monkeypatch: pytest.MonkeyPatch) ->
 def averages(session: Session) -> str:
     run = session.run
     state = run.state_dict()
-    return state_digest({name: state[name] for name in ("workers", "ema", "lookahead")})
+    return state_digest({name: state[name] for name in ("workers", "averages")})
 
 
 def test_a_skipped_step_changes_nothing_but_the_scale_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

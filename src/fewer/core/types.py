@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -218,6 +218,29 @@ class Observed:
     def take(self, index: Tensor | slice) -> Observed:
         """The observations at `index` (positions, mask or slice)."""
         return Observed(self.ids_B[index], {name: values[index] for name, values in self.columns.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """One evaluation that a run makes: which model, on which images, and when.
+
+    Attributes:
+        name: What its rows and metrics are called, such as `val` or `test/raw`.
+        split: The images.
+        model: The model of the moment, the best so far, or the last.
+        weights: Averaged where the run averages them, or raw.
+        statistics: BatchNorm's statistics as training left them, or estimated anew where that is called for.
+        side_px: Height and width of the images; None: the evaluation side of the stage that was trained last.
+        every: Epochs between two; 0: once, at the end.
+    """
+
+    name: str
+    split: Literal["val", "test"]
+    model: Literal["current", "best", "last"] = "current"
+    weights: Literal["averaged", "raw"] = "averaged"
+    statistics: Literal["running", "reestimated"] = "reestimated"
+    side_px: int | None = None
+    every: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fewer.core.errors import RecipeError
-from fewer.core.types import At, Expectation, Stage
+from fewer.core.types import At, Evaluate, Expectation, Stage
 from fewer.machine.device import DeviceSettings, Loading, auto_precision, choose_device_settings, choose_loading
 from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
 from fewer.plan import checks
 from fewer.plan.cost_model import Reference, predicted
+from fewer.plan.evaluations import evaluations_of
 from fewer.recipe.schema import Recipe, TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+BATCHNORM_IMAGES = 2048  # that statistics are estimated from, where nothing else is asked
 _MEANING = 1  # of the recipe's keys and their defaults, see `_digest`
 
 
@@ -126,8 +128,15 @@ class Plan:
 
     @property
     def evaluation_side_px(self) -> int:
-        """Models are evaluated at the side of the last stage."""
-        return self.stages[-1].side_px
+        """The side that models are published for and compared at: that of the last stage's evaluations."""
+        return self.stages[-1].evaluation_side_px
+
+    @property
+    def evaluations(self) -> tuple[Evaluate, ...]:
+        """The evaluations of the run, in their order."""
+        facts, recipe = self.facts, self.recipe
+        has_val, has_test, is_averaged = facts.val_images > 0, facts.test_images > 0, recipe.train.ema != "off"
+        return evaluations_of(self.stages, recipe.out.evaluate_every, has_val, has_test, is_averaged)
 
     @property
     def loading(self) -> Loading:
@@ -177,9 +186,19 @@ class Plan:
 
     @property
     def batchnorm_images(self) -> int:
-        """Images that BatchNorm's statistics are estimated from after an epoch on a part of the data."""
-        guards = None if self.own_selector else getattr(self.recipe.select, "guards", None)
-        return min(guards.batchnorm_images, self.facts.train_images) if guards and self.facts.batchnorm else 0
+        """Images that BatchNorm's statistics are estimated from where training's do not fit an evaluation."""
+        guards = self._guards
+        images = guards.batchnorm_images if guards else BATCHNORM_IMAGES
+        return min(images, self.facts.train_images) if self.facts.batchnorm else 0
+
+    @property
+    def guards_batchnorm(self) -> bool:
+        """Whether an epoch on a part of the data makes BatchNorm's statistics unfit: a method chose it by scores."""
+        return bool(self._guards and self._guards.batchnorm_images)
+
+    @property
+    def _guards(self) -> Any:
+        return None if self.own_selector else getattr(self.recipe.select, "guards", None)
 
     @property
     def keeps_two_sides(self) -> bool:
@@ -188,7 +207,7 @@ class Plan:
         In memory both stay decoded: each evaluation would else decode all images twice.
         """
         evaluates = bool(self.batchnorm_images and self.facts.val_images)
-        return evaluates and any(stage.side_px != self.evaluation_side_px for stage in self.stages)
+        return evaluates and any(stage.side_px != stage.evaluation_side_px for stage in self.stages)
 
     @property
     def batchnorm_flops(self) -> float:
@@ -335,7 +354,8 @@ def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
     stages, first = [], 0
     for index, asked in enumerate(recipe.stages):
         side, size = asked.side_px or own_side, asked.batch_size or recipe.train.batch_size
-        stages.append(Stage(index, first, asked.epochs, side, size))
+        evaluation_side = asked.evaluation_side_px or side
+        stages.append(Stage(index, first, asked.epochs, side, size, asked.strength, asked.lr_scale, evaluation_side))
         first += asked.epochs
     return tuple(stages)
 

@@ -268,13 +268,20 @@ class TrainRecipe(Section):
 
 
 class StageRecipe(Section):
-    """`[[stages]]`: whole epochs with one image side and one batch size."""
+    """`[[stages]]`: whole epochs in which nothing changes by plan."""
 
     epochs: Epochs
     side_px: Side | None = None
     """Left out: the images' own side (median of the shorter), but 32 px at least and 128 px at most."""
     batch_size: Count | None = None
     """Left out: `train.batch_size`."""
+    strength: Share = 1.0
+    """Factor on the magnitudes of `[augment]`; 0 is the evaluation view."""
+    lr_scale: Positive = 1.0
+    """Factor on the learning rate."""
+    evaluation_side_px: Side | None = None
+    """Image side of this stage's validation, and with the last stage that of test and of the published model. Left
+    out: `side_px`. Only models that were evaluated at the last stage's side compete for the best."""
 
 
 class SyncRecipe(Section):

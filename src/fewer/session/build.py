@@ -23,13 +23,12 @@ from fewer.data.images import ImageData, Moments
 from fewer.data.listing.splits import Splits, open_splits, spread
 from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
-from fewer.models.batchnorm import reestimate
 from fewer.models.pretrained import read_weights
 from fewer.optim.averaging.ema import Ema, Lookahead
 from fewer.optim.groups import parameter_groups
 from fewer.plan.cost_model import MOMENTS_IMAGES
 from fewer.plan.facts import DTYPES, gather_facts
-from fewer.plan.plan import Plan, compile_plan, even_sizes
+from fewer.plan.plan import Plan, compile_plan
 from fewer.recipe.schema import Recipe
 from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
@@ -71,25 +70,6 @@ class Session:
         ledger = self.run.ledger
         ledger.book(ledger.stage, samples_decoded=images - self._decoded[0], decoded_pixels=pixels - self._decoded[1])
         self._decoded = images, pixels
-
-    def evaluated_model(self) -> tuple[torch.nn.Module, int]:
-        """A copy of what would be handed over now, and from how many images its BatchNorm has new statistics.
-
-        They are estimated anew after an epoch on a part of the data, from images drawn by (seed, epoch).
-        """
-        plan, run = self.plan, self.run
-        model, epoch = run.evaluated_model(), run.cursor.epoch
-        pool_ids = run.selection.pool_ids
-        trained = run.selection.table.column("trained", "epoch")[pool_ids] == epoch - 1
-        if not plan.batchnorm_images or not epoch or bool(trained.all()):
-            return model, 0
-        ids = pool_ids[rng.shuffled(pool_ids, run.seed, "bn", epoch)[: plan.batchnorm_images]]
-        sizes = even_sizes(len(ids), -(-len(ids) // min(plan.recipe.train.batch_size, len(ids))))
-        requests = (Request(part, epoch, plan.evaluation_side_px) for part in ids.split(sizes))
-        with run.ledger.phase("evaluate"):
-            images = reestimate(model, self.train_data.batches(requests), self.task.predict)
-        run.ledger.book(plan.stage(epoch - 1).index, samples_evaluated=images)
-        return model, images
 
     def close(self) -> None:
         """Ends the loader processes."""
@@ -198,7 +178,8 @@ def _named(splits: Splits) -> list[tuple[str, object]]:
 
 
 def _side(plan: Plan, name: str) -> int:
-    return plan.stages[0].side_px if name == "train" else plan.evaluation_side_px
+    sides = {"train": plan.stages[0].side_px, "val": plan.stages[0].evaluation_side_px}
+    return sides.get(name, plan.evaluation_side_px)
 
 
 def _data(

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.types import Evaluation, Request
+from fewer.core.types import Evaluate, Evaluation, Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import link_model, load_model, publish_model
 from fewer.plan.budget import missed_cost
 from fewer.runs.folder import SUSPECTS, RunFolder
 from fewer.session.epoch_metrics import costs
 from fewer.session.selection_stats import list_suspects
+from fewer.session.statistics import evaluation_side_px, model_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,15 +70,28 @@ class Evaluator:
         if model and self.folder.writes:
             link_model(self.folder.checkpoints, model, "best")
 
-    def validate(self, data: ImageData) -> dict[str, float]:
-        """Evaluates on the validation set; the best so far is published."""
-        run = self.session.run
-        model, renewed = self.session.evaluated_model()
-        evaluation = self._evaluated("val", data, model)
-        # Of two equally good models the one that was trained longer.
-        if evaluation.scalars["top1"] >= run.best.get("value", -math.inf):
-            self._publish_best("val/top1", evaluation, model, renewed)
-        return evaluation.scalars
+    def validate(self, is_last: bool) -> dict[str, float]:
+        """Makes the evaluations that are due after an epoch; the best model so far is published.
+
+        Models compete at one side only, the one that they are published for: a stage that is evaluated at another side
+        shows how training goes, but gives no best model.
+
+        Returns:
+            The metrics of the last of them; none, where none was due.
+        """
+        session, run, scalars = self.session, self.session.run, dict[str, float]()
+        for evaluate in session.plan.evaluations:
+            is_due = evaluate.every and run.cursor.epoch % evaluate.every == 0
+            if evaluate.model != "current" or not (is_due or is_last):
+                continue
+            model, renewed = model_for(session, evaluate)
+            evaluation = self._evaluated(evaluate, model)
+            scalars = evaluation.scalars
+            # Of two equally good models the one that was trained longer.
+            is_best = scalars["top1"] >= run.best.get("value", -math.inf)
+            if is_best and evaluation_side_px(session, evaluate) == session.plan.evaluation_side_px:
+                self._publish_best("val/top1", evaluation, model, renewed)
+        return scalars
 
     # --- At its end -------------------------------------------------------------------------------------------
 
@@ -85,9 +99,9 @@ class Evaluator:
         """Evaluates what is handed over, once, on the test set, and writes `result.json`."""
         session, run, folder = self.session, self.session.run, self.folder
         if session.val_data and not run.best:
-            self.validate(session.val_data)
-        last_model, renewed = session.evaluated_model()
-        if not session.val_data:
+            self.validate(is_last=True)
+        last_model, renewed = model_for(session, Evaluate("last", "test", side_px=session.plan.evaluation_side_px))
+        if not run.best:
             self._publish_best("last", None, last_model, renewed)
         self.link_best()
         last = self._publish(None, last_model)
@@ -123,32 +137,32 @@ class Evaluator:
         return result
 
     def _last_evaluations(self, last_model: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
-        """Metrics and tables of the model handed over; of the last one, and of weights without averaging, on test."""
+        """Metrics and tables of the model that is published; of the last one, and of raw weights, metrics only."""
         session, run = self.session, self.session.run
         metrics: dict[str, float] = {}
         tables: dict[str, Any] = {}
-        model, last_is_best = last_model, run.best["epoch"] == run.plan.epochs - 1
+        best_model, last_is_best = last_model, run.best["epoch"] == run.plan.epochs - 1
         if not last_is_best:
-            model = run.evaluated_model()
-            load_model(model, self.folder.checkpoints / "best")
-        for name, data in (("val", session.val_data), ("test", session.test_data)):
-            if not data:
-                continue
-            # On validation the model handed over is a point of its own, not one of the curve over the epochs.
-            evaluation = self._evaluated({"val": "val/best"}.get(name, name), data, model)
-            found, listed = evaluation.named(name, data.split.source.names)
-            metrics, tables = metrics | found, tables | listed
-            if name == "test" or not session.test_data:
-                paths = self.artifacts.worst(data, evaluation.worst)
-                for sample, path in zip(tables[f"{name}/worst_samples"], paths, strict=False):
-                    sample["thumbnail"] = path
-        if session.test_data and not last_is_best:
-            evaluation = self._evaluated("test/last", session.test_data, last_model)
-            metrics |= {f"test/last/{key}": value for key, value in evaluation.scalars.items()}
-        if session.test_data and "ema" in run.averages:
-            evaluation = self._evaluated("test/raw", session.test_data, run.raw_model())
-            metrics |= {f"test/raw/{key}": value for key, value in evaluation.scalars.items()}
+            best_model = run.evaluated_model()
+            load_model(best_model, self.folder.checkpoints / "best")
+        for evaluate in session.plan.evaluations:
+            if evaluate.model == "best":
+                evaluation = self._evaluated(evaluate, best_model)
+                found, listed = evaluation.named(evaluate.split, self._data(evaluate).split.source.names)
+                metrics, tables = metrics | found, tables | listed
+                if evaluate.split == "test" or not session.test_data:
+                    self._picture(evaluate, evaluation, tables)
+            elif evaluate.model == "last" and not (last_is_best and evaluate.weights == "averaged"):
+                model = run.raw_model() if evaluate.weights == "raw" else last_model
+                scalars = self._evaluated(evaluate, model).scalars
+                metrics |= {f"{evaluate.name}/{key}": value for key, value in scalars.items()}
         return metrics, tables
+
+    def _picture(self, evaluate: Evaluate, evaluation: Evaluation, tables: dict[str, Any]) -> None:
+        """Draws the worst samples, and names their pictures in the tables."""
+        paths = self.artifacts.worst(self._data(evaluate), evaluation.worst)
+        for sample, path in zip(tables[f"{evaluate.split}/worst_samples"], paths, strict=False):
+            sample["thumbnail"] = path
 
     def _renewed(self) -> dict[str, int]:
         """Ledger entries of the BatchNorm statistics of the model handed over; those of others are evaluation."""
@@ -158,22 +172,29 @@ class Evaluator:
 
     # --- One model --------------------------------------------------------------------------------------------
 
-    def _evaluated(self, split: str, data: ImageData, model: nn.Module) -> Evaluation:
-        run, plan, comm = self.session.run, self.session.plan, self.session.run.comm
-        side = plan.evaluation_side_px
-        self.display.phase(f"evaluating on {split}")
+    def _data(self, evaluate: Evaluate) -> ImageData:
+        data = self.session.val_data if evaluate.split == "val" else self.session.test_data
+        assert data is not None
+        return data
+
+    def _evaluated(self, evaluate: Evaluate, model: nn.Module) -> Evaluation:
+        """Evaluates a model; the processes share out the images, however many workers each of them has."""
+        run, plan, comm, data = self.session.run, self.session.plan, self.session.run.comm, self._data(evaluate)
+        side_px = evaluation_side_px(self.session, evaluate)
+        self.display.phase(f"evaluating on {evaluate.name}")
         with run.ledger.phase("evaluate"):
             mine = data.split.ids_M[comm.rank :: comm.world_size]
-            size = evaluation_batch_size(side)
-            requests = (Request.evaluation(side, run.cursor.epoch, ids) for ids in mine.split(size))
+            size = evaluation_batch_size(side_px)
+            requests = (Request.evaluation(side_px, run.cursor.epoch, ids) for ids in mine.split(size))
             evaluation = self.session.task.evaluate(model, data.batches(requests), comm)
         run.ledger.book(plan.stage(max(0, run.cursor.epoch - 1)).index, samples_evaluated=len(mine))
         self.record(
             {
                 "kind": "evaluation",
-                "split": split,
+                "split": evaluate.name,
                 "epoch": run.cursor.epoch - 1,
                 "step": run.cursor.step,
+                "side_px": side_px,
                 "scalars": evaluation.scalars,
                 **costs(run.ledger),
             }

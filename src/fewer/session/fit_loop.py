@@ -211,10 +211,8 @@ class FitLoop:
             self._note(note)
         self._record(line)
         self._warn(line)
-        every = run.plan.recipe.out.evaluate_every
         last = run.cursor.epoch == run.plan.epochs
-        if session.val_data and (last or (every and run.cursor.epoch % every == 0)):
-            scalars = self.evaluator.validate(session.val_data)
+        if scalars := self.evaluator.validate(last):
             line |= {"val_top1": scalars["top1"], "val_loss": scalars["loss"]}
         if self.folder.writes:
             write_csv(self.folder.path / "metrics.csv", self.lines)

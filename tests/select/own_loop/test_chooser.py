@@ -22,7 +22,6 @@ from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerEr
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.select.base import BaseSelector, MethodParams, unweighted
 from fewer.select.epoch import occurrences
-from fewer.training.run import state_digest
 from fewer.select.own_loop import Chooser, Indexed
 from fewer.select.own_loop.in_batch import local_part
 from fewer.select.own_loop.shard import Shard
@@ -30,6 +29,7 @@ from fewer.select.packer import Packed
 from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks
+from fewer.training.run import state_digest
 from paths import EXAMPLES
 
 SIZE, CLASSES, EPOCHS = 61, 3, 6

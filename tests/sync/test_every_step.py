@@ -1,0 +1,110 @@
+"""Synchronous steps: K simulated workers are K processes are one, and whoever differs is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fewer.sync.comm import SingleProcess
+from fewer.sync.methods.every_step import EveryStep
+from fewer.testing.harness import interrupted, one_thread, session_of, trained, weights
+from fewer.testing.ranks import on_ranks
+from fewer.training.loop import train
+
+CONTENT: dict[str, Any] = {
+    "data": {"source": "digits", "test": "93%", "val": "none"},
+    "model": {"name": "lenet5", "width": 0.1},
+    "train": {"batch_size": 24, "lr": 0.05, "precision": "fp64", "ema": "0.5ep", "accumulate": 2, "clip_norm": 1.0},
+    "select": {"method": "dbpd", "score": "fresh", "threshold": 0.11},
+    "stages": [{"epochs": 2, "side_px": 16}],
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def simulated(workers: int, **changes: Any) -> dict[str, Any]:
+    return {**CONTENT, **changes, "sync": {"workers": workers}}
+
+
+def parameters(session: Any) -> list[Tensor]:
+    return [p.detach() for p in session.run.workers[0].model.parameters()]
+
+
+def _weights_and_digest(comm: Any, content: dict[str, Any]) -> tuple[str, int]:
+    session = trained(content, comm)
+    return weights(session), int(session.run.selection.table.visits_N.sum())
+
+
+def _flat_parameters(comm: Any, content: dict[str, Any]) -> list[float]:
+    flat: list[float] = torch.cat([p.flatten() for p in parameters(trained(content, comm))]).tolist()
+    return flat
+
+
+def test_four_simulated_workers_are_one() -> None:
+    one, four = trained(CONTENT), trained(simulated(4))
+    assert [worker.id for worker in four.run.workers] == [0, 1, 2, 3]
+    for ours, theirs in zip(parameters(one), parameters(four), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+    assert torch.equal(one.run.selection.table.visits_N, four.run.selection.table.visits_N)
+    for worker in four.run.workers[1:]:
+        for ours, theirs in zip(parameters(four), worker.model.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_two_simulated_workers_are_two_processes_bit_for_bit() -> None:
+    """With BatchNorm and dropout-like seeds, too: all that a worker draws depends on its number."""
+    content = simulated(2, model={"name": "cnn", "width": 0.1})
+    session = trained(content)
+    answers = on_ranks(2, _weights_and_digest, {**content, "sync": {}})
+    assert answers == [(weights(session), int(session.run.selection.table.visits_N.sum()))] * 2
+
+
+def test_two_processes_may_simulate_four_workers() -> None:
+    """Equal but for the order in which four gradients are added."""
+    ours = torch.cat([p.flatten() for p in parameters(trained(simulated(4)))]).tolist()
+    for theirs in on_ranks(2, _flat_parameters, simulated(4)):
+        assert theirs == pytest.approx(ours, abs=1e-9)
+
+
+def test_simulated_workers_resume_bit_for_bit() -> None:
+    content = simulated(2)
+    assert interrupted(content, [3, 8]).run.digest() == trained(content).run.digest()
+
+
+def test_a_worker_that_differs_is_found_whichever_it_is() -> None:
+    session = session_of(simulated(3))
+    rows = train(session.task, session.train_data, session.run)
+    next(rows)
+    with torch.no_grad():
+        next(session.run.workers[2].model.parameters()).add_(0.175)
+    with pytest.raises(RuntimeError, match="workers hold different weights"):
+        list(rows)
+
+
+def test_buffers_are_averaged_and_gradients_summed() -> None:
+    from fewer.core.types import Worker
+
+    def worker(id: int) -> Worker:
+        model = torch.nn.BatchNorm1d(1)
+        assert model.running_mean is not None
+        model.running_mean += id
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, float(id + 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        return Worker(id, model, optimizer, torch.amp.GradScaler("cpu", enabled=False))
+
+    workers = [worker(id) for id in range(3)]
+    sync = EveryStep(SingleProcess(), 3)
+    sync.sync_gradients(workers)
+    for each in workers:
+        assert [float(p.grad) for p in each.model.parameters() if p.grad is not None] == [6.0, 6.0]
+        assert float(each.model.running_mean) == 1.0
+    assert float(sync.reduce_totals([torch.tensor([1.0]), torch.tensor([2.0])])) == 3.0
