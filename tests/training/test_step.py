@@ -1,0 +1,116 @@
+"""One optimizer step: totals, weights and denominators worked by hand, overflow and divergence told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from fewer.core.errors import DivergedError
+from fewer.testing.harness import one_thread, session_of
+from fewer.training.batches import Candidate, candidates
+from fewer.training.loop import _select
+from fewer.training.step import Totals, reduce_totals, take_step
+from fewer.training.transition import enter_epoch, forwards
+
+CONTENT: dict[str, Any] = {
+    "data": {"source": "digits", "test": "95%", "val": "none"},
+    "model": {"name": "lenet5", "width": 0.1},
+    "train": {
+        "batch_size": 20,
+        "lr": 0.1,
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup": "0%",
+        "precision": "fp64",
+    },
+    "stages": [{"epochs": 1, "side_px": 16}],
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def first_step(**train: Any) -> tuple[Any, Candidate]:
+    session = session_of({**CONTENT, "train": {**CONTENT["train"], **train}})
+    run, stage = session.run, session.plan.stages[0]
+    enter_epoch(session.task, run, stage)
+    _select(session.task, session.train_data, run, stage)
+    return session, next(candidates(session.train_data, run, stage))
+
+
+def flat(session: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in session.run.workers[0].model.parameters()])
+
+
+def step(session: Any, candidate: Candidate) -> Totals:
+    run = session.run
+    return take_step(session.task, run, forwards(run, session.plan.stages[0]), candidate, 0)
+
+
+def expected_step(session: Any, candidate: Candidate, weight_G: torch.Tensor) -> torch.Tensor:
+    """Plain SGD on the weighted sum of losses over the number of samples."""
+    import copy
+
+    model = copy.deepcopy(session.run.workers[0].model)
+    (batch,) = candidate.loaded
+    losses = torch.nn.functional.cross_entropy(model(batch.inputs), batch.targets, reduction="none")
+    (losses * weight_G).sum().div(len(batch)).backward()
+    moved = [p.detach() - 0.1 * p.grad for p in model.parameters() if p.grad is not None]
+    return torch.cat([p.flatten() for p in moved])
+
+
+def test_a_step_is_the_weighted_sum_over_the_samples() -> None:
+    session, candidate = first_step()
+    size = len(candidate.samples)
+    weight_G = torch.linspace(0.0, 3.0, size, dtype=torch.float64)
+    samples = replace(candidate.samples, weight_G=weight_G)
+    weighted = replace(candidate, samples=samples)
+    expected = expected_step(session, weighted, weight_G)
+    totals = step(session, weighted)
+    torch.testing.assert_close(flat(session), expected, rtol=0, atol=1e-12)
+    assert (totals.losses, totals.samples, totals.steps) == (size, size, 1)
+    assert session.run.ledger.total("samples_backpropagated") == size
+
+
+def test_micro_batches_make_the_same_step() -> None:
+    ends = []
+    for accumulate in (1, 3):
+        session, candidate = first_step(accumulate=accumulate)
+        step(session, candidate)
+        ends.append(flat(session))
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
+
+
+def test_clipping_limits_the_norm_of_the_whole_gradient() -> None:
+    session, candidate = first_step(clip_norm=0.01)
+    before = flat(session)
+    step(session, candidate)
+    assert float((flat(session) - before).norm()) == pytest.approx(0.1 * 0.01, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_takes_no_step() -> None:
+    session, candidate = first_step()
+    before = flat(session)
+    candidate.loaded[0].inputs[0] = torch.nan
+    with pytest.raises(DivergedError, match=r"loss is not finite in epoch 1, batch 1 \(step 1\)"):
+        step(session, candidate)
+    assert torch.equal(flat(session), before)
+    assert session.run.cursor.step == 0
+
+
+def test_a_request_to_stop_reaches_the_totals_without_a_step() -> None:
+    session, _ = first_step()
+    assert reduce_totals(session.run).stops == 0
+    session.run.stop_requested = True
+    totals = reduce_totals(session.run)
+    assert totals == Totals(stops=1.0)
+    assert Totals.over([totals, Totals(losses=2.0, loss=3.0)]) == Totals(losses=2.0, loss=3.0, stops=1.0)
