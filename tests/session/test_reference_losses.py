@@ -77,10 +77,10 @@ class Counted:
         self.forwarded = self.backpropagated = self.loaded = 0
         outcome, batches = session.task.outcome, session.train_data.batches
 
-        def seen(forward: Any, batch: Any, at: At) -> Any:
+        def seen(forward: Any, batch: Any, at: At, columns: Any = ()) -> Any:
             self.forwarded += len(batch)
             self.backpropagated += len(batch) * torch.is_grad_enabled()
-            return outcome(forward, batch, at)
+            return outcome(forward, batch, at, columns)
 
         def loading(requests: Any) -> Any:
             for batch in batches(requests):
