@@ -27,7 +27,8 @@ from fewer.data import loader as loader_module
 from fewer.data.augment import Augment, Key
 from fewer.data.augment.random_resized_crop import RandomResizedCrop as Crop
 from fewer.data.augment.random_resized_crop import cut
-from fewer.data.decode.decode import Damaged, decode_whole, validity
+from fewer.data.decode import validity
+from fewer.data.decode.decode import Damaged, decode_whole
 from fewer.data.images import ImageData
 from fewer.data.listing import fingerprint
 from fewer.data.listing.splits import Split, open_splits
