@@ -166,7 +166,7 @@ class ImageData:
             images = images.pin_memory()
         images, row_B = (part.to(self._device, non_blocking=self._pin_memory) for part in (images, row_B))
         key = Key(request.ids_B, self._seed, request.epoch, request.copy_B)
-        views_BHWC, cut_BHW = self._augment.apply(images, row_B, key, request.strength)
+        views_BHWC, cut_BHW, _ = self._augment.apply(images, row_B, key, request.strength)
         inputs = self._normalised(views_BHWC)
         if cut_BHW is not None:
             inputs.masked_fill_(cut_BHW[..., None], 0)

@@ -69,7 +69,7 @@ def views(augment: Augment, ids: list[int], epoch: int = 0, strength: float = 1.
 def test_equal_to_one_sample_at_a_time(augment: Augment, ids: list[int], epoch: int, strength: float) -> None:
     ids_B = torch.tensor(ids)
     copy_B = torch.arange(len(ids))
-    got_BHWC, blank_BHW = augment.apply(STORE, ids_B, Key(ids_B, 5, epoch, copy_B), strength)
+    got_BHWC, blank_BHW, _ = augment.apply(STORE, ids_B, Key(ids_B, 5, epoch, copy_B), strength)
     for i, id in enumerate(ids):
         view, blank = slow_view(augment, id, i, 5, epoch, strength)
         assert np.array_equal(got_BHWC[i].numpy(), view)
@@ -89,7 +89,7 @@ def test_a_view_does_not_depend_on_its_batch(augment: Augment, ids: list[int], e
 @settings(max_examples=30, deadline=None)
 def test_strength_zero_is_the_image(augment: Augment, ids: list[int], epoch: int) -> None:
     ids_B = torch.tensor(ids)
-    got_BHWC, blank_BHW = augment.apply(STORE, ids_B, Key(ids_B, 5, epoch), 0.0)
+    got_BHWC, blank_BHW, _ = augment.apply(STORE, ids_B, Key(ids_B, 5, epoch), 0.0)
     assert torch.equal(got_BHWC, STORE[ids_B])
     assert blank_BHW is None
 

@@ -53,6 +53,19 @@ def shifted_and_flipped(batch: int, shift_B: tuple[Tensor, Tensor] | None, flip_
     return map_B33
 
 
+def moved_by(offset_px: float) -> Tensor:
+    """The map that adds an offset to both coordinates, float64 (3, 3)."""
+    map_33 = torch.eye(3, dtype=torch.float64)
+    map_33[:2, 2] = offset_px
+    return map_33
+
+
+def inverted(map_33: Tensor) -> Tensor:
+    """The map back, by the adjugate, as a homography counts up to a factor; without rank where there is no way back."""
+    rows = map_33.unbind(0)
+    return torch.stack([torch.linalg.cross(rows[i - 2], rows[i - 1]) for i in range(3)], 1)
+
+
 def affine(angle_deg_B: Tensor, right_px_B: Tensor, down_px_B: Tensor, scale_B: Tensor, shear_deg_B: Tensor) -> Tensor:
     """Pictures rotated anticlockwise, sheared along x and scaled about their middle, then moved right and down.
 
@@ -120,20 +133,30 @@ def resampled(images_BHWC: Tensor, map_B33: Tensor, padding: Padding) -> Tensor:
     return pixels(planes_BCHW.round_())
 
 
-def _grid(map_B33: Tensor, side_px: int, device: torch.device) -> Tensor:
-    """Places in the picture for all pixels of the views, in units of half a side, float32 (B, H, W, 2)."""
-    reach = max(side_px - 1, 1) / 2
+def places(map_B33: Tensor, side_px: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Where all pixels of the views lie: x and y in pixels from the picture's middle, float64 (B, H, W)."""
     ramp = torch.arange(side_px, dtype=torch.float64, device=device) - (side_px - 1) / 2
     entries = map_B33.to(device)[..., None, None]  # float64 keeps whole pixels whole to within 1e-4 of a level
 
     def row(i: int) -> Tensor:
         return entries[:, i, 0] * ramp[None, None, :] + (entries[:, i, 1] * ramp[None, :, None] + entries[:, i, 2])
 
-    places = [row(0), row(1)]
+    x_BHW, y_BHW = row(0), row(1)
     if bool((map_B33[:, 2] != torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)).any()):
-        depth = row(2)
-        places = [(place / depth).nan_to_num_(_FAR * reach) for place in places]
-    return torch.stack([(place / reach).clamp_(-_FAR, _FAR).float() for place in places], 3)
+        depth, far = row(2), _FAR * _reach(side_px)
+        return (x_BHW / depth).nan_to_num_(far), (y_BHW / depth).nan_to_num_(far)
+    return x_BHW, y_BHW
+
+
+def _grid(map_B33: Tensor, side_px: int, device: torch.device) -> Tensor:
+    """Places in the picture for all pixels of the views, in units of half a side, float32 (B, H, W, 2)."""
+    reach = _reach(side_px)
+    scaled = [(place / reach).clamp_(-_FAR, _FAR).float() for place in places(map_B33, side_px, device)]
+    return torch.stack(scaled, 3)
+
+
+def _reach(side_px: int) -> float:
+    return max(side_px - 1, 1) / 2
 
 
 def _each(function: Callable[[float], float], value_B: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +16,17 @@ from fewer.data.augment import colour, geometry
 from fewer.data.augment.chunks import chunked
 from fewer.data.augment.cutout import square
 from fewer.data.augment.key import Key
-from fewer.data.augment.shift import Flip, Padding, flips, gathered, shifts
+from fewer.data.augment.shift import Flip, Padding, flips, shifts
 from fewer.data.augment.trivial import Trivial
+from fewer.data.augment.view import Crops, View
+
+
+class Augmented(NamedTuple):
+    """Views of a batch: uint8 (B, H, W, 3), contiguous; where cutout blanks them, bool (B, H, W); their geometry."""
+
+    views_BHWC: Tensor
+    blank_BHW: Tensor | None
+    view: View
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,51 +75,57 @@ class Augment:
         reference_px = self.reference_side_px or side_px
         return int(length_px * strength * side_px / reference_px + 0.5)
 
+    def view(self, key: Key, side_px: int, strength: float = 1.0, crops: Crops | None = None) -> View:
+        """The geometry of a batch's views: a pure function of key, side and strength.
+
+        Args:
+            key: What randomness comes from, on any device.
+            side_px: Side of the views.
+            strength: Scales every magnitude; at 0 views are the squares themselves.
+            crops: Where the squares were cut from, for masks and boxes.
+        """
+        return self._drawn(key, side_px, strength, crops)[0]
+
     def apply(
-        self, images_MHWC: Tensor, row_B: Tensor, key: Key, strength: float = 1.0
-    ) -> tuple[Tensor, Tensor | None]:
+        self, squares_MHWC: Tensor, row_B: Tensor, key: Key, strength: float = 1.0, crops: Crops | None = None
+    ) -> Augmented:
         """Views of some rows of a store.
 
         Args:
-            images_MHWC: The store, uint8, contiguous, square.
+            squares_MHWC: The store, uint8, contiguous, square.
             row_B: Which rows, int64, on the store's device.
             key: What randomness comes from, on any device.
             strength: Scales every magnitude; 0 is the image itself. What has none, such as a flip, stays.
-
-        Returns:
-            uint8 (B, H, W, 3), contiguous; and where cutout blanks, bool (B, H, W), or None without cutout.
+            crops: As for `view`.
         """
+        side_px, device = squares_MHWC.shape[1], squares_MHWC.device
+        view, trivial = self._drawn(key, side_px, strength, crops)
+        views_BHWC = view.of_squares(squares_MHWC, row_B, self.padding)
         if strength == 0:
-            return images_MHWC.index_select(0, row_B), None
-        side_px, device = images_MHWC.shape[1], images_MHWC.device
-        trivial = Trivial.drawn(key, strength) if self.trivial_augment else None
-        views_BHWC = self._placed(images_MHWC, row_B, key, strength, trivial)
+            return Augmented(views_BHWC, None, view)
         views_BHWC = self._jittered(views_BHWC, key, strength)
         if trivial:
             views_BHWC = trivial.coloured(views_BHWC)
         cut_px = min(self.scaled(self.cutout_px, side_px, strength), side_px)
-        return views_BHWC, square(side_px, cut_px, key).to(device) if cut_px else None
+        return Augmented(views_BHWC, square(side_px, cut_px, key).to(device) if cut_px else None, view)
 
-    def _placed(self, images_MHWC: Tensor, row_B: Tensor, key: Key, strength: float, trivial: Trivial | None) -> Tensor:
-        """Views after all that is geometric: by index where that suffices, else resampled from the picture itself."""
-        side_px = images_MHWC.shape[1]
-        shift_B = shifts(min(self.scaled(self.crop_padding_px, side_px, strength), side_px - 1), key)
-        flip_B = flips(self.flip, key)
+    def _drawn(self, key: Key, side_px: int, strength: float, crops: Crops | None) -> tuple[View, Trivial | None]:
+        """The geometry of a batch, and TrivialAugment's operations, some of which are part of it."""
+        if strength == 0:
+            return View(len(key), side_px, crops=crops), None
+        trivial = Trivial.drawn(key, strength) if self.trivial_augment else None
         maps = [self._affine(key, side_px, strength), self._perspective(key, side_px, strength)]
         if trivial:
             maps.append(trivial.map(side_px, side_px / (self.reference_side_px or side_px)))
-        views_BHWC = gathered(images_MHWC, row_B, shift_B, flip_B, self.padding)
-        map_B33 = geometry.identity(len(key))
-        for each_B33 in maps:
-            map_B33 = map_B33 if each_B33 is None else geometry.composed(map_B33, each_B33)
-        moved = (~geometry.is_identity(map_B33)).nonzero()[:, 0]
-        if len(moved):
-            map_B33 = geometry.composed(geometry.shifted_and_flipped(len(key), shift_B, flip_B), map_B33)
-            rows = moved.to(row_B.device)
-            pictures = images_MHWC.index_select(0, row_B[rows])
-            resample = partial(geometry.resampled, padding=self.padding)
-            views_BHWC.index_copy_(0, rows, chunked(resample, pictures, map_B33[moved]))
-        return views_BHWC
+        view = View(
+            len(key),
+            side_px,
+            shifts(min(self.scaled(self.crop_padding_px, side_px, strength), side_px - 1), key),
+            flips(self.flip, key),
+            tuple(map_B33 for map_B33 in maps if map_B33 is not None),
+            crops,
+        )
+        return view, trivial
 
     def _affine(self, key: Key, side_px: int, strength: float) -> Tensor | None:
         if not (self.rotation_deg or self.translate or self.shear_deg or self.scale != (1.0, 1.0)):
