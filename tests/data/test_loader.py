@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms.functional import resized_crop
 
@@ -29,6 +31,7 @@ from fewer.data.augment.random_resized_crop import RandomResizedCrop as Crop
 from fewer.data.augment.random_resized_crop import cut
 from fewer.data.decode import validity
 from fewer.data.decode.decode import Damaged, decode_whole
+from fewer.data.decode.on_request import DamagedImage, Read, Views
 from fewer.data.images import ImageData
 from fewer.data.listing import fingerprint
 from fewer.data.listing.splits import Split, open_splits
@@ -142,6 +145,40 @@ def test_moments_do_not_depend_on_the_path(pair: tuple[ImageData, list[ImageData
     assert {other.moments(16, limit=7) for other in others} == {memory.moments(16, limit=7)}
 
 
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    partner_B: Tensor
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class RicherRequest(Request):
+    """A request with fields that nobody knows yet."""
+
+    crops: tuple[str, ...] = ()
+    weight_B: Tensor | None = None
+    mixing: Mixing | None = None
+
+
+class Echo(Views):
+    """Answers with what has arrived."""
+
+    def read(self, request: Request, out_BHWC: object, threads: object = None) -> Read:
+        return Read(damaged=[DamagedImage(os.getpid(), type(request).__name__, repr(request))])
+
+
+@pytest.mark.parametrize("copy_B", [None, torch.tensor([0, 4, 1])])
+def test_a_request_arrives_whole(split: Split, open_loader: Callable[..., Loader], copy_B: Tensor | None) -> None:
+    """Strength, and fields that are added to a request, tensors among them."""
+    loader = open_loader(1)
+    mixing = Mixing(torch.tensor([[3, 1], [2, 2], [0, 7]], dtype=torch.int16), 0.25)
+    weight_B = torch.tensor([0.5, 2.0, 1.5], dtype=torch.float64)
+    sent = RicherRequest(torch.tensor([5, 2, 9]), 7, 16, 0.3, copy_B, ("left", "right"), weight_B, mixing)
+    _, _, read = next(loader.stream(loader.register(Echo(split.source)), [sent]))
+    assert read.damaged[0].id != os.getpid()
+    assert (read.damaged[0].name, read.damaged[0].reason) == ("RicherRequest", repr(sent))
+
+
 def test_streams_may_be_nested_and_left_early(split: Split, open_loader: Callable[..., Loader]) -> None:
     memory, loader = data_of(split), open_loader(2)
     train, val = data_of(split, loader), data_of(split, loader, CROP)
@@ -223,7 +260,7 @@ def test_a_lost_process_is_replaced_and_changes_nothing(
 
 def kill_at_batch_10(monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
     """Every loader process that reads the batch that begins with image 10 is killed."""
-    trainer, read = os.getpid(), loader_module.Views.read
+    trainer, read = os.getpid(), Views.read
 
     def deadly(self: object, request: Request, *rest: object) -> object:
         if os.getpid() != trainer and int(request.ids_B[0]) == 10:
@@ -231,7 +268,7 @@ def kill_at_batch_10(monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> Non
             os.kill(os.getpid(), by)
         return read(self, request, *rest)
 
-    monkeypatch.setattr(loader_module.Views, "read", deadly)
+    monkeypatch.setattr(Views, "read", deadly)
 
 
 def test_a_batch_that_kills_every_process_ends_the_run(
@@ -262,7 +299,7 @@ def test_a_process_that_cannot_be_replaced_says_what_to_do(
 def test_a_bug_in_a_process_is_told_with_its_place(
     split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader_module.Views, "read", lambda *_: 1 / 0)
+    monkeypatch.setattr(Views, "read", lambda *_: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         list(data_of(split, open_loader(1)).batches(requests(1)))
 

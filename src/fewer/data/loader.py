@@ -8,39 +8,27 @@ and nothing changes; see docs/adr/0016.
 from __future__ import annotations
 
 import contextlib
-import mmap
-import multiprocessing
-import os
-import signal
-import sys
 import time
-import traceback
-import warnings
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import connection
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from fewer.core.errors import ResourceError
 from fewer.core.types import Request
-from fewer.data.decode.on_request import Read, Views, needed_bytes, shape
+from fewer.data.decode.on_request import Read, Views
+from fewer.data.loader_process import NO_MEMORY, LoaderProcess, can_fork, cause_of_death, kill, started
 from fewer.data.messages import Notes
+from fewer.data.slots import Slots, bytes_for
 from fewer.machine.device import SHARE_OF_MEMORY_AHEAD
 from fewer.machine.memory import available_bytes
 
 _ATTEMPTS = 4  # at one batch, before giving up
 _POLL_SECONDS = 1.0
-_NO_MEMORY = "MemoryError"  # what a process answers in place of a traceback
-_ID_BYTES = 16  # a sample's id and copy number
-_PAGE = mmap.PAGESIZE
 
 
 @dataclass(slots=True, eq=False)
@@ -51,36 +39,10 @@ class _Task:
     views: int
     request: Request
     slot: int | None = None
-    worker: _Worker | None = None
+    worker: LoaderProcess | None = None
     result: Read | None = None
     attempts: int = 1
     is_wanted: bool = True
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
-    awaited_since: float = field(default_factory=time.monotonic)
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """Slots of equal size in anonymous shared memory: ids and copy numbers first, then pixels."""
-
-    buffer: mmap.mmap
-    slot_bytes: int
-
-    def ids(self, slot: int, count: int) -> Tensor:
-        """Ids and copy numbers, int64 (2, B)."""
-        return torch.frombuffer(self.buffer, dtype=torch.int64, count=2 * count, offset=slot * self.slot_bytes).view(
-            2, count
-        )
-
-    def pixels(self, slot: int, shape: tuple[int, int, int, int]) -> Tensor:
-        """Views, uint8 (B, side, side, 3)."""
-        at = slot * self.slot_bytes + _ID_BYTES * shape[0]
-        return torch.frombuffer(self.buffer, dtype=torch.uint8, count=int(np.prod(shape)), offset=at).view(shape)
 
 
 class Loader:
@@ -115,12 +77,12 @@ class Loader:
         self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
         self._patience_seconds = patience_seconds
         self._views: list[Views] = []
-        self._workers: list[_Worker] = []
+        self._workers: list[LoaderProcess] = []
         self._tasks: dict[int, _Task] = {}  # sent and not yet answered, by number
         self._numbers = 0
-        self._memory: _Memory | None = None
+        self._memory: Slots | None = None
         self._free: list[int] = []
-        self._finalizer = weakref.finalize(self, _kill, self._workers)
+        self._finalizer = weakref.finalize(self, kill, self._workers)
 
     def register(self, views: Views) -> int:
         """Makes a source known to the processes; returns what `stream` calls it."""
@@ -160,8 +122,7 @@ class Loader:
         """Sends a request to a process, if there is one and memory for its answer."""
         self._numbers += 1
         task = _Task(self._numbers, views, request)
-        needed = needed_bytes(request) + _ID_BYTES * len(request.ids_B)
-        if self.processes and len(request.ids_B) and self._ready(needed):
+        if self.processes and len(request.ids_B) and self._ready(bytes_for(request)):
             task.slot = self._free.pop()
             self._tasks[task.number] = task
             self._send(task)
@@ -178,7 +139,7 @@ class Loader:
         self._wait_for(task)
         assert self._memory is not None
         assert task.result is not None
-        yield task.request, self._memory.pixels(task.slot, shape(task.request)), task.result
+        yield task.request, self._memory.views(task.slot, task.request), task.result
         waiting.popleft()
         self._free.append(task.slot)
 
@@ -191,18 +152,13 @@ class Loader:
     def _send(self, task: _Task) -> None:
         assert self._memory is not None
         assert task.slot is not None
-        request, count = task.request, len(task.request.ids_B)
-        ids_2B = self._memory.ids(task.slot, count)
-        ids_2B[0] = request.ids_B
-        if request.copy_B is not None:
-            ids_2B[1] = request.copy_B
         owners = [other.worker for other in self._tasks.values()]
         task.worker = min(self._workers, key=owners.count)
         if task.worker not in owners:  # it was idle, however long that was
             task.worker.awaited_since = time.monotonic()
-        view = (request.epoch, request.side_px, request.strength, request.copy_B is not None)
+        rest = self._memory.put(task.slot, task.request)
         with contextlib.suppress(OSError):  # dead: noticed when its answer is waited for
-            task.worker.pipe.send((task.number, task.views, task.slot, count, view))
+            task.worker.pipe.send((task.number, task.views, task.slot, rest))
 
     def _wait_for(self, task: _Task) -> None:
         for worker in self._workers:
@@ -218,14 +174,14 @@ class Loader:
                 elif owes and now - worker.awaited_since > self._patience_seconds:
                     self._replace(worker, f"gave no answer for {self._patience_seconds:g} s")
 
-    def _answered(self, worker: _Worker) -> None:
+    def _answered(self, worker: LoaderProcess) -> None:
         """Takes one answer; a pipe that has ended means that the process has."""
         try:
             number, read, failure = worker.pipe.recv()
         except (EOFError, OSError):
             self._replace(worker, "")
             return
-        if failure == _NO_MEMORY:
+        if failure == NO_MEMORY:
             raise ResourceError(
                 f"{self._views[self._tasks[number].views].source.name}: a loader process has no memory left for a "
                 f"batch; fix: fewer data.processes, smaller batches or images, or close other programs"
@@ -239,17 +195,17 @@ class Loader:
 
     # --- Processes and their memory ---------------------------------------------------------------------------
 
-    def _ready(self, needed: int) -> bool:
+    def _ready(self, slot_bytes: int) -> bool:
         """Whether a slot of so many bytes is free, with processes running; starts or enlarges what is missing."""
         if self._workers and self._tasks:
             for worker in list(self._workers):
                 while worker in self._workers and worker.pipe.poll():
                     self._answered(worker)
-        if self._memory is None or self._memory.slot_bytes < needed:
+        if self._memory is None or self._memory.slot_bytes < slot_bytes:
             if any(task.is_wanted for task in self._tasks.values()) or self._lent():
                 return False  # in use: this one request is read here
             self._stop()
-            if not self._allocate(needed):
+            if not self._allocate(slot_bytes):
                 return False
         if not self._workers:
             try:
@@ -262,15 +218,10 @@ class Loader:
 
     def _lent(self) -> bool:
         """Whether the caller still looks at views, or will."""
-        return self._memory is not None and len(self._free) + len(self._tasks) < self._slots()
+        return self._memory is not None and len(self._free) + len(self._tasks) < len(self._memory)
 
-    def _slots(self) -> int:
-        assert self._memory is not None
-        return len(self._memory.buffer) // self._memory.slot_bytes
-
-    def _allocate(self, needed: int) -> bool:
+    def _allocate(self, slot_bytes: int) -> bool:
         """Shared memory for the batches read ahead and the one that is looked at, fewer of them if memory is short."""
-        slot_bytes = -(-needed // _PAGE) * _PAGE
         free = available_bytes()
         slots = self.prefetch + 1
         if free is not None:
@@ -283,7 +234,7 @@ class Loader:
             self.prefetch = slots - 1
             self.note(f"{said} is free; only {self.prefetch} are read ahead")
         try:
-            self._memory = _Memory(mmap.mmap(-1, slots * slot_bytes), slot_bytes)
+            self._memory = Slots.allocated(slots, slot_bytes)
         except (OSError, ValueError):
             self._give_up(said)
             return False
@@ -295,29 +246,18 @@ class Loader:
         self._memory, self.processes = None, 0
         self.note(f"{why}; images are read in the training process instead, slower and with the same pixels")
 
-    def _started(self) -> _Worker:
-        ours, theirs = multiprocessing.Pipe()
-        siblings = [ours, *(worker.pipe for worker in self._workers)]
-        context = multiprocessing.get_context("fork")
+    def _started(self) -> LoaderProcess:
         assert self._memory is not None
-        process = context.Process(
-            target=_work, args=(theirs, siblings, self._views, self._memory), name="fewer loader", daemon=True
-        )
-        with warnings.catch_warnings():
-            # Python warns of forks with threads: what threads may hold, these processes do not touch.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
+        return started(self._views, self._memory, self._workers)
 
-    def _replace(self, worker: _Worker, hung: str) -> None:
+    def _replace(self, worker: LoaderProcess, hung: str) -> None:
         """A new process in place of one that died or hangs; it is sent what the other had not answered.
 
         Raises:
             ResourceError: The same batch has seen too many of them go.
         """
-        _kill([worker])
-        cause = hung or f"was killed by {_signal_name(worker.process.exitcode)}"
+        kill([worker])
+        cause = hung or f"was killed by {cause_of_death(worker.process.exitcode)}"
         owed = [task for task in self._tasks.values() if task.worker is worker]
         try:
             self._workers[self._workers.index(worker)] = self._started()
@@ -342,56 +282,9 @@ class Loader:
 
     def _stop(self) -> None:
         """Ends the processes and forgets what they owe."""
-        _kill(self._workers)
+        kill(self._workers)
         self._workers.clear()
         for task in self._tasks.values():
             if task.slot is not None and self._memory is not None and not task.is_wanted:
                 self._free.append(task.slot)
         self._tasks.clear()
-
-
-def can_fork() -> bool:
-    """Whether processes can share memory and sources as they are here; elsewhere images are read in threads."""
-    return sys.platform.startswith("linux")
-
-
-def _kill(workers: Sequence[_Worker]) -> None:
-    """At once, as nothing that they hold is worth saving; one that is stopped would not hear a milder signal."""
-    for worker in workers:
-        worker.process.kill()
-    for worker in workers:
-        worker.process.join()
-        worker.pipe.close()
-
-
-def _signal_name(exitcode: int | None) -> str:
-    try:
-        return f"signal {signal.Signals(-(exitcode or 0)).name}" if exitcode else "nobody: it ended"
-    except ValueError:
-        return f"its own exit with code {exitcode}"
-
-
-# --- In the loader process ------------------------------------------------------------------------------------------
-
-
-def _work(pipe: Connection, siblings: Sequence[Connection], sources: Sequence[Views], memory: _Memory) -> None:
-    """Reads what it is asked for until the other end of the pipe is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group: the trainer sees to it
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for other in siblings:  # else their pipes would not end with the trainer
-        other.close()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders' remarks on odd files
-    torch.set_num_threads(1)
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            number, views, slot, count, (epoch, side_px, strength, has_copies) = pipe.recv()
-            ids_2B = memory.ids(slot, count)
-            request = Request(ids_2B[0], epoch, side_px, strength, ids_2B[1] if has_copies else None)
-            read, failure = Read(), ""
-            try:
-                read = sources[views].read(request, memory.pixels(slot, shape(request)).numpy())
-            except MemoryError:
-                failure = _NO_MEMORY
-            except Exception:
-                failure = traceback.format_exc()
-            pipe.send((number, read, failure))
