@@ -26,6 +26,7 @@ from fewer.data.augment.random_resized_crop import RandomResizedCrop
 from fewer.data.images import ImageData
 from fewer.data.listing.splits import open_splits
 from fewer.data.loader import Loader
+from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
 
 SIDE_PX, BATCH, WORKERS = 128, 64, 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -49,15 +50,8 @@ def textbook(folder: str) -> Epoch:
 
 def ours(folder: str, loader: Loader | None) -> Epoch:
     split = open_splits(f"folder:{folder}", test="none", val="none").train
-    data = ImageData(
-        split,
-        augment=Augment(flip="random"),
-        crop=RandomResizedCrop(),
-        mean=MEAN,
-        std=STD,
-        loader=loader,
-        threads=WORKERS,
-    )
+    views = ViewSettings(Augment(flip="random"), RandomResizedCrop())
+    data = ImageData(split, views, InputSettings(MEAN, STD), ReadSettings(threads=WORKERS), loader)
     data.prepare(SIDE_PX)
 
     def requests(epoch: int) -> Iterator[Request]:

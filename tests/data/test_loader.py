@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import io
 import os
 import shutil
 import signal
@@ -18,24 +17,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
-from torchvision.transforms.functional import resized_crop
 
-from fewer.core.errors import DataError, ResourceError
+from fewer.core.errors import ResourceError
 from fewer.core.types import Batch, Request
 from fewer.data import loader as loader_module
-from fewer.data.augment import Augment, Key
+from fewer.data.augment import Augment
 from fewer.data.augment.random_resized_crop import RandomResizedCrop as Crop
-from fewer.data.augment.random_resized_crop import cut
-from fewer.data.decode import validity
-from fewer.data.decode.decode import Damaged, decode_whole
-from fewer.data.decode.on_request import DamagedImage, Read, Views
+from fewer.data.decode.decode import decode_whole
+from fewer.data.decode.on_request import DamagedImage, Read, SquareReader
 from fewer.data.images import ImageData
-from fewer.data.listing import fingerprint
-from fewer.data.listing.splits import Split, open_splits
+from fewer.data.listing.splits import Split
 from fewer.data.loader import Loader
+from fewer.data.settings import ReadSettings, ViewSettings
+from image_files import all_of, write_images
 
 IMAGES = 24
 SHIFT = Augment(2, "reflect", "random", cutout_px=3, reference_side_px=16)
@@ -43,33 +38,9 @@ FLIP = Augment(flip="random", cutout_px=3, reference_side_px=16)
 CROP = Crop((0.1, 1.0), (0.5, 2.0))
 
 
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def encoded(image: Image.Image, format: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format, **options)
-    return out.getvalue()
-
-
-def write_images(root: Path, images: int = IMAGES) -> Path:
-    """JPEGs and PNGs of many sizes in two classes."""
-    for i in range(images):
-        folder = root / "ab"[i % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray(noise(20 + i, 60 - 2 * i, 3, seed=i))
-        (folder / f"{i:03d}.jpg").write_bytes(encoded(image, ("JPEG", "PNG")[i % 3 == 0]))
-    return root
-
-
-def listed(root: Path) -> Split:
-    return open_splits(f"folder:{root}", test="none", val="none").train
-
-
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    return listed(write_images(tmp_path_factory.mktemp("images")))
+    return all_of(write_images(tmp_path_factory.mktemp("images")))
 
 
 @pytest.fixture
@@ -86,8 +57,8 @@ def open_loader() -> Iterator[Callable[..., Loader]]:
 
 
 def data_of(split: Split, loader: Loader | None = None, crop: Crop | None = None, **options: object) -> ImageData:
-    augment = FLIP if crop else SHIFT
-    return ImageData(split, augment=augment, crop=crop, seed=3, loader=loader, keep_sides=4, **options)
+    views = ViewSettings(FLIP if crop else SHIFT, crop, 3)
+    return ImageData(split, views, reads=ReadSettings(keep_sides=4, **options), loader=loader)
 
 
 def requests(count: int, strength: float = 1.0, size: int = 8) -> Iterator[Request]:
@@ -160,10 +131,10 @@ class RicherRequest(Request):
     mixing: Mixing | None = None
 
 
-class Echo(Views):
+class Echo(SquareReader):
     """Answers with what has arrived."""
 
-    def read(self, request: Request, out_BHWC: object, threads: object = None) -> Read:
+    def read(self, request: Request, out: object, threads: object = None) -> Read:
         return Read(damaged=[DamagedImage(os.getpid(), type(request).__name__, repr(request))])
 
 
@@ -260,7 +231,7 @@ def test_a_lost_process_is_replaced_and_changes_nothing(
 
 def kill_at_batch_10(monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
     """Every loader process that reads the batch that begins with image 10 is killed."""
-    trainer, read = os.getpid(), Views.read
+    trainer, read = os.getpid(), SquareReader.read
 
     def deadly(self: object, request: Request, *rest: object) -> object:
         if os.getpid() != trainer and int(request.ids_B[0]) == 10:
@@ -268,7 +239,7 @@ def kill_at_batch_10(monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> Non
             os.kill(os.getpid(), by)
         return read(self, request, *rest)
 
-    monkeypatch.setattr(Views, "read", deadly)
+    monkeypatch.setattr(SquareReader, "read", deadly)
 
 
 def test_a_batch_that_kills_every_process_ends_the_run(
@@ -299,7 +270,7 @@ def test_a_process_that_cannot_be_replaced_says_what_to_do(
 def test_a_bug_in_a_process_is_told_with_its_place(
     split: Split, open_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Views, "read", lambda *_: 1 / 0)
+    monkeypatch.setattr(SquareReader, "read", lambda *_: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         list(data_of(split, open_loader(1)).batches(requests(1)))
 
@@ -347,127 +318,3 @@ loader.close()
     command = ["unshare", "-m", "sh", "-c", f'{fill} && exec "$0" "$@"', sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("40 2 []\n", "")
-
-
-# --- damaged images ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def spoilt(tmp_path: Path) -> Split:
-    root = write_images(tmp_path / "images")
-    (root / "a" / "002.jpg").write_bytes(b"junk")
-    whole = (root / "b" / "001.jpg").read_bytes()
-    (root / "b" / "001.jpg").write_bytes(whole[: len(whole) // 2])
-    return listed(root)
-
-
-@pytest.mark.parametrize("crop", [None, CROP], ids=["shift", "random_resized"])
-def test_damaged_images_stop_or_are_left_out_as_in_memory(
-    spoilt: Split,
-    open_loader: Callable[..., Loader],
-    crop: Crop | None,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    everything = [Request(torch.arange(IMAGES), 0, 16)]
-    with pytest.raises(DataError, match=r"2 of 24 images(.|\n)*fewer data check folder:(.|\n)*quarantine"):
-        list(data_of(spoilt, open_loader(2), crop).batches(everything))
-    in_memory = data_of(spoilt, crop=crop, damaged="quarantine").prepare(16)
-    for processes, decoded in ((2, 22), (1, 0)):  # sound files are remembered
-        data = data_of(spoilt, open_loader(processes), crop, damaged="quarantine")
-        assert data.prepare(16) == in_memory
-        assert data.counts.decoded == decoded
-        assert data.prepare(11) == in_memory
-    unremembered = data_of(spoilt, open_loader(1), crop, damaged="quarantine", cache=False)
-    assert unremembered.prepare(16) == in_memory
-    assert unremembered.counts.decoded == 22
-    assert unremembered.moments(16) == data_of(spoilt, crop=crop, damaged="quarantine").moments(16)
-
-
-def test_verdicts_are_of_a_content_and_of_the_decoders(
-    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = validity.Verdicts(split.source, cache=True)
-    first.add([1, 2])
-    first.save()
-    assert [validity.Verdicts(split.source, True).is_sound(i) for i in range(4)] == [False, True, True, False]
-    monkeypatch.setattr(validity, "version", lambda _: "another")
-    assert not validity.Verdicts(split.source, True).is_sound(1)
-    monkeypatch.undo()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    file = fingerprint.cache_file(split.source, "sound")
-    file.write_bytes(file.read_bytes()[:-1] + b"!")
-    assert not validity.Verdicts(split.source, True).is_sound(1)
-
-
-# --- random-resized-crop -------------------------------------------------------------------------------------------
-
-
-def test_a_cut_is_torchvisions() -> None:
-    picture = noise(90, 120, 3)
-    for box in ((0, 0, 120, 90), (13, 7, 60, 81), (5, 5, 9, 8)):
-        left, top, right, bottom = box
-        expected = resized_crop(
-            Image.fromarray(picture), top, left, bottom - top, right - left, [32, 32], InterpolationMode.BILINEAR
-        )
-        assert np.abs(cut(picture, box, 32).astype(int) - np.asarray(expected)).max() <= 1
-
-
-def test_boxes_are_drawn_as_torchvision_draws_them() -> None:
-    boxes = Crop().drawn(Key(torch.arange(4000), 0, 0), 1.0)
-    assert boxes is not None
-    ours = np.array([boxes.box(i, 60, 40) for i in range(4000)])
-    torch.manual_seed(0)
-    image = torch.empty(1, 40, 60)
-    theirs = np.array([RandomResizedCrop.get_params(image, [0.08, 1.0], [0.75, 1.3333]) for _ in range(4000)])
-    wide, high = ours[:, 2] - ours[:, 0], ours[:, 3] - ours[:, 1]
-    pairs = ((wide * high, theirs[:, 2] * theirs[:, 3]), (wide / high, theirs[:, 3] / theirs[:, 2]))
-    for mine, other in (*pairs, (ours[:, 0], theirs[:, 1]), (ours[:, 1], theirs[:, 0])):
-        # Two samples of 4,000: the distance of their distributions stays below 1.95 sqrt(2 / 4,000) but once in 1,000.
-        values = np.sort(np.concatenate([mine, other]))
-        ranks = [np.searchsorted(np.sort(part), values, side="right") / 4000 for part in (mine, other)]
-        assert np.abs(ranks[0] - ranks[1]).max() < 1.95 * (2 / 4000) ** 0.5
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    width=st.integers(1, 400),
-    height=st.integers(1, 400),
-    low=st.floats(0.01, 1),
-    strength=st.floats(0.01, 1),
-    id=st.integers(0, 1000),
-)
-def test_a_box_lies_inside(width: int, height: int, low: float, strength: float, id: int) -> None:
-    boxes = Crop((low, 1.0), (0.75, 1.3333)).drawn(Key(torch.tensor([id]), 0, 0), strength)
-    assert boxes is not None
-    left, top, right, bottom = boxes.box(0, width, height)
-    assert 0 <= left < right <= width
-    assert 0 <= top < bottom <= height
-
-
-def test_a_long_picture_gives_its_middle() -> None:
-    boxes = Crop((0.9, 1.0), (0.8, 1.25)).drawn(Key(torch.arange(3), 0, 0), 1.0)
-    assert boxes is not None
-    assert {boxes.box(i, 100, 8) for i in range(3)} == {(45, 0, 55, 8)}
-    assert {boxes.box(i, 8, 100) for i in range(3)} == {(0, 45, 8, 55)}
-
-
-def test_a_whole_picture_keeps_its_size_and_stands_upright() -> None:
-    pixels = noise(30, 20, 3)
-    image = Image.fromarray(pixels)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
-    assert np.array_equal(decode_whole(encoded(image, "PNG"))[0], pixels)
-    turned, count = decode_whole(encoded(image, "PNG", exif=exif))
-    assert np.array_equal(turned, np.rot90(pixels, -1))
-    assert count == 600
-
-
-@settings(max_examples=20, deadline=None)
-@given(keep=st.floats(0, 0.95))
-def test_a_truncated_jpeg_is_damaged_as_a_whole_too(keep: float) -> None:
-    raw = encoded(Image.fromarray(noise(40, 40, 3)), "JPEG")
-    with pytest.raises(Damaged):
-        decode_whole(raw[: int(len(raw) * keep)])

@@ -18,7 +18,7 @@ import torch
 from fewer.core.errors import ResourceError
 from fewer.core.table import Table
 from fewer.core.types import At, Expectation, KeepMask, Observed, Selection
-from fewer.data.decode.on_request import Views
+from fewer.data.decode.on_request import SquareReader
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.select.base import BaseSelector, unweighted
@@ -145,7 +145,7 @@ def test_memory_that_runs_out_in_a_process_is_no_bug(monkeypatch: pytest.MonkeyP
     def greedy(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Views, "read", greedy)
+    monkeypatch.setattr(SquareReader, "read", greedy)
     with pytest.raises(ResourceError, match=r"digits.*memory.*data.processes"):
         trained(read_from({"in_memory": "no", "processes": 1}))
 

@@ -1,7 +1,7 @@
-"""Loader processes: views are decoded and cut in processes of their own, ahead of the batches that need them.
+"""The loader: squares are decoded and cut in processes of their own, ahead of the batches that need them.
 
-Each process has a pipe for short messages; pixels and ids travel through anonymous memory that all share, one slot a
-prefetched batch. Views are a pure function of requests, so a process that dies or hangs is replaced and asked again,
+Each process has a pipe for short messages; tensors travel through anonymous memory that all share, one slot a
+prefetched batch. Squares are a pure function of requests, so a process that dies or hangs is replaced and asked again,
 and nothing changes; see docs/adr/0016.
 """
 
@@ -16,13 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection
 
-from torch import Tensor
-
 from fewer.core.errors import ResourceError
 from fewer.core.types import Request
-from fewer.data.decode.on_request import Read, Views
+from fewer.data.decode.on_request import Read, SquareReader, Squares
 from fewer.data.loader_process import NO_MEMORY, LoaderProcess, can_fork, cause_of_death, kill, started
-from fewer.data.messages import Notes
+from fewer.data.messages import Messages
 from fewer.data.slots import Slots, bytes_for
 from fewer.machine.device import SHARE_OF_MEMORY_AHEAD
 from fewer.machine.memory import available_bytes
@@ -36,7 +34,7 @@ class _Task:
     """A request on its way; `slot` None: it is read in this process when its turn comes."""
 
     number: int
-    views: int
+    reader: int
     request: Request
     slot: int | None = None
     worker: LoaderProcess | None = None
@@ -51,7 +49,7 @@ class Loader:
     Attributes:
         processes: How many; 0: requests are read in this process, in threads, when their turn comes.
         prefetch: Batches that are read ahead, over all processes.
-        note: Where it says what a person should know.
+        note: Tells the user of what goes wrong.
     """
 
     def __init__(
@@ -60,7 +58,7 @@ class Loader:
         prefetch: int | None = None,
         threads: int = 1,
         patience_seconds: float = 120.0,
-        notes: Notes | None = None,
+        messages: Messages | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -69,14 +67,14 @@ class Loader:
             prefetch: Batches that are read ahead; two a process if left out.
             threads: That decode what is read in this process.
             patience_seconds: How long a process may take for one batch before it counts as hung.
-            notes: Where to say what a person should know.
+            messages: Where the user is told of what goes wrong.
         """
         self.processes = processes if can_fork() else 0
         self.prefetch = 2 * processes if prefetch is None else prefetch
-        self.note = notes or Notes()
+        self.note = messages or Messages()
         self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
         self._patience_seconds = patience_seconds
-        self._views: list[Views] = []
+        self._readers: list[SquareReader] = []
         self._workers: list[LoaderProcess] = []
         self._tasks: dict[int, _Task] = {}  # sent and not yet answered, by number
         self._numbers = 0
@@ -84,16 +82,16 @@ class Loader:
         self._free: list[int] = []
         self._finalizer = weakref.finalize(self, kill, self._workers)
 
-    def register(self, views: Views) -> int:
-        """Makes a source known to the processes; returns what `stream` calls it."""
+    def register(self, reader: SquareReader) -> int:
+        """Makes a reader known to the processes; returns its number for `stream`."""
         self._stop()
-        self._views.append(views)
-        return len(self._views) - 1
+        self._readers.append(reader)
+        return len(self._readers) - 1
 
-    def stream(self, views: int, requests: Iterable[Request]) -> Iterator[tuple[Request, Tensor, Read]]:
-        """For each request, in order: itself, its views uint8 (B, side, side, 3), and what reading them took.
+    def stream(self, reader: int, requests: Iterable[Request]) -> Iterator[tuple[Request, Squares, Read]]:
+        """For each request, in order: itself, its squares, and what reading them took.
 
-        Requests are drawn no further ahead than batches are read ahead. The views are overwritten later: use them
+        Requests are drawn no further ahead than batches are read ahead. The squares are overwritten later: use them
         before asking for the next.
 
         Raises:
@@ -102,7 +100,7 @@ class Loader:
         waiting: deque[_Task] = deque()
         try:
             for request in requests:
-                waiting.append(self._begin(views, request))
+                waiting.append(self._begin(reader, request))
                 if len(waiting) > (self.prefetch if self.processes else 0):
                     yield from self._delivered(waiting)
             while waiting:
@@ -118,28 +116,28 @@ class Loader:
 
     # --- Tasks ------------------------------------------------------------------------------------------------
 
-    def _begin(self, views: int, request: Request) -> _Task:
+    def _begin(self, reader: int, request: Request) -> _Task:
         """Sends a request to a process, if there is one and memory for its answer."""
         self._numbers += 1
-        task = _Task(self._numbers, views, request)
+        task = _Task(self._numbers, reader, request)
         if self.processes and len(request.ids_B) and self._ready(bytes_for(request)):
             task.slot = self._free.pop()
             self._tasks[task.number] = task
             self._send(task)
         return task
 
-    def _delivered(self, waiting: deque[_Task]) -> Iterator[tuple[Request, Tensor, Read]]:
+    def _delivered(self, waiting: deque[_Task]) -> Iterator[tuple[Request, Squares, Read]]:
         """The first task's answer; its slot is free again when the caller comes back for more."""
         task = waiting[0]
         if task.slot is None:
-            views_BHWC, read = self._views[task.views].read_here(task.request, self._threads)
+            squares, read = self._readers[task.reader].read_here(task.request, self._threads)
             waiting.popleft()
-            yield task.request, views_BHWC, read
+            yield task.request, squares, read
             return
         self._wait_for(task)
         assert self._memory is not None
         assert task.result is not None
-        yield task.request, self._memory.views(task.slot, task.request), task.result
+        yield task.request, self._memory.squares(task.slot, task.request), task.result
         waiting.popleft()
         self._free.append(task.slot)
 
@@ -158,7 +156,7 @@ class Loader:
             task.worker.awaited_since = time.monotonic()
         rest = self._memory.put(task.slot, task.request)
         with contextlib.suppress(OSError):  # dead: noticed when its answer is waited for
-            task.worker.pipe.send((task.number, task.views, task.slot, rest))
+            task.worker.pipe.send((task.number, task.reader, task.slot, rest))
 
     def _wait_for(self, task: _Task) -> None:
         for worker in self._workers:
@@ -183,7 +181,7 @@ class Loader:
             return
         if failure == NO_MEMORY:
             raise ResourceError(
-                f"{self._views[self._tasks[number].views].source.name}: a loader process has no memory left for a "
+                f"{self._readers[self._tasks[number].reader].source.name}: a loader process has no memory left for a "
                 f"batch; fix: fewer data.processes, smaller batches or images, or close other programs"
             )
         if failure:
@@ -217,7 +215,7 @@ class Loader:
         return bool(self._free)
 
     def _lent(self) -> bool:
-        """Whether the caller still looks at views, or will."""
+        """Whether the caller still looks at squares, or will."""
         return self._memory is not None and len(self._free) + len(self._tasks) < len(self._memory)
 
     def _allocate(self, slot_bytes: int) -> bool:
@@ -248,7 +246,7 @@ class Loader:
 
     def _started(self) -> LoaderProcess:
         assert self._memory is not None
-        return started(self._views, self._memory, self._workers)
+        return started(self._readers, self._memory, self._workers)
 
     def _replace(self, worker: LoaderProcess, hung: str) -> None:
         """A new process in place of one that died or hangs; it is sent what the other had not answered.
@@ -263,7 +261,7 @@ class Loader:
             self._workers[self._workers.index(worker)] = self._started()
         except OSError as error:
             raise ResourceError(
-                f"{self._views[0].source.name}: a loader process {cause}, and no other can be started "
+                f"{self._readers[0].source.name}: a loader process {cause}, and no other can be started "
                 f"({error.strerror or error}); is memory short? fix: data.processes = 0 reads in the training process"
             ) from error
         for task in owed:
@@ -272,7 +270,7 @@ class Loader:
             task.attempts += not nth
             if task.attempts > _ATTEMPTS:
                 raise ResourceError(
-                    f"{self._views[task.views].source.name}: a loader process {cause}, and so did "
+                    f"{self._readers[task.reader].source.name}: a loader process {cause}, and so did "
                     f"{_ATTEMPTS - 1} others at the same batch of {len(task.request.ids_B)} images at "
                     f"{task.request.side_px} px; is memory short, or the storage stuck? "
                     f"fix: data.processes = 0 reads in the training process"

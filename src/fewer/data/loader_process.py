@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 
 import torch
 
-from fewer.data.decode.on_request import Read, Views
+from fewer.data.decode.on_request import Read, SquareReader
 from fewer.data.slots import Slots
 
 NO_MEMORY = "MemoryError"  # what a process answers in place of a traceback
@@ -43,12 +43,12 @@ def can_fork() -> bool:
     return sys.platform.startswith("linux")
 
 
-def started(sources: Sequence[Views], slots: Slots, siblings: Sequence[LoaderProcess]) -> LoaderProcess:
+def started(readers: Sequence[SquareReader], slots: Slots, siblings: Sequence[LoaderProcess]) -> LoaderProcess:
     """A new process.
 
     Args:
-        sources: What it reads from, by number.
-        slots: Where requests lie and views go.
+        readers: What it reads with, by number.
+        slots: Where requests lie and squares go.
         siblings: The processes that run already.
 
     Raises:
@@ -57,7 +57,7 @@ def started(sources: Sequence[Views], slots: Slots, siblings: Sequence[LoaderPro
     ours, theirs = multiprocessing.Pipe()
     inherited = [ours, *(sibling.pipe for sibling in siblings)]
     process = multiprocessing.get_context("fork").Process(
-        target=_work, args=(theirs, inherited, sources, slots), name="fewer loader", daemon=True
+        target=_work, args=(theirs, inherited, readers, slots), name="fewer loader", daemon=True
     )
     with warnings.catch_warnings():
         # Python warns of forks with threads: what threads may hold, these processes do not touch.
@@ -87,7 +87,7 @@ def cause_of_death(exitcode: int | None) -> str:
 # --- In the process itself -------------------------------------------------------------------------------------------
 
 
-def _work(pipe: Connection, inherited: Sequence[Connection], sources: Sequence[Views], slots: Slots) -> None:
+def _work(pipe: Connection, inherited: Sequence[Connection], readers: Sequence[SquareReader], slots: Slots) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group: the trainer sees to it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in inherited:  # else their pipes would not end with the trainer
@@ -96,11 +96,11 @@ def _work(pipe: Connection, inherited: Sequence[Connection], sources: Sequence[V
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            number, source, slot, rest = pipe.recv()
+            number, reader, slot, rest = pipe.recv()
             request = slots.request(rest)
             read, failure = Read(), ""
             try:
-                read = sources[source].read(request, slots.views(slot, request).numpy())
+                read = readers[reader].read(request, slots.squares(slot, request))
             except MemoryError:
                 failure = NO_MEMORY
             except Exception:

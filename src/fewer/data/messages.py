@@ -1,12 +1,12 @@
-"""What parts have to tell a person, without knowing who listens."""
+"""Messages of the parts to the user, whoever listens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 
-class Notes:
-    """Sentences for a person; kept until somebody listens."""
+class Messages:
+    """Sentences for the user; kept until somebody listens."""
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
@@ -19,7 +19,7 @@ class Notes:
             self._listener(text)
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Tells what has been said so far, and from now on at once."""
+        """Passes on the messages so far, and from now on each at once."""
         self._listener = listener
         while self._waiting:
             listener(self._waiting.pop(0))

@@ -1,4 +1,4 @@
-"""Images that are looked at once: a chunk at a time, decoded a few chunks ahead, in memory no longer than that.
+"""One pass over images: a chunk at a time, decoded a few chunks ahead, in memory no longer than that.
 
 Pixels, normalisation and layout are those of `ImageData`, which makes every chunk.
 """
@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from fewer.core.types import Batch, Request
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.images import ImageData
 from fewer.data.listing.splits import Split
+from fewer.data.settings import InputSettings, ReadSettings
 from fewer.machine.device import usable_cores
 
 
@@ -47,21 +47,23 @@ def chunks(split: Split, size: int) -> Iterator[Split]:
         yield Split(split.source, ids_M, split.label_N, split.classes)
 
 
-def once(splits: Iterable[Split], side_px: int, threads: int = 0, **how: Any) -> Iterator[Chunk]:
+def once(
+    splits: Iterable[Split], side_px: int, inputs: InputSettings | None = None, threads: int = 0
+) -> Iterator[Chunk]:
     """Decodes splits one after another, several at a time; yields them in order.
 
     Args:
         splits: May be lazy and without end: no more than `threads` + 1 are taken ahead.
         side_px: Height and width of the images.
+        inputs: How images become a model's inputs.
         threads: Decoding threads; 0 for one a core. A split is decoded by one thread.
-        how: As for `ImageData`: mean, std, device, dtype, channels_last.
     """
     threads = threads or usable_cores()
     ahead: deque[Future[tuple[ImageData, list[DamagedImage]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for split in splits:
-                ahead.append(pool.submit(_decoded, split, side_px, how))
+                ahead.append(pool.submit(_decoded, split, side_px, inputs))
                 if len(ahead) > threads:
                     yield _chunk(*ahead.popleft().result(), side_px)
             while ahead:
@@ -87,14 +89,14 @@ def evenly(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
         yield Batch.joined(held)
 
 
-def _decoded(split: Split, side_px: int, how: dict[str, Any]) -> tuple[ImageData, list[DamagedImage]]:
-    data = ImageData(split, damaged="quarantine", threads=1, **how)
+def _decoded(split: Split, side_px: int, inputs: InputSettings | None) -> tuple[ImageData, list[DamagedImage]]:
+    data = ImageData(split, inputs=inputs, reads=ReadSettings(threads=1, damaged="quarantine"))
     return data, data.prepare(side_px)
 
 
 def _chunk(data: ImageData, damaged: list[DamagedImage], side_px: int) -> Chunk:
     sound = _without(data.split.ids_M, [image.id for image in damaged])
-    request = Request(sound, 0, side_px, strength=0.0)
+    request = Request.evaluation(side_px, 0, sound)
     return Chunk(data.split, next(iter(data.batches([request]))) if len(sound) else None, damaged)
 
 

@@ -33,7 +33,8 @@ class Place:
     @property
     def end(self) -> int:
         """Where the next tensor may begin."""
-        return aligned(self.offset + self.count * self.dtype.itemsize)
+        end = self.offset + self.count * self.dtype.itemsize
+        return -(-end // _ALIGNMENT) * _ALIGNMENT
 
     def of(self, buffer: Any) -> Tensor:
         """The tensor itself; it shares the buffer's memory."""
@@ -49,11 +50,6 @@ class _Fields:
 
     kind: type
     values: dict[str, Any]
-
-
-def aligned(offset: int) -> int:
-    """The first place from `offset` on where any tensor may begin."""
-    return -(-offset // _ALIGNMENT) * _ALIGNMENT
 
 
 def tensor_bytes(value: Any) -> int:

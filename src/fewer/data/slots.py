@@ -1,6 +1,6 @@
 """Memory that the trainer shares with its loader processes, in slots of equal size: one a batch on its way.
 
-A slot holds the views of a batch and then the tensors of the request for them. The memory is anonymous: no file, no
+A slot holds the squares of a batch and then the tensors of the request for them. The memory is anonymous: no file, no
 semaphore, nothing that a process could leave behind.
 """
 
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fewer.core.types import Request
-from fewer.data.decode.on_request import needed_bytes, shape
-from fewer.data.parcel import Place, aligned, packed, tensor_bytes, unpacked
+from fewer.data.decode.on_request import Squares
+from fewer.data.parcel import Place, packed, tensor_bytes, unpacked
 
 _SPARE_BYTES = 64  # kept for each sample's id, copy number and the like, so that a slot fits whichever a request has
 
@@ -41,7 +40,7 @@ class Slots:
 
     def put(self, slot: int, request: Request) -> Any:
         """Copies a request's tensors into a slot; returns the rest of it, which a pipe can carry."""
-        return packed(request, self.buffer, slot * self.slot_bytes + aligned(needed_bytes(request)))
+        return packed(request, self.buffer, _places(request, slot * self.slot_bytes)[1].end)
 
     def request(self, rest: Any) -> Request:
         """The request again, whole."""
@@ -49,12 +48,19 @@ class Slots:
         assert isinstance(request, Request)
         return request
 
-    def views(self, slot: int, request: Request) -> Tensor:
-        """Views, uint8 (B, side, side, 3)."""
-        return Place(slot * self.slot_bytes, torch.uint8, shape(request)).of(self.buffer)
+    def squares(self, slot: int, request: Request) -> Squares:
+        """The squares of a request; they share the slot's memory."""
+        images, crops = _places(request, slot * self.slot_bytes)
+        return Squares(images.of(self.buffer), crops.of(self.buffer))
 
 
 def bytes_for(request: Request) -> int:
     """The size of a slot that a request fits into, in whole pages."""
-    needed = aligned(needed_bytes(request)) + max(tensor_bytes(request), _SPARE_BYTES * len(request.ids_B))
+    needed = _places(request, 0)[1].end + max(tensor_bytes(request), _SPARE_BYTES * len(request.ids_B))
     return -(-needed // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _places(request: Request, offset: int) -> tuple[Place, Place]:
+    """Where the images of a request lie and where their crop boxes do."""
+    images = Place(offset, torch.uint8, (len(request.ids_B), request.side_px, request.side_px, 3))
+    return images, Place(images.end, torch.float32, (len(request.ids_B), 6))

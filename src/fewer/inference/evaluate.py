@@ -15,8 +15,9 @@ from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing.splits import open_given
 from fewer.data.one_pass import chunks, evaluation_batch_size, evenly, once
+from fewer.data.settings import InputSettings
 from fewer.data.sources import is_source
-from fewer.data.stores.decoded import too_damaged
+from fewer.data.stores.decoding import too_damaged
 from fewer.machine.device import auto_precision
 from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
 from fewer.plan.facts import DTYPES, device_kind, native_bf16
@@ -58,15 +59,10 @@ class LoadedModel:
     side_px: int
 
     @property
-    def images(self) -> dict[str, Any]:
-        """How images become inputs: keywords for `fewer.data.one_pass.once`."""
-        return {
-            "mean": self.about.mean,
-            "std": self.about.std,
-            "device": device_kind(),
-            "dtype": DTYPES[self.about.precision],
-            "channels_last": self.about.channels_last,
-        }
+    def inputs(self) -> InputSettings:
+        """How images become inputs."""
+        about = self.about
+        return InputSettings(about.mean, about.std, device_kind(), DTYPES[about.precision], about.channels_last)
 
 
 def load_published(
@@ -215,7 +211,7 @@ def _measured(
 
     def sound() -> Iterator[Batch]:
         done = 0
-        for chunk in once(chunks(images, size), handed.side_px, **handed.images):
+        for chunk in once(chunks(images, size), handed.side_px, handed.inputs):
             damaged.extend(chunk.damaged)
             done += len(chunk.split)
             if on_progress is not None:

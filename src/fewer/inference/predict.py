@@ -48,7 +48,7 @@ def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_siz
         One prediction an image; images that cannot be read have a fault in place of classes.
     """
     size = batch_size or evaluation_batch_size(handed.side_px)
-    for chunk in once(_splits(files, size), handed.side_px, **handed.images):
+    for chunk in once(_splits(files, size), handed.side_px, handed.inputs):
         yield from _predictions(handed, chunk, min(top, len(handed.about.classes)))
 
 

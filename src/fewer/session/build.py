@@ -23,6 +23,7 @@ from fewer.data.images import ImageData, Moments
 from fewer.data.listing.splits import Splits, open_splits, spread
 from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
+from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
 from fewer.models.pretrained import read_weights
 from fewer.optim.averaging.ema import Ema, Lookahead
 from fewer.optim.groups import parameter_groups
@@ -189,22 +190,25 @@ def _data(
     # Held-out images are only ever seen whole.
     crops = name == "train" and asked.crop == "random_resized"
     options = asked.model_dump(exclude={"crop", "crop_scale", "crop_ratio"})
-    return ImageData(
-        split,  # type: ignore[arg-type]
-        augment=Augment(**options, reference_side_px=plan.largest_side_px),
-        crop=RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
-        seed=recipe.train.seed,
+    views = ViewSettings(
+        Augment(**options, reference_side_px=plan.largest_side_px),
+        RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
+        recipe.train.seed,
+    )
+    inputs = InputSettings(
         device=plan.facts.device,
         dtype=DTYPES[plan.precision],
         channels_last=plan.channels_last,
+        pin_memory=plan.device_settings.pinned_memory,
+    )
+    reads = ReadSettings(
         threads=plan.loading.threads,
         damaged=recipe.data.damaged,
-        loader=loader,
-        pin_memory=plan.device_settings.pinned_memory,
-        cache=recipe.data.cache == "auto",
         keep_sides=2 if name == "train" and plan.keeps_two_sides else 1,
+        cache=recipe.data.cache == "auto",
         on_progress=on_progress,
     )
+    return ImageData(split, views, inputs, reads, loader)  # type: ignore[arg-type]
 
 
 def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) -> tuple[Splits, dict[str, ImageData]]:

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
 from fewer.core import rng
-from fewer.data.augment import Key
-from fewer.data.decode.decode import Pixels, centre_square
+from fewer.data.augment.key import Key
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -88,27 +86,6 @@ class Boxes:
             wide = min(width, max(1, round(height * widest)))
         x, y = (width - wide) // 2, (height - high) // 2
         return x, y, x + wide, y + high
-
-
-def cut(picture: Pixels, box: Box | None, side_px: int) -> Pixels:
-    """A view of a whole picture: what lies in a box, resized with an antialiased bilinear filter.
-
-    Args:
-        picture: uint8 (height, width, 3).
-        box: Which part; the evaluation view, the centre square, if None.
-        side_px: Height and width wanted.
-
-    Returns:
-        uint8 (side, side, 3).
-    """
-    if box is None:
-        return centre_square(picture, side_px)
-    left, top, right, bottom = box
-    part = torch.from_numpy(picture[top:bottom, left:right].copy()).permute(2, 0, 1)
-    # Bytes that are channels-last; within one level of what Pillow gives.
-    view = functional.interpolate(part[None], (side_px, side_px), mode="bilinear", antialias=True)
-    pixels: Pixels = view[0].permute(1, 2, 0).numpy()
-    return pixels
 
 
 def _between(bounds: tuple[float, float], share: float) -> float:

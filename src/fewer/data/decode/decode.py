@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 PIXELS_MAX = 100_000_000
+_LYING = (5, 6, 7, 8)  # EXIF orientations in which width and height change places
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -28,12 +30,37 @@ class Damaged(Exception):
         super().__init__(reason)
 
 
+class CropBox(NamedTuple):
+    """The part of an upright picture that a square was cut from, in pixels of the picture at its own size.
+
+    Attributes:
+        width, height: Of the whole picture.
+        left, top, right, bottom: Of the part. Of a JPEG that was decoded at a fraction, it may reach beyond the picture
+            by less than 8 pixels.
+    """
+
+    width: float
+    height: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Decoded(NamedTuple):
+    """A square picture uint8 (side, side, 3), how many pixels were decoded for it, and where it was cut from."""
+
+    picture: Pixels
+    pixels: int
+    box: CropBox
+
+
 def decode(raw: bytes | Pixels, side_px: int) -> Pixels:
-    """The centre square of an image at `side_px`, as (side, side, 3) uint8 RGB; see `decode_counted`."""
-    return decode_counted(raw, side_px)[0]
+    """The centre square of an image at `side_px`, as (side, side, 3) uint8 RGB; see `decode_square`."""
+    return decode_square(raw, side_px).picture
 
 
-def decode_counted(raw: bytes | Pixels, side_px: int) -> tuple[Pixels, int]:
+def decode_square(raw: bytes | Pixels, side_px: int) -> Decoded:
     """Decodes an image, turns it upright (EXIF), makes it RGB and fits it to a square.
 
     The largest centred square is resized with an antialiased bilinear filter, which is resizing the short side and
@@ -44,18 +71,20 @@ def decode_counted(raw: bytes | Pixels, side_px: int) -> tuple[Pixels, int]:
         raw: The file's bytes, or the pixels themselves (HW or HWC, uint8).
         side_px: Height and width wanted.
 
-    Returns:
-        The picture (side, side, 3), and how many pixels were decoded from the file.
-
     Raises:
         Damaged: The bytes are no complete image of a known format, or one above 100 megapixels.
     """
     try:
         image = _opened(raw)
-        image.draft(image.mode, (side_px, side_px))
+        whole = image.size
+        fraction = image.draft(image.mode, (side_px, side_px))
+        scale = whole[0] / fraction[1][2] if fraction else 1.0
         image.load()
         pixels = image.width * image.height
-        return np.asarray(_fitted(_rgb(_upright(image)), side_px)), pixels
+        if _upright(image):
+            whole = whole[::-1]
+        box = CropBox(*whole, *(edge * scale for edge in centre_box(*image.size)))
+        return Decoded(np.asarray(_fitted(_rgb(image), side_px)), pixels, box)
     except (Damaged, MemoryError):
         raise
     except Exception as error:  # hostile bytes make Pillow raise nearly anything: struct.error, IndexError, ...
@@ -69,13 +98,14 @@ def decode_whole(raw: bytes | Pixels) -> tuple[Pixels, int]:
         The picture (height, width, 3), and how many pixels were decoded.
 
     Raises:
-        Damaged: As for `decode_counted`.
+        Damaged: As for `decode_square`.
     """
     try:
         image = _opened(raw)
         image.load()
         pixels = image.width * image.height
-        return np.asarray(_rgb(_upright(image))), pixels
+        _upright(image)
+        return np.asarray(_rgb(image)), pixels
     except (Damaged, MemoryError):
         raise
     except Exception as error:  # as above
@@ -125,10 +155,13 @@ def _opened(raw: bytes | Pixels) -> Image.Image:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> bool:
+    """Turns an image upright, in place; returns whether its width and height have changed places."""
     with contextlib.suppress(Exception):  # broken metadata around sound pixels: taken as upright
+        lay = image.getexif().get(ExifTags.Base.Orientation) in _LYING
         ImageOps.exif_transpose(image, in_place=True)
-    return image
+        return lay
+    return False
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -149,14 +182,18 @@ def centre_square(picture: Pixels, side_px: int) -> Pixels:
     return np.asarray(_fitted(Image.fromarray(picture), side_px))
 
 
+def centre_box(width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the largest centred square."""
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
 def _fitted(image: Image.Image, side_px: int) -> Image.Image:
     width, height = image.size
     if width == height == side_px:
         return image
-    square = min(width, height)
-    left, top = (width - square) / 2, (height - square) / 2
-    box = (left, top, left + square, top + square)
-    return image.resize((side_px, side_px), Image.Resampling.BILINEAR, box=box)
+    return image.resize((side_px, side_px), Image.Resampling.BILINEAR, box=centre_box(width, height))
 
 
 def _phrase(error: Exception) -> str:

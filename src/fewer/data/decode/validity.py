@@ -1,4 +1,4 @@
-"""Which files are known to be sound images, so that each is decoded only once to find out.
+"""The validity cache: files that are known to be sound images, so that each is decoded only once to find out.
 
 Kept in the user's cache folder by the hash of a file's content; a damaged file is always looked at again, for its
 reason. Another version of a decoder may judge otherwise, so versions are part of the verdict.
@@ -14,7 +14,7 @@ from fewer.data.listing import fingerprint
 from fewer.data.sources import Source
 
 
-class Verdicts:
+class ValidityCache:
     """What is known of the images of a source."""
 
     def __init__(self, source: Source, cache: bool) -> None:

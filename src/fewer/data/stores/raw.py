@@ -1,4 +1,4 @@
-"""The pictures of a split in memory at their own sizes, for views that are cut out of them anew each time.
+"""The pictures of a split in memory at their own sizes, for squares that are cut out of them anew each time.
 
 B: samples of the batch.
 """
@@ -10,49 +10,40 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fewer.core.errors import ResourceError
 from fewer.core.types import Request
-from fewer.data.augment import Key
-from fewer.data.augment.random_resized_crop import RandomResizedCrop, cut
+from fewer.data.decode.cut import cut_drawn
 from fewer.data.decode.decode import Pixels, decode_whole
-from fewer.data.decode.on_request import Counts, DamagedImage, shape
+from fewer.data.decode.on_request import DamagedImage, Squares
 from fewer.data.listing.splits import Split
-from fewer.data.stores.decoded import Decoding, Policy, Progress
+from fewer.data.settings import ReadSettings, ViewSettings
+from fewer.data.stores.base import Loaded
+from fewer.data.stores.decoding import Decoding
+from fewer.machine.device import usable_cores
 from fewer.machine.memory import available_bytes
 
 _SPARED_BYTES = 256 << 20  # of memory that decoding leaves free
 _CHECKED_IMAGES = 256  # between two looks at the memory that is left
 
 
-class Pictures:
-    """Whole pictures, decoded once, and views cut out of them in threads; a `fewer.data.decode.on_request.Reader`."""
+class RawStore:
+    """Whole pictures, decoded once, and squares cut out of them in threads; a `fewer.data.stores.base.Store`."""
 
-    def __init__(
-        self,
-        split: Split,
-        crop: RandomResizedCrop,
-        seed: int = 0,
-        threads: int = 1,
-        damaged: Policy = "error",
-        counts: Counts | None = None,
-        on_progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, split: Split, views: ViewSettings, reads: ReadSettings | None = None) -> None:
         """Decodes nothing yet.
 
         Args:
             split: Which images.
-            crop: How views are cut out.
-            seed: Seed of the crop.
-            threads: That decode and cut.
-            damaged: Whether a damaged image stops the run or is listed.
-            counts: Where to count.
-            on_progress: Called with (images decoded, images in all).
+            views: How squares are cut out.
+            reads: How pictures are decoded; as many threads cut.
         """
         self.split = split
-        self._crop, self._seed = crop, seed
-        self._decoding = Decoding(split, threads, damaged, counts or Counts(), on_progress)
+        self._views = views
+        reads = reads or ReadSettings()
+        self._decoding = Decoding(split, reads)
+        self.counts = self._decoding.counts
+        threads = reads.threads or usable_cores()
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._pictures: dict[int, Pixels] = {}  # by id
 
@@ -65,7 +56,7 @@ class Pictures:
         """Decodes all pictures, once, whatever the side.
 
         Raises:
-            DataError: As for `Store.images`.
+            DataError: As for `DecodedStore.squares`.
             ResourceError: The pictures do not fit into the memory that is free.
         """
         if self._pictures:
@@ -81,26 +72,22 @@ class Pictures:
 
         self._decoding.all(decode)
 
-    def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Tensor, Tensor]]:
-        """For each request: itself, its views, and their rows."""
+    def stream(self, requests: Iterator[Request]) -> Iterator[Loaded]:
+        """The squares of each request."""
         for request in requests:
             self.prepare(request.side_px)
-            yield request, self._views(request), torch.arange(len(request.ids_B))
+            yield Loaded(request, self._cut(request), torch.arange(len(request.ids_B)))
 
-    def _views(self, request: Request) -> Tensor:
-        key = Key(request.ids_B, self._seed, request.epoch, request.copy_B)
-        boxes = self._crop.drawn(key, request.strength)
-        views_BHWC = torch.empty(*shape(request), dtype=torch.uint8)
-        out, ids = views_BHWC.numpy(), request.ids_B.tolist()
+    def _cut(self, request: Request) -> Squares:
+        boxes, ids = self._views.boxes(request), request.ids_B.tolist()
+        squares = Squares.empty(len(ids), request.side_px)
 
         def one(index: int) -> None:
-            picture = self._pictures[ids[index]]
-            box = boxes.box(index, picture.shape[1], picture.shape[0]) if boxes else None
-            out[index] = cut(picture, box, request.side_px)
+            squares.set(index, *cut_drawn(self._pictures[ids[index]], boxes, index, request.side_px))
 
         for _ in (self._pool.map if self._pool else map)(one, range(len(ids))):
             pass
-        return views_BHWC
+        return squares
 
     def _check_memory(self, images: int) -> None:
         free = available_bytes()

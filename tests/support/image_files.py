@@ -1,0 +1,44 @@
+"""Image files of many sizes and formats, for tests of decoding and loading."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fewer.data.listing.splits import Split, open_splits
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def write_images(root: Path, images: int = 24) -> Path:
+    """JPEGs and PNGs of many sizes in two classes."""
+    for i in range(images):
+        folder = root / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(noise(20 + i, 60 - 2 * i, 3, seed=i))
+        (folder / f"{i:03d}.jpg").write_bytes(encoded(image, ("JPEG", "PNG")[i % 3 == 0]))
+    return root
+
+
+def write_squares(root: Path, images: int = 12, side_px: int = 8) -> Path:
+    """Square PNGs of one size in two classes."""
+    for i in range(images):
+        (root / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(side_px, side_px, 3, seed=i)).save(root / "ab"[i % 2] / f"{i:03d}.png")
+    return root
+
+
+def all_of(root: Path) -> Split:
+    """All images of a folder, as a training set."""
+    return open_splits(f"folder:{root}", test="none", val="none").train
