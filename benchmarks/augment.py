@@ -1,13 +1,12 @@
-"""What augmentation costs: images/s of each key on a whole batch, against torchvision's v2 transforms image by image.
+"""Speed of augmentation: each key on a whole batch, against torchvision's v2 transforms image by image.
 
-python benchmarks/augment.py [--rounds 5] [--threads 1]
+    python benchmarks/augment.py [--rounds 5] [--threads 1]
 
-Both get the same uint8 pictures; the two run in turn, and medians over the rounds are kept.
+Both get the same uint8 pictures, in turn. One line an image side and key in results/augment.jsonl.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from typing import Any
@@ -17,7 +16,7 @@ from fewer.machine.memory import keep_freed_memory
 keep_freed_memory()  # as the command line does
 
 import torch  # noqa: E402
-from common import keep, summary  # noqa: E402
+from common import Results, parsed, parser, summary  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
 from fewer.data.augment import Augment, Key  # noqa: E402
@@ -64,24 +63,24 @@ def measured(case: tuple[Augment, Any], side_px: int, batch: int, rounds: int) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    for side_px, batch in ((32, 512), (128, 64)):
+    command = parser(__doc__)
+    command.add_argument("--rounds", type=int, default=5)
+    command.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parsed(command, "--rounds=1", "--threads=1")
+    results = Results("augment", args.smoke)
+    torch.set_num_threads(args.threads)
+    for side_px, batch in ((16, 2),) if args.smoke else ((32, 512), (128, 64)):
         for name, case in cases(side_px).items():
-            ours, theirs = measured(case, side_px, batch, chosen.rounds)
+            ours, theirs = measured(case, side_px, batch, args.rounds)
             ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
             print(
                 f"{side_px:3} px, batch {batch:3}, {name:28} {statistics.median(ours):8.0f} images/s, torchvision "
                 f"{statistics.median(theirs):7.0f}, {ratio:6.1f} times"
             )
-            keep(
-                "augment",
+            results.keep(
                 side_px=side_px,
                 batch=batch,
-                threads=chosen.threads,
+                threads=args.threads,
                 case=name,
                 images_per_second=summary(ours),
                 torchvision_images_per_second=summary(theirs),

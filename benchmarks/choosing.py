@@ -1,18 +1,17 @@
-"""How long every method takes to choose among ImageNet's 1.28 million images, and what the score table holds of each.
+"""Time that every method takes to choose among ImageNet's 1.28 million images, and the bytes of the score table.
 
     python benchmarks/choosing.py [--images 1281167] [--rounds 5]
 
-Scores are drawn at random; guards are on, as by default. The methods take turns; medians of the rounds are kept in
-results/choosing.jsonl, one line a method.
+Scores are drawn at random; guards are on, as by default. The methods take turns. One line a method in
+results/choosing.jsonl.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import torch
-from common import keep, summary
+from common import Results, parsed, parser, summary
 
 from fewer import select
 from fewer.core.table import Table
@@ -22,17 +21,18 @@ CLASSES, EPOCHS, EPOCH = 1000, 90, 30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=1_281_167)
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    table, population = filled(asked.images)
+    command = parser(__doc__)
+    command.add_argument("--images", type=int, default=1_281_167)
+    command.add_argument("--rounds", type=int, default=5)
+    args = parsed(command, "--images=2000", "--rounds=1")
+    results = Results("choosing", args.smoke)
+    table, population = filled(args.images)
     columns = table.state_dict().values()
-    bytes_a_sample = sum(column.element_size() * column.nelement() for column in columns) / asked.images
+    bytes_a_sample = sum(column.element_size() * column.nelement() for column in columns) / args.images
     print(f"score table: {bytes_a_sample:g} bytes a sample")
     selectors = {name: select.build(select.params(name)(), population, EPOCHS) for name in select.names()}
-    pool, seconds = torch.arange(asked.images), {name: [] for name in selectors}
-    for round_ in range(asked.rounds):
+    pool, seconds = torch.arange(args.images), {name: [] for name in selectors}
+    for round_ in range(args.rounds):
         for name, selector in selectors.items():
             at = At(EPOCH + round_, EPOCHS, (EPOCH + round_) / EPOCHS)
             began = time.perf_counter()
@@ -42,9 +42,12 @@ def main() -> None:
     for name, values in seconds.items():
         found = summary(values)
         print(f"{name:20} {found['median']:.3f} s ({found['lowest']:.3f} to {found['highest']:.3f})")
-        threads = torch.get_num_threads()
-        keep(
-            "choosing", method=name, images=asked.images, bytes_a_sample=bytes_a_sample, seconds=found, threads=threads
+        results.keep(
+            method=name,
+            images=args.images,
+            bytes_a_sample=bytes_a_sample,
+            seconds=found,
+            threads=torch.get_num_threads(),
         )
 
 
@@ -55,7 +58,9 @@ def filled(images: int) -> tuple[Table, Population]:
     table, ids = Table(images), torch.arange(images)
     table.observe("trained", Observed.of(ids, loss, torch.exp(-loss), loss < 1), EPOCH - 2)
     lately = torch.rand(images, generator=stream) > 0.1
-    table.observe("trained", Observed.of(ids[lately], loss[lately], torch.exp(-loss[lately]), loss[lately] < 1), EPOCH - 1)
+    table.observe(
+        "trained", Observed.of(ids[lately], loss[lately], torch.exp(-loss[lately]), loss[lately] < 1), EPOCH - 1
+    )
     labels = torch.randint(CLASSES, (images,), generator=stream)
     return table, Population(0, labels, CLASSES, torch.rand(images, generator=stream))
 

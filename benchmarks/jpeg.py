@@ -1,20 +1,21 @@
-"""Images a second of loading JPEGs with random-resized-crop 128 and flips, in normalised batches of 64.
+"""Speed of loading JPEGs: random-resized-crop to 128 px and flips, in normalised batches of 64.
 
-python benchmarks/jpeg.py data/caltech/train [--rounds 5] [--epochs 2]
+    python benchmarks/jpeg.py [data/caltech/train] [--rounds 5] [--epochs 2]
 
 Ours through two loader processes ("no") and from memory ("yes", decoded beforehand) against torchvision's ImageFolder,
-Pillow and a DataLoader with two workers. Whole epochs in turn; each process pool lives through all of its epochs.
+Pillow and a DataLoader with two workers. Whole epochs in turn; each process pool lives through all of its epochs. One
+line each in results/jpeg.jsonl.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
-from common import keep, summary
+from common import ROOT, Results, parsed, parser, photos, summary
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -62,32 +63,36 @@ def ours(folder: str, loader: Loader | None) -> Epoch:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=2)
-    arguments = parser.parse_args()
-    loader = Loader(WORKERS)
-    ways = {
-        "no": ours(arguments.folder, loader),
-        "yes": ours(arguments.folder, None),
-        "textbook": textbook(arguments.folder),
-    }
-    speed: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(arguments.rounds + 1):  # the first round starts the processes and warms the disk's cache
-        for name in list(ways)[:: 1 if number % 2 else -1]:
-            began = time.perf_counter()
-            images = sum(ways[name](number * arguments.epochs + epoch) for epoch in range(arguments.epochs))
-            if number:
-                speed[name].append(images / (time.perf_counter() - began))
-    loader.close()
+    command = parser(__doc__)
+    command.add_argument("folder", nargs="?", default=ROOT / "data" / "caltech" / "train")
+    command.add_argument("--rounds", type=int, default=5)
+    command.add_argument("--epochs", type=int, default=2)
+    args = parsed(command, "--rounds=1", "--epochs=1")
+    results = Results("jpeg", args.smoke)
+    with photos(classes=2, each=4, side_px=40, suffix=".jpg") if args.smoke else nullcontext(args.folder) as folder:
+        speed = compared(str(folder), args.rounds, args.epochs)
     for name in ("no", "yes"):
         ratios = [mine / theirs for mine, theirs in zip(speed[name], speed["textbook"], strict=True)]
         print(
             f'in_memory = "{name}": {statistics.median(ratios):.2f} x of {statistics.median(speed["textbook"]):.0f}/s'
         )
         line = {"ours": summary(speed[name]), "theirs": summary(speed["textbook"]), "ratio": summary(ratios)}
-        keep("jpeg", in_memory=name, threads=torch.get_num_threads(), **line)
+        results.keep(in_memory=name, threads=torch.get_num_threads(), **line)
+
+
+def compared(folder: str, rounds: int, epochs: int) -> dict[str, list[float]]:
+    """Images/s of each way in every round."""
+    loader = Loader(WORKERS)
+    ways = {"no": ours(folder, loader), "yes": ours(folder, None), "textbook": textbook(folder)}
+    speed: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):  # the first round starts the processes and warms the disk's cache
+        for name in list(ways)[:: 1 if number % 2 else -1]:
+            began = time.perf_counter()
+            images = sum(ways[name](number * epochs + epoch) for epoch in range(epochs))
+            if number:
+                speed[name].append(images / (time.perf_counter() - began))
+    loader.close()
+    return speed
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
 """Seconds and memory from start to first batch for a folder of 1.28 million small images (hard links of a few).
 
-python benchmarks/listing.py [--folder DIR] [--images 1280000] [--classes 1000] [--recipe "key=value" ...]
+    python benchmarks/listing.py [--folder DIR] [--images 1280000] [--classes 1000] [--recipe "key=value" ...]
 
 The folder is made, the cache of content hashes is warmed once, and a fresh process is measured; the folder is removed
-in the end. Memory is the highest resident set above that of a process that has imported torch and numpy.
+in the end. Memory is the highest resident set above that of a process that has imported torch and numpy. One line for
+the cold and one for the warm cache in results/listing.jsonl.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,39 +19,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import keep
+from common import Results, parsed, parser, ran
 
 DIFFERENT = 8  # contents that are linked again and again
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where to make the images; a temporary folder if left out")
-    parser.add_argument("--images", type=int, default=1_280_000)
-    parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--recipe", nargs="*", default=[], help="further keys of the recipe, such as data.in_memory=no")
-    parser.add_argument("--until", choices=("plan", "batch"), default="batch")
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure:
-        print(json.dumps(measured(arguments.measure, arguments.recipe, arguments.until)))
+    command = parser(__doc__)
+    command.add_argument("--folder", type=Path, help="where to make the images; a temporary folder if left out")
+    command.add_argument("--images", type=int, default=1_280_000)
+    command.add_argument("--classes", type=int, default=1000)
+    command.add_argument("--recipe", nargs="*", default=[], help="further keys of the recipe, as data.in_memory=no")
+    command.add_argument("--until", choices=("plan", "batch"), default="batch")
+    command.add_argument("--measure", type=Path, help="used by the script itself: measures this folder of images")
+    args = parsed(command, "--images=80", "--classes=4", "--recipe", "train.batch_size=16", "model.width=0.1")
+    if args.measure:
+        print(json.dumps(measured(args.measure, args.recipe, args.until)))
         return
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as room:
+    results = Results("listing", args.smoke)
+    with tempfile.TemporaryDirectory(dir=args.folder) as room:
         root = Path(room)
         began = time.perf_counter()
-        make(root / "images", root / "contents", arguments.images, arguments.classes)
-        print(
-            f"{arguments.images:,} images in {arguments.classes:,} folders made in {time.perf_counter() - began:.0f} s"
-        )
-        command = [sys.executable, __file__, "--measure", str(root / "images"), "--recipe", *arguments.recipe]
-        environment = {**os.environ, "XDG_CACHE_HOME": str(root / "cache")}
-        for name, until in (("cold", "plan"), ("warm", arguments.until)):
-            run = subprocess.run(
-                [*command, "--until", until], env=environment, stdout=subprocess.PIPE, text=True, check=True
-            )
-            steps = json.loads(run.stdout)
+        make(root / "images", root / "contents", args.images, args.classes)
+        print(f"{args.images:,} images in {args.classes:,} folders made in {time.perf_counter() - began:.0f} s")
+        child = (__file__, "--measure", root / "images", "--recipe", *args.recipe, "--until")
+        for name, until in (("cold", "plan"), ("warm", args.until)):
+            steps = json.loads(ran(*child, until, env={"XDG_CACHE_HOME": str(root / "cache")}))
             show(name, steps)
-            keep("listing", cache=name, images=arguments.images, classes=arguments.classes, steps=steps)
+            results.keep(cache=name, images=args.images, classes=args.classes, steps=steps)
 
 
 def make(images: Path, contents: Path, count: int, classes: int) -> None:

@@ -1,79 +1,63 @@
-"""Runs recipes to their end and keeps the evidence: one line a finished run in benchmarks/results/recipes.jsonl.
+"""Accuracy and cost of whole recipes, trained to their end.
 
     python benchmarks/recipes.py recipes/cifar10.toml [KEY=VALUE ...] --seeds 0,1,2
 
-Only missing cells are run (recipe, digest, seed); an interrupted run is resumed. Run folders lie in runs/benchmarks/.
+One line a finished run in results/recipes.jsonl. Only missing runs are made (recipe, digest, seed); an interrupted one
+is resumed. Run folders lie in runs/benchmarks/.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
+import tempfile
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "recipes.jsonl"
-RUNS = HERE.parent / "runs" / "benchmarks"
+from common import ROOT, Results, parsed, parser, ran
+
+SMOKE = (ROOT / "recipes" / "digits.toml", "train.epochs=1", "model.width=0.1", "data.subset=64", "out.plots=false")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    parser.add_argument("--seeds", default="0", help="comma-separated")
-    arguments = parser.parse_args()
-    overrides = arguments.overrides
-    digest = planned_digest(arguments.recipe, overrides)
-    for seed in map(int, arguments.seeds.split(",")):
-        if not any(line["digest"] == digest and line["seed"] == seed for line in finished()):
-            run(arguments.recipe, overrides, seed, digest)
+    command = parser(__doc__)
+    command.add_argument("recipe", type=Path)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    command.add_argument("--seeds", default="0", help="comma-separated")
+    args = parsed(command, *map(str, SMOKE))
+    results = Results("recipes", args.smoke)
+    digest = planned_digest(args.recipe, args.overrides)
+    kept = tempfile.TemporaryDirectory() if args.smoke else nullcontext(ROOT / "runs" / "benchmarks")
+    with kept as runs:
+        for seed in map(int, args.seeds.split(",")):
+            if not any(line["digest"] == digest and line["seed"] == seed for line in results.lines):
+                folder = Path(runs) / f"{args.recipe.stem}-{digest}-seed{seed}"
+                run(args.recipe, args.overrides, seed, folder, results)
 
 
 def planned_digest(recipe: Path, overrides: list[str]) -> str:
     """The digest that a run of this recipe will have."""
-    plan = fewer("plan", str(recipe), *overrides, "--json", capture=True)
-    digest: str = json.loads(plan)["digest"]
+    digest: str = json.loads(ran("-m", "fewer", "plan", recipe, *overrides, "--json"))["digest"]
     return digest
 
 
-def finished() -> list[dict[str, Any]]:
-    """All lines of evidence so far."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-
-
-def run(recipe: Path, overrides: list[str], seed: int, digest: str) -> None:
-    """Trains, or goes on with, one run and appends its line."""
-    folder = RUNS / f"{recipe.stem}-{digest}-seed{seed}"
+def run(recipe: Path, overrides: list[str], seed: int, folder: Path, results: Results) -> None:
+    """Trains, or goes on with, one run and keeps its line."""
     if (folder / "recipe.resolved.toml").exists():
-        fewer("resume", str(folder))
+        ran("-m", "fewer", "resume", folder)
     else:
-        fewer("train", str(recipe), *overrides, f"train.seed={seed}", "--out", str(folder))
+        ran("-m", "fewer", "train", recipe, *overrides, f"train.seed={seed}", "--out", folder)
     result = json.loads((folder / "result.json").read_text())
     environment = json.loads((folder / "env.json").read_text())
     environment.pop("command", None)
-    line = {
-        "recipe": recipe.stem,
-        "overrides": overrides,
-        "digest": result["digest"],
-        "seed": seed,
-        "metrics": result["metrics"],
-        "ledger": {key: value for key, value in result["ledger"].items() if key not in ("stages", "ranks")},
-        "environment": environment,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def fewer(*arguments: str, capture: bool = False) -> str:
-    """Runs the command line of this checkout; stops at its first failure."""
-    done = subprocess.run(
-        [sys.executable, "-m", "fewer", *arguments], check=True, text=True, stdout=subprocess.PIPE if capture else None
+    results.keep(
+        recipe=recipe.stem,
+        overrides=overrides,
+        digest=result["digest"],
+        seed=seed,
+        metrics=result["metrics"],
+        ledger={key: value for key, value in result["ledger"].items() if key not in ("stages", "ranks")},
+        environment=environment,
     )
-    return done.stdout or ""
 
 
 if __name__ == "__main__":

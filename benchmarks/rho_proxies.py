@@ -1,21 +1,20 @@
-"""How long RHO-LOSS must train its proxies: what it chooses, what comes of it and what it costs, with wrong labels.
+"""Accuracy and cost of RHO-LOSS by the length of its proxies' training, on wrong labels.
 
-python benchmarks/rho_proxies.py [--wrong 0.4] [--seeds 3] [--epochs 12]
+    python benchmarks/rho_proxies.py [--wrong 0.4] [--seeds 3] [--epochs 12]
 
 The digits, lenet5 at half its width and 16 px; half of the images are chosen from stale losses, without guards. The
-wrong labels are drawn uniformly among the other classes, in training images only. Printed and kept: test top-1, FEE
-with proxies, and the share of wrong labels among what the last epoch chose.
+wrong labels are drawn uniformly among the other classes, in training images only. One line a selection in
+results/rho_proxies.jsonl: test top-1, FEE with proxies, and the share of wrong labels among what the last epoch chose.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from dataclasses import replace
 from typing import Any
 
 import torch
-from common import keep
+from common import Results, parsed, parser
 
 from fewer.core import rng
 from fewer.core.types import Request
@@ -46,12 +45,12 @@ def mislabelled(splits: Splits, share: float, seed: int) -> tuple[Splits, torch.
     return replace(splits, train=replace(splits.train, label_N=label_N)), wrong
 
 
-def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int) -> dict[str, float]:
+def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int, images: int) -> dict[str, float]:
     """One training."""
     guards = {} if select["method"] != "rho" else {"guards": "off"}
     recipe = parse_recipe(
         {
-            "data": {"source": "digits", "val": "none"},
+            "data": {"source": "digits", "val": "none", **({"subset": images} if images else {})},
             "augment": {"crop_padding_px": 1},
             "model": {"name": "lenet5", "width": 0.5},
             "train": {"batch_size": 64, "lr": 0.02, "precision": "fp32", "seed": seed},
@@ -64,7 +63,8 @@ def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int) -> d
     reference_losses.compute_reference_losses(session)
     for _ in train(session.task, session.train_data, session.run):
         pass
-    chosen = session.run.selection.pool_ids[session.run.selection.table.column("trained", "epoch")[session.run.selection.pool_ids] == epochs - 1]
+    pool_ids, table = session.run.selection.pool_ids, session.run.selection.table
+    chosen = pool_ids[table.column("trained", "epoch")[pool_ids] == epochs - 1]
     test = session.test_data
     assert test is not None
     batches = test.batches([Request(test.split.ids_M, 0, session.plan.evaluation_side_px, strength=0.0)])
@@ -77,17 +77,19 @@ def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wrong", type=float, default=0.4)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
-    asked = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--wrong", type=float, default=0.4)
+    command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--epochs", type=int, default=12)
+    command.add_argument("--images", type=int, default=0, help="training images; 0: all")
+    args = parsed(command, "--seeds=1", "--epochs=2", "--images=100")
+    results = Results("rho_proxies", args.smoke)
     print(f"{'selection':26} {'top-1':>7} {'FEE':>7} {'wrong among chosen':>20}")
     for name, select in SELECTIONS.items():
-        runs = [run(select, asked.wrong, seed, asked.epochs) for seed in range(asked.seeds)]
+        runs = [run(select, args.wrong, seed, args.epochs, args.images) for seed in range(args.seeds)]
         means = {key: statistics.mean(each[key] for each in runs) for key in runs[0]}
         print(f"{name:26} {means['top1']:7.2%} {means['fee']:7.2f} {means['wrong_share_chosen']:20.0%}", flush=True)
-        keep("rho_proxies", selection=name, wrong=asked.wrong, epochs=asked.epochs, seeds=asked.seeds, **means)
+        results.keep(selection=name, wrong=args.wrong, epochs=args.epochs, seeds=args.seeds, **means)
 
 
 if __name__ == "__main__":

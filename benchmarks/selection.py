@@ -1,8 +1,8 @@
-"""Every selection method beside plain training that was shortened and annealed.
+"""Accuracy and cost of every selection method, beside plain training that was shortened and annealed.
 
     python benchmarks/selection.py STUDY ... [--seeds 0,1,2,3,4] [--jobs 2] [--only TEXT] [--without TEXT ...]
 
-A study is a recipe and its variants; a finished run is a line in results/selection.jsonl. Only missing cells are run,
+A study is a recipe and its variants. One line a finished run in results/selection.jsonl. Only missing runs are made,
 seeds outermost, so that what else the machine does meets all variants alike; a run that was interrupted is resumed.
 Run folders lie in runs/selection/. With several jobs each has one thread, and seconds are those of a machine that is
 shared.
@@ -17,308 +17,99 @@ import multiprocessing
 import os
 import random
 import shutil
+import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, keep
+from common import ROOT, Results, parsed, parser
+from variants import STUDIES, UNIFORM
 
-HERE = Path(__file__).resolve().parent
-RUNS = HERE.parent / "runs" / "selection"
-FILE = RESULTS / "selection.jsonl"
-PLAIN = "plain"
-BUDGETS = (0.4, 0.6, 0.8, 1.0)
-COST = 0.6
-# Methods that favour hard samples end on two full epochs, as published.
-REVISED = "select.revision=10%"
-AT_COST: dict[str, tuple[str, ...]] = {
-    "dbpd": ("select.method=dbpd", REVISED),
-    "smrd": ("select.method=smrd", REVISED),
-    "srd": ("select.method=srd",),
-    "stratified": ("select.method=stratified", REVISED),
-    "apd": ("select.method=apd", REVISED),
-    "warmup_random": ("select.method=warmup_random", "select.warmup=20%", REVISED),
-    "periodic_full": ("select.method=periodic_full", REVISED),
-    "infobatch": ("select.method=infobatch",),
-    "selective_backprop": ("select.method=selective_backprop", REVISED),
-    "selective_backprop weighted": ("select.method=selective_backprop", "select.weights=inclusion"),
-    "ucb": ("select.method=ucb", "select.every=2", REVISED),
-    "seta": ("select.method=seta",),
-    "orderdp": ("select.method=orderdp", REVISED),
-}
-# Methods at amounts of their own; the cost is what comes out.
-OWN: dict[str, tuple[str, ...]] = {
-    "dbpd, threshold 0.3": ("select.method=dbpd", "select.threshold=0.3", REVISED),
-    "dbpd, threshold 0.7": ("select.method=dbpd", "select.threshold=0.7", REVISED),
-    "dbpd fresh, threshold 0.7": ("select.method=dbpd", "select.score=fresh", "select.threshold=0.7", REVISED),
-    "dbpd fresh, threshold 0.7, scored at 16 px": (
-        "select.method=dbpd",
-        "select.score=fresh",
-        "select.threshold=0.7",
-        "select.scorer_side_px=16",
-        REVISED,
-    ),
-    "selective_backprop fresh, beta 2": (
-        "select.method=selective_backprop",
-        "select.score=fresh",
-        "select.beta=2.0",
-        REVISED,
-    ),
-    "dbpd, threshold 0.7, refreshed": ("select.method=dbpd", "select.threshold=0.7", "select.refresh_every=4", REVISED),
-    "adaptive from 0.5": ("select.method=adaptive", "select.threshold=0.5", "select.interval=5", REVISED),
-    "alternate, threshold 0.7": ("select.method=alternate", "select.threshold=0.7", REVISED),
-    "kakurenbo": ("select.method=kakurenbo",),
-    "rho, twin proxies": ("select.method=rho",),
-    "infobatch": ("select.method=infobatch",),
-    "ies": ("select.method=ies", "select.delta=0.01"),
-    "auto": ("select.method=auto",),
-}
-# Not a method: what another schedule does to plain training at the same cost.
-SCHEDULES: dict[str, tuple[str, ...]] = {
-    "plain 0.6, cosine": ("train.epochs=12", "train.schedule=cosine"),
-}
-TRUSTED = "dbpd, threshold 0.95, noise cap 0.41"
-GUARDS: dict[str, tuple[str, ...]] = {
-    "dbpd 0.6, no guards": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards=off"),
-    "dbpd 0.6, noise cap 0.4": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.noise_cap=0.4"),
-    # All but what is suspected, as many as labels are wrong, and what is surely known; the cost is what comes out.
-    TRUSTED: (
-        "select.method=dbpd",
-        "select.threshold=0.95",
-        "select.guards.noise_cap=0.41",
-        "select.guards.noise_from=30%",
-    ),
-}
-RARE: dict[str, tuple[str, ...]] = {
-    "class_balanced": ("select.method=class_balanced",),
-    "class_balanced, square root": ("select.method=class_balanced", "select.power=0.5"),
-    "repeat_factor": ("select.method=repeat_factor",),
-    "logit adjustment": ("task.loss=logit_adjustment",),
-    "focal": ("task.loss=focal",),
-    "class-balanced loss": ("task.class_weights=effective_number",),
-    "LDAM, deferred weights": (
-        "task.loss=ldam",
-        "model.head=normalized",
-        "task.class_weights=effective_number",
-        "task.reweight_from=80%",
-    ),
-    "dbpd 0.6, no guards": GUARDS["dbpd 0.6, no guards"],
-    "dbpd 0.6, class floor 0.3": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.class_floor=0.3"),
-}
-
-
-@dataclass(frozen=True)
-class Study:
-    """A recipe, and what is varied in it.
-
-    Attributes:
-        recipe: File in benchmarks/studies, or in recipes.
-        epochs: Of plain training.
-        variants: Name to overrides.
-        overrides: Of every run of the study.
-    """
-
-    recipe: Path
-    epochs: int
-    variants: dict[str, tuple[str, ...]]
-    overrides: tuple[str, ...] = ()
-
-
-def plain(epochs: int, budgets: tuple[float, ...] = BUDGETS) -> dict[str, tuple[str, ...]]:
-    """Plain training, and for a part of the epochs, annealed over them."""
-    return {PLAIN: ()} | {f"{PLAIN} {b:g}": (f"train.epochs={round(b * epochs)}",) for b in budgets if b < 1}
-
-
-def curves(epochs: int, budgets: tuple[float, ...] = BUDGETS) -> dict[str, tuple[str, ...]]:
-    """Plain training at some budgets, and random shares of the same cost."""
-    random = {f"random {b:g}": ("select.method=random", f"select.cost={b:g}") for b in budgets if b < 1}
-    return plain(epochs, budgets) | random
-
-
-def at_cost(cost: float, *names: str) -> dict[str, tuple[str, ...]]:
-    return {f"{name} {cost:g}": (*AT_COST[name], f"select.cost={cost:g}") for name in names or AT_COST}
-
-
-# Of the tuned recipe: what did best in tier 1, and the curve at three budgets beside the whole.
-BEST: dict[str, tuple[str, ...]] = {
-    "infobatch": OWN["infobatch"],
-    "dbpd, threshold 0.7": OWN["dbpd, threshold 0.7"],
-    "srd 0.6": (*AT_COST["srd"], "select.cost=0.6"),
-}
-TIER_1 = HERE / "studies" / "cifar10-10k.toml"
-# Labels of which 40 % are another class, drawn by lot: mistakes without a reason. Written by uniformly_wrong().
-UNIFORM = {name: RUNS.parent / f"{name}-uniform40.csv" for name in ("cifar10", "digits")}
-WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}'
-STUDIES = {
-    "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES}),
-    # What passed in tier 1, where one of twenty would by chance, on seeds that were not looked at: --seeds 10,11,12...
-    "confirm": Study(TIER_1, 20, {**plain(20, (0.6,)), **at_cost(COST, "srd")}),
-    # Easy data, learnt to the end: where most images teach little any more. 719 test images.
-    "digits": Study(
-        HERE.parent / "recipes" / "digits.toml",
-        12,
-        {
-            **curves(12),
-            **at_cost(COST, "dbpd", "srd", "infobatch", "selective_backprop", "seta"),
-            **{name: OWN[name] for name in ("dbpd, threshold 0.7", "infobatch", "kakurenbo", "ies", "auto")},
-        },
-        ("data.test=40%",),
-    ),
-    # Half an hour a run on one core: `--seeds 0`, `--only` and resuming are for this.
-    "tier2": Study(HERE.parent / "recipes" / "cifar10.toml", 10, {**plain(10), **BEST}),
-    # 40 % of the labels are human mistakes.
-    "noisy": Study(
-        TIER_1,
-        20,
-        {
-            **plain(20, (0.6, 0.8, 1.0)),
-            "random 0.6": curves(20)["random 0.6"],
-            **at_cost(COST, "dbpd", "srd", "stratified", "infobatch", "smrd", "seta"),
-            **GUARDS,
-        },
-        (WRONG_LABELS,),
-    ),
-    "uniform": Study(
-        TIER_1,
-        20,
-        {
-            **plain(20, (0.6, 0.8, 1.0)),
-            TRUSTED: GUARDS[TRUSTED],
-            "auto": OWN["auto"],
-        },
-        (f'data.labels={{csv="{UNIFORM["cifar10"]}", column="label"}}',),
-    ),
-    # Easy images, of which the right ones are learnt at once: 719 test images.
-    "digits_uniform": Study(
-        HERE.parent / "recipes" / "digits.toml",
-        20,
-        {
-            **plain(20),
-            TRUSTED: GUARDS[TRUSTED],
-            "dbpd, threshold 0.999, noise cap 0.41": (
-                "select.threshold=0.999",
-                *GUARDS[TRUSTED][:1],
-                *GUARDS[TRUSTED][2:],
-            ),
-            "auto": OWN["auto"],
-        },
-        (
-            f'data.labels={{csv="{UNIFORM["digits"]}", column="label"}}',
-            "data.val=none",
-            "data.test=40%",
-            "model.width=0.5",
-            "train.epochs=20",
-        ),
-    ),
-    # What settings were chosen by: val/top1 of other seeds (--seeds 10,11), whose labels are as wrong as the others.
-    "choice": Study(
-        TIER_1,
-        20,
-        {
-            f"cap {cap:g} from {start} %, threshold {threshold:g}": (
-                "select.method=dbpd",
-                f"select.threshold={threshold:g}",
-                f"select.guards.noise_cap={cap:g}",
-                f"select.guards.noise_from={start}%",
-            )
-            for cap, start, threshold in (
-                (0.4, 20, 0.95),
-                (0.4, 30, 0.95),
-                (0.4, 40, 0.95),
-                (0.45, 30, 0.95),
-                (0.4, 30, 0.9),
-            )
-        },
-        (WRONG_LABELS, "data.val=20%"),
-    ),
-    # The same for longer, where a net begins to learn mistakes by heart.
-    "noisy40": Study(
-        TIER_1,
-        40,
-        {
-            **plain(40, (0.6, 1.0)),
-            TRUSTED: GUARDS[TRUSTED],
-            **{name: variant for name, variant in curves(40, (0.6, 1.0)).items() if name.startswith("random")},
-        },
-        (WRONG_LABELS, "train.epochs=40"),
-    ),
-    # 1,000 images of the first class, 10 of the last: 2,478 in all, and three times the epochs.
-    "longtail": Study(
-        TIER_1,
-        60,
-        {
-            **curves(60, (0.6, 1.0)),
-            **at_cost(COST, "dbpd", "srd", "stratified", "apd"),
-            **RARE,
-        },
-        ('data.long_tail={kind="exp", factor=100}', "train.label_smoothing=0.0", "train.epochs=60"),
-    ),
-}
+RUNS = ROOT / "runs" / "selection"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="+", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
-    parser.add_argument("--only", default="", help="variants whose name holds this text")
-    parser.add_argument(
+    command = parser(__doc__)
+    command.add_argument("studies", nargs="+", choices=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
+    command.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated")
+    command.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    command.add_argument("--only", default="", help="variants whose name holds this text")
+    command.add_argument(
         "--without", nargs="*", default=(), metavar="TEXT", help="variants whose name holds none of these"
     )
-    asked = parser.parse_args()
-    made = {cell_key(line) for line in finished()}
-    wanted = [
-        {"study": name, "variant": variant, "overrides": list(overrides), "seed": seed}
-        for seed in map(int, asked.seeds.split(","))
-        for name in asked.studies
-        for variant, overrides in STUDIES[name].variants.items()
-        if asked.only in variant and not any(text in variant for text in asked.without)
-    ]
-    cells = [cell for cell in wanted if cell_key(cell) not in made]
+    args = parsed(command, "smoke", "--seeds=0")
+    results = Results("selection", args.smoke)
+    made = {cell_key(line) for line in results.lines}
+    cells = [cell for cell in wanted(args) if cell_key(cell) not in made]
     print(f"{len(cells)} runs to make", flush=True)
-    uniformly_wrong()
-    if asked.jobs > 1:
+    for study in args.studies:
+        if STUDIES[study].uniform:
+            write_uniform(STUDIES[study].uniform)
+    if args.jobs > 1:
         os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run, cell) for cell in cells]):
+    with (
+        tempfile.TemporaryDirectory() if args.smoke else nullcontext(RUNS) as runs,
+        ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool,
+    ):
+        for done in as_completed([pool.submit(run, cell, Path(runs)) for cell in cells]):
             line = done.result()
-            keep("selection", **line, jobs=asked.jobs)
+            results.keep(**line, jobs=args.jobs)
             print(line["study"], line["variant"], line["seed"], line.get("error", line.get("metrics")), flush=True)
 
 
-def uniformly_wrong(share: float = 0.4, classes: int = 10) -> None:
-    """Writes labels of which a share is another class, drawn by lot."""
+def wanted(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs that were asked for, seeds outermost."""
+    return [
+        {"study": name, "variant": variant, "overrides": list(overrides), "seed": seed}
+        for seed in map(int, args.seeds.split(","))
+        for name in args.studies
+        for variant, overrides in STUDIES[name].variants.items()
+        if args.only in variant and not any(text in variant for text in args.without)
+    ]
+
+
+def write_uniform(data: str, share: float = 0.4, classes: int = 10) -> None:
+    """Writes labels of which a share is another class, drawn at random."""
+    rows = cifar10_labels() if data == "cifar10" else digit_labels()
+    draws, target = random.Random(0), UNIFORM[data]
+    wrong = set(draws.sample(range(len(rows)), round(share * len(rows))))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "label"))
+        for index, (name, label) in enumerate(rows):
+            writer.writerow((name, (label + draws.randrange(1, classes)) % classes if index in wrong else label))
+
+
+def cifar10_labels() -> list[tuple[str, int]]:
+    """File and class of every training image."""
+    with (ROOT / "data" / "cifar10" / "cifar10n_labels.csv").open() as source:
+        return [(row["file"], int(row["clean_label"])) for row in csv.DictReader(source)]
+
+
+def digit_labels() -> list[tuple[str, int]]:
+    """File and class of every image."""
     from sklearn.datasets import load_digits
 
-    with (HERE.parent / "data" / "cifar10" / "cifar10n_labels.csv").open() as source:
-        cifar10 = [(row["file"], int(row["clean_label"])) for row in csv.DictReader(source)]
-    digits = [(f"{label}/digit-{row:04d}.png", int(label)) for row, label in enumerate(load_digits().target)]
-    for name, rows in (("cifar10", cifar10), ("digits", digits)):
-        lots = random.Random(0)
-        wrong = set(lots.sample(range(len(rows)), round(share * len(rows))))
-        UNIFORM[name].parent.mkdir(parents=True, exist_ok=True)
-        with UNIFORM[name].open("w", newline="") as target:
-            writer = csv.writer(target)
-            writer.writerow(("file", "label"))
-            for index, (file, label) in enumerate(rows):
-                writer.writerow((file, (label + lots.randrange(1, classes)) % classes if index in wrong else label))
+    return [(f"{label}/digit-{row:04d}.png", int(label)) for row, label in enumerate(load_digits().target)]
 
 
 def cell_key(cell: dict[str, Any]) -> str:
     return json.dumps([cell[key] for key in ("study", "variant", "overrides", "seed")])
 
 
-def run(cell: dict[str, Any]) -> dict[str, Any]:
-    """Makes a run, or goes on with one that was interrupted; its line."""
+def run(cell: dict[str, Any], runs: Path) -> dict[str, Any]:
+    """Makes a run in a folder below `runs`, or goes on with one that was interrupted; returns its line."""
     from fewer.machine.memory import keep_freed_memory
 
     keep_freed_memory()  # as the command line does, before torch is imported
     import fewer
+    from fewer.core.errors import Stopped
 
     study = STUDIES[cell["study"]]
     name = "".join(c if c.isalnum() or c in ".-" else "_" for c in f"{cell['study']}-{cell['variant']}-{cell['seed']}")
-    folder = RUNS / name
+    folder = runs / name
     quiet = ["out.keep=1", "out.plots=false", "out.previews=false", "out.evaluate_every=0"]
     overrides = [*study.overrides, *cell["overrides"], *quiet, f"train.seed={cell['seed']}"]
     try:
@@ -326,7 +117,7 @@ def run(cell: dict[str, Any]) -> dict[str, Any]:
             done = fewer.resume(folder)
         else:
             done = fewer.fit(fewer.load_recipe(study.recipe, overrides), folder)
-    except fewer.Stopped:
+    except Stopped:
         raise
     except fewer.FewerError as error:  # a variant that cannot be trained is a result, too
         return {**cell, "error": str(error)}
@@ -340,10 +131,6 @@ def run(cell: dict[str, Any]) -> dict[str, Any]:
         "seconds": ledger["seconds"],
         "steps": done["steps"],
     }
-
-
-def finished() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in FILE.read_text().splitlines()] if FILE.exists() else []
 
 
 if __name__ == "__main__":

@@ -1,44 +1,41 @@
-"""Seconds until the command line answers: help, a report's help, a plan. Medians over whole processes, in turn.
+"""Seconds until the command line answers: help, a report's help, a plan.
 
-python benchmarks/start.py [--rounds 7]
+    python benchmarks/start.py [--rounds 7]
+
+Medians over whole processes, in turn. One line a command in results/start.jsonl.
 """
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import subprocess
 import time
-from pathlib import Path
 
-from common import keep, summary
+from common import ROOT, Results, parsed, parser, ran, summary
 
-RECIPE = str(Path(__file__).resolve().parent.parent / "recipes" / "digits.toml")
-COMMANDS = {
-    "fewer --help": ["--help"],
-    "fewer report --help": ["report", "--help"],
-    "fewer methods": ["methods"],
-    "fewer data check --help": ["data", "check", "--help"],
-    "fewer plan": ["plan", RECIPE],
+COMMANDS: dict[str, tuple[object, ...]] = {
+    "fewer --help": ("--help",),
+    "fewer report --help": ("report", "--help"),
+    "fewer methods": ("methods",),
+    "fewer data check --help": ("data", "check", "--help"),
+    "fewer plan": ("plan", ROOT / "recipes" / "digits.toml"),
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    program = shutil.which("fewer")
-    assert program, "install the package first"
+    command = parser(__doc__)
+    command.add_argument("--rounds", type=int, default=7)
+    command.add_argument("--warm-up", type=int, default=1, help="first rounds, which warm the disk's cache")
+    args = parsed(command, "--rounds=1", "--warm-up=0")
+    results = Results("start", args.smoke)
     spent: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(rounds + 1):  # the first round warms the disk's cache
+    for _ in range(args.warm_up + args.rounds):
         for name, arguments in COMMANDS.items():
             began = time.perf_counter()
-            subprocess.run([program, *arguments], check=True, stdout=subprocess.DEVNULL)
+            ran("-m", "fewer", *arguments)
             spent[name].append(time.perf_counter() - began)
     for name, values in spent.items():
-        result = summary(values[1:])
-        print(f"{name:24} {result['median']:.3f} s ({result['lowest']:.3f} to {result['highest']:.3f})")
-        keep("start", command=name, seconds=result)
+        seconds = summary(values[args.warm_up :])
+        print(f"{name:24} {seconds['median']:.3f} s ({seconds['lowest']:.3f} to {seconds['highest']:.3f})")
+        results.keep(command=name, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Fills the tables of README.md and docs/choosing.md from benchmarks/results/*.jsonl.
+"""Tables of README.md and docs/choosing.md, filled from benchmarks/results/*.jsonl.
 
     python benchmarks/tables.py
 
 A table stands between `<!-- results:NAME -->`, or `results:NAME:PART`, and `<!-- /results -->`, and is made of
-results/NAME.jsonl alone.
+results/NAME.jsonl alone. The pages are rewritten; a smoke run prints the tables instead.
 """
 
 from __future__ import annotations
@@ -25,9 +25,16 @@ Line = dict[str, Any]
 
 
 def main() -> None:
+    from common import parsed, parser  # beside this file, so only where it is run as a script
+
+    args = parsed(parser(__doc__))
     for page in PAGES:
-        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
-        print(page.name)
+        text = filled(page.read_text(encoding="utf-8"))
+        if args.smoke:
+            print(*(match[0] for match in _BLOCK.finditer(text)), sep="\n")
+        else:
+            page.write_text(text, encoding="utf-8")
+            print(page.name)
 
 
 def filled(text: str, results: Path = HERE / "results") -> str:
