@@ -2,6 +2,7 @@
 
     torchrun --nproc-per-node 2 examples/ddp_loop.py checkpoint.pt
     torchrun --nproc-per-node 2 examples/ddp_loop.py checkpoint.pt      # goes on, on any number of processes
+    python examples/ddp_loop.py --smoke                                 # alone, for one epoch
 
 Every process builds the same chooser. It makes the same choice in each, and gives each its part. The lines marked
 `# fewer` are what differs from any other loop with DistributedDataParallel: the chooser's sampler stands in place of a
@@ -10,9 +11,10 @@ DistributedSampler, and observations are gathered before one process saves.
 
 from __future__ import annotations
 
+import argparse
 import os
 import runpy
-import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -83,4 +85,12 @@ def main(checkpoint: Path, epochs: int = 10, until: int | None = None) -> tuple[
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "ddp_loop.pt"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, nargs="?", default=Path("ddp_loop.pt"))
+    parser.add_argument("--smoke", action="store_true", help="one epoch, to see that it runs; leaves no checkpoint")
+    args = parser.parse_args()
+    if args.smoke:
+        with tempfile.TemporaryDirectory() as folder:
+            main(Path(folder) / "ddp_loop.pt", epochs=1)
+    else:
+        main(args.checkpoint)

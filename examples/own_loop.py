@@ -1,6 +1,6 @@
 """A plain PyTorch loop that trains only on what the model has not learnt yet, with a few lines of fewer.
 
-    python examples/own_loop.py
+    python examples/own_loop.py [--smoke]
 
 The data set, the loader, the model, the optimizer and the loop are PyTorch's own. The lines marked `# fewer` are what
 is added: a chooser, whose sampler lists an epoch's samples; their weights; and what the loop has observed. Any method
@@ -10,6 +10,8 @@ examples/ddp_loop.py is the same loop on several processes, examples/timm_style.
 """
 
 from __future__ import annotations
+
+import argparse
 
 import torch
 from sklearn.datasets import load_digits
@@ -78,4 +80,6 @@ def main(epochs: int = 10, seed: int = 0) -> dict[float, tuple[float, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="few epochs, to see that it runs")
+    main(epochs=3 if parser.parse_args().smoke else 10)

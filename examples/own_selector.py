@@ -1,6 +1,6 @@
 """A new selection method in one file: train on the samples whose last known loss was highest.
 
-    python examples/own_selector.py
+    python examples/own_selector.py [--smoke]
 
 A method is a `Params`, a selector, and a `build`. `fewer.testing.check_selector` checks what every selector promises
 (`fewer.Selector`), and `fewer.fit` trains with it: checkpoints, exact resuming, ranks and the report come along. In a
@@ -14,6 +14,7 @@ To have recipes and `fewer methods` know a method of your own package, name its 
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, final
@@ -64,7 +65,7 @@ def build(params: Params, population: Population) -> Hardest:
     return Hardest(params.share)
 
 
-def main(out: Path, epochs: int = 8, share: float = 0.5) -> dict[str, Any]:
+def main(out: Path, *overrides: str, share: float = 0.5) -> dict[str, Any]:
     """Checks the method, trains with it, and prints what it cost; returns the run's result."""
     params = Params(share=share)
     check_selector(lambda population: build(params, population))
@@ -72,12 +73,12 @@ def main(out: Path, epochs: int = 8, share: float = 0.5) -> dict[str, Any]:
 
     recipe = fewer.load_recipe(
         Path(__file__).parent.parent / "recipes" / "digits.toml",
-        [f"train.epochs={epochs}", "augment.crop_padding_px=0"],
+        ["train.epochs=8", "augment.crop_padding_px=0", *overrides],
     )
     result = fewer.fit(recipe, out, selector=Hardest(share))
     ledger = result["ledger"]
     print(
-        f"test top-1 {result['metrics']['test/top1']:.2%} after {epochs} epochs that cost as much as "
+        f"test top-1 {result['metrics']['test/top1']:.2%} after {result['epochs']} epochs that cost as much as "
         f"{ledger['full_epoch_equivalents']:.2f} full ones (EE {ledger['effective_epochs']:.2f})"
     )
     print(out / "report.html")
@@ -85,4 +86,7 @@ def main(out: Path, epochs: int = 8, share: float = 0.5) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(tempfile.mkdtemp(prefix="own_selector-")))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="a few images and epochs, to see that it runs")
+    smoke = ("train.epochs=2", "data.subset=200", "model.width=0.25")
+    main(Path(tempfile.mkdtemp(prefix="own_selector-")), *(smoke if parser.parse_args().smoke else ()))

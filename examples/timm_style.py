@@ -5,6 +5,7 @@
     python examples/timm_style.py --select infobatch --select-opt pruned=0.7 --output out
     python examples/timm_style.py --select infobatch --select-opt pruned=0.7 --output out --resume out/last.pt
     torchrun --nproc-per-node 2 examples/timm_style.py --select dbpd --select-cost 0.6
+    python examples/timm_style.py --smoke                                  # one epoch, into a temporary folder
 
 PHOTOS has train/CLASS/*.jpg and val/CLASS/*.jpg. Models are timm's where it is installed, and a small net without it.
 What selection adds is marked `# fewer`; without `--select` this is plain training.
@@ -17,6 +18,7 @@ import importlib.util
 import json
 import math
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -52,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     found.add_argument("--output", type=Path, default=Path("output"))
     found.add_argument("--resume", type=Path, metavar="CHECKPOINT")
+    found.add_argument("--smoke", action="store_true", help="one epoch at 16 px, to see that it runs")
     found.add_argument("--select", default="everything", metavar="METHOD", help="see `fewer methods`")  # fewer
     found.add_argument("--select-cost", type=float, metavar="SHARE", help="share of plain training's cost")  # fewer
     found.add_argument("--select-opt", action="append", default=[], metavar="KEY=VALUE", help="a method's key")  # fewer
@@ -60,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     args = parser().parse_args(argv)
+    if args.smoke:
+        args.epochs, args.img_size, args.output = 1, 16, Path(tempfile.mkdtemp(prefix="timm_style-"))
     device = init_distributed_device(args)
     torch.manual_seed(args.seed)
     train_set, val_set, labels, classes = create_datasets(args)
