@@ -23,12 +23,13 @@ from PIL import Image
 from fewer.core.errors import DataError
 from fewer.data.decode.decode import PIXELS_MAX, Damaged, decode
 from fewer.data.sources import open_source
-from fewer.inspection.check import check, look
-from fewer.inspection.examine import Facts, examine
+from fewer.inspection.check import check
 from fewer.inspection.findings import KINDS, Finding
-from fewer.inspection.listing import Listing, Part, listed, named
-from fewer.inspection.page import page
-from fewer.inspection.pool import examined
+from fewer.inspection.inventory import Inventory, Part, inventory_of, named
+from fewer.inspection.pool import probed
+from fewer.inspection.probe import ImageFacts, probe
+from fewer.inspection.scan import scan
+from fewer.inspection.statistics_page import statistics_page
 from fewer.inspection.stats import as_text, statistics
 from server import Ended, Server
 
@@ -154,8 +155,8 @@ def codes(checked: Ended) -> dict[str, set[str]]:
 
 
 def findings(text: str) -> list[Finding]:
-    listing = listed(text)
-    return check(listing, look(listing, processes=0))
+    inventory = inventory_of(text)
+    return check(inventory, scan(inventory, processes=0))
 
 
 # --- check -------------------------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ def test_random_bytes_are_judged_as_the_decoder_judges_them() -> None:
         raw = bytearray(draw.choice(sound))
         for _ in range(draw.randint(1, 6)):
             raw[draw.randrange(len(raw))] = draw.randrange(256)
-        facts = examine(bytes(raw))
+        facts = probe(bytes(raw))
         try:
             decode(bytes(raw), 64)  # no JPEG of these is decoded at a fraction
             damaged = False
@@ -300,21 +301,21 @@ def test_files_that_vanish_or_may_not_be_read() -> None:
     def refuse(at: int) -> bytes:
         raise PermissionError(13, "Permission denied") if at else FileNotFoundError(2, "No such file or directory")
 
-    listing = Listing([Part("all", "s", ["a/0.png", "b/1.png"], ["a", "b"], [1, 1], refuse)])
-    found = [f for f in check(listing, look(listing, processes=1)) if f.code == "unreadable"]
+    inventory = Inventory([Part("all", "s", ["a/0.png", "b/1.png"], ["a", "b"], [1, 1], refuse)])
+    found = [f for f in check(inventory, scan(inventory, processes=1)) if f.code == "unreadable"]
     assert [f.reason for f in found] == ["No such file or directory", "Permission denied"]
 
 
-def dies(raw: bytes) -> Facts:
+def dies(raw: bytes) -> ImageFacts:
     """Stands in for a decoder with a memory error."""
     if raw == b"die":
         os.kill(os.getpid(), signal.SIGKILL)
-    return Facts(reason=raw.decode())
+    return ImageFacts(reason=raw.decode())
 
 
 def test_a_file_that_kills_the_decoder_is_a_finding_and_no_other_is_lost() -> None:
     raws = [b"die" if i in (70, 131) else str(i).encode() for i in range(200)]
-    facts = list(examined([partial(bytes, raw) for raw in raws], 2, dies))
+    facts = list(probed([partial(bytes, raw) for raw in raws], 2, dies))
     assert [i for i, each in enumerate(facts) if each.code == "crash"] == [70, 131]
     assert all(each.code or each.reason == str(i) for i, each in enumerate(facts))
 
@@ -324,9 +325,9 @@ def test_a_recipe_is_looked_at_as_it_would_train(tmp_path: Path) -> None:
     written(tmp_path / "test", {"p/0.png": encoded(picture(100 * ord("p"))), "q/0.png": encoded(picture(7))})
     recipe = tmp_path / "r.toml"
     recipe.write_text('[data]\nsource = "folder:train"\ntest = "folder:test"\nval = "20%"\n[model]\nname = "lenet5"\n')
-    listing = listed(str(recipe))
-    assert {part.split: len(part) for part in listing.parts} == {"train": 16, "val": 4, "test": 2}
-    leaks = [f for f in check(listing, look(listing, processes=0)) if f.kind.effect == "leaks"]
+    inventory = inventory_of(str(recipe))
+    assert {part.split: len(part) for part in inventory.parts} == {"train": 16, "val": 4, "test": 2}
+    leaks = [f for f in check(inventory, scan(inventory, processes=0)) if f.kind.effect == "leaks"]
     assert [(f.split, f.path) for f in leaks] == [("test", "p/0.png")]
     written(tmp_path / "test", {"r/0.png": encoded(picture(5))})
     found = [f for f in findings(str(recipe)) if f.kind.effect == "stops"]
@@ -347,8 +348,8 @@ def test_figures_are_numpys(tmp_path: Path) -> None:
     shapes = [(30, 20), (20, 20), (64, 16), (40, 50), (33, 47)]
     images = {f"{'ab'[i % 2]}/{i}.png": picture(i, *shape) for i, shape in enumerate(shapes)}
     root = written(tmp_path / "f", {name: encoded(image) for name, image in images.items()})
-    listing = listed(f"folder:{root}")
-    figures = statistics("x", listing, look(listing, processes=0))
+    inventory = inventory_of(f"folder:{root}")
+    figures = statistics("x", inventory, scan(inventory, processes=0))
     assert json.loads(json.dumps(figures)) == figures
     of = figures["splits"]["all"]
     pixels = np.concatenate([np.asarray(image).reshape(-1, 3) for image in images.values()]) / 255
@@ -370,8 +371,8 @@ def test_moments_are_trainings() -> None:
     from fewer.data.images import ImageData
     from fewer.data.listing.splits import open_splits
 
-    listing = listed("digits")
-    of = statistics("digits", listing, look(listing, processes=0))["splits"]["all"]
+    inventory = inventory_of("digits")
+    of = statistics("digits", inventory, scan(inventory, processes=0))["splits"]["all"]
     mean, std = ImageData(open_splits("digits", "none", "none").train).moments(8)
     assert of["mean"] == pytest.approx(mean, rel=1e-12)
     assert of["std"] == pytest.approx(std, rel=1e-9)
@@ -387,18 +388,18 @@ HOSTILE = [
 ]
 
 
-def invented(labels: list[str]) -> tuple[Listing, list[list[Facts]]]:
+def invented(labels: list[str]) -> tuple[Inventory, list[list[ImageFacts]]]:
     raw = encoded(picture(3))
     part = Part(
         "all", HOSTILE[0], [f"{label}/x.png" for label in labels], labels, [len(raw)] * len(labels), lambda _: raw
     )
-    facts = examine(raw)
-    return Listing([part], notes=list(HOSTILE)), [[replace(facts, width_px=8 + i % 50) for i in range(len(labels))]]
+    facts = probe(raw)
+    return Inventory([part], notes=list(HOSTILE)), [[replace(facts, width_px=8 + i % 50) for i in range(len(labels))]]
 
 
 def test_the_page_escapes_whatever_names_hold() -> None:
-    listing, looked = invented(HOSTILE)
-    drawn = page(statistics(HOSTILE[0], listing, looked), listing)
+    inventory, facts_of = invented(HOSTILE)
+    drawn = statistics_page(statistics(HOSTILE[0], inventory, facts_of), inventory)
     assert "<script" not in drawn
     assert "<img src=x" not in drawn
     assert "\x1b" not in drawn
@@ -410,8 +411,8 @@ def test_the_page_escapes_whatever_names_hold() -> None:
 
 
 def test_ten_thousand_classes_make_a_page_below_two_megabytes() -> None:
-    listing, looked = invented([f"🐈 class <b>{i}</b> " + "long " * 30 for i in range(10_000)])
-    drawn = page(statistics("many", listing, looked), listing)
+    inventory, facts_of = invented([f"🐈 class <b>{i}</b> " + "long " * 30 for i in range(10_000)])
+    drawn = statistics_page(statistics("many", inventory, facts_of), inventory)
     assert len(drawn.encode()) < 2_000_000
     assert "10,000 classes" in drawn
     assert drawn.count("data:image/jpeg;base64,") <= 192
@@ -421,8 +422,8 @@ def test_the_page_holds_no_byte_of_a_file(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken at home"
     root = written(tmp_path / "f", {"a/0.jpg": encoded(picture(1), "JPEG", exif=exif), "b/0.jpg": b"broken"})
-    listing = listed(f"folder:{root}")
-    drawn = page(statistics("x", listing, look(listing, processes=0)), listing)
+    inventory = inventory_of(f"folder:{root}")
+    drawn = statistics_page(statistics("x", inventory, scan(inventory, processes=0)), inventory)
     thumbs = [text.partition('"')[0] for text in drawn.split("data:image/jpeg;base64,")[1:]]
     assert len(thumbs) == 1, "what does not decode has no thumbnail"
     import base64
@@ -445,6 +446,6 @@ def test_inspection_needs_no_torch() -> None:
 
     code = (
         "import sys, fewer.cli; assert not {'torch', 'numpy', 'rich'} & set(sys.modules)\n"
-        "import fewer.inspection.check, fewer.inspection.page\nsys.exit('torch' in sys.modules)"
+        "import fewer.inspection.check, fewer.inspection.statistics_page\nsys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""`fewer data`: what is in a source, before anything trains on it."""
+"""`fewer data`: inspection of a source before training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fewer.cli.options import Json
 
 if TYPE_CHECKING:
     from fewer.inspection.findings import Finding
-    from fewer.inspection.listing import Listing
+    from fewer.inspection.inventory import Inventory
 
 app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Look at data before training: what is wrong with it, and what is there.",
+    help="Inspect data before training: list its faults, show its figures.",
 )
 FOUND = 3  # exit code of `data check` if there is anything but infos
 _FEW = 5  # findings shown of one code
@@ -32,7 +32,9 @@ Place = Annotated[
 ]
 Processes = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False),
+    typer.Option(
+        "--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False
+    ),
 ]
 
 
@@ -43,25 +45,25 @@ def check(
     processes: Processes = None,
     as_json: Json = False,
 ) -> int:
-    """Read every image and list what is wrong, with path and reason.
+    """Read every image and list all faults, with path and reason.
 
     Exit code 3 if there are errors or warnings. Errors stop a run (under data.damaged="error") or leak test images.
     """
-    listing, text = _listed(source)
+    inventory, text = _inventory(source)
     from fewer.inspection.check import check as checked
-    from fewer.inspection.check import look
+    from fewer.inspection.scan import scan
 
     with _progress() as on_progress:
-        found = checked(listing, look(listing, processes, on_progress))
+        found = checked(inventory, scan(inventory, processes, on_progress))
     counts = {level: sum(f.kind.severity == level for f in found) for level in ("error", "warning", "info")}
     if as_json:
         import json
 
-        images = {part.split: len(part) for part in listing.parts}
-        print(json.dumps({"schema": 1, "source": text, "images": images, "counts": counts, "notes": listing.notes,
+        images = {part.split: len(part) for part in inventory.parts}
+        print(json.dumps({"schema": 1, "source": text, "images": images, "counts": counts, "notes": inventory.notes,
                           "findings": [finding.as_json() for finding in found]}))  # fmt: skip
     else:
-        _show(found, len(listing), counts, everything)
+        _show(found, len(inventory), counts, everything)
     return FOUND if counts["error"] or counts["warning"] else 0
 
 
@@ -76,17 +78,17 @@ def stats(
     as_json: Json = False,
 ) -> int:
     """Show class counts, image sizes, formats, and mean and deviation of the pixels."""
-    listing, text = _listed(source)
-    from fewer.inspection.check import look
+    inventory, text = _inventory(source)
+    from fewer.inspection.scan import scan
     from fewer.inspection.stats import as_text, statistics
 
     with _progress() as on_progress:
-        figures = statistics(text, listing, look(listing, processes, on_progress))
+        figures = statistics(text, inventory, scan(inventory, processes, on_progress))
     if html is not None:
-        from fewer.inspection.page import page
+        from fewer.inspection.statistics_page import statistics_page
         from fewer.runs.record import publish
 
-        publish(html, page(figures, listing))
+        publish(html, statistics_page(figures, inventory))
     if as_json:
         import json
 
@@ -101,17 +103,17 @@ def stats(
     return 0
 
 
-def _listed(source: str) -> tuple[Listing, str]:
+def _inventory(source: str) -> tuple[Inventory, str]:
     import sys
 
     from fewer.core.errors import printable
-    from fewer.inspection.listing import listed, named
+    from fewer.inspection.inventory import inventory_of, named
 
     text, remark = named(source)
-    listing = listed(text)
+    inventory = inventory_of(text)
     for line in [remark] if remark else []:
         print(printable(line), file=sys.stderr)
-    return listing, text
+    return inventory, text
 
 
 def _show(found: list[Finding], images: int, counts: dict[str, int], everything: bool) -> None:
@@ -131,8 +133,8 @@ def _show(found: list[Finding], images: int, counts: dict[str, int], everything:
             print(f"        {where}{path}{printable(finding.reason)}")
         if len(findings) > len(shown):
             print(f"        ... and {len(findings) - len(shown):,} more (--all lists them)")
-    said = ", ".join(f"{count:,} {level}{'' if count == 1 else 's'}" for level, count in counts.items())
-    print(f"{images:,} images: {said}")
+    totals = ", ".join(f"{count:,} {level}{'' if count == 1 else 's'}" for level, count in counts.items())
+    print(f"{images:,} images: {totals}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What is in a source before anything trains on it: `check` lists what is wrong, `stats` what is there. Free of torch.
+"""Inspection of a source before training: `check` lists faults, `stats` gives figures. Free of torch.
 
-parts (listing) ──► facts of every image (examine, in worker processes) ──► findings (check) or figures (stats)
+parts (inventory) ──► facts of every image (scan: probe, in a pool of processes) ──► findings (check) or figures (stats)
 """

@@ -1,20 +1,18 @@
-"""From the facts of all images to findings: file by file, then across files, then across classes."""
+"""Findings made from the facts of all images: file by file, then across files, then across classes."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
-from fewer.inspection.examine import Facts
+from fewer.inspection.duplicates import duplicates
 from fewer.inspection.findings import KINDS, Finding
-from fewer.inspection.listing import ALL, Listing, Part
-from fewer.inspection.pool import examined
+from fewer.inspection.inventory import ALL, Inventory, Part
+from fewer.inspection.probe import ImageFacts
 
-Progress = Callable[[int, int], None]
-TINY_PX = 8  # of the short side; below it no model of this package has anything to see
+TINY_PX = 8  # of the short side; below it no model of this package can learn anything
 LONG = 4.0  # of the long side in short sides
 UNEVEN = 8.0  # of the 95th percentile of short sides in 5th percentiles
 _ENDINGS = {
@@ -27,45 +25,27 @@ _MODES = {
 }  # fmt: skip
 
 
-def look(listing: Listing, processes: int | None = None, on_progress: Progress | None = None) -> list[list[Facts]]:
-    """Reads and decodes every image once: its facts, part by part.
+def check(inventory: Inventory, facts_of: list[list[ImageFacts]]) -> list[Finding]:
+    """All findings, in the order of `KINDS`, then by split and path.
 
     Args:
-        listing: Which images.
-        processes: As for `examined`.
-        on_progress: Called with images done and images in all.
+        inventory: The images.
+        facts_of: Their facts, part by part, as `scan` returns them.
     """
-    total, done = len(listing), 0
-    reads = (partial(part.read, at) for part in listing.parts for at in range(len(part)))
-    facts = examined(reads, processes)
-    looked: list[list[Facts]] = []
-    for part in listing.parts:
-        looked.append([])
-        for _ in range(len(part)):
-            looked[-1].append(next(facts))
-            done += 1
-            if on_progress is not None:
-                on_progress(done, total)
-    facts.close()
-    return looked
-
-
-def check(listing: Listing, looked: list[list[Facts]]) -> list[Finding]:
-    """Everything found, in the order of `KINDS`, then by split and path."""
-    found = list(listing.findings)
-    for part, facts in zip(listing.parts, looked, strict=True):
+    found = list(inventory.findings)
+    for part, facts in zip(inventory.parts, facts_of, strict=True):
         for name, each in zip(part.names, facts, strict=True):
             found += (Finding(code, part.split, name, reason, part.source) for code, reason in _of_file(name, each))
         found += _uneven(part, facts)
-    found += _twins(listing.parts, looked)
-    found += _of_classes(listing.parts)
+    found += duplicates(inventory.parts, facts_of)
+    found += _of_classes(inventory.parts)
     rank = {code: i for i, code in enumerate(KINDS)}
     splits = {"": 0, "train": 1, "val": 2, "test": 3, ALL: 1}
     return sorted(found, key=lambda f: (rank[f.code], splits[f.split], f.source, f.path))
 
 
-def _of_file(name: str, facts: Facts) -> Iterator[tuple[str, str]]:
-    """Code and reason of all that one file has to say."""
+def _of_file(name: str, facts: ImageFacts) -> Iterator[tuple[str, str]]:
+    """Code and reason of every finding about one file."""
     if not name.isprintable() or any(part != part.strip() for part in name.split("/")):
         yield "odd-name", "control, invisible or undecodable characters, or blanks at an end"
     if facts.code:
@@ -92,51 +72,14 @@ def _of_file(name: str, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "wrong-suffix", f"{facts.format} named .{ending}"
 
 
-def _uneven(part: Part, facts: list[Facts]) -> Iterator[Finding]:
+def _uneven(part: Part, facts: list[ImageFacts]) -> Iterator[Finding]:
     sides = [min(each.width_px, each.height_px) for each in facts if not each.code]
     if len(sides) < 20:
-        return  # percentiles of a few say nothing
+        return  # percentiles of a few sizes mean nothing
     low, high = np.percentile(sides, (5, 95))
     if high > UNEVEN * low:
         reason = f"short sides from {low:,.0f} px (5th percentile) to {high:,.0f} px (95th)"
         yield Finding("uneven-sizes", part.split, "", reason, part.source)
-
-
-def _twins(parts: list[Part], looked: list[list[Facts]]) -> Iterator[Finding]:
-    """Images whose upright RGB pixels are equal, each told against the first of its kind."""
-    groups: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
-    for i, facts in enumerate(looked):
-        for at, each in enumerate(facts):
-            if not each.code:
-                groups[each.pixels_hash].append((i, at))
-    order = {"train": 0, ALL: 0, "val": 1, "test": 2}
-    for group in groups.values():
-        if len(group) > 1:
-            first, *others = sorted(group, key=lambda where: order[parts[where[0]].split])
-            splits = {parts[i].split: at for i, at in reversed([first, *others])}
-            for other in others:
-                yield from _twin(parts, looked, first, other, len(splits) > 1)
-
-
-def _twin(
-    parts: list[Part], looked: list[list[Facts]], first: tuple[int, int], other: tuple[int, int], across: bool
-) -> Iterator[Finding]:
-    (i, at), (j, there) = first, other
-    one, two = parts[i], parts[j]
-    same = looked[i][at].bytes_hash == looked[j][there].bytes_hash
-    what = f"{'the same bytes' if same else 'the same pixels'} as {_place(one, at)}"
-    if across and one.split != two.split:
-        yield Finding("identical-across-splits", two.split, two.names[there], what, two.source)
-    else:
-        yield Finding("identical-within-split", two.split, two.names[there], what, two.source)
-    if one.labels[at] != two.labels[there]:
-        reason = f"{what}, of class {one.labels[at]!r} there and {two.labels[there]!r} here"
-        yield Finding("identical-other-label", two.split, two.names[there], reason, two.source)
-
-
-def _place(part: Part, at: int) -> str:
-    name = part.names[at]
-    return name if part.split == ALL or name.startswith(f"{part.split}/") else f"{name} ({part.split})"
 
 
 def _of_classes(parts: list[Part]) -> Iterator[Finding]:

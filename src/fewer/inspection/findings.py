@@ -1,4 +1,4 @@
-"""What `fewer data check` can find: a stable code each, how bad it is, and what to do about it."""
+"""Findings of `fewer data check`: a stable code each, its severity, and a fix."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ class Kind:
     """A kind of finding.
 
     Attributes:
-        effect: What `fewer train` does: stops whatever the policy; stops under `data.damaged = "error"` and leaves
-            the file out under "quarantine"; trains, but test or validation numbers are flattered; trains.
+        effect: The effect on `fewer train`. "stops": it stops, whatever the policy. "damaged": it stops under
+            `data.damaged = "error"` and leaves the file out under "quarantine". "leaks": it trains, but test or
+            validation numbers are too good. "trains": it trains.
         severity: error unless the run trains and its numbers hold.
-        title: What was found, for the head of a group.
-        fix: One way to mend it.
+        title: The head of a group of such findings.
+        fix: One way to fix it.
     """
 
     severity: Severity
@@ -31,7 +32,7 @@ class Kind:
 
 _LEAVE_OUT = 'or leave it out with data.damaged = "quarantine"'
 KINDS: dict[str, Kind] = {
-    "layout": Kind("error", "stops", "the source cannot be listed", "mend what the reason says"),
+    "layout": Kind("error", "stops", "the source cannot be listed", "fix what the reason names"),
     "unreadable-folder": Kind("error", "stops", "folders that cannot be listed", "check rights and links"),
     "link-loop": Kind("error", "stops", "links back to a folder above", "remove the link"),
     "not-a-file": Kind("error", "stops", "pipes, sockets, devices or links to nothing", "remove it"),
@@ -48,17 +49,17 @@ KINDS: dict[str, Kind] = {
     "identical-across-splits": Kind("error", "leaks", "images that training has too", "keep it in one split only"),
     "identical-other-label": Kind("warning", "trains", "identical images of different classes", "settle on one class"),
     "single-image-class": Kind("warning", "trains", "classes with one image", "add images, or merge the class"),
-    "animated": Kind("warning", "trains", "animations or several pages: the first counts", "save the frame you mean"),
+    "animated": Kind("warning", "trains", "animations or several pages: the first is used", "save the frame you mean"),
     "cmyk": Kind("warning", "trains", "CMYK, turned into RGB without a colour profile", "convert it to sRGB yourself"),
     "tiny": Kind("warning", "trains", "images of a few pixels", "remove it if it was meant to be a photo"),
     "not-rgb": Kind("info", "trains", "grey, palette or transparent", "it becomes RGB"),
     "16-bit": Kind("info", "trains", "more than 8 bits a channel", "it becomes 8 bits"),
     "exif-rotated": Kind("info", "trains", "stored rotated", "it is turned upright"),
-    "identical-within-split": Kind("info", "trains", "images that are there twice", "remove the copy"),
-    "class-not-in-test": Kind("info", "trains", "classes without a held-out image", "add some, or know it"),
-    "extreme-aspect": Kind("info", "trains", "very long or high images", "the centre square is taken"),
+    "identical-within-split": Kind("info", "trains", "images that occur twice", "remove the copy"),
+    "class-not-in-test": Kind("info", "trains", "classes without a held-out image", "add some, or keep it in mind"),
+    "extreme-aspect": Kind("info", "trains", "very wide or very tall images", "the centre square is taken"),
     "uneven-sizes": Kind("info", "trains", "sizes that differ widely", "all are scaled to one side"),
-    "wrong-suffix": Kind("info", "trains", "another format than the name says", "contents decide"),
+    "wrong-suffix": Kind("info", "trains", "another format than the ending of the name", "the contents decide"),
     "odd-name": Kind("info", "trains", "names with odd characters", "rename it if other programs trip over it"),
 }
 

@@ -1,4 +1,4 @@
-"""Examines images in worker processes: what Pillow does to one of them, be it a crash, is a fact of that image."""
+"""Pool of processes that probe images: if Pillow crashes on one of them, the crash is a fact of that image."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from itertools import islice
 from typing import Any
 
 from fewer.data.decode.decode import Pixels
-from fewer.inspection.examine import Facts, examine
+from fewer.inspection.probe import ImageFacts, probe
 from fewer.machine.device import usable_cores
 
 Raw = bytes | Pixels
-Examine = Callable[[Raw], Facts]
+Probe = Callable[[Raw], ImageFacts]
 _IMAGES, _BYTES = 64, 8 << 20  # of a chunk, at most
-_CRASHED = Facts("crash", "decoding it ended the process")
+_CRASHED = ImageFacts("crash", "decoding it ended the process")
 
 
-def examined(
-    reads: Iterable[Callable[[], Raw]], processes: int | None = None, examine_one: Examine = examine
-) -> Generator[Facts, None, None]:
-    """Facts of images in their order.
+def probed(
+    reads: Iterable[Callable[[], Raw]], processes: int | None = None, probe_one: Probe = probe
+) -> Generator[ImageFacts, None, None]:
+    """ImageFacts of images in their order.
 
     Args:
-        reads: Each gives the bytes of one image; called in this process, a few chunks ahead.
-        processes: How many workers; 0: none, in this process; left out: one a core.
-        examine_one: What is done to each, a function at the top of a module.
+        reads: Each returns the bytes of one image; called in this process, a few chunks ahead.
+        processes: Number of workers; 0: none, all in this process; left out: one for each core.
+        probe_one: Applied to each; a function at the top of a module.
     """
     if processes is None:
         processes = usable_cores()
     chunks = _chunks(reads)
     if processes == 0:
         for chunk in chunks:
-            yield from _chunk(chunk, examine_one)
+            yield from _chunk(chunk, probe_one)
         return
     pool = _pool(processes)
-    waiting: deque[tuple[list[Raw | Facts], Future[list[Facts]] | None]] = deque()
+    waiting: deque[tuple[list[Raw | ImageFacts], Future[list[ImageFacts]] | None]] = deque()
     try:
         while True:
             for chunk in islice(chunks, 2 * processes - len(waiting)):
-                waiting.append((chunk, _submitted(pool, chunk, examine_one)))
+                waiting.append((chunk, _submitted(pool, chunk, probe_one)))
             if not waiting:
                 return
             chunk, future = waiting.popleft()
@@ -53,9 +53,9 @@ def examined(
                 facts = future.result()
             except BrokenProcessPool:
                 pool.shutdown()  # its processes are gone; not waiting would leave its semaphores behind
-                facts = _one_by_one(chunk, examine_one)
+                facts = _one_by_one(chunk, probe_one)
                 pool = _pool(processes)
-                waiting = deque((old, _submitted(pool, old, examine_one)) for old, _ in waiting)
+                waiting = deque((old, _submitted(pool, old, probe_one)) for old, _ in waiting)
             yield from facts
     finally:
         pool.shutdown(wait=not waiting, cancel_futures=True)
@@ -67,22 +67,22 @@ def _pool(processes: int) -> ProcessPoolExecutor:
 
 
 def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks; its end is theirs
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process, which ends them
 
 
-def _submitted(pool: ProcessPoolExecutor, chunk: list[Any], examine_one: Examine) -> Future[list[Facts]] | None:
+def _submitted(pool: ProcessPoolExecutor, chunk: list[Any], probe_one: Probe) -> Future[list[ImageFacts]] | None:
     try:
-        return pool.submit(_chunk, chunk, examine_one)
+        return pool.submit(_chunk, chunk, probe_one)
     except BrokenProcessPool:
         return None
 
 
-def _one_by_one(chunk: list[Raw | Facts], examine_one: Examine) -> list[Facts]:
-    """A chunk of which one image ended a process, or may have: whichever does so again is the one."""
+def _one_by_one(chunk: list[Raw | ImageFacts], probe_one: Probe) -> list[ImageFacts]:
+    """Probes a chunk in which one image may have ended a process; the image that does so again is the cause."""
     facts, pool = [], _pool(1)
     for raw in chunk:
         try:
-            facts += pool.submit(_chunk, [raw], examine_one).result()
+            facts += pool.submit(_chunk, [raw], probe_one).result()
         except BrokenProcessPool:
             facts.append(_CRASHED)
             pool.shutdown()
@@ -91,17 +91,17 @@ def _one_by_one(chunk: list[Raw | Facts], examine_one: Examine) -> list[Facts]:
     return facts
 
 
-def _chunk(chunk: list[Raw | Facts], examine_one: Examine) -> list[Facts]:
-    return [raw if isinstance(raw, Facts) else examine_one(raw) for raw in chunk]
+def _chunk(chunk: list[Raw | ImageFacts], probe_one: Probe) -> list[ImageFacts]:
+    return [raw if isinstance(raw, ImageFacts) else probe_one(raw) for raw in chunk]
 
 
-def _chunks(reads: Iterable[Callable[[], Raw]]) -> Iterator[list[Raw | Facts]]:
-    chunk: list[Raw | Facts] = []
+def _chunks(reads: Iterable[Callable[[], Raw]]) -> Iterator[list[Raw | ImageFacts]]:
+    chunk: list[Raw | ImageFacts] = []
     size = 0
     for read in reads:
         raw = _read(read)
         chunk.append(raw)
-        size += 0 if isinstance(raw, Facts) else len(raw)
+        size += 0 if isinstance(raw, ImageFacts) else len(raw)
         if len(chunk) >= _IMAGES or size >= _BYTES:
             yield chunk
             chunk, size = [], 0
@@ -109,10 +109,10 @@ def _chunks(reads: Iterable[Callable[[], Raw]]) -> Iterator[list[Raw | Facts]]:
         yield chunk
 
 
-def _read(read: Callable[[], Raw]) -> Raw | Facts:
+def _read(read: Callable[[], Raw]) -> Raw | ImageFacts:
     try:
         return read()
     except OSError as error:
-        return Facts("unreadable", error.strerror or str(error))
+        return ImageFacts("unreadable", error.strerror or str(error))
     except MemoryError:
-        return Facts("unreadable", "the file is larger than memory")
+        return ImageFacts("unreadable", "the file is larger than memory")

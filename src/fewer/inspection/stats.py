@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fewer.inspection.examine import Facts
-from fewer.inspection.listing import Listing
+from fewer.inspection.inventory import Inventory
+from fewer.inspection.probe import ImageFacts
 from fewer.report import units
 
 Figures = dict[str, Any]
@@ -26,7 +26,7 @@ MEASURES = {
 }
 
 
-def statistics(text: str, listing: Listing, looked: list[list[Facts]]) -> Figures:
+def statistics(text: str, inventory: Inventory, facts_of: list[list[ImageFacts]]) -> Figures:
     """The figures of all splits; names are stable, and more may be added.
 
     Mean and deviation are those of training: of each channel over the pixels of upright RGB images, in units where
@@ -35,13 +35,13 @@ def statistics(text: str, listing: Listing, looked: list[list[Facts]]) -> Figure
     """
     splits: dict[str, Figures] = {}
     counts: dict[str, Counter[str]] = {}
-    for split in dict.fromkeys(part.split for part in listing.parts):
-        facts: list[Facts] = []
+    for split in dict.fromkeys(part.split for part in inventory.parts):
+        facts: list[ImageFacts] = []
         sizes: list[int] = []
         counts[split] = Counter()
-        for part, looked_part in zip(listing.parts, looked, strict=True):
+        for part, facts_of_part in zip(inventory.parts, facts_of, strict=True):
             if part.split == split:
-                facts += looked_part
+                facts += facts_of_part
                 sizes += part.sizes
                 counts[split].update(part.labels)
         splits[split] = _of_split(facts, sizes, counts[split])
@@ -51,10 +51,10 @@ def statistics(text: str, listing: Listing, looked: list[list[Facts]]) -> Figure
         {"name": name, "images": total[name], "splits": {split: count[name] for split, count in counts.items()}}
         for name in sorted(total, key=lambda name: (-total[name], name))
     ]
-    return {"schema": 1, "source": text, "notes": listing.notes, "classes": classes, "splits": splits}
+    return {"schema": 1, "source": text, "notes": inventory.notes, "classes": classes, "splits": splits}
 
 
-def _of_split(facts: list[Facts], sizes: list[int], counts: Counter[str]) -> Figures:
+def _of_split(facts: list[ImageFacts], sizes: list[int], counts: Counter[str]) -> Figures:
     sound = [each for each in facts if not each.code]
     width = np.array([each.width_px for each in sound], np.float64)
     height = np.array([each.height_px for each in sound], np.float64)
@@ -87,7 +87,7 @@ def _measure(splits: dict[str, Figures]) -> None:
             splits[split]["measures"][name] = _spread(values, (low, high if high > low else low + 1))
 
 
-def moments(sound: list[Facts]) -> tuple[list[float] | None, list[float] | None]:
+def moments(sound: list[ImageFacts]) -> tuple[list[float] | None, list[float] | None]:
     """Mean and standard deviation of each channel, in units where white is 1; from whole numbers, so exact."""
     pixels = sum(each.width_px * each.height_px for each in sound)
     if not pixels:
@@ -113,7 +113,7 @@ def _spread(values: Values, span: tuple[float, float]) -> Figures:
 
 
 def as_text(figures: Figures) -> Iterator[str]:
-    """What a terminal shows, line by line; names are as they came."""
+    """The figures as lines for a terminal; names are not escaped."""
     for split, of in figures["splits"].items():
         yield f"{split}: {of['images']:,} images of {of['classes']:,} classes, {units.amount(of['bytes'], 'B')}"
         if of["damaged"]:

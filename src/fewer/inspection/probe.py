@@ -1,4 +1,4 @@
-"""The facts of one image, from its bytes: what it is, whether it decodes, and what its pixels are."""
+"""Facts of one image, read from its bytes: format, size, whether it decodes, and hashes of its pixels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _PNG_DEPTH = 24  # byte of a PNG that states bits a channel
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of one image.
+class ImageFacts:
+    """Facts of one image.
 
     Attributes:
         code, reason: Why it cannot be decoded, as a code of `KINDS`; empty if it can.
@@ -47,26 +47,26 @@ class Facts:
     squares: tuple[int, int, int] = (0, 0, 0)
 
 
-def examine(raw: bytes | Pixels) -> Facts:
-    """Looks at one image; hostile bytes give a reason, never an error."""
+def probe(raw: bytes | Pixels) -> ImageFacts:
+    """Reads the facts of one image; hostile bytes give a reason, never an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, about metadata
         try:
             return _facts(raw)
         except Damaged as error:
-            return Facts(_code(error), error.reason)
+            return ImageFacts(_code(error), error.reason)
         except MemoryError:
-            return Facts("undecodable", "decoding it needs more memory than there is")
+            return ImageFacts("undecodable", "decoding it needs more memory than there is")
 
 
-def _facts(raw: bytes | Pixels) -> Facts:
+def _facts(raw: bytes | Pixels) -> ImageFacts:
     header = opened(raw)
     frames, turned, bits = _quietly_animated(header), _turned(header), _bits(header, raw)
     image = Image.fromarray(decode_whole(raw)[0])
     pixels = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
     pixels.update(image.tobytes())
     sums, squares = _moments(image)
-    return Facts(
+    return ImageFacts(
         width_px=image.width,
         height_px=image.height,
         format=header.format or "PIXELS",

@@ -1,4 +1,4 @@
-"""Which images there are, split by split: as training lists them, or as far as a faulty source can be listed."""
+"""Inventory of a source: its images by split, as training lists them, or as far as a faulty source can be listed."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Part:
 
 
 @dataclass
-class Listing:
-    """What there is to look at, and what was wrong with the listing itself."""
+class Inventory:
+    """The images of a source, and findings about the listing itself."""
 
     parts: list[Part]
     notes: list[str] = field(default_factory=list)
@@ -54,10 +54,10 @@ class Listing:
         return sum(map(len, self.parts))
 
 
-def listed(text: str) -> Listing:
+def inventory_of(text: str) -> Inventory:
     """Lists a source, or the sources of a recipe (a path that ends in `.toml`).
 
-    A source that training would refuse is listed as far as that goes, with findings.
+    A source that training would refuse is listed as far as possible, with findings.
 
     Raises:
         DataError: There is nothing to list.
@@ -69,11 +69,11 @@ def listed(text: str) -> Listing:
         source = open_source(text)
     except DataError as error:
         return _as_far_as_possible(text, error)
-    return Listing(_parts(source), list(source.notes))
+    return Inventory(_parts(source), list(source.notes))
 
 
 def named(text: str) -> tuple[str, str]:
-    """The source that a bare path means, and a remark that says so; other texts stay as they are."""
+    """The source that a bare path means, and a remark about it; other texts stay unchanged."""
     if is_source(text):
         return text, ""
     path = Path(text).expanduser()
@@ -95,7 +95,7 @@ def _part(source: Source, split: str, ids: list[int], labels: list[str]) -> Part
     )  # fmt: skip
 
 
-def _of_recipe(path: str) -> Listing:
+def _of_recipe(path: str) -> Inventory:
     """The splits as training takes them; if it would refuse them, the recipe's sources one by one."""
     from fewer.recipe.parse import load_recipe
 
@@ -112,15 +112,15 @@ def _of_recipe(path: str) -> Listing:
         if split is not None:
             ids, label_N = split.ids_M.tolist(), split.label_N.tolist()
             parts.append(_part(split.source, name, ids, [split.classes[label_N[i]] for i in ids]))
-    return Listing(parts, list(splits.notes))
+    return Inventory(parts, list(splits.notes))
 
 
-def _one_by_one(texts: dict[str, str], refusal: DataError) -> Listing:
-    whole = Listing([])
+def _one_by_one(texts: dict[str, str], refusal: DataError) -> Inventory:
+    whole = Inventory([])
     for split, text in texts.items():
         if not is_source(text):
             continue  # a share, "auto" or "none"
-        other = listed(text)
+        other = inventory_of(text)
         wanted = [part for part in other.parts if part.split == split] or [p for p in other.parts if p.split == ALL]
         chosen = other.parts if split == "train" else wanted or other.parts[:1]
         for part in chosen:
@@ -135,7 +135,7 @@ def _one_by_one(texts: dict[str, str], refusal: DataError) -> Listing:
     return whole
 
 
-def _as_far_as_possible(text: str, refusal: DataError) -> Listing:
+def _as_far_as_possible(text: str, refusal: DataError) -> Inventory:
     kind, _, path = text.partition(":")
     root = Path(path).expanduser().absolute()
     findings: list[Finding] = []
@@ -157,7 +157,7 @@ def _as_far_as_possible(text: str, refusal: DataError) -> Listing:
             raise refusal from None
         findings.append(Finding("layout", "", "", str(error), text))
         labels = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
-        return Listing([_by_name(ALL, text, names, labels, sizes, read)], [], findings)
+        return Inventory([_by_name(ALL, text, names, labels, sizes, read)], [], findings)
     if not findings:
         findings.append(Finding("layout", "", "", str(refusal), text))
     ids_of = {split: ids.tolist() for split, ids in found.parts.items()} or {ALL: list(range(len(found.names)))}
@@ -167,7 +167,7 @@ def _as_far_as_possible(text: str, refusal: DataError) -> Listing:
         )
         for split, ids in ids_of.items()
     ]
-    return Listing(parts, found.notes, findings)
+    return Inventory(parts, found.notes, findings)
 
 
 def _by_name(

@@ -1,4 +1,4 @@
-"""The figures of a source as one self-contained HTML page in the look of the report; no script, nothing fetched."""
+"""HTML page with the figures of a source: self-contained, in the style of the report, without scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from fewer.data.decode.decode import Damaged, decode
-from fewer.inspection.listing import Listing, Part
+from fewer.inspection.inventory import Inventory, Part
 from fewer.inspection.stats import MEASURES, Figures
 from fewer.report import units
 from fewer.report.charts import NO_NUMBERS, Chart, Panel, Role
@@ -32,14 +32,14 @@ STYLE = """
 """
 
 
-def page(figures: Figures, listing: Listing) -> str:
+def statistics_page(figures: Figures, inventory: Inventory) -> str:
     """The whole page, below 2 MB whatever the source.
 
     Args:
-        figures: What `statistics` gave.
-        listing: Where sample images are read from.
+        figures: As `statistics` returns them.
+        inventory: The images, of which samples are shown.
     """
-    body = join([_head(figures), _classes(figures), *_plots(figures), _colours(figures), _sheet(figures, listing)])
+    body = join([_head(figures), _classes(figures), *_plots(figures), _colours(figures), _sheet(figures, inventory)])
     return frame(figures["source"], body, STYLE)
 
 
@@ -165,13 +165,13 @@ def _colours(figures: Figures) -> Html:
     return section("Colours", esc(lead), table(head, rows, "Formats and colours", left=3), "colours")
 
 
-def _sheet(figures: Figures, listing: Listing) -> Html:
-    """A few images a class, decoded and encoded anew: no byte of a file reaches the page."""
+def _sheet(figures: Figures, inventory: Inventory) -> Html:
+    """A few images a class, decoded and encoded again: no byte of a file reaches the page."""
     names = [each["name"] for each in figures["classes"]]
     step = max(1, -(-len(names) // SHEET_CLASSES))
     chosen = sorted(names[::step])
     places: dict[str, list[tuple[Part, int]]] = {label: [] for label in chosen}
-    for part in listing.parts:
+    for part in inventory.parts:
         for at, label in enumerate(part.labels):
             if label in places:
                 places[label].append((part, at))
