@@ -13,9 +13,9 @@ import pytest
 
 from fewer import fit, report
 from fewer.compare.arms import Arm, arms_of
-from fewer.compare.page import page as compare_page
-from fewer.compare.runs import Cell
-from fewer.compare.summary import Question, Results, summarised
+from fewer.compare.comparison_page import comparison_page
+from fewer.compare.grid import Cell
+from fewer.compare.results import Criteria, Results, summarised
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.recipe.parse import parse_recipe
 from fewer.testing.harness import one_thread
@@ -129,9 +129,9 @@ def test_a_comparison_fits_fetches_nothing_and_can_be_read(browser: Any, scheme:
     plain, variants = variants_of(base, changes_of(["select.method=dbpd,random,infobatch"], None))
     arms = arms_of(base, plain, variants, [2, 5, 10])
     cells = [finished(arm, seed, number) for number, arm in enumerate(arms) for seed in range(3)]
-    results = Results(Question("val/top1", 0.5, range(3), 100.0), arms, cells)
+    results = Results(Criteria("val/top1", 0.5, range(3), 100.0), arms, cells)
     summary = {**summarised(results), "recipe": "a-recipe-with-a-long-name", "baseline_digest": "0123456789abcdef"}
-    (tmp_path / "compare.html").write_text(compare_page({**summary, "confirmation": summary}))
+    (tmp_path / "compare.html").write_text(comparison_page({**summary, "confirmation": summary}))
     with opened(browser, tmp_path / "compare.html", scheme, tmp_path) as page:
         assert page.locator(".passed").count() > 0
         assert page.locator(".broken").count() > 0

@@ -25,9 +25,9 @@ from scipy import stats
 
 import fewer
 from fewer.compare.arms import Arm, arms_of, epochs_of, split
-from fewer.compare.page import page
-from fewer.compare.runs import Cell, complete, look
-from fewer.compare.summary import Question, Results, chosen, summarised
+from fewer.compare.comparison_page import comparison_page
+from fewer.compare.grid import Cell, complete, read_cell
+from fewer.compare.results import Criteria, Results, chosen, summarised
 from fewer.compare.variants import Base, changes_of, split_values, variants_of
 from fewer.compare.verdict import Evidence, Sample, at_cost, judge, over_curve, paired, whole_curves
 from fewer.core.errors import FewerError, RecipeError, ResourceError
@@ -194,7 +194,7 @@ def test_verdicts(found: Evidence, text: str, holds: set[str]) -> None:
 
 
 def test_undecided_says_how_many_seeds_would_decide() -> None:
-    """By whichever question is nearer to an answer."""
+    """By whichever criteria is nearer to an answer."""
     over_plain = [-0.004, 0.006, 0.001]  # 0.006 above the limit, deviation 0.005
     verdict = judge(evidence(0.6, over_plain, UNCLEAR))
     assert verdict.text == "undecided: n too small (about 6 seeds would decide)"
@@ -288,7 +288,7 @@ def test_each_curve_is_read_at_its_own_cost_and_less_loss_is_better(
         ledger = {"effective_epochs": fee, "flops": 100 * fee, "optimizer_steps": 1, "seconds": {"total": seconds}}
         result = {"metrics": {"val/top1": top1, "val/loss": loss}, "ledger": ledger}
         cells += [Cell(arm, seed, Path("x"), "done", result) for seed in range(2)]
-    told = summarised(Results(Question(metric, 0.5, range(2), 100.0), arms, cells))["arms"][1]
+    told = summarised(Results(Criteria(metric, 0.5, range(2), 100.0), arms, cells))["arms"][1]
     asked = ("difference", "over_plain_at_equal_fee", "over_plain_at_equal_seconds", "over_random_at_equal_fee")
     assert [told[key]["mean"] for key in asked] == pytest.approx(expected)
 
@@ -425,9 +425,9 @@ def test_the_page_is_self_contained_and_escaped(compared: Ended, home: Path) -> 
 
 
 def test_the_page_is_a_function_of_the_document(summary: dict[str, Any], home: Path) -> None:
-    assert page(summary) == (home / "cmp" / "compare.html").read_text()
+    assert comparison_page(summary) == (home / "cmp" / "compare.html").read_text()
     evil = {**summary, "recipe": EVIL, "metric": f"val/{EVIL}"}
-    assert "<script" not in page(evil)
+    assert "<script" not in comparison_page(evil)
 
 
 def test_asked_again_nothing_is_trained(server: Server, compared: Ended, home: Path) -> None:
@@ -467,7 +467,7 @@ def test_plain_training_that_fails_ends_it_with_its_own_exit_code(server: Server
     shutil.copy(home / "recipe.toml", tmp_path)
     asked = ("compare", "recipe.toml", *LEAN, "train.lr=1e30", "--out", "cmp")
     for _ in range(2):  # the second time it is read from the run's folder
-        complains(server.run(*asked, cwd=tmp_path), 4, "plain training itself failed", "mend the recipe")
+        complains(server.run(*asked, cwd=tmp_path), 4, "plain training itself failed", "fix the recipe")
 
 
 def test_a_full_disk_ends_the_comparison(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -527,7 +527,7 @@ def test_interrupted_it_says_that_the_same_command_goes_on(server: Server, home:
     rows = tmp_path / "cmp" / "runs"
     assert started.until(lambda: any(rows.glob("*/*/rows.jsonl")))
     started.kill(signal.SIGINT)
-    complains(started.wait(), 130, "interrupted after 0 of 4 runs; the same command goes on")
+    complains(started.wait(), 130, "interrupted after 0 of 4 runs; the same command continues")
 
 
 def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(
@@ -632,11 +632,11 @@ def test_a_result_of_another_length_is_not_done(compared: Ended, home: Path, tmp
     """A damaged or half-written result is looked at as a run that can be resumed."""
     plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
     baseline = Arm("baseline", plain)
-    assert look(baseline, 0, home / "cmp" / "runs").state == "done"
+    assert read_cell(baseline, 0, home / "cmp" / "runs").state == "done"
     shutil.copytree(home / "cmp" / "runs", tmp_path / "runs", symlinks=True)
     (baseline.folder(tmp_path / "runs") / "seed0" / "result.json").write_text('{"epochs": 2')
-    assert look(baseline, 0, tmp_path / "runs").state == "begun"
-    assert look(baseline, 7, tmp_path / "runs").state == "missing"
+    assert read_cell(baseline, 0, tmp_path / "runs").state == "begun"
+    assert read_cell(baseline, 7, tmp_path / "runs").state == "missing"
 
 
 def test_help_imports_no_torch() -> None:

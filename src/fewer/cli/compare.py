@@ -12,7 +12,7 @@ import typer
 from fewer.cli.options import Json, Overrides, RecipeFile
 
 if TYPE_CHECKING:
-    from fewer.compare.runs import Cell
+    from fewer.compare.grid import Cell
     from fewer.session.progress import Display
 
 NoCurve = Annotated[bool, typer.Option("--no-curve", help="Leave out plain and random training at smaller budgets.")]
@@ -23,7 +23,7 @@ def compare(
     overrides: Overrides = None,
     vary: Annotated[
         Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
-        typer.Option("--vary", metavar="KEY=A,B", help="An axis; several make a grid.", show_default=False),
+        typer.Option("--vary", metavar="KEY=A,B", help="An axis; several axes make a grid.", show_default=False),
     ] = None,
     variants: Annotated[
         Optional[Path],  # noqa: UP045
@@ -34,12 +34,13 @@ def compare(
         Optional[Path],  # noqa: UP045
         typer.Option("--out", help="Folder; by default runs/NAME-compare after the recipe.", show_default=False),
     ] = None,
-    margin: Annotated[float, typer.Option("--margin", help="How much worse is no worse, percentage points.")] = 0.5,
+    margin: Annotated[float, typer.Option("--margin", help="Loss of quality that counts as none, in points.")] = 0.5,
     metric: Annotated[
-        str, typer.Option("--metric", help="What decides; by default val/top1, or test/top1.", show_default=False)
+        str,
+        typer.Option("--metric", help="The deciding metric; by default val/top1 or test/top1.", show_default=False),
     ] = "",
     budgets: Annotated[
-        str, typer.Option("--budgets", help="Of plain and random training: shares, or epochs.")
+        str, typer.Option("--budgets", help="Budgets of plain and random training: shares, or epochs.")
     ] = "25%,50%,75%,100%",
     no_curve: NoCurve = False,
     confirm: Annotated[
@@ -49,17 +50,17 @@ def compare(
 ) -> int:
     """Compare variants of a recipe with plain training: quality and cost, over paired seeds, with a verdict each.
 
-    Runs that are there already are used and begun ones resumed, so the same command goes on where it stopped.
+    Finished runs are used and unfinished ones resumed: the same command continues where it stopped.
     """
-    from fewer.compare.comparison import Asked
+    from fewer.compare.comparison import Question
     from fewer.compare.comparison import compare as compared
 
-    asked = Asked(
+    question = Question(
         recipe, tuple(overrides or ()), tuple(vary or ()), variants, seeds, "" if no_curve else budgets, margin, metric,
         confirm,
     )  # fmt: skip
     folder = out or Path("runs") / f"{recipe.stem}-compare"
-    summary = compared(asked, folder, Follower())
+    summary = compared(question, folder, Follower())
     if as_json:
         import json
 
@@ -74,7 +75,7 @@ def compare(
 
 
 class Follower:
-    """Tells on stderr how far a comparison is: a live line on a terminal while a run trains, a line for each run."""
+    """Progress of a comparison on stderr: a live line on a terminal while a run trains, and a line for each run."""
 
     def note(self, text: str) -> None:
         import sys
@@ -96,20 +97,20 @@ class Follower:
 
     def ended(self, cell: Cell, done: int, total: int) -> None:
         metrics, ledger = cell.result.get("metrics", {}), cell.result.get("ledger")
-        said = [f"{name} {metrics[name]:.2%}" for name in ("val/top1", "test/top1") if name in metrics]
+        numbers = [f"{name} {metrics[name]:.2%}" for name in ("val/top1", "test/top1") if name in metrics]
         if ledger:
-            said += [f"{ledger['full_epoch_equivalents']:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
-        what = ", ".join(said) if cell.state == "done" else f"failed: {cell.message}"
+            numbers += [f"{ledger['full_epoch_equivalents']:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
+        what = ", ".join(numbers) if cell.state == "done" else f"failed: {cell.message}"
         self.note(f"{done}/{total}  {cell.arm.name}, seed {cell.seed}: {what}")
 
 
 def _show(summary: dict[str, Any], confirms: bool = False) -> None:
-    """The arms as a table, then a line for each verdict; variants have the numbers that they have on the page."""
+    """The arms as a table, then a line for each verdict; variants are numbered as on the page."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from fewer.compare import words
+    from fewer.compare import formatting
     from fewer.core.errors import printable
     from fewer.report import units
 
@@ -119,13 +120,13 @@ def _show(summary: dict[str, Any], confirms: bool = False) -> None:
     head = (f"{metric}{unit}", "over plain", "EE", "FEE", "cost", "time", "steps")
     rows = [
         (
-            words.level(metric, arm["metrics"].get(metric)).removesuffix(f"{units.NBSP}%"),
-            words.gain(arm.get("difference")),
-            words.spent(arm["effective_epochs"], words.epochs),
-            words.spent(arm["full_epoch_equivalents"], words.epochs),
-            words.ratio(arm),
-            words.spent(arm["seconds"], units.duration),
-            words.spent(arm["optimizer_steps"], units.count),
+            formatting.level(metric, arm["metrics"].get(metric)).removesuffix(f"{units.NBSP}%"),
+            formatting.gain(arm.get("difference")),
+            formatting.spent(arm["effective_epochs"], formatting.epochs),
+            formatting.spent(arm["full_epoch_equivalents"], formatting.epochs),
+            formatting.ratio(arm),
+            formatting.spent(arm["seconds"], units.duration),
+            formatting.spent(arm["optimizer_steps"], units.count),
         )
         for arm in summary["arms"]
     ]
@@ -144,4 +145,4 @@ def _show(summary: dict[str, Any], confirms: bool = False) -> None:
         print(printable(f"{names[arm['name']]}: {arm['verdict']}"))
         for failed in arm["failed"][:1]:
             print(printable(f"   seed {failed['seed']}: {failed['message']}"))
-    print(words.caution(summary, confirms))
+    print(formatting.caution(summary, confirms))

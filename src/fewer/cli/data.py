@@ -32,9 +32,7 @@ Place = Annotated[
 ]
 Processes = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(
-        "--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False
-    ),
+    typer.Option("--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What is trained: the baseline, the variants, and plain and random training at several budgets. Free of torch."""
+"""Arms of a comparison: the baseline, the variants, and plain and random training at several budgets. Free of torch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Arm:
 
     @property
     def key(self) -> str:
-        """Hash of all that is asked of a run, but for its seed and its folder; keys at their default are left out."""
+        """Hash of a run's recipe without seed and folder; keys at their default are left out."""
         without: Any = {"out": True, "train": {"seed"}, "select": True, "model": True}
         content = self.recipe.model_dump(mode="json", exclude_defaults=True, exclude=without)
         for section, name in NAMED_BY.items():
@@ -53,7 +53,7 @@ class Arm:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
     def folder(self, runs: Path) -> Path:
-        """Where its runs lie; one that was made under another name is found again."""
+        """Folder of its runs, also if it was made under another name."""
         slug = re.sub(r"[^a-z0-9.=]+", "-", self.name.lower()).strip("-.")[:40]
         return next(iter(sorted(runs.glob(f"*{self.key}"))), runs / f"{slug}{'-' if slug else ''}{self.key}")
 
@@ -82,12 +82,12 @@ def epochs_of(budgets: str, epochs: int) -> list[int]:
 
 
 def arms_of(base: Base, plain: Variant, variants: Sequence[Variant], budgets: Sequence[int]) -> list[Arm]:
-    """Everything that is trained.
+    """All arms that are trained.
 
     Args:
         base: The recipe, for the shortened ones.
         plain: The baseline.
-        variants: What is compared with it.
+        variants: Compared with it.
         budgets: Epochs of the curves' points; empty for no curves.
 
     Raises:
@@ -140,7 +140,7 @@ def _checked(base: Base, name: str, content: Content, changes: Mapping[str, obje
 
 
 def split(parts: Sequence[int], total: int) -> list[int]:
-    """Whole lengths in the proportions of `parts` that sum to `total`; the largest remainders get what is left."""
+    """Whole lengths in the proportions of `parts` that sum to `total`; the largest remainders are rounded up."""
     exact = [part * total / sum(parts) for part in parts]
     lengths = [math.floor(length) for length in exact]
     order = sorted(range(len(parts)), key=lambda i: lengths[i] - exact[i])
@@ -150,12 +150,12 @@ def split(parts: Sequence[int], total: int) -> list[int]:
 
 
 def with_seed(recipe: Recipe, seed: int, given: Mapping[str, object]) -> Recipe:
-    """The recipe of one run. Of many runs only what is needed is kept, unless the recipe says otherwise.
+    """The recipe of one run. It keeps few files, as there are many runs, unless the recipe sets the keys itself.
 
     Args:
         recipe: The arm's recipe.
         seed: The run's seed.
-        given: The keys of `[out]` that the recipe gives.
+        given: The keys of `[out]` that the recipe sets.
     """
     lean = {"plots": False, "previews": False, "keep": 1}
     out = {"dir": "", **{key: value for key, value in lean.items() if key not in given}}
@@ -168,7 +168,7 @@ def with_seed(recipe: Recipe, seed: int, given: Mapping[str, object]) -> Recipe:
 
 
 def distinct(arms: Sequence[Arm]) -> Iterator[Arm]:
-    """Each recipe once: a variant may be a point of a curve, too."""
+    """Each recipe once: a variant may also be a point of a curve."""
     seen = set()
     for arm in arms:
         if arm.key not in seen:

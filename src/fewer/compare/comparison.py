@@ -1,4 +1,4 @@
-"""A comparison from question to files: everything is checked first, then what is missing is trained, then judged."""
+"""One comparison, from question to files: check everything, train the missing runs, judge."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fewer.compare.arms import BUDGETS, Arm, arms_of, distinct, epochs_of
-from fewer.compare.files import write
-from fewer.compare.runs import Cell, Watch, complete, look
-from fewer.compare.summary import Question, Results, chosen, summarised
+from fewer.compare.grid import Cell, Watch, complete, read_cell
+from fewer.compare.output import write
+from fewer.compare.results import Criteria, Results, chosen, summarised
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import INTERRUPTED, RecipeError, Stopped
 from fewer.recipe.parse import load_recipe, nearest
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline.toml"
 SEEDS_LEAST = 2  # one run has no spread
-APART = ("out.*", "train.seed")  # not a part of what is trained
+APART = ("out.*", "train.seed")  # keys that do not change what is trained
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the user asks.
+class Question:
+    """A question about variants of a recipe, as the user gives it.
 
     Attributes:
         recipe: The recipe's file.
-        overrides: `key=value` texts that hold for all.
+        overrides: `key=value` texts for all arms.
         vary: Axes, such as `select.threshold=0.3,0.5`.
         variants: A file of named variants.
         seeds: Seeds of every arm, from the recipe's own seed on.
-        budgets: Of the curves of plain and random training, such as `25%,50%`; empty for no curves.
-        margin: How much worse counts as no worse, in points.
-        metric: The metric that decides; empty for top-1 on validation images, or on test where there are none.
+        budgets: Those of the curves of plain and random training, such as `25%,50%`; empty for no curves.
+        margin: Loss of quality that still counts as none, in points.
+        metric: The deciding metric; empty for top-1 on validation images, or on test where there are none.
         confirm: Fresh seeds for the variants that passed; 0 for none.
     """
 
@@ -56,7 +56,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Round:
-    """Arms, seeds and metric that belong together: the choice is one round, its confirmation another."""
+    """Arms, seeds and metric of one stage of a comparison: the choice is one round, its confirmation another."""
 
     base: Base
     arms: list[Arm]
@@ -66,112 +66,118 @@ class Round:
 
 
 class Observer(Watch, Protocol):
-    """Whoever follows a comparison."""
+    """Follower of a comparison: a watch that also takes notes."""
 
     def note(self, text: str) -> None: ...
 
 
-def compare(asked: Asked, out: Path, watch: Observer) -> dict[str, Any]:
+def compare(question: Question, out: Path, watch: Observer) -> dict[str, Any]:
     """Compares variants of a recipe with plain training, seed by seed and at equal cost.
 
     Args:
-        asked: What is compared.
-        out: Folder of the comparison; runs that are there already are used, and begun ones resumed.
-        watch: Who follows it.
+        question: Recipe, variants, seeds and metric.
+        out: Folder of the comparison; finished runs in it are used, and unfinished ones resumed.
+        watch: Follows the progress.
 
     Returns:
         The content of `compare.json`.
 
     Raises:
-        RecipeError: Whatever is wrong with the question, before anything is trained; or plain training itself fails.
+        RecipeError: The question is wrong (raised before anything is trained), or plain training itself fails.
         DataError: The data cannot be opened.
-        Stopped: By a signal; the same call goes on.
+        Stopped: By a signal; the same call continues.
     """
-    choice = _round(asked)
+    choice = _round(question)
     for arm in choice.arms:
         for key in arm.variant.left_out:
             watch.note(f"{arm.name}: its method has no {key}, which is left out")
-    _checked_confirmation(asked, choice)
+    _checked_confirmation(question, choice)
     plans = _planned(choice.arms)
     _require_known(choice.metric, plans[choice.arms[0].key])
     folder = RunFolder(out)
     _claim(out, choice)
     folder.lock()
     try:
-        return _carried_out(asked, choice, plans, out, watch)
+        return _carried_out(question, choice, plans, out, watch)
     finally:
         folder.release()
 
 
-def _carried_out(asked: Asked, choice: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> dict[str, Any]:
-    """Trains and judges, and writes what there is after each seed: a comparison may take days."""
-    about = {"recipe": asked.recipe.stem, "baseline_digest": plans[choice.arms[0].key].digest, "confirmation": None}
+def _carried_out(
+    question: Question, choice: Round, plans: Mapping[str, Plan], out: Path, watch: Observer
+) -> dict[str, Any]:
+    """Trains and judges, and writes all files after each seed: a comparison may take days."""
+    about = {"recipe": question.recipe.stem, "baseline_digest": plans[choice.arms[0].key].digest, "confirmation": None}
     for results in _by_seed(choice, plans, out, watch):
         summary = {**summarised(results), **about}
         write(summary, [("choice", results)], out)
-    names = chosen(summary) if asked.confirm else []
-    if asked.confirm and not names:
+    names = chosen(summary) if question.confirm else []
+    if question.confirm and not names:
         watch.note("no variant passed: there is nothing to confirm")
     if names:
-        watch.note(f"confirming {', '.join(names)} with {asked.confirm} fresh seeds, on test images")
-        again = _confirmation(asked, choice, names)
+        watch.note(f"confirming {', '.join(names)} with {question.confirm} fresh seeds, on test images")
+        again = _confirmation(question, choice, names)
         for fresh in _by_seed(again, _planned(again.arms), out, watch):
             summary["confirmation"] = summarised(fresh)
             write(summary, [("choice", results), ("confirmation", fresh)], out)
     return summary
 
 
-def _round(asked: Asked) -> Round:
+def _round(question: Question) -> Round:
     problems = []
-    if asked.seeds < SEEDS_LEAST:
-        problems.append(f"--seeds {asked.seeds}: spread needs {SEEDS_LEAST} or more; 5 is a good number")
-    if asked.confirm and asked.confirm < SEEDS_LEAST:
-        problems.append(f"--confirm {asked.confirm}: spread needs {SEEDS_LEAST} seeds or more; or leave it out")
-    if not 0 <= asked.margin <= 100:
-        problems.append(f"--margin {asked.margin:g}: percentage points between 0 and 100, such as 0.5")
+    if question.seeds < SEEDS_LEAST:
+        problems.append(f"--seeds {question.seeds}: spread needs {SEEDS_LEAST} or more; 5 is a good number")
+    if question.confirm and question.confirm < SEEDS_LEAST:
+        problems.append(f"--confirm {question.confirm}: spread needs {SEEDS_LEAST} seeds or more; or leave it out")
+    if not 0 <= question.margin <= 100:
+        problems.append(f"--margin {question.margin:g}: percentage points between 0 and 100, such as 0.5")
     if problems:
         raise RecipeError(problems)
-    base = Base.read(asked.recipe, asked.overrides)
-    plain, variants = variants_of(base, changes_of(asked.vary, asked.variants))
-    budgets = epochs_of(asked.budgets, plain.recipe.epochs) if asked.budgets else []
+    base = Base.read(question.recipe, question.overrides)
+    plain, variants = variants_of(base, changes_of(question.vary, question.variants))
+    budgets = epochs_of(question.budgets, plain.recipe.epochs) if question.budgets else []
     arms = arms_of(base, plain, variants, budgets)
     first = plain.recipe.train.seed
-    return Round(base, arms, range(first, first + asked.seeds), _metric(asked, arms[0]), asked.margin)
+    return Round(base, arms, range(first, first + question.seeds), _metric(question, arms[0]), question.margin)
 
 
-def _metric(asked: Asked, baseline: Arm) -> str:
-    """The metric that decides."""
+def _metric(question: Question, baseline: Arm) -> str:
+    """The deciding metric, as split/name."""
     data = baseline.recipe.data
     splits = [name for name in ("val", "test") if getattr(data, name) != "none"]
     if not splits:
         raise RecipeError('data.val and data.test are "none": nothing to compare by; set data.val = "10%"')
-    split, _, name = (asked.metric or f"{splits[0]}/top1").partition("/")
+    split, _, name = (question.metric or f"{splits[0]}/top1").partition("/")
     if split not in splits or not name:
         allowed = ", ".join(f"{each}/top1, {each}/macro_f1" for each in splits)
-        raise RecipeError(f"--metric {asked.metric}: a split and its metric: {allowed}, ...")
+        raise RecipeError(f"--metric {question.metric}: a split and its metric: {allowed}, ...")
     return f"{split}/{name}"
 
 
-def _checked_confirmation(asked: Asked, choice: Round) -> None:
-    """What would make the confirmation impossible is said before anything is trained."""
-    if not asked.confirm:
+def _checked_confirmation(question: Question, choice: Round) -> None:
+    """Raises before anything is trained if the confirmation is impossible."""
+    if not question.confirm:
         return
     data = choice.arms[0].recipe.data
     if not choice.metric.startswith("val/"):
-        said = f'data.val = "{data.val}"' if data.val == "none" else f"--metric {choice.metric}"
-        raise RecipeError(f'--confirm {asked.confirm} chooses on validation images, but {said}; set data.val = "10%"')
+        reason = f'data.val = "{data.val}"' if data.val == "none" else f"--metric {choice.metric}"
+        raise RecipeError(
+            f'--confirm {question.confirm} chooses on validation images, but {reason}; set data.val = "10%"'
+        )
     if data.test == "none":
-        raise RecipeError(f'--confirm {asked.confirm} judges on test images, but data.test = "none"; give some')
-    _confirmation(asked, choice, [arm.name for arm in choice.arms])
+        raise RecipeError(f'--confirm {question.confirm} judges on test images, but data.test = "none"; give some')
+    _confirmation(question, choice, [arm.name for arm in choice.arms])
 
 
-def _confirmation(asked: Asked, choice: Round, names: Sequence[str]) -> Round:
+def _confirmation(question: Question, choice: Round, names: Sequence[str]) -> Round:
     """The variants of these names again: fresh seeds, trained on all, judged on test."""
-    again = _round(replace(asked, overrides=(*asked.overrides, 'data.val="none"'), metric="", seeds=asked.confirm))
+    again = _round(
+        replace(question, overrides=(*question.overrides, 'data.val="none"'), metric="", seeds=question.confirm)
+    )
     arms = [arm for arm in again.arms if arm.kind != "variant" or arm.name in names]
     first = choice.seeds.stop
     metric = f"test/{choice.metric.partition('/')[2]}"
-    return replace(again, arms=arms, seeds=range(first, first + asked.confirm), metric=metric)
+    return replace(again, arms=arms, seeds=range(first, first + question.confirm), metric=metric)
 
 
 def _planned(arms: Sequence[Arm]) -> dict[str, Plan]:
@@ -228,14 +234,14 @@ def _claim(out: Path, choice: Round) -> None:
 
 
 def _by_seed(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> Iterator[Results]:
-    """Trains what a round lacks; gives the results so far after each seed that lacked something, and all in the end."""
+    """Trains the missing runs of a round; yields the results after each seed that lacked one, and all at the end."""
     from fewer.session import signals
 
     runs, given = out / "runs", round.base.content.get("out", {})
     arms, cells = list(distinct(round.arms)), []
     total = len(arms) * len(round.seeds)
-    question = Question(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
-    there = [look(arm, seed, runs) for seed in round.seeds for arm in arms]
+    criteria = Criteria(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
+    there = [read_cell(arm, seed, runs) for seed in round.seeds for arm in arms]
     lacking = {cell.seed for cell in there if cell.state in ("missing", "begun")}
     _refuse_stale(there, plans)
     watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {_outlook(there, plans)}")
@@ -245,32 +251,32 @@ def _by_seed(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer
                 _require_metric(cell, round.metric)
                 cells.append(cell)
                 if len(cells) % len(arms) == 0 and (cell.seed in lacking or len(cells) == total):
-                    yield Results(question, round.arms, list(cells))
+                    yield Results(criteria, round.arms, list(cells))
     except Stopped as stop:
         word = "interrupted" if stop.exit_code == INTERRUPTED else "stopped"
-        text = f"{out}: {word} after {len(cells)} of {total} runs; the same command goes on"
+        text = f"{out}: {word} after {len(cells)} of {total} runs; the same command continues"
         raise Stopped(text, stop.exit_code) from None
 
 
 def _outlook(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> str:
-    """How many runs there are, and what those that are missing will cost."""
+    """The number of runs, and the predicted cost of the missing ones."""
     missing = [plans[cell.arm.key] for cell in cells if cell.state in ("missing", "begun")]
-    said = f"{len(cells)} runs; {len(cells) - len(missing)} of them are there already"
+    counts = f"{len(cells)} runs; {len(cells) - len(missing)} of them are done"
     if not missing:
-        return said
+        return counts
     unit = plans[cells[0].arm.key].plain_epoch_flops
     low, high = (f"{sum(plan.predicted['flops'][i] for plan in missing) / unit:,.0f}" for i in (0, 1))
-    return f"{said}, the others take {low if low == high else f'{low} to {high}'} full-epoch equivalents"
+    return f"{counts}, the others take {low if low == high else f'{low} to {high}'} full-epoch equivalents"
 
 
 def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
-    """A finished run of the same recipe may still be one of other images, or of a version that meant another thing."""
+    """Refuses finished runs of the same recipe on other images, or of a version that trains differently."""
     for cell in cells:
         was, now = cell.result.get("digest"), plans[cell.arm.key].digest
         if cell.state == "done" and was != now:
             raise RecipeError(
-                f"{cell.folder}: its digest is {was}, that of the same recipe is now {now}: the data or the version of "
-                "fewer is another; give another folder with --out"
+                f"{cell.folder}: its digest is {was}, but the same recipe now has {now}: the data or the version of "
+                "fewer has changed; give another folder with --out"
             )
 
 
@@ -289,4 +295,4 @@ def _require_metric(cell: Cell, metric: str) -> None:
         raise RecipeError(f'--metric {metric}: no run has "{metric}"; {nearest(metric, sorted(found))}')
 
 
-__all__ = ["Asked", "Observer", "compare"]
+__all__ = ["Observer", "Question", "compare"]

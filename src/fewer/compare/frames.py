@@ -1,4 +1,4 @@
-"""Many run folders as one pandas table."""
+"""Pandas table of many run folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_runs(folder: str | os.PathLike[str], per: Literal["run", "epoch", "step
 
     Args:
         folder: The folder, such as `runs` or that of a comparison.
-        per: What a line stands for: a run, an epoch (the columns of `metrics.csv`), or a step (those of `rows.jsonl`).
+        per: The meaning of a line: a run, an epoch (the columns of `metrics.csv`), or a step (those of `rows.jsonl`).
 
     Returns:
         Columns `run` (path below the folder), `digest`, `seed`, `status`, one for every recipe key in which runs
@@ -73,7 +73,7 @@ def _pandas() -> Any:
 
 
 def _heads(root: Path, paths: list[Path]) -> list[dict[str, Any]]:
-    """What tells the runs apart: name, digest, seed, status, and the keys of their recipes that differ."""
+    """Columns that identify the runs: name, digest, seed, status, and the keys of their recipes that differ."""
     recipes = [_recipe(path) for path in paths]
     keys = sorted({key for recipe in recipes for key in recipe} - {"train.seed", "out.dir"})
     varied = [key for key in keys if _differs(key, recipes)]
@@ -90,7 +90,7 @@ def _heads(root: Path, paths: list[Path]) -> list[dict[str, Any]]:
 
 
 def _differs(key: str, recipes: list[dict[str, Any]]) -> bool:
-    """Whether runs that can have a key have it otherwise; that other methods and models lack it is no difference."""
+    """Whether runs whose method and model have a key differ in it; its absence elsewhere is no difference."""
     kinds = {_kind(recipe) for recipe in recipes if key in recipe}
     return len({repr(recipe.get(key)) for recipe in recipes if _kind(recipe) in kinds}) > 1
 

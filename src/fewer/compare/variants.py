@@ -1,4 +1,4 @@
-"""What is compared: the recipe, its plain baseline, and variants from axes (`--vary`) or from a file. Free of torch."""
+"""Variants of a recipe, from axes (`--vary`) or from a file, and its plain baseline. Free of torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fewer.recipe.schema import Recipe, flat
 Content = dict[str, Any]
 KeyPath = tuple[str, ...]
 PLAIN = "plain"
-NAMED_BY = {"select": "method", "model": "name"}  # sections whose keys depend on what one of them names
+NAMED_BY = {"select": "method", "model": "name"}  # the key that selects a section's other keys
 _SAME_IMAGES = "all are judged on the same images"
 _FIXED = {
     "out": "no key of [out] changes what is trained",
@@ -31,9 +31,9 @@ class Variant:
     """A recipe under a name.
 
     Attributes:
-        name: What it is called, and is told from the others by.
+        name: Its name, different from the others'.
         recipe: The whole recipe.
-        changes: Keys that it gives otherwise than the baseline, with its own values; defaults are not among them.
+        changes: Keys whose value differs from the baseline's, with that value; without defaults.
         content: The recipe as nested dicts, before it was checked.
         left_out: Keys of the recipe that the variant's own method does not have.
     """
@@ -47,7 +47,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Change:
-    """What makes a variant, before it meets the recipe: a table, then `key=value` texts."""
+    """Changes that make a variant, not yet applied to the recipe: a table, then `key=value` texts."""
 
     name: str
     place: str
@@ -93,7 +93,7 @@ class Base:
 
 
 def changes_of(vary: Sequence[str], file: Path | None) -> list[Change]:
-    """The changes that were asked for: the grid of all axes; a file of variants is one axis more.
+    """The changes of all variants: the grid of all axes; a file of variants is one more axis.
 
     Args:
         vary: Texts such as `select.threshold=0.3,0.5`.
@@ -121,7 +121,7 @@ def changes_of(vary: Sequence[str], file: Path | None) -> list[Change]:
 
 
 def split_values(text: str) -> Iterator[str]:
-    """Values between commas; commas inside of brackets and quotes are a value's own."""
+    """Values between commas; commas inside brackets and quotes do not separate."""
     depth, quote, value = 0, "", ""
     for character in text:
         if quote:
@@ -175,7 +175,7 @@ def variants_of(base: Base, changes: Sequence[Change]) -> tuple[Variant, list[Va
 
     Args:
         base: The recipe.
-        changes: What is changed in each variant; none: the recipe itself is the one variant.
+        changes: The changes of each variant; none: the recipe itself is the only variant.
 
     Raises:
         RecipeError: With every problem of every variant, two that are the same, and those that change nothing.
@@ -228,7 +228,7 @@ def _merge(content: Content, table: Content, places: dict[KeyPath, str], place: 
 
 
 def _leave_foreign(before: Content, content: Content, places: Mapping[KeyPath, str]) -> Iterator[str]:
-    """Takes the recipe's own keys away from a method (or model) that another variant's method has, not this one's."""
+    """Removes the recipe's keys that this variant's method (or model) lacks, and yields their names."""
     for section, name in NAMED_BY.items():
         old, new = before.get(section), content.get(section)
         if not isinstance(old, dict) or not isinstance(new, dict) or old.get(name) == new.get(name):
@@ -240,7 +240,7 @@ def _leave_foreign(before: Content, content: Content, places: Mapping[KeyPath, s
 
 
 def _unused(base: Base, variants: Sequence[Variant]) -> Iterator[str]:
-    """Keys of the recipe that neither its own method has nor that of any variant: slips of the keyboard."""
+    """Keys of the recipe that no variant's method has: typing errors."""
     for section in NAMED_BY:
         for key in foreign_keys(section, base.content):
             if all(f"{section}.{key}" in variant.left_out for variant in variants):
@@ -251,7 +251,7 @@ def _unused(base: Base, variants: Sequence[Variant]) -> Iterator[str]:
 
 
 def _idle(plain: Variant, variants: Sequence[Variant], places: Sequence[str], asked: bool) -> Iterator[str]:
-    """Variants that would only train again what another one trains."""
+    """Variants that would repeat the training of another one."""
     seen: dict[str, str] = {}
     for variant, place in zip(variants, places, strict=True):
         key = variant.recipe.model_dump_json()

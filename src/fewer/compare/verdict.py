@@ -1,4 +1,4 @@
-"""Statistics over paired seeds: intervals, the matched-cost curve, and what may be said of a variant. Free of torch.
+"""Statistics over paired seeds: intervals, the matched-cost curve, and the verdict on a variant. Free of torch.
 
 A seed gives every arm the same first weights, order of images and augmentation, so what is tested is the mean of the
 differences of the same seed: Student's t with n - 1 degrees of freedom, which takes them as roughly normal.
@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 CONFIDENCE = 0.95
-CHEAPER = 0.995  # of the baseline's cost: what rounds to all of it saves nothing
-POWER = 0.8  # with which the stated number of seeds would decide
-SEEDS_MOST = 200  # more than anybody trains: not worth a number
-EDGE = 0.01  # of a curve's ends, as a share: what costs a hair more than its last point is compared with that
+CHEAPER = 0.995  # of the baseline's cost: a share that rounds to 1.00 saves nothing
+POWER = 0.8  # of the test, with the stated number of seeds
+SEEDS_MOST = 200  # nobody trains more
+EDGE = 0.01  # share by which a cost may lie beyond a curve's ends and still be compared with the end
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Mean of values over seeds, with what their number lets one say of it.
+    """Mean of values over seeds, with its bounds.
 
     Attributes:
         values: One for each seed.
@@ -37,7 +37,7 @@ class Sample:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Sample | None:
-        """Of no values, there is none."""
+        """The sample of some values; None without values."""
         n = len(values)
         if not n:
             return None
@@ -59,9 +59,9 @@ class Sample:
         return self.most is not None and self.most < limit
 
     def seeds_needed(self, limit: float) -> int | None:
-        """How many seeds would tell on which side of a limit the mean lies, with `POWER`, if it is what it seems.
+        """Number of seeds that would decide with `POWER` on which side of a limit the mean lies, if it is as estimated.
 
-        None where that cannot be said: from one value, without any spread, or where more than `SEEDS_MOST` would do.
+        None if unknown: from one value, without any spread, or for more than `SEEDS_MOST`.
         """
         n = len(self.values)
         spread = _deviation(self.values, self.mean) if n > 1 else 0.0
@@ -84,7 +84,7 @@ Points = Sequence[tuple[float, float]]  # cost and metric, of one seed
 
 
 def at_cost(points: Points, cost: float) -> float | None:
-    """What plain training reaches at a cost: linear between two budgets, nothing beyond the first and the last."""
+    """The metric of plain training at a cost: linear between two budgets, None beyond the first and the last."""
     ordered = sorted(points)
     if len(ordered) < 2:
         return None
@@ -99,22 +99,22 @@ def at_cost(points: Points, cost: float) -> float | None:
 
 
 def paired(values: Mapping[int, float], others: Mapping[int, float], sign: int = 1) -> Sample | None:
-    """The differences of two arms over the seeds that both have; with sign -1 such that less is better."""
+    """The differences of two arms over the seeds that both have; with sign -1 less is better."""
     return Sample.of([sign * (values[seed] - others[seed]) for seed in sorted(values) if seed in others])
 
 
 def over_curve(
     values: Mapping[int, float], costs: Mapping[int, float], curves: Mapping[int, Points], sign: int = 1
 ) -> Sample | None:
-    """How much better an arm is than each seed's own curve at the arm's own cost.
+    """The gain of an arm over each seed's own curve, at the arm's own cost.
 
-    None where a cost lies beyond its curve: to leave such seeds out would be to choose seeds by what they cost.
+    None if a cost lies beyond its curve: leaving such seeds out would choose seeds by their cost.
 
     Args:
         values: The metric of every seed.
-        costs: What every seed cost.
+        costs: The cost of every seed.
         curves: Of plain training, or another; seeds without one are left out.
-        sign: -1 for a metric of which less is better.
+        sign: -1 for a metric where less is better.
     """
     reached = {seed: at_cost(curves[seed], costs[seed]) for seed in values if seed in curves}
     met = {seed: value for seed, value in reached.items() if value is not None}
@@ -124,7 +124,7 @@ def over_curve(
 def whole_curves(arms: Sequence[Mapping[int, tuple[float, float]]]) -> dict[int, Points]:
     """Each seed's curve, from cost and metric of every budget's seeds.
 
-    A seed of which a run is missing has no curve: a straight line over the gap would lie below what the run reaches.
+    A seed with a missing run has no curve: a straight line over the gap would lie below the missing point.
     """
     there = [arm for arm in arms if arm]
     seeds = set.intersection(*(set(arm) for arm in there)) if len(there) > 1 else set()
@@ -133,12 +133,12 @@ def whole_curves(arms: Sequence[Mapping[int, tuple[float, float]]]) -> dict[int,
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of a variant.
+    """Verdict on a variant.
 
     Attributes:
-        text: In words.
-        holds: Which of "non-inferior" and "beats plain" hold.
-        seeds_needed: How many seeds would probably decide, where it is undecided and that can be estimated.
+        text: The verdict as a phrase.
+        holds: Those of "non-inferior" and "beats plain" that hold.
+        seeds_needed: Number of seeds that would probably decide, if it is undecided and the number can be estimated.
     """
 
     text: str
@@ -148,13 +148,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verdict is made from; differences are such that more is better.
+    """Evidence for a verdict; in all differences more is better.
 
     Attributes:
         cost: FEE over that of the baseline.
         difference: From the baseline, seed by seed.
-        at_equal_cost: From plain training of the same FEE; None where no curve reaches that.
-        failed, runs: How many of the variant's runs failed, and of how many.
+        at_equal_cost: From plain training of the same FEE; None if no curve reaches it.
+        failed, runs: Number of the variant's failed runs, and of all its runs.
     """
 
     cost: float | None
@@ -172,17 +172,17 @@ def judge(evidence: Evidence) -> Verdict:
         return Verdict(f"failed: {evidence.failed} of {evidence.runs} runs")
     if difference is None or cost is None:
         return Verdict("unfinished")
-    holds, said = [], []
+    holds, phrases = [], []
     if cost < CHEAPER and difference.above(-evidence.margin):
         holds.append("non-inferior")
-        said.append(f"non-inferior at {cost:.2f} of the cost")
+        phrases.append(f"non-inferior at {cost:.2f} of the cost")
     if equal is not None and equal.above(0):
         holds.append("beats plain")
-        said.append("beats plain at equal cost")
+        phrases.append("beats plain at equal cost")
     if holds:
         shorter = equal is not None and equal.below(0)
         caveat = ["but plain training, shortened to that cost, is better"] if shorter else []
-        return Verdict(", ".join([" and ".join(said), *caveat]), tuple(holds))
+        return Verdict(", ".join([" and ".join(phrases), *caveat]), tuple(holds))
     if reason := _no_saving(evidence):
         return Verdict(f"no saving: {reason}")
     asked = [difference.seeds_needed(-evidence.margin), equal.seeds_needed(0) if equal else None]
@@ -194,7 +194,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _no_saving(evidence: Evidence) -> str:
-    """Why nothing is saved, where that is certain."""
+    """The reason why nothing is saved; "" if that is not certain."""
     difference, equal, cost = evidence.difference, evidence.at_equal_cost, evidence.cost
     if cost is not None and cost >= CHEAPER:
         return f"{cost:.2f} of the cost"

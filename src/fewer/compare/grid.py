@@ -1,4 +1,4 @@
-"""Trains what is missing: every arm with every seed, each an ordinary run folder that can be resumed."""
+"""Grid of a comparison's runs, arm by seed: each an ordinary run folder; the missing ones are trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fewer.session.progress import Display
 
 State = Literal["done", "failed", "begun", "missing"]
-FINAL = (DivergedError.exit_code, RecipeError.exit_code)  # what failed like this would fail again
+FINAL = (DivergedError.exit_code, RecipeError.exit_code)  # such a run would fail again
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Cell:
     """One run: an arm with a seed.
 
     Attributes:
-        state: `begun`: it can be resumed. `failed`: with an error that another try would meet again.
+        state: `begun`: it can be resumed. `failed`: with an error that would come again.
         result: The content of its `result.json`, if it is done.
         message: Why it failed.
-        exit_code: That of the error.
+        exit_code: Exit code of the error.
     """
 
     arm: Arm
@@ -44,15 +44,15 @@ class Cell:
 
 
 class Watch(Protocol):
-    """Whoever is told how far a comparison is."""
+    """Follower of a comparison's progress."""
 
     def training(self, title: str) -> AbstractContextManager[Display | None]: ...
 
     def ended(self, cell: Cell, done: int, total: int) -> None: ...
 
 
-def look(arm: Arm, seed: int, runs: Path) -> Cell:
-    """What is there of a run."""
+def read_cell(arm: Arm, seed: int, runs: Path) -> Cell:
+    """The state of a run, read from its folder."""
     folder = arm.folder(runs) / f"seed{seed}"
     result, status = document(folder / "result.json"), document(folder / "status.json")
     if result.get("epochs") == arm.recipe.epochs and isinstance(result.get("metrics"), dict):
@@ -65,20 +65,20 @@ def look(arm: Arm, seed: int, runs: Path) -> Cell:
 def complete(
     arms: Sequence[Arm], seeds: Sequence[int], runs: Path, out: Mapping[str, object], watch: Watch
 ) -> Iterator[Cell]:
-    """Trains what is missing and yields every run, done or failed.
+    """Trains the missing runs and yields every run, done or failed.
 
-    Seeds come one after the other, so that an early look compares all arms; within a seed the order turns, so that
-    what slows the machine down, or warms it up, falls on no arm alone.
+    Seeds come one after the other, so that early results compare all arms. Within a seed the order rotates, so
+    that a slow phase of the machine does not hit one arm alone.
 
     Args:
         arms: Each once, the baseline first.
         seeds: The seeds.
         runs: Folder of the run folders.
-        out: The keys of `[out]` that the recipe gives.
-        watch: Who is told.
+        out: The keys of `[out]` that the recipe sets.
+        watch: Follows the progress.
 
     Raises:
-        Stopped: By a signal; what was trained is saved.
+        Stopped: By a signal; the run is saved.
         ResourceError: The disk is full, or cannot be written.
         FewerError: The first run of the baseline failed: there is nothing to compare with. It has that run's exit code.
     """
@@ -86,7 +86,7 @@ def complete(
     for turn, seed in enumerate(seeds):
         start = turn % len(arms)
         for arm in (*arms[start:], *arms[:start]):
-            cell = look(arm, seed, runs)
+            cell = read_cell(arm, seed, runs)
             if cell.state in ("missing", "begun"):
                 with watch.training(f"{done + 1}/{total}  {arm.name}, seed {seed}") as display:
                     cell = _trained(cell, with_seed(arm.recipe, seed, out), display)
@@ -100,14 +100,14 @@ def complete(
 def _nothing_to_compare_with(cell: Cell) -> FewerError:
     error = FewerError(
         f"{cell.folder}: plain training itself failed, so there is nothing to compare with: {cell.message}; "
-        "mend the recipe, and give another --out"
+        "fix the recipe, and give another --out"
     )
     error.exit_code = cell.exit_code
     return error
 
 
 def _trained(cell: Cell, recipe: Recipe, display: Display | None) -> Cell:
-    """Trains a run, or goes on with it; whatever goes wrong with this one must not end the others."""
+    """Trains or resumes a run; an error of this one must not end the others."""
     from fewer.session.fit import fit, resume
 
     try:
@@ -115,11 +115,11 @@ def _trained(cell: Cell, recipe: Recipe, display: Display | None) -> Cell:
             result = resume(cell.folder, display=display)
         else:
             result = fit(recipe, cell.folder, display=display)
-    except (Stopped, ResourceError):  # a full disk is no variant's fault, and the next run would meet it, too
+    except (Stopped, ResourceError):  # a full disk is no variant's fault, and would stop the next run as well
         raise
     except FewerError as error:
         return replace(cell, state="failed", message=str(error), exit_code=error.exit_code)
-    except Exception as error:  # a bug: where it happened must not be lost with it
+    except Exception as error:  # a bug: keep its traceback
         with writing(cell.folder.parent):
             cell.folder.parent.mkdir(parents=True, exist_ok=True)
         publish(cell.folder.with_name(f"{cell.folder.name}.traceback.txt"), traceback.format_exc())

@@ -1,4 +1,4 @@
-"""A comparison as one self-contained page: a pure function of `compare.json`, in the look of a run's report."""
+"""HTML page of a comparison: self-contained, a pure function of `compare.json`, in the style of a run's report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fewer.compare import words
+from fewer.compare import formatting
 from fewer.compare.verdict import CONFIDENCE
 from fewer.report import units
 from fewer.report.charts import NAMES, NO_NUMBERS, TIME, Chart, Panel, Role, Spot
@@ -22,10 +22,10 @@ LISTED = 100  # failed runs
 GLOSSARY = (
     ("plain", "The recipe without selection: all images in every epoch. It is the baseline of every difference."),
     ("±", f"Half of the {CONFIDENCE:.0%} interval of the mean over seeds (Student's t). Differences are taken seed by "
-          "seed, so what seeds have in common drops out."),
-    ("FEE", "Full-epoch equivalents: the arithmetic of all that training did, scoring included, in units of one plain "
+          "seed, so effects of the seed alone cancel."),
+    ("FEE", "Full-epoch equivalents: the arithmetic of the whole training, scoring included, in units of one plain "
             "epoch of the baseline."),
-    ("EE", "Effective epochs: samples backpropagated / training images; leaves out what choosing them cost."),
+    ("EE", "Effective epochs: samples backpropagated / training images; leaves out the cost of choosing them."),
     ("cost", "FEE as a share of the baseline's."),
     ("non-inferior", "Cheaper than plain training, and not worse by more than the margin "
                      f"(one-sided paired t-test, {CONFIDENCE:.0%})."),
@@ -33,7 +33,7 @@ GLOSSARY = (
                                   "curve between the budgets, seed by seed (the same test against 0)."),
     ("no saving", "Not cheaper, or worse than plain training by more than the margin, or worse than plain training "
                   "of the same cost."),
-    ("undecided", "None of these can be told from so few seeds."),
+    ("undecided", "So few seeds decide none of these."),
 )  # fmt: skip
 STYLE = """
 .verdict{min-width:12rem;max-width:24rem}
@@ -43,7 +43,7 @@ STYLE = """
 """
 
 
-def page(summary: Summary) -> str:
+def comparison_page(summary: Summary) -> str:
     """The whole page.
 
     Args:
@@ -59,7 +59,7 @@ def _head(summary: Summary) -> Html:
     judged = summary.get("confirmation") or summary
     is_confirmed, seeds = judged is not summary, summary["seeds"]
     facts = [
-        ("decides", words.title(summary["metric"])),
+        ("decides", formatting.metric_title(summary["metric"])),
         ("margin", f"{summary['margin']:g} points"),
         ("seeds", f"{seeds[0]}–{seeds[-1]}, paired"),
         ("epochs", f"{summary['epochs']:,}"),
@@ -67,20 +67,20 @@ def _head(summary: Summary) -> Html:
     ]
     if is_confirmed:
         fresh = judged["seeds"]
-        facts.insert(3, ("confirmed by", f"{words.title(judged['metric'])}, seeds {fresh[0]}–{fresh[-1]}"))
+        facts.insert(3, ("confirmed by", f"{formatting.metric_title(judged['metric'])}, seeds {fresh[0]}–{fresh[-1]}"))
     items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
-    said = ("On fresh seeds: " if is_confirmed else "") + words.headline(judged)
-    note = words.caution(judged, is_confirmed)
+    headline = ("On fresh seeds: " if is_confirmed else "") + formatting.headline(judged)
+    note = formatting.caution(judged, is_confirmed)
     return Html(
         f'<header class="top"><p class="brand">fewer · comparison</p>'
         f"<h1><bdi>{esc(summary['recipe'], 120)}</bdi>{_progress(judged)}</h1>"
-        f'<p class="headline">{esc(said, 1000)}</p><p class="state-note">{esc(note)}</p>'
+        f'<p class="headline">{esc(headline, 1000)}</p><p class="state-note">{esc(note)}</p>'
         f'<dl class="facts">{items}</dl></header>\n'
     )
 
 
 def _progress(summary: Summary) -> Html:
-    """How far a comparison is that was still going on when the page was written."""
+    """Progress of a comparison that was still running when the page was written."""
     runs = summary["runs"]
     if runs["there"] == runs["asked"]:
         return Html("")
@@ -90,12 +90,12 @@ def _progress(summary: Summary) -> Html:
 def _round(summary: Summary, prefix: str) -> list[Html]:
     """The sections of a choice, or of its confirmation."""
     number = {arm["name"]: i for i, arm in enumerate(_variants(summary), start=1)}
-    lead = words.caution(summary, confirms=True) if prefix else "What may be said of each variant."
+    caution = formatting.caution(summary, confirms=True) if prefix else "The conclusion for each variant."
     all_lead = "Means over the seeds. Plain and random training at smaller budgets make the curves."
     parts = {
-        "Verdicts": (lead, _verdicts(summary, number)),
+        "Verdicts": (caution, _verdicts(summary, number)),
         "Cost": (
-            "Up and to the left is better. What lies on or below the plain curve, shorter plain training does as well.",
+            "Up and to the left is better. Below the plain curve, shorter plain training does as well or better.",
             _curves(summary, number, prefix),
         ),
         "All arms": (all_lead, _all(summary["arms"], summary["metric"], number)),
@@ -103,8 +103,8 @@ def _round(summary: Summary, prefix: str) -> list[Html]:
     }
     before = "Confirmed: " if prefix else ""
     return [
-        section(f"{before}{title}", esc(said), content, f"{prefix}{title.split()[0].lower()}")
-        for title, (said, content) in parts.items()
+        section(f"{before}{title}", esc(lead), content, f"{prefix}{title.split()[0].lower()}")
+        for title, (lead, content) in parts.items()
         if content
     ]
 
@@ -132,8 +132,8 @@ def _verdicts(summary: Summary, number: Mapping[str, int]) -> Html:
             [
                 td(_named(arm, number)),
                 Html(f'<td class="verdict {mark}">{esc(arm["verdict"])}</td>'),
-                _cell(words.ratio(arm), arm.get("cost")),
-                *(_cell(words.gain(arm.get(key)), (arm.get(key) or {}).get("mean")) for key in keys),
+                _cell(formatting.ratio(arm), arm.get("cost")),
+                *(_cell(formatting.gain(arm.get(key)), (arm.get(key) or {}).get("mean")) for key in keys),
             ]
         )
     return table(head, rows, "Verdicts", kind="wide", left=2)
@@ -153,20 +153,23 @@ def _all(arms: Sequence[Arm], metric: str, number: Mapping[str, int]) -> Html:
     test = f"test/{metric.partition('/')[2]}"
     has_test = test != metric and any(test in arm["metrics"] for arm in arms)
     metrics = [metric, *([test] if has_test else [])]
-    head = ["", *map(words.title, metrics), "EE", "FEE", "time", "steps", "runs"]
+    head = ["", *map(formatting.metric_title, metrics), "EE", "FEE", "time", "steps", "runs"]
     rows = []
     for arm in arms:
-        told = [arm["metrics"].get(key) for key in metrics]
-        cells = [_cell(words.level(key, each), each and each["mean"]) for key, each in zip(metrics, told, strict=True)]
+        estimates = [arm["metrics"].get(key) for key in metrics]
+        cells = [
+            _cell(formatting.level(key, each), each and each["mean"])
+            for key, each in zip(metrics, estimates, strict=True)
+        ]
         for key, form in (
-            ("effective_epochs", words.epochs), ("full_epoch_equivalents", words.epochs),
+            ("effective_epochs", formatting.epochs), ("full_epoch_equivalents", formatting.epochs),
             ("seconds", units.duration), ("optimizer_steps", units.count),
         ):  # fmt: skip
-            cells.append(_cell(words.spent(arm[key], form), arm[key] and arm[key]["mean"]))
+            cells.append(_cell(formatting.spent(arm[key], form), arm[key] and arm[key]["mean"]))
         done = arm["runs"] - len(arm["failed"])
         cells.append(td(esc(f"{done} of {arm['runs']}" if arm["failed"] else done), done))
         rows.append([td(_named(arm, number)), *cells])
-    note = "Test metrics are for the record: nothing was chosen by them." if has_test else ""
+    note = "Test metrics are for the record: they decided nothing." if has_test else ""
     shown = table(head, rows, "All arms", kind="wide")
     return join([shown, Html(f'<p class="note">{esc(note)}</p>' if note else "")])
 
@@ -210,25 +213,25 @@ def _chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> 
         scale, unit = next((scale, unit) for least, scale, unit in TIME if longest >= least)
     places = [(arm, arm[axis]["mean"] / scale, arm["metrics"][metric]) for arm in done]
     curves: list[tuple[Role, Line]] = [
-        (role, sorted((x, told["mean"]) for arm, x, told in places if arm["kind"] in (role, "baseline")))
+        (role, sorted((x, estimate["mean"]) for arm, x, estimate in places if arm["kind"] in (role, "baseline")))
         for role in CURVES[:2]
     ]
     # Few seeds make intervals that would flatten all the rest: they are cut at half the spread of the means.
-    means = [told["mean"] for _, _, told in places] or [0.0]
+    means = [estimate["mean"] for _, _, estimate in places] or [0.0]
     room = max((max(means) - min(means)) / 2, 0.005)
     lowest, highest = min(means) - room, max(means) + room
     spots = [
         Spot(
             "plain" if arm["kind"] == "baseline" else arm["kind"],
             x,
-            told["mean"],
-            max(lowest, told["mean"] - words.half(told)),
-            min(highest, told["mean"] + words.half(told)),
+            estimate["mean"],
+            max(lowest, estimate["mean"] - formatting.half(estimate)),
+            min(highest, estimate["mean"] + formatting.half(estimate)),
             str(number.get(arm["name"], "")),
         )
-        for arm, x, told in places
+        for arm, x, estimate in places
     ]
     percent = "loss" not in metric
-    panel = Panel(f"{words.title(metric)}{', %' if percent else ''}", curves, percent, spots=spots)
-    said = "; ".join(f"{arm['name']}: {words.level(metric, told)}" for arm, _, told in places)
-    return Chart(key, [panel], unit, said, NO_NUMBERS)
+    panel = Panel(f"{formatting.metric_title(metric)}{', %' if percent else ''}", curves, percent, spots=spots)
+    text = "; ".join(f"{arm['name']}: {formatting.level(metric, mean)}" for arm, _, mean in places)
+    return Chart(key, [panel], unit, text, NO_NUMBERS)

@@ -1,4 +1,4 @@
-"""All runs as one document, the content of `compare.json`: what every arm reached and cost, and a verdict each."""
+"""Results of a comparison as one document, the content of `compare.json`: quality, cost and verdict of every arm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fewer.compare.arms import Arm
-from fewer.compare.runs import Cell
+from fewer.compare.grid import Cell
 from fewer.compare.verdict import Evidence, Points, Sample, judge, over_curve, paired, whole_curves
 
 SCHEMA = 1
@@ -17,12 +17,12 @@ BySeed = dict[int, float]
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of the runs.
+class Criteria:
+    """Criteria by which the runs are judged.
 
     Attributes:
-        metric: The metric that decides, such as `val/top1`.
-        margin: How much worse counts as no worse, in points: hundredths of the metric.
+        metric: The deciding metric, such as `val/top1`.
+        margin: Loss of quality that still counts as none, in points: hundredths of the metric.
         seeds: The seeds of every arm.
         plain_epoch_flops: One plain epoch of the baseline: the unit of every arm's FEE.
     """
@@ -34,15 +34,15 @@ class Question:
 
     @property
     def sign(self) -> int:
-        """-1 for a metric of which less is better."""
+        """-1 for a metric where less is better."""
         return -1 if "loss" in self.metric else 1
 
 
 class Results:
     """The finished runs of a comparison, by arm and seed."""
 
-    def __init__(self, question: Question, arms: Sequence[Arm], cells: Sequence[Cell]) -> None:
-        self.question, self.arms, self.cells = question, arms, cells
+    def __init__(self, criteria: Criteria, arms: Sequence[Arm], cells: Sequence[Cell]) -> None:
+        self.criteria, self.arms, self.cells = criteria, arms, cells
         self._cells: dict[str, list[Cell]] = {}
         for cell in cells:
             self._cells.setdefault(cell.arm.key, []).append(cell)
@@ -52,8 +52,8 @@ class Results:
         return sorted(self._cells.get(arm.key, []), key=lambda cell: cell.seed)
 
     def metric(self, arm: Arm, name: str = "") -> BySeed:
-        """A metric of an arm's finished runs; the one that decides if left out."""
-        found = {cell.seed: cell.result.get("metrics", {}).get(name or self.question.metric) for cell in self.of(arm)}
+        """A metric of an arm's finished runs; the deciding one if left out."""
+        found = {cell.seed: cell.result.get("metrics", {}).get(name or self.criteria.metric) for cell in self.of(arm)}
         return {seed: float(value) for seed, value in found.items() if value is not None}
 
     def cost(self, arm: Arm, name: str) -> BySeed:
@@ -61,11 +61,11 @@ class Results:
         return {cell.seed: self.spent(cell)[name] for cell in self.of(arm) if cell.state == "done"}
 
     def spent(self, cell: Cell) -> dict[str, float]:
-        """What a finished run cost."""
+        """The cost of a finished run."""
         ledger = cell.result["ledger"]
         return {
             "effective_epochs": ledger["effective_epochs"],
-            "full_epoch_equivalents": ledger["flops"] / self.question.plain_epoch_flops,
+            "full_epoch_equivalents": ledger["flops"] / self.criteria.plain_epoch_flops,
             "seconds": ledger["seconds"]["total"],
             "optimizer_steps": ledger["optimizer_steps"],
         }
@@ -80,23 +80,23 @@ class Results:
         return {seed: (cost[seed], metric[seed]) for seed in metric}
 
     def over_curve(self, arm: Arm, kind: Literal["plain", "random"], axis: Axis) -> Sample | None:
-        """How much better an arm is than a curve at its own cost, seed by seed."""
-        return over_curve(self.metric(arm), self.cost(arm, axis), self.curve(kind, axis), self.question.sign)
+        """The gain of an arm over a curve at the arm's own cost, seed by seed."""
+        return over_curve(self.metric(arm), self.cost(arm, axis), self.curve(kind, axis), self.criteria.sign)
 
     def over_baseline(self, arm: Arm) -> Sample | None:
-        return paired(self.metric(arm), self.metric(self.arms[0]), self.question.sign)
+        return paired(self.metric(arm), self.metric(self.arms[0]), self.criteria.sign)
 
 
 def summarised(results: Results) -> dict[str, Any]:
     """The document."""
-    question = results.question
+    criteria = results.criteria
     return {
         "schema": SCHEMA,
-        "metric": question.metric,
-        "margin": question.margin,
-        "seeds": list(question.seeds),
-        "runs": {"asked": len({arm.key for arm in results.arms}) * len(question.seeds), "there": len(results.cells)},
-        "plain_epoch_flops": question.plain_epoch_flops,
+        "metric": criteria.metric,
+        "margin": criteria.margin,
+        "seeds": list(criteria.seeds),
+        "runs": {"asked": len({arm.key for arm in results.arms}) * len(criteria.seeds), "there": len(results.cells)},
+        "plain_epoch_flops": criteria.plain_epoch_flops,
         "epochs": results.arms[0].recipe.epochs,
         "arms": [_arm(results, arm) for arm in results.arms],
     }
@@ -106,7 +106,7 @@ def _arm(results: Results, arm: Arm) -> dict[str, Any]:
     cells = results.of(arm)
     failed = [cell for cell in cells if cell.state == "failed"]
     names = sorted({name for cell in cells for name in cell.result.get("metrics", {})})
-    costs = {name: _told(Sample.of(list(results.cost(arm, name).values()))) for name in COSTS}
+    costs = {name: _estimate(Sample.of(list(results.cost(arm, name).values()))) for name in COSTS}
     entry: dict[str, Any] = {
         "name": arm.name,
         "kind": arm.kind,
@@ -115,7 +115,7 @@ def _arm(results: Results, arm: Arm) -> dict[str, Any]:
         **({"budget_epochs": arm.epochs} if arm.epochs else {}),
         "runs": len(cells),
         "failed": [{"seed": cell.seed, "message": cell.message} for cell in failed],
-        "metrics": {name: _told(Sample.of(list(results.metric(arm, name).values()))) for name in names},
+        "metrics": {name: _estimate(Sample.of(list(results.metric(arm, name).values()))) for name in names},
         **costs,
     }
     if arm.kind != "baseline":
@@ -128,26 +128,26 @@ def _compared(results: Results, arm: Arm) -> dict[str, Any]:
     difference = results.over_baseline(arm)
     fee, baseline_fee = (results.cost(each, "full_epoch_equivalents") for each in (arm, results.arms[0]))
     ratio = Sample.of([fee[seed] / baseline_fee[seed] for seed in fee if seed in baseline_fee])
-    found: dict[str, Any] = {"cost": ratio.mean if ratio else None, "difference": _told(difference)}
+    found: dict[str, Any] = {"cost": ratio.mean if ratio else None, "difference": _estimate(difference)}
     if arm.kind != "variant":
         return found
     equal = results.over_curve(arm, "plain", "full_epoch_equivalents")
     cells = results.of(arm)
     failed = sum(cell.state == "failed" for cell in cells)
-    margin = results.question.margin / 100
+    margin = results.criteria.margin / 100
     verdict = judge(Evidence(found["cost"], difference, equal, failed, len(cells), margin))
     return {
         **found,
-        "over_plain_at_equal_fee": _told(equal),
-        "over_plain_at_equal_seconds": _told(results.over_curve(arm, "plain", "seconds")),
-        "over_random_at_equal_fee": _told(results.over_curve(arm, "random", "full_epoch_equivalents")),
+        "over_plain_at_equal_fee": _estimate(equal),
+        "over_plain_at_equal_seconds": _estimate(results.over_curve(arm, "plain", "seconds")),
+        "over_random_at_equal_fee": _estimate(results.over_curve(arm, "random", "full_epoch_equivalents")),
         "verdict": verdict.text,
         "holds": list(verdict.holds),
         "seeds_needed": verdict.seeds_needed,
     }
 
 
-def _told(sample: Sample | None) -> dict[str, Any] | None:
+def _estimate(sample: Sample | None) -> dict[str, Any] | None:
     if sample is None:
         return None
     bounds = {key: getattr(sample, key) for key in ("low", "high", "least", "most")}
@@ -155,7 +155,7 @@ def _told(sample: Sample | None) -> dict[str, Any] | None:
 
 
 def chosen(summary: Mapping[str, Any]) -> list[str]:
-    """Names of the variants that are worth confirming: of those that passed, the best and the cheapest."""
+    """Names of the variants to confirm: of those that passed, the best and the cheapest."""
     passed = [arm for arm in summary["arms"] if arm.get("holds")]
     if not passed:
         return []

@@ -1,4 +1,4 @@
-"""The files of a comparison: `compare.json`, `runs.csv`, `compare.html`."""
+"""Output files of a comparison: `compare.json`, `runs.csv`, `compare.html`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fewer.compare.page import page
-from fewer.compare.summary import COSTS, Results
+from fewer.compare.comparison_page import comparison_page
+from fewer.compare.results import COSTS, Results
 from fewer.runs.record import publish, write_json
 
 Rounds = Sequence[tuple[str, Results]]
 
 
 def write(summary: dict[str, Any], rounds: Rounds, out: Path) -> None:
-    """Writes all of them; whoever reads one meanwhile sees the old or the new."""
+    """Writes all files; a reader sees the old or the new one, never half of it."""
     write_json(out / "compare.json", summary)
     publish(out / "runs.csv", _csv(list(_lines(rounds, out))))
-    publish(out / "compare.html", page(summary))
+    publish(out / "compare.html", comparison_page(summary))
 
 
 def _lines(rounds: Rounds, out: Path) -> Iterator[dict[str, Any]]:
