@@ -11,8 +11,8 @@ import pytest
 
 from fewer.cli.doctor import doctor
 from fewer.core.errors import ResourceError
-from fewer.doctor import FAIL, OK, WARN, Finding, _found, machine, processes, software
-from fewer.doctor.finding import answer, started
+from fewer.doctor import FAIL, OK, WARN, CheckResult, _results, machine, processes, software
+from fewer.doctor.processes import answer, started
 from server import Server
 
 GIB = 2**30
@@ -30,7 +30,7 @@ STACK = {"torch": "2.12.0", "threads": 2, "device": "cpu", "bf16": False, "capab
         (software.judge_torch("2.9.1"), FAIL, ["2.9.1", "torch>=2.10"]),
         (software.judge_torch(None), FAIL, ["not installed", "pip install"]),
         (software.judge_pairing("2.12.1+cu126", "0.27.0"), OK, ["0.27.0"]),
-        (software.judge_pairing("2.12.1", "0.26.1"), FAIL, ["wants 0.27", "torchvision==0.27.*"]),
+        (software.judge_pairing("2.12.1", "0.26.1"), FAIL, ["needs 0.27", "torchvision==0.27.*"]),
         (software.judge_pairing("2.12.1", None), FAIL, ["pip install torchvision"]),
         (software.judge_pairing(None, "0.27.0"), WARN, ["without torch"]),
         (software.judge_pairing("3.1", "1.1"), WARN, ["3.1"]),
@@ -50,7 +50,7 @@ STACK = {"torch": "2.12.0", "threads": 2, "device": "cpu", "bf16": False, "capab
         (software.precision(STACK), OK, ["does not", '"auto" is fp32']),
         (software.precision({**STACK, "bf16": True}), OK, ['"auto" is bf16']),
         (software.judge_device(STACK, driver=""), OK, ["CPU"]),
-        (software.judge_device(STACK, driver="550.1"), WARN, ["550.1", "built for the CPU"]),
+        (software.judge_device(STACK, driver="550.1"), WARN, ["550.1", "a CPU build"]),
         (software.judge_device({**STACK, "built_for_cuda": "12.6"}, driver="450.1"), WARN, ["CUDA 12.6", "--gpus"]),
         (software.judge_device({**STACK, "gpus": ["A100"]}, driver="550.1"), OK, ["A100", "550.1"]),
         (software.judge_compiler(None, True, ""), WARN, ["g++", "train.compile"]),
@@ -72,7 +72,7 @@ STACK = {"torch": "2.12.0", "threads": 2, "device": "cpu", "bf16": False, "capab
         (machine.judge_memory(16 * GIB, 2 * GIB, GIB), WARN, ["1.0 GiB", "container's 2.0 GiB"]),
         (machine.judge_memory(GIB // 4, None, None), FAIL, ["0.2 GiB"]),
         (machine.judge_memory(GIB, GIB, 2 * GIB), FAIL, ["0.0 GiB"]),
-        (machine.judge_memory(None, None, None), OK, ["not known"]),
+        (machine.judge_memory(None, None, None), OK, ["unknown"]),
         (machine.judge_loader_memory(GIB // 2, 8), WARN, ["4 by default", "8 batches", "512 MiB", "data.processes"]),
         (machine.judge_loader_memory(8 * GIB, 8), OK, ["331 MiB"]),
         (machine.judge_loader_memory(None, 1), OK, ["1 by default"]),
@@ -105,7 +105,7 @@ STACK = {"torch": "2.12.0", "threads": 2, "device": "cpu", "bf16": False, "capab
         (processes.judge_sums("nccl", [{"error": "x"}]), FAIL, ["NCCL_SOCKET_IFNAME"]),
     ],
 )
-def test_judgements(finding: Finding, verdict: str, parts: list[str]) -> None:
+def test_judgements(finding: CheckResult, verdict: str, parts: list[str]) -> None:
     """Whatever is not in order comes with a fix, unless there is none."""
     assert finding.verdict == verdict
     for part in parts:
@@ -150,10 +150,10 @@ def test_memory_limit_of_either_version(tmp_path: Path, files: dict[str, str], m
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:
-    def broken() -> Finding:
+    def broken() -> CheckResult:
         raise ZeroDivisionError("odd machine")
 
-    (finding,) = _found(broken)
+    (finding,) = _results(broken)
     assert (finding.name, finding.verdict) == ("broken", WARN)
     assert "odd machine" in finding.what
 
@@ -209,14 +209,14 @@ def test_doctor_on_this_machine(server: Server, tmp_path: Path) -> None:
 
 def test_findings_in_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters do not reach the terminal; warnings alone are no failure."""
-    found = [Finding("python", OK, "3.12"), Finding("disk", WARN, "low\x1b[2J", "free some")]
-    monkeypatch.setattr("fewer.doctor.findings", lambda: iter(found))
+    found = [CheckResult("python", OK, "3.12"), CheckResult("disk", WARN, "low\x1b[2J", "free some")]
+    monkeypatch.setattr("fewer.doctor.check_results", lambda: iter(found))
     assert doctor() == 0
     assert capsys.readouterr().out.splitlines() == [
         "ok    python          3.12",
         "warn  disk            low\\x1b[2J",
         "                      fix: free some",
     ]
-    found.append(Finding("gloo", FAIL, "no", "yes"))
+    found.append(CheckResult("gloo", FAIL, "no", "yes"))
     with pytest.raises(ResourceError, match="doctor: gloo"):
         doctor()

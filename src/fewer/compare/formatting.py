@@ -71,7 +71,7 @@ def headline(summary: Mapping[str, Any]) -> str:
 def caution(summary: Mapping[str, Any], confirms: bool = False) -> str:
     """A caution about the images that decided."""
     if summary["metric"].startswith("val/"):
-        return "Judged on validation images: good for choosing. The best of many is partly luck: confirm it on fresh seeds."
+        return "Judged on validation images: good for choosing. The best of many is partly luck: confirm it."
     if confirms:
         return "Fresh seeds, trained on all images, judged on test: these numbers can be reported."
     return (

@@ -1,4 +1,4 @@
-"""Whether this machine can train, and what would make it better at it. Imports no torch: a broken one is a finding."""
+"""Doctor: checks of this machine, each with a fix. Imports no torch, as a broken torch is one of the results."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fewer.doctor import machine, processes, software
-from fewer.doctor.finding import FAIL, OK, WARN, Finding, answer, started
+from fewer.doctor.processes import answer, started
+from fewer.doctor.result import FAIL, OK, WARN, CheckResult
 
-__all__ = ["FAIL", "OK", "WARN", "Finding", "findings"]
+__all__ = ["FAIL", "OK", "WARN", "CheckResult", "check_results"]
 
 _STACK_SECONDS = 120.0  # torch on a cold disk
 
-Check = Callable[[], Finding | list[Finding]]
+Check = Callable[[], CheckResult | list[CheckResult]]
 
 
-def findings() -> Iterator[Finding]:
-    """All findings, each as soon as it is known; a check that breaks is a finding itself."""
-    probe = started("stack")  # works while the quick checks are made
+def check_results() -> Iterator[CheckResult]:
+    """Runs all checks and yields each result as soon as it is known; a check that raises is a result, too."""
+    probe = started("stack")  # runs during the quick checks
     quick: list[Check] = [
         software.python,
         software.torch_version,
@@ -32,7 +33,7 @@ def findings() -> Iterator[Finding]:
         machine.allocator,
     ]
     for check in quick:
-        yield from _found(check)
+        yield from _results(check)
     stack: dict[str, Any] = answer(probe, _STACK_SECONDS)
     slow: list[Check] = [
         lambda: software.torch_imports(stack),
@@ -46,13 +47,13 @@ def findings() -> Iterator[Finding]:
         software.extras,
     ]
     for check in slow:
-        yield from _found(check)
+        yield from _results(check)
 
 
-def _found(check: Check) -> list[Finding]:
+def _results(check: Check) -> list[CheckResult]:
     try:
         found = check()
-    except Exception as error:  # whatever is broken here must not hide the other findings
+    except Exception as error:  # a broken check must not hide the other results
         name = getattr(check, "__name__", "check").replace("<lambda>", "check")
-        return [Finding(name, WARN, f"could not be checked: {type(error).__name__}: {error}")]
+        return [CheckResult(name, WARN, f"could not be checked: {type(error).__name__}: {error}")]
     return found if isinstance(found, list) else [found]

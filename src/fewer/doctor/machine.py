@@ -1,4 +1,4 @@
-"""Cores, memory, files and disk. The judgements are pure functions of what was found."""
+"""Checks of cores, memory, files and disk. Each judgement is a pure function of the facts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fewer.doctor.finding import FAIL, OK, WARN, Finding
+from fewer.doctor.result import FAIL, OK, WARN, CheckResult
 from fewer.machine.device import SHARE_OF_MEMORY_AHEAD, choose_loading, usable_cores
 from fewer.machine.memory import available_bytes
 
@@ -18,23 +18,23 @@ MEMORY_LOW, MEMORY_LEAST = 2 * _GIB, _GIB // 2
 DISK_LOW, DISK_LEAST = 5 * _GIB, _GIB // 5
 SHARED_LOW = _GIB // 4
 FILES_LOW = 1024
-_BATCH_IMAGES, _BATCH_SIDE_PX = 256, 224  # of a large batch, for what loader processes may need
+_BATCH_IMAGES, _BATCH_SIDE_PX = 256, 224  # of a large batch, for the memory of loader processes
 _GROUP = Path("/sys/fs/cgroup")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def threads(stack: dict[str, Any]) -> Finding:
+def threads(stack: dict[str, Any]) -> CheckResult:
     return judge_threads(usable_cores(), core_quota(), os.environ.get("OMP_NUM_THREADS", ""), stack.get("threads"))
 
 
-def judge_threads(cores: int, quota: float | None, asked: str, used: int | None) -> Finding:
-    """Whether torch computes on as many cores as it may.
+def judge_threads(cores: int, quota: float | None, asked: str, used: int | None) -> CheckResult:
+    """Judges whether torch computes on all cores that it may use.
 
     Args:
         cores: Cores that this process may use.
-        quota: Cores' worth of time that its control group gets; None without a limit.
+        quota: Limit of its control group, in cores; None without a limit.
         asked: The environment variable OMP_NUM_THREADS.
-        used: torch's threads; None where torch does not work.
+        used: torch's threads; None if torch does not work.
     """
     usable = cores if quota is None else min(cores, max(1, int(quota)))
     limit = "" if quota is None else f", of which the container may use {quota:g}"
@@ -42,38 +42,38 @@ def judge_threads(cores: int, quota: float | None, asked: str, used: int | None)
     if asked:
         what += f" (OMP_NUM_THREADS={asked})"
     if used is not None and used > usable:
-        return Finding("threads", WARN, f"{what}: they get in each other's way", f"export OMP_NUM_THREADS={usable}")
+        return CheckResult("threads", WARN, f"{what}: they compete for the cores", f"export OMP_NUM_THREADS={usable}")
     if used is not None and asked and used < usable:
-        return Finding("threads", WARN, f"{what}: {usable - used} core(s) stay idle", "unset OMP_NUM_THREADS")
-    return Finding("threads", OK, what)
+        return CheckResult("threads", WARN, f"{what}: {usable - used} core(s) stay idle", "unset OMP_NUM_THREADS")
+    return CheckResult("threads", OK, what)
 
 
-def memory() -> Finding:
+def memory() -> CheckResult:
     return judge_memory(available_bytes(), *_group_memory())
 
 
-def judge_memory(free: int | None, limit: int | None, used: int | None) -> Finding:
-    """Memory left on the machine and in the container; None for what is not known or not limited."""
+def judge_memory(free: int | None, limit: int | None, used: int | None) -> CheckResult:
+    """Judges the free memory of the machine and of the container; None for an unknown or missing limit."""
     left = None if limit is None else max(0, limit - (used or 0))
     known = [value for value in (free, left) if value is not None]
     if not known:
-        return Finding("memory", OK, "how much is free is not known on this system")
+        return CheckResult("memory", OK, "the free memory of this system is unknown")
     least = min(known)
     what = f"{least / _GIB:.1f} GiB available"
     if limit is not None and left == least:
         what += f" of the container's {limit / _GIB:.1f} GiB"
     fix = "close other programs, or give the container more (docker run --memory)"
     if least < MEMORY_LEAST:
-        return Finding("memory", FAIL, f"{what}: torch alone needs about {MEMORY_LEAST / _GIB:g} GiB", fix)
-    return Finding("memory", WARN, what, fix) if least < MEMORY_LOW else Finding("memory", OK, what)
+        return CheckResult("memory", FAIL, f"{what}: torch alone needs about {MEMORY_LEAST / _GIB:g} GiB", fix)
+    return CheckResult("memory", WARN, what, fix) if least < MEMORY_LOW else CheckResult("memory", OK, what)
 
 
-def loader_memory() -> Finding:
+def loader_memory() -> CheckResult:
     return judge_loader_memory(available_bytes(), usable_cores())
 
 
-def judge_loader_memory(free: int | None, cores: int) -> Finding:
-    """Whether what loader processes read ahead fits into memory, where images are read from files in a run of its own.
+def judge_loader_memory(free: int | None, cores: int) -> CheckResult:
+    """Judges whether the batches that loader processes read ahead fit into memory, if images are read from files.
 
     They share anonymous memory with the training process: the size of /dev/shm does not matter.
     """
@@ -85,11 +85,11 @@ def judge_loader_memory(free: int | None, cores: int) -> Finding:
     )
     if free is not None and needed > free * SHARE_OF_MEMORY_AHEAD:
         fix = "set data.processes lower, or close other programs"
-        return Finding("loader processes", WARN, f"{what}, more than half of the {_size(free)} that are free", fix)
-    return Finding("loader processes", OK, what)
+        return CheckResult("loader processes", WARN, f"{what}, more than half of the free {_size(free)}", fix)
+    return CheckResult("loader processes", OK, what)
 
 
-def shared_memory() -> Finding:
+def shared_memory() -> CheckResult:
     folder = Path("/dev/shm")
     if not folder.is_dir():
         return judge_shared_memory(None, None)
@@ -97,49 +97,51 @@ def shared_memory() -> Finding:
     return judge_shared_memory(usage.total, usage.free if _writable(folder) else 0)
 
 
-def judge_shared_memory(total: int | None, free: int | None) -> Finding:
-    """Room in /dev/shm, for torch's DataLoader in a loop of one's own and for NCCL; None where there is none."""
+def judge_shared_memory(total: int | None, free: int | None) -> CheckResult:
+    """Judges the room in /dev/shm, for torch's DataLoader in your own loop and for NCCL; None without /dev/shm."""
     if total is None or free is None:
-        return Finding("shared memory", OK, "there is no /dev/shm; fewer's own loader processes need none")
+        return CheckResult("shared memory", OK, "there is no /dev/shm; fewer's own loader processes need none")
     what = f"{_size(free)} of {_size(total)} free in /dev/shm"
     if free < SHARED_LOW:
-        fix = "give the container more (docker run --shm-size=1g), or remove what lies there"
-        return Finding("shared memory", WARN, f"{what}: little for torch's DataLoader and for NCCL", fix)
-    return Finding("shared memory", OK, what)
+        fix = "give the container more (docker run --shm-size=1g), or remove files there"
+        return CheckResult("shared memory", WARN, f"{what}: little for torch's DataLoader and for NCCL", fix)
+    return CheckResult("shared memory", OK, what)
 
 
-def open_files() -> Finding:
+def open_files() -> CheckResult:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return judge_open_files(*(None if value == resource.RLIM_INFINITY else value for value in (soft, hard)))
 
 
-def judge_open_files(soft: int | None, hard: int | None) -> Finding:
-    """The limits of this process; None for no limit."""
+def judge_open_files(soft: int | None, hard: int | None) -> CheckResult:
+    """Judges the limits of this process; None for no limit."""
     if soft is not None and soft < FILES_LOW:
         most = 4096 if hard is None else min(hard, 4096)
-        return Finding("open files", WARN, f"at most {soft}; loader processes may need more", f"ulimit -n {most}")
-    return Finding("open files", OK, "no limit" if soft is None else f"at most {soft:,}")
+        return CheckResult("open files", WARN, f"at most {soft}; loader processes may need more", f"ulimit -n {most}")
+    return CheckResult("open files", OK, "no limit" if soft is None else f"at most {soft:,}")
 
 
-def disk() -> Finding:
+def disk() -> CheckResult:
     wanted = Path("runs").absolute()
     there = next(path for path in (wanted, *wanted.parents) if path.exists())
     return judge_disk(str(wanted), there.is_dir() and _writable(there), shutil.disk_usage(there).free)
 
 
-def judge_disk(folder: str, writable: bool, free: int) -> Finding:
+def judge_disk(folder: str, writable: bool, free: int) -> CheckResult:
     if not writable:
-        return Finding("disk", FAIL, f"{folder} cannot be written", "change the folder or its rights, or use --out DIR")
+        return CheckResult(
+            "disk", FAIL, f"{folder} cannot be written", "change the folder or its rights, or use --out DIR"
+        )
     what = f"{_size(free)} free for {folder}"
     fix = "free some space, use --out DIR, or keep fewer checkpoints (out.keep = 1)"
     if free < DISK_LEAST:
-        return Finding("disk", FAIL, what, fix)
-    return Finding("disk", WARN, what, fix) if free < DISK_LOW else Finding("disk", OK, what)
+        return CheckResult("disk", FAIL, what, fix)
+    return CheckResult("disk", WARN, what, fix) if free < DISK_LOW else CheckResult("disk", OK, what)
 
 
-def cache() -> Finding:
+def cache() -> CheckResult:
     from fewer.data.cache import cache_folder
 
     folder = cache_folder()
@@ -147,14 +149,14 @@ def cache() -> Finding:
     return judge_cache(str(folder), there.is_dir() and _writable(there))
 
 
-def judge_cache(folder: str, writable: bool) -> Finding:
+def judge_cache(folder: str, writable: bool) -> CheckResult:
     if writable:
-        return Finding("cache", OK, f"{folder} can be written")
-    what = f"{folder} cannot be written: the data is hashed anew at every start"
-    return Finding("cache", WARN, what, "make it writable, or set XDG_CACHE_HOME")
+        return CheckResult("cache", OK, f"{folder} can be written")
+    what = f"{folder} cannot be written: the data is hashed again at every start"
+    return CheckResult("cache", WARN, what, "make it writable, or set XDG_CACHE_HOME")
 
 
-def allocator() -> Finding:
+def allocator() -> CheckResult:
     try:
         pages = _HUGE_PAGES.read_text()
     except OSError:
@@ -163,24 +165,28 @@ def allocator() -> Finding:
     return judge_allocator(platform.system(), platform.libc_ver()[0], pages, preloaded)
 
 
-def judge_allocator(system: str, libc: str, huge_pages: str, preloaded: str) -> Finding:
-    """Whether `fewer.machine.memory` can keep freed memory and use huge pages, which makes CPU steps faster."""
+def judge_allocator(system: str, libc: str, huge_pages: str, preloaded: str) -> CheckResult:
+    """Judges whether `fewer.machine.memory` can keep freed memory and use huge pages: CPU steps are faster then."""
     if system != "Linux":
-        return Finding("allocator", OK, f"{system}'s own settings")
+        return CheckResult("allocator", OK, f"{system}'s own settings")
     other = next((name for name in ("jemalloc", "tcmalloc", "mimalloc") if name in preloaded), "")
     if other:
-        return Finding("allocator", OK, f"{other} in place of glibc's")
+        return CheckResult("allocator", OK, f"{other} instead of glibc's")
     if libc != "glibc":
-        return Finding("allocator", WARN, "not glibc: freed memory is cleared anew at each step", "use a glibc system")
+        return CheckResult(
+            "allocator", WARN, "not glibc: freed memory is cleared again at each step", "use a glibc system"
+        )
     if "[never]" in huge_pages:
         fix = f"echo madvise | sudo tee {_HUGE_PAGES}"
-        return Finding("allocator", WARN, "glibc keeps freed memory, but huge pages are off: CPU steps are slower", fix)
+        return CheckResult(
+            "allocator", WARN, "glibc keeps freed memory, but huge pages are off: CPU steps are slower", fix
+        )
     mode = next((part.strip("[]") for part in huge_pages.split() if part.startswith("[")), "unknown")
-    return Finding("allocator", OK, f"glibc keeps freed memory; huge pages: {mode}")
+    return CheckResult("allocator", OK, f"glibc keeps freed memory; huge pages: {mode}")
 
 
 def core_quota(group: Path = _GROUP) -> float | None:
-    """Cores' worth of time that the control group of this process gets, by either version; None without a limit."""
+    """Limit of the control group of this process in cores, by version 1 or 2; None without a limit."""
     try:
         quota, _, period = (group / "cpu.max").read_text().partition(" ")
         return None if quota == "max" else int(quota) / int(period)
@@ -208,7 +214,7 @@ def _group_memory(group: Path = _GROUP) -> tuple[int | None, int | None]:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether a file can really be made: rights alone do not say."""
+    """Whether a file can be created: tried, as rights alone do not decide."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0")

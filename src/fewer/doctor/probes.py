@@ -1,6 +1,6 @@
-"""What only an import or a trial can tell; each probe runs in a process of its own: `python -m fewer.doctor.probes`.
+"""Probes: imports and trials that may crash, each in its own process, `python -m fewer.doctor.probes NAME`.
 
-Answers are printed as soon as they are known, one JSON document a line: those of a process that crashes later count.
+Answers are printed as soon as they are known, one JSON document a line: those before a crash still count.
 """
 
 from __future__ import annotations

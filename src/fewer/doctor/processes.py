@@ -1,21 +1,63 @@
-"""Whether processes on this machine can train together: really tried."""
+"""Processes of the doctor: probes that may crash or hang run in their own, and two of them try to train together."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from typing import Any
 
-from fewer.doctor.finding import FAIL, OK, WARN, Finding, answer, started
+from fewer.doctor.result import FAIL, OK, WARN, CheckResult
 
 _SECONDS = 90.0
 
 
-def gloo(stack: dict[str, Any]) -> Finding:
+def started(probe: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Starts a function of `fewer.doctor.probes` in its own process."""
+    return subprocess.Popen(
+        # -P: a file torch.py in the current folder is not torch.
+        [sys.executable, "-P", "-m", "fewer.doctor.probes", probe],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def answer(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
+    """The answers of a probe until it ended or its time was up.
+
+    Returns:
+        The probe's answers; if it failed, also "error": how it failed.
+    """
+    error = ""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        error = f"no answer within {seconds:.0f} s"
+    found: dict[str, Any] = {}
+    for line in out.decode(errors="replace").splitlines():
+        try:
+            found |= json.loads(line)
+        except (ValueError, TypeError):  # output of a library
+            continue
+    if not error and process.returncode:
+        lines = err.decode(errors="replace").strip().splitlines()
+        how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
+        error = lines[-1] if lines else f"it ended with {how}"
+    return {**found, "error": error} if error else found
+
+
+def gloo(stack: dict[str, Any]) -> CheckResult:
     if "device" not in stack:
-        return Finding("gloo", WARN, "not tried, because torch does not work")
+        return CheckResult("gloo", WARN, "not tried, because torch does not work")
     return judge_sums("gloo", together("gloo", 2))
 
 
-def nccl(stack: dict[str, Any]) -> list[Finding]:  # untested: needs a GPU
+def nccl(stack: dict[str, Any]) -> list[CheckResult]:  # untested: needs a GPU
     gpus = len(stack.get("gpus", []))
     return [judge_sums("nccl", together("nccl", min(2, gpus)))] if gpus else []
 
@@ -34,16 +76,16 @@ def together(probe: str, count: int) -> list[dict[str, Any]]:
                 rank.kill()
 
 
-def judge_sums(backend: str, answers: list[dict[str, Any]]) -> Finding:
+def judge_sums(backend: str, answers: list[dict[str, Any]]) -> CheckResult:
     """Whether every rank got the sum 1 + 2 + ... over all."""
     wanted = len(answers) * (len(answers) + 1) / 2
     wrong = [found for found in answers if found.get("error") or found.get("sum") != wanted]
     if not wrong:
         seconds = max(found["seconds"] for found in answers)
-        return Finding(backend, OK, f"{len(answers)} process(es) summed a tensor over loopback, {seconds:.1f} s")
+        return CheckResult(backend, OK, f"{len(answers)} process(es) summed a tensor over loopback, {seconds:.1f} s")
     what = wrong[0].get("error") or f"the sum was {wrong[0].get('sum')} where {wanted:g} is right"
     interface = f"{'GLOO' if backend == 'gloo' else 'NCCL'}_SOCKET_IFNAME=lo"
-    return Finding(
+    return CheckResult(
         backend,
         FAIL,
         f"processes cannot train together: {what}",
