@@ -32,7 +32,7 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of every arm, from the recipe's seed on.")] = 5,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", help="Folder; by default runs/NAME-compare after the recipe.", show_default=False),
+        typer.Option("--out", help="Folder; by default runs/NAME-compare.", show_default=False),
     ] = None,
     margin: Annotated[float, typer.Option("--margin", help="Loss of quality that counts as none, in points.")] = 0.5,
     metric: Annotated[

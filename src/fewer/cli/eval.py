@@ -1,4 +1,4 @@
-"""`fewer eval`: measures the model that a run handed over."""
+"""`fewer eval`: evaluation of a published model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: Model,
     overrides: Overrides = None,
-    split: Annotated[str, typer.Option("--split", help="Which images of the run: test or val.")] = "test",
+    split: Annotated[str, typer.Option("--split", help="Images of the run: test or val.")] = "test",
     side: Annotated[
         Optional[int],  # noqa: UP045 (typer reads this at run time)
         typer.Option(
@@ -27,7 +27,7 @@ def evaluate(
 ) -> int:
     """Evaluate a model on its run's test set, or on other images with data.test=folder:PATH.
 
-    data.test, data.damaged, data.cache, task.flip_tta and train.precision may be given anew.
+    data.test, data.damaged, data.cache, task.flip_tta and train.precision may differ from the run's.
     """
     from fewer.core.errors import RecipeError
 

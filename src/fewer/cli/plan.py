@@ -1,4 +1,4 @@
-"""`fewer plan`: what a recipe would do and cost, without training."""
+"""`fewer plan`: stages and predicted cost of a recipe, without training."""
 
 from fewer.cli.options import Devices, Json, Overrides, RecipeFile
 

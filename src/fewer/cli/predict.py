@@ -1,4 +1,4 @@
-"""`fewer predict`: what a model says about images."""
+"""`fewer predict`: predictions of a model for images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fewer.cli.options import Json, Model
 if TYPE_CHECKING:
     from typing import IO
 
-    from fewer.cli.predictions import Outcome
+    from fewer.cli.predictions import Tally
     from fewer.inference.evaluate import LoadedModel
 
 
 def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
-    top: Annotated[int, typer.Option("--top", min=1, help="Classes told for each image.")] = 2,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of classes for each image.")] = 2,
     as_json: Json = False,
     csv: Annotated[
         Optional[Path],  # noqa: UP045 (typer reads this at run time)
@@ -50,21 +50,21 @@ def predict(
     if sheet and sheet.suffix.lower() not in FORMATS:
         raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
     from fewer.cli.display import counted
-    from fewer.cli.predictions import Outcome, collected, write_csv, write_json, write_text
+    from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
     from fewer.data.listing.files import files_of
     from fewer.inference.evaluate import load_published
     from fewer.inference.predict import predict as predicted
     from fewer.runs.record import publishing
 
     files = files_of(images)
-    outcome = Outcome()
+    tally = Tally()
     with ExitStack() as stack:
-        # Opened first: a place that cannot be written is told before anything is computed.
+        # Opened first: a place that cannot be written is an error before anything is computed.
         table = stack.enter_context(publishing(csv)) if csv else None
         picture = stack.enter_context(publishing(sheet)) if sheet else None
         handed = load_published(model)
         show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
-        found = collected(predicted(handed, files, top, batch or 0), outcome, keep=bool(sheet), show=show)
+        found = collected(predicted(handed, files, top, batch or 0), tally, keep=bool(sheet), show=show)
         if csv and table:
             write_csv(found, handed.about.classes, min(top, len(handed.about.classes)), table, csv)
         elif as_json:
@@ -72,24 +72,24 @@ def predict(
         else:
             write_text(found, handed.about.classes)
         if sheet and picture:
-            _draw(picture, sheet, handed, outcome)
+            _draw(picture, sheet, handed, tally)
     for path in (csv, sheet):
         if path and not as_json:
             print(path)
-    if outcome.damaged:
-        raise DataError(f"{outcome.damaged:,} of {outcome.images:,} images could not be read; the rest was predicted")
+    if tally.damaged:
+        raise DataError(f"{tally.damaged:,} of {tally.images:,} images could not be read; the rest was predicted")
     return 0
 
 
-def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, outcome: Outcome) -> None:
+def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, tally: Tally) -> None:
     import sys
 
     from fewer.models.published import run_of
     from fewer.report.contact_sheet import FORMATS, Tile, sheet
     from fewer.runs.record import writing
 
-    classes, sound = handed.about.classes, outcome.images - outcome.damaged
-    tiles = [Tile(shown.path, classes[shown.top[0][0]], *shown.top[0]) for shown in outcome.shown]
+    classes, sound = handed.about.classes, tally.images - tally.damaged
+    tiles = [Tile(shown.path, classes[shown.top[0][0]], *shown.top[0]) for shown in tally.shown]
     count = f"{len(tiles):,} images" if len(tiles) == sound else f"the first {len(tiles):,} of {sound:,} images"
     run = run_of(handed.folder)
     title = f"{run.name if run else handed.folder.name} ({handed.about.model.name}): {count}"

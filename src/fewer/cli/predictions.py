@@ -1,4 +1,4 @@
-"""Predictions as lines for a person, as JSON or as CSV; written as they come, however many there are."""
+"""Predictions as lines of text, as JSON or as CSV, each written at once: their number does not matter."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from fewer.inference.evaluate import LoadedModel
     from fewer.inference.predict import Prediction
 
-_CLASS_COLUMNS = 24  # at most, in a line for a person
+_CLASS_COLUMNS = 24  # at most, in a line of text
 
 
 @dataclass
-class Outcome:
-    """What has passed by: how many images, how many of them damaged, and the first ones for a contact sheet."""
+class Tally:
+    """Count of images and of damaged ones, and the first predictions for a contact sheet."""
 
     images: int = 0
     damaged: int = 0
@@ -34,33 +34,33 @@ class Outcome:
 
 
 def collected(
-    predictions: Iterable[Prediction], outcome: Outcome, keep: bool, show: Callable[[int, int], None]
+    predictions: Iterable[Prediction], tally: Tally, keep: bool, show: Callable[[int, int], None]
 ) -> Iterator[Prediction]:
-    """Passes predictions on, counts them, and says on stderr which images cannot be read."""
+    """Passes predictions on, counts them, and lists unreadable images on stderr."""
     for prediction in predictions:
-        outcome.images += 1
+        tally.images += 1
         if prediction.fault:
-            outcome.damaged += 1
+            tally.damaged += 1
             print(printable(f"{prediction.path}: cannot be read: {prediction.fault}"), file=sys.stderr)
-        elif keep and len(outcome.shown) < SHOWN_MAX:
-            outcome.shown.append(prediction)
-        show(outcome.images, 0)
+        elif keep and len(tally.shown) < SHOWN_MAX:
+            tally.shown.append(prediction)
+        show(tally.images, 0)
         yield prediction
 
 
 def write_text(predictions: Iterable[Prediction], classes: Sequence[str]) -> None:
-    """A line an image: class and probability, the runner-up, and the path, which may be long, at the end."""
+    """One line for each image: class and probability, the runner-up, and the path, which may be long, at the end."""
     names = [printable(name) for name in classes]
     width = min(_CLASS_COLUMNS, max(map(cell_len, names)))
     shown = [set_cell_size(_cut(name, width), width) for name in names]
     for prediction in predictions:
         if not prediction.fault:
-            said = "  ".join(f"{shown[index]} {p:6.1%}" for index, p in prediction.top)
-            print(f"{said}  {printable(prediction.path)}")
+            text = "  ".join(f"{shown[index]} {p:6.1%}" for index, p in prediction.top)
+            print(f"{text}  {printable(prediction.path)}")
 
 
 def write_json(predictions: Iterable[Prediction], handed: LoadedModel) -> None:
-    """One JSON document, an image a line."""
+    """One JSON document, with one line for each image."""
     classes = handed.about.classes
     head = {"schema": 1, "model": str(handed.folder), "side_px": handed.side_px, "classes": classes}
     print(json.dumps(head)[:-1] + ', "predictions": [', end="")

@@ -1,4 +1,4 @@
-"""`fewer report`: writes a run's report anew."""
+"""`fewer report`: the report of a run, written again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 
 def report(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)]) -> int:
-    """Write report.html for run folders: one self-contained page each, also for runs that are still going."""
+    """Write report.html for run folders: one self-contained page each, also for runs that are not finished."""
     from fewer.report import write
 
     for run in runs:

@@ -1,4 +1,4 @@
-"""`fewer resume`: goes on with a run."""
+"""`fewer resume`: continuation of a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ def resume(
     devices: Devices = 1,
     as_json: Json = False,
 ) -> int:
-    """Go on with a run, exactly as if it had never stopped.
+    """Continue a run, exactly as if it had never stopped.
 
     Only out.*, data.in_memory, data.processes, data.cache and train.epochs may change.
     """

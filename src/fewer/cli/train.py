@@ -1,4 +1,4 @@
-"""`fewer train`: a recipe from start to report."""
+"""`fewer train`: one run of a recipe, with its report."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -13,7 +13,7 @@ def train(
     overrides: Overrides = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", help="Run folder; by default runs/NAME after the recipe.", show_default=False),
+        typer.Option("--out", help="Run folder; by default runs/NAME, with the recipe's name.", show_default=False),
     ] = None,
     devices: Devices = 1,
     as_json: Json = False,
