@@ -1,0 +1,26 @@
+"""Arms of a comparison: budgets and shortened stages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewer.compare.arms import epochs_of, split
+from fewer.core.errors import RecipeError
+
+
+def test_budgets_are_shares_or_epochs() -> None:
+    assert epochs_of("25%,50%,75%,100%", 12) == [3, 6, 9, 12]
+    assert epochs_of("25%,50%,75%,100%", 3) == [1, 2, 3]
+    assert epochs_of("10, 5ep,150%", 20) == [5, 10, 30]
+    for bad in ("", "0", "half", "2.5ep", "-3"):
+        with pytest.raises(RecipeError, match="no budget"):
+            epochs_of(bad, 12)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=5), st.integers(1, 300))
+def test_stages_are_shortened_in_proportion(parts: list[int], total: int) -> None:
+    lengths = split(parts, total)
+    assert sum(lengths) == total
+    assert all(abs(length - part * total / sum(parts)) < 1 for part, length in zip(parts, lengths, strict=True))
