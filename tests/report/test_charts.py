@@ -1,0 +1,92 @@
+"""Charts of a run: points, scales and limits, before anything is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fewer.report.charts import Chart, best, curve_charts, metric_key, schedule_charts, stacked, star_name
+from fewer.report.history import history
+from fewer.report.load import Folder, load
+from run_folders import DIGITS, Json, plan_document
+
+
+def folder_of(root: Path, rows: list[Json], result: Json | None = None, status: Json | None = None) -> Folder:
+    (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "plan.json").write_text(json.dumps(plan_document(2, DIGITS)))
+    for name, content in (("result.json", result), ("status.json", status)):
+        if content is not None:
+            (root / name).write_text(json.dumps(content))
+    return load(root)
+
+
+def steps(losses: list[float], seconds: float = 1.0) -> list[Json]:
+    """Steps of two epochs."""
+    count = len(losses)
+    return [
+        {"kind": "step", "epoch": 2 * i // count, "step": i + 1, "progress": (i + 1) / count, "loss": loss,
+         "lr": 0.1, "seconds": (i + 1) * seconds, "fee": (i + 1) / count}
+        for i, loss in enumerate(losses)
+    ]  # fmt: skip
+
+
+def chart_of(charts: list[Chart], key: str) -> Chart:
+    (found,) = (chart for chart in charts if chart.key == key)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "last"), [(1.0, "seconds", 4.0), (100.0, "minutes", 400 / 60), (2000.0, "hours", 8000 / 3600)]
+)
+def test_time_is_in_the_unit_that_suits_its_length(tmp_path: Path, seconds: float, unit: str, last: float) -> None:
+    folder = folder_of(tmp_path, steps([4.0, 3.0, 2.0, 1.0], seconds))
+    chart = chart_of(curve_charts(folder, history(folder)), "curves-seconds")
+    assert chart.x_name == unit
+    role, points = chart.panels[0].lines[0]
+    assert role == "steps"
+    assert points[-1] == pytest.approx((last, 1.0))
+
+
+def test_epochs_are_the_axis_of_progress(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, steps([4.0, 3.0, 2.0, 1.0]))
+    chart = chart_of(curve_charts(folder, history(folder)), "curves-epochs")
+    assert chart.panels[0].lines[0][1] == [(0.5, 4.0), (1.0, 3.0), (1.5, 2.0), (2.0, 1.0)]
+    assert chart.whole_x
+    assert [band[:2] for band in chart.bands] == [(0, 1), (1, 2)], "the plan's two stages"
+
+
+def test_one_spike_does_not_flatten_the_loss(tmp_path: Path) -> None:
+    losses = [1.0 + i % 2 for i in range(400)]
+    losses[200] = 1e6
+    folder = folder_of(tmp_path, steps(losses))
+    panel = curve_charts(folder, history(folder))[0].panels[0]
+    assert panel.top == pytest.approx(2.1)  # the highest hundredth is cut off, and a twentieth of room added
+    assert max(y for _, y in panel.lines[0][1]) == 1e6, "the value itself stays"
+    few = folder_of(tmp_path, steps(losses[150:250]))
+    assert curve_charts(few, history(few))[0].panels[0].top is None
+
+
+def test_what_holds_nothing_is_not_drawn(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, steps([2.0, 1.0]))
+    assert [chart.key for chart in schedule_charts(folder, history(folder))] == ["lr"]
+    bare = folder_of(tmp_path, [{"kind": "header", "schema": 1}])
+    assert (curve_charts(bare, history(bare)), schedule_charts(bare, history(bare))) == ([], [])
+
+
+def test_stacked_charts_keep_their_order(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, steps([2.0, 1.0]))
+    charts = curve_charts(folder, history(folder))
+    one = stacked("both", charts[:2])
+    assert (one.key, one.x_name) == ("both", charts[0].x_name)
+    assert list(one.panels) == [panel for chart in charts[:2] for panel in chart.panels]
+
+
+def test_the_best_model_is_the_results_or_for_now_the_states(tmp_path: Path) -> None:
+    running = folder_of(tmp_path, [], status={"epoch": 1, "best": {"epoch": 1, "metric": "val/macro_f1"}})
+    assert (best(running)["epoch"], metric_key(running)) == (1, "macro_f1")
+    assert star_name(running) == "best model so far"
+    done = folder_of(tmp_path, [], result={"best": {"epoch": 2, "metric": "val/top5"}})
+    assert (best(done)["epoch"], metric_key(done)) == (2, "top5")
+    assert star_name(done) != "best model so far"
