@@ -19,11 +19,6 @@ from fewer.session.resume import refuse_other_data
 CLASSES = ("ant", "bee", "cat")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Folders train/ and test/ of three classes; listing does not look into the files."""

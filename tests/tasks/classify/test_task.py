@@ -6,21 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from echo import Echo
 from fewer.core.types import At, Batch
 from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify.losses.cross_entropy import cross_entropy
 from fewer.tasks.classify.task import Classify
-
-
-class Echo(torch.nn.Module):
-    """A model whose logits are its inputs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
 
 
 def batch_of(logits: torch.Tensor, labels: torch.Tensor, first: int = 0) -> Batch:

@@ -1,0 +1,85 @@
+"""Headers of a tar: hostile, damaged, compressed and cut ones are refused."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sources import folder, member, packed, png, refusal, tar_of
+
+
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        (member("/etc/cat.png"), "absolute"),
+        (member("a/../../x.png"), "climbs"),
+        (member("a/x.png", tarfile.SYMTYPE, "/etc/passwd"), "symbolic link"),
+        (member("a/x.png", tarfile.LNKTYPE, "a/1.png"), "hard link"),
+        (member("a/x.png", tarfile.CHRTYPE), "device"),
+        (member("a/x.png", tarfile.FIFOTYPE), "pipe"),
+    ],
+)
+def test_hostile_members_are_refused(tmp_path: Path, bad: tarfile.TarInfo, word: str) -> None:
+    text = tar_of(tmp_path / "x.tar", member("a/1.png"), bad)
+    message = refusal(text)
+    assert word in message
+    assert bad.name in message
+    assert "x.tar" in message
+
+
+@pytest.mark.parametrize("size", [b"-0000002000\0", b"-1\0\0\0\0\0\0\0\0\0\0", b"+0000002000\0"])
+def test_a_size_with_a_sign_is_damaged(tmp_path: Path, size: bytes) -> None:
+    """Back to a header that was read before, for ever."""
+    whole = bytearray(packed(tmp_path / "x.tar", folder(tmp_path / "f", {"a": 2})).read_bytes())
+    header = next(at for at in range(512, len(whole), 512) if whole[at + 156 : at + 157] == b"0")
+    whole[header + 124 : header + 136] = size
+    whole[header + 148 : header + 156] = b" " * 8
+    whole[header + 148 : header + 156] = b"%06o\0 " % sum(whole[header : header + 512])
+    (tmp_path / "x.tar").write_bytes(whole)
+    assert "damaged" in refusal(f"tar:{tmp_path / 'x.tar'}")
+
+
+@pytest.mark.parametrize("record", [b"1" * 5000 + b" path=a", b"5013 size=" + b"1" * 5002 + b"\n"])
+def test_numbers_of_thousands_of_digits_are_damaged(tmp_path: Path, record: bytes) -> None:
+    about = tarfile.TarInfo("about")
+    about.type, about.size = tarfile.XHDTYPE, len(record)
+    with tarfile.open(tmp_path / "x.tar", "w") as out:
+        out.addfile(about, io.BytesIO(record))
+        out.addfile(member("a/1.png"))
+    assert "damaged" in refusal(f"tar:{tmp_path / 'x.tar'}")
+
+
+@pytest.mark.parametrize(("tool", "word"), [("gzip", "gunzip"), ("bzip2", "bunzip2"), ("xz", "unxz")])
+def test_a_compressed_tar_is_refused_with_the_command(tmp_path: Path, tool: str, word: str) -> None:
+    mode = {"gzip": "w:gz", "bzip2": "w:bz2", "xz": "w:xz"}[tool]
+    with tarfile.open(tmp_path / "x.tar", mode) as out:  # type: ignore[call-overload]
+        out.add(folder(tmp_path / "f", {"a": 1}), arcname=".")
+    assert f"{word} {tmp_path / 'x.tar'}" in refusal(f"tar:{tmp_path / 'x.tar'}")
+
+
+@settings(max_examples=40, deadline=None)
+@given(keep=st.floats(0, 0.999))
+def test_a_tar_cut_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, keep: float) -> None:
+    tmp_path = tmp_path_factory.mktemp("cut")
+    whole = packed(tmp_path / "x.tar", folder(tmp_path / "f", {"a": 2, "b": 1})).read_bytes()
+    end = whole.rstrip(b"\0")  # what lies behind is the end mark and its padding
+    (tmp_path / "cut.tar").write_bytes(end[: int(len(end) * keep)])
+    refusal(f"tar:{tmp_path / 'cut.tar'}")
+
+
+def test_other_files_are_no_tar(tmp_path: Path) -> None:
+    for content, word in ((b"", "empty"), (b"hello" * 500, "no tar"), (png(1), "no tar"), (b"\0" * 1024, "no images")):
+        (tmp_path / "x.tar").write_bytes(content)
+        assert word in refusal(f"tar:{tmp_path / 'x.tar'}")
+    one = packed(tmp_path / "1.tar", folder(tmp_path / "f", {"a": 2})).read_bytes()
+    (tmp_path / "x.tar").write_bytes(one + one)
+    assert "after the end mark" in refusal(f"tar:{tmp_path / 'x.tar'}")
+    damaged = bytearray(one)
+    damaged[1024 + 150] ^= 1
+    (tmp_path / "x.tar").write_bytes(damaged)
+    assert "damaged" in refusal(f"tar:{tmp_path / 'x.tar'}")
