@@ -1,116 +1,23 @@
-"""First weights: what is read, what fits, what is said of the rest, and what hostile files get."""
+"""First weights of a run: from files, other runs and libraries."""
 
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
-import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 import fewer
 from fewer import models
 from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.models.files import read_tensors
-from fewer.models.hub import downloaded, file_hash
-from fewer.models.matching import load_matched, match
 from fewer.models.pretrained import read_weights
-from fewer.recipe.parse import parse_recipe
-from fewer.recipe.schema import Recipe
 from fewer.session.build import make_plan, open_data, open_session
-
-CIFAR = {"name": "resnet18_cifar", "width": 0.125}
-
-
-def recipe(model: dict[str, Any] = CIFAR, **data: Any) -> Recipe:
-    return parse_recipe(
-        {
-            "data": {"source": "digits", "test": "93%", "val": "none", **data},
-            "model": model,
-            "train": {"batch_size": 40, "precision": "fp32"},
-            "stages": [{"epochs": 1, "side_px": 16}],
-        }
-    )
-
-
-def state(seed: int = 7, classes: int = 10, **options: Any) -> dict[str, Tensor]:
-    torch.manual_seed(seed)
-    content = {"width": 0.125, **options}
-    return {k: v.clone() for k, v in models.build("resnet18_cifar", classes, 16, **content).state_dict().items()}
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".bin"])
-@pytest.mark.parametrize("nesting", [[], ["state_dict"], ["model"], ["ema", "module"]])
-def test_every_kind_of_file_gives_the_same_tensors(tmp_path: Path, suffix: str, nesting: list[str]) -> None:
-    path, content = tmp_path / f"w{suffix}", state()
-    if suffix == ".safetensors":
-        save_file(content, path)
-    else:
-        saved: Any = {f"module._orig_mod.{name}": value for name, value in content.items()}
-        for key in reversed(nesting):
-            saved = {key: saved, "epoch": 3}
-        torch.save(saved, path)
-    read = read_tensors(path)
-    assert read.keys() == content.keys()
-    assert all(torch.equal(read[name], value) for name, value in content.items())
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return (print, ("code of the file's",))
-
-
-def hostile(tmp_path: Path, kind: str) -> Path:
-    path = tmp_path / ("w.safetensors" if kind.startswith("safe") else "w.pt")
-    if kind == "pickle":
-        path.write_bytes(pickle.dumps({"a": Evil()}))
-    elif kind == "zip":
-        torch.save({"a": Evil()}, path)
-    elif kind == "truncated":
-        torch.save(state(), path)
-        path.write_bytes(path.read_bytes()[:20_000])
-    elif kind == "safe truncated":
-        save_file(state(), path)
-        path.write_bytes(path.read_bytes()[:20_000])
-    elif kind == "safe header":
-        path.write_bytes(struct.pack("<Q", 2**62) + b"{}")
-    elif kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "list":
-        torch.save([1, 2], path)
-    elif kind == "numbers":
-        torch.save({"epoch": 3}, path)
-    else:
-        path.mkdir()
-        path = path / "nothing.pt"
-    return path
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("pickle", "could run code"),
-        ("zip", "could run code"),
-        ("truncated", "damaged"),
-        ("safe truncated", "not a whole safetensors"),
-        ("safe header", "not a whole safetensors"),
-        ("empty", "damaged"),
-        ("list", "no named tensors"),
-        ("numbers", "'epoch'"),
-        ("missing", "cannot be read"),
-    ],
-)
-def test_hostile_files_are_refused(tmp_path: Path, kind: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(DataError, match=said) as caught:
-        read_tensors(hostile(tmp_path, kind))
-    assert len(str(caught.value)) < 600
-    assert "code of the file's" not in capsys.readouterr().out
+from first_weights import CIFAR, recipe, state
 
 
 def test_a_run_begins_with_the_weights_and_a_head_of_its_own(tmp_path: Path) -> None:
@@ -136,23 +43,6 @@ def test_the_digest_is_that_of_the_content_not_of_the_path(tmp_path: Path) -> No
     plain = make_plan(recipe(), open_data(recipe())).digest
     assert digests[0] == digests[1]
     assert len({*digests, plain}) == 3
-
-
-def test_what_does_not_fit_is_counted_and_named() -> None:
-    model = models.build("resnet18_cifar", 10, 16, width=0.125)
-    tensors = {**state(), "conv1.weight": torch.zeros(8, 3, 7, 7), "extra": torch.zeros(2)}
-    del tensors["bn1.weight"], tensors["bn1.num_batches_tracked"]
-    found = match(model, tensors, 10)
-    assert found.missing == ["bn1.weight"]
-    assert found.unexpected == ["extra"]
-    assert found.reshaped == [("conv1.weight", (8, 3, 7, 7), (8, 3, 3, 3))]
-    assert found.suffices
-    for part in ("1 missing: bn1.weight", "1 unexpected: extra", "conv1.weight 8x3x7x7 for 8x3x3x3"):
-        assert part in found.describe()
-    before = model.conv1.weight.clone()
-    load_matched(model, found)
-    assert torch.equal(model.conv1.weight, before)
-    assert torch.equal(model.layer1[0].conv1.weight, tensors["layer1.0.conv1.weight"])
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
@@ -245,19 +135,6 @@ def test_statistics_that_are_none_are_refused(tmp_path: Path, std: str) -> None:
         read_weights(models.params("resnet18_cifar")(**CIFAR, weights=str(tmp_path / "w.safetensors")))
 
 
-def test_published_weights_are_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    torch.save(state(), tmp_path / "there.pth")
-    url, prefix = (tmp_path / "there.pth").as_uri(), file_hash(tmp_path / "there.pth")[:8]
-    place = downloaded(url, f"net-{prefix}.pth", prefix)
-    assert place.is_relative_to(tmp_path / "home")
-    (tmp_path / "there.pth").unlink()
-    assert downloaded(url, f"net-{prefix}.pth", prefix) == place  # from the folder
-    place.write_bytes(b"another file")
-    with pytest.raises(DataError, match="not the file that was published"):
-        downloaded(url, f"net-{prefix}.pth", prefix)
-
-
 @pytest.mark.parametrize(("name", "file"), [("resnet18", "resnet18-f37072fd.pth"), ("timm:resnet10t", ".safetensors")])
 def test_without_a_network_the_error_names_the_file_and_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str
@@ -275,16 +152,3 @@ def test_without_a_network_the_error_names_the_file_and_its_place(
     assert str(tmp_path / "hub" / "checkpoints") in str(caught.value)
     assert file in str(caught.value)
     assert "https://" in str(caught.value)
-
-
-@pytest.mark.parametrize(("name", "key"), [("vit_b_32", "encoder.pos_embedding"), ("timm:vit_tiny_patch16_224", "pos")])
-def test_position_embeddings_are_interpolated_to_another_side(name: str, key: str) -> None:
-    if name.startswith("timm:"):
-        pytest.importorskip("timm")
-    with torch.device("meta"):
-        smaller, larger = (models.build(name, 5, side) for side in (64, 128))
-    theirs = {k: torch.full(v.shape, 0.5) for k, v in larger.state_dict().items()}
-    found = match(smaller, models.family(name).adapted(theirs, smaller), 5)
-    assert not found.reshaped
-    (embedding,) = [value for k, value in found.fitting.items() if k.startswith(key)]
-    assert torch.allclose(embedding, torch.tensor(0.5), atol=1e-5)  # a constant stays one
