@@ -67,7 +67,7 @@ def run(select: dict[str, Any], wrong_share: float, seed: int, epochs: int, imag
     chosen = pool_ids[table.column("trained", "epoch")[pool_ids] == epochs - 1]
     test = session.test_data
     assert test is not None
-    batches = test.batches([Request(test.split.ids_M, 0, session.plan.evaluation_side_px, strength=0.0)])
+    batches = test.batches([Request.evaluation(session.plan.evaluation_side_px, 0, test.split.ids_M)])
     evaluation = session.task.evaluate(session.run.evaluated_model(), batches, session.run.comm)
     return {
         "top1": evaluation.scalars["top1"],

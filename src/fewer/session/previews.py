@@ -48,8 +48,8 @@ def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
     ids_B, classes = _of_different_classes(data)
     labels = [drawable(data.split.classes[number], number, font_of(13)) for number in classes]
     epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
-    requests = [Request(ids_B, stage.first_epoch, stage.side_px, strength=0.0)]
-    requests += [Request(ids_B, epoch, stage.side_px) for epoch in epochs]
+    requests = [Request.evaluation(stage.side_px, stage.first_epoch, ids_B)]
+    requests += [Request.training(stage, epoch, ids_B) for epoch in epochs]
     views = [pictures(batch.inputs, data) for batch in data.batches(requests)]
     sheet = _sheet(views, labels, ["evaluated", *(f"epoch {epoch + 1}" for epoch in epochs)])
     return _publish(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
@@ -64,7 +64,7 @@ def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, fol
     if not worst:
         return []
     ids_B = torch.tensor([sample.id for sample in worst])
-    batch = next(iter(data.batches([Request(ids_B, 0, side_px, strength=0.0)])))
+    batch = next(iter(data.batches([Request.evaluation(side_px, 0, ids_B)])))
     names = []
     for place, pixels in enumerate(pictures(batch.inputs, data), start=1):
         image = Image.fromarray(pixels)

@@ -30,10 +30,11 @@ def model_for(session: Session, evaluate: Evaluate) -> tuple[nn.Module, int]:
     # Drawn by (seed, epoch), so that looking changes nothing.
     ids = pool_ids[rng.shuffled(pool_ids, run.seed, "bn", epoch)[: session.plan.batchnorm_images]]
     sizes = even_sizes(len(ids), -(-len(ids) // min(session.plan.recipe.train.batch_size, len(ids))))
-    requests = (Request(part, epoch, side_px) for part in ids.split(sizes))
+    stage = session.plan.stage(epoch - 1)
+    requests = (Request(part, epoch, side_px, stage.strength) for part in ids.split(sizes))
     with run.ledger.phase("evaluate"):
         images = reestimate(model, session.train_data.batches(requests), session.task.predict)
-    run.ledger.book(session.plan.stage(epoch - 1).index, samples_evaluated=images)
+    run.ledger.book(stage.index, samples_evaluated=images)
     return model, images
 
 

@@ -80,7 +80,7 @@ def looked_at(session: Session, row: Row) -> None:
     """All that a curious caller may do between two batches."""
     run, data = session.run, session.train_data
     model = run.evaluated_model()
-    requests = [Request(run.selection.pool_ids[:40], row.epoch, session.plan.evaluation_side_px, strength=0.0)]
+    requests = [Request.evaluation(session.plan.evaluation_side_px, row.epoch, run.selection.pool_ids[:40])]
     session.task.evaluate(model, data.batches(requests), run.comm)
     state_digest(run.state_dict())
     run.ledger.totals()
