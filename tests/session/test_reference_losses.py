@@ -108,7 +108,7 @@ def test_all_that_proxies_do_is_booked_and_predicted() -> None:
     assert counted.forwarded == ledger.total("samples_forwarded") == counted.backpropagated + images
     assert counted.loaded == ledger.total("samples_loaded") == counted.forwarded
     assert flops.get_total_flops() == ledger.total("flops")
-    assert of_proxies == session.plan.reference_flops
+    assert of_proxies == session.plan.budget.before_flops
     for name, (low, high) in session.plan.predicted.items():
         spent = ledger.totals()[name]
         assert low == high == pytest.approx(spent), name
@@ -144,7 +144,7 @@ def test_a_proxy_has_not_seen_what_it_looks_at() -> None:
 def test_a_stated_cost_holds_the_proxies_too(keys: dict[str, Any]) -> None:
     content = with_select(**{**keys, "proxy_epochs": "1ep"})
     session = trained({**content, "data": {"source": "digits", "test": "75%", "val": "none"}})
-    assert session.run.ledger.total("flops") / session.plan.full_flops == pytest.approx(keys["cost"], rel=0.01)
+    assert session.run.ledger.total("flops") / session.plan.budget.full_flops == pytest.approx(keys["cost"], rel=0.01)
 
 
 def test_a_cost_that_proxies_alone_exceed_is_refused() -> None:
@@ -250,7 +250,7 @@ def test_the_reference_is_the_run_that_is_named(finished: tuple[Path, dict[str, 
     images, ledger = len(session.run.selection.pool_ids), session.run.ledger
     assert torch.allclose(losses, losses_by_hand(session, finished[0]), atol=1e-5)
     assert ledger.total("samples_forwarded") == ledger.total("samples_loaded") == images
-    assert ledger.total("flops") == session.plan.reference_flops
+    assert ledger.total("flops") == session.plan.budget.before_flops
     with FlopCounterMode(display=False) as flops:
         losses_by_hand(session, finished[0])
     assert flops.get_total_flops() == ledger.total("flops")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fewer.core.types import At, Expectation, Stage
-from fewer.plan.budget import affordable_share, smallest_cost
+from fewer.core.types import Stage
 
 if TYPE_CHECKING:
     from fewer.plan.plan import Facts, Plan
@@ -40,50 +37,11 @@ def mismatches(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[
     return problems
 
 
-def budget_too_small(plan: Plan, expects: Callable[[At], Expectation]) -> str:
-    """What is wrong where the stated cost is less than the method can do with; else nothing."""
-    if plan.cost is None or (least := smallest_cost(plan, expects)) <= plan.cost:
-        return ""
-    allowed = math.ceil(least * 1000) / 1000
-    text = f'select.cost = {plan.cost}: select.method = "{plan.recipe.select.model_dump()["method"]}" cannot do with'
-    fix = f"use {allowed:g} or more" if allowed <= 1 else "leave select.cost out"
-    if plan.facts.reference and not plan.facts.reference.weights:
-        fix += ", give select.reference a model, shorten select.proxy_epochs"
-    reason = "epochs on all images, scoring, reference losses and class floors come to more"
-    return f"{text} less than {allowed:g} of the full cost here ({reason}); {fix}, or train more epochs"
-
-
-def too_few_samples(plan: Plan, expects: Callable[[At], Expectation]) -> str:
-    """What is wrong where an epoch would surely hold fewer than two images; else nothing."""
-    images, share = plan.facts.train_images, affordable_share(plan, expects, 0, plan.reference_flops)
-    for epoch in range(plan.epochs):
-        kept = round(expects(plan.at(epoch, share=share)).kept_high * images)
-        if kept < 2:
-            method = plan.own_selector or plan.recipe.select.model_dump()["method"]
-            text = f'select.method = "{method}" keeps {kept} of the {images} training images in epoch {epoch + 1}'
-            return f"{text}; an epoch needs two or more: let it keep more, or let it cost more"
-    return ""
-
-
-def mostly_scored(plan: Plan, expects: Callable[[At], Expectation]) -> str:
-    """Says that a stated cost goes into looking rather than into training: a warning, not a refusal."""
-    if plan.cost is None:
-        return ""
-    share = affordable_share(plan, expects, 0, plan.reference_flops)
-    for epoch in range(plan.epochs):
-        told, flops = expects(plan.at(epoch, share=share)), plan.sample_flops(epoch)
-        scoring, training = told.scored * plan.scoring_flops(epoch), told.kept_high * (flops.forward + flops.backward)
-        if scoring > training:
-            text = f"warning: select.cost = {plan.cost:g} buys more scoring than training in epoch {epoch + 1}"
-            fix = 'a higher cost, or select.score = "stale" where the method has it, trains on more'
-            return f"{text}, which trains on {told.kept_high:.2f} of the images; {fix}"
-    return ""
-
-
 def exceeds_plain_cost(plan: Plan) -> str:
     """Says that reference losses make a run dearer than plain training: a warning, not a refusal."""
-    if not plan.facts.reference or plan.predicted["flops"][0] <= plan.full_flops:
+    full_flops = plan.budget.full_flops
+    if not plan.facts.reference or plan.predicted["flops"][0] <= full_flops:
         return ""
-    epochs, plain = (flops / plan.plain_epoch_flops for flops in (plan.predicted["flops"][0], plan.full_flops))
+    epochs, plain = (flops / plan.plain_epoch_flops for flops in (plan.predicted["flops"][0], full_flops))
     text = f"warning: with its reference losses this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
     return f"{text}; a finished run as select.reference costs one forward of all images"

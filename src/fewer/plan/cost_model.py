@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fewer.core.types import WORST_SAMPLES, At, Expectation
-from fewer.plan.budget import affordable_share, epoch_flops
 
 if TYPE_CHECKING:
     from fewer.plan.plan import Plan
@@ -39,7 +38,7 @@ def predicted(plan: Plan, expects: Callable[[At], Expectation], packs: bool) -> 
         expects: The selector's expectation of an epoch.
         packs: Whether the selector's batches are full ones.
     """
-    share = affordable_share(plan, expects, 0, plan.reference_flops)
+    share = plan.budget.first_share(expects)
     told = [expects(plan.at(epoch, share=share)) for epoch in range(plan.epochs)]
     epochs = [_priced(plan, epoch, expected, packs) for epoch, expected in enumerate(told)]
     totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
@@ -120,5 +119,5 @@ def _priced(plan: Plan, epoch: int, expects: Expectation, packs: bool) -> dict[s
         "samples_forwarded": bounds(lambda kept: float(kept + scored)),
         "samples_backpropagated": bounds(float),
         "optimizer_steps": bounds(lambda kept: float(kept and len(plan.batch_sizes(kept, stage, packs)))),
-        "flops": epoch_flops(plan, epoch, expects),
+        "flops": plan.budget.epoch_flops(epoch, expects),
     }

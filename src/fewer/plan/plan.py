@@ -21,6 +21,8 @@ from fewer.plan import checks
 from fewer.plan.cost_model import Reference, predicted
 from fewer.plan.evaluations import evaluations_of
 from fewer.recipe.schema import Recipe, TrainRecipe
+from fewer.select.budget import Budget, asked_cost
+from fewer.select.budget_checks import budget_too_small, mostly_scored, too_few_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,20 +171,17 @@ class Plan:
         return next(stage for stage in reversed(self.stages) if stage.first_epoch <= epoch)
 
     @property
-    def full_flops(self) -> float:
-        """What the run would cost if every epoch trained on everything."""
-        every = (self.sample_flops(epoch) for epoch in range(self.epochs))
-        return float(sum(self.facts.train_images * (flops.forward + flops.backward) for flops in every))
-
-    @property
-    def reference_flops(self) -> float:
-        """What reference losses cost before the first epoch."""
-        return float(self.facts.reference.costs["flops"]) if self.facts.reference else 0.0
-
-    @property
-    def cost(self) -> float | None:
-        """The share of `full_flops` that was asked for, where one was."""
-        return None if self.own_selector else getattr(self.recipe.select, "cost", None)
+    def budget(self) -> Budget:
+        """What the run may spend, and what it spends it on."""
+        each = [self.sample_flops(epoch) for epoch in range(self.epochs)]
+        return Budget(
+            images=self.facts.train_images,
+            training_flops=tuple(flops.forward + flops.backward for flops in each),
+            scoring_flops=tuple(self.scoring_flops(epoch) for epoch in range(self.epochs)),
+            cost=None if self.own_selector else asked_cost(self.recipe.select),
+            before_flops=float(self.facts.reference.costs["flops"]) if self.facts.reference else 0.0,
+            after_flops=self.batchnorm_flops,
+        )
 
     @property
     def batchnorm_images(self) -> int:
@@ -326,10 +325,12 @@ def compile_plan(
         notes=_notes(facts, stages),
     )
     expects = expects or (lambda at: Expectation(1.0, 1.0))
-    if refused := checks.budget_too_small(plan, expects) or checks.too_few_samples(plan, expects):
+    method, budget = own_selector or recipe.select.model_dump()["method"], plan.budget
+    proxies = facts.reference is not None and not facts.reference.weights
+    if refused := budget_too_small(budget, expects, method, proxies) or too_few_samples(budget, expects, method):
         raise RecipeError(refused)
     plan = replace(plan, predicted=predicted(plan, expects, packs))
-    warnings = [checks.exceeds_plain_cost(plan), checks.mostly_scored(plan, expects)]
+    warnings = [checks.exceeds_plain_cost(plan), mostly_scored(budget, expects)]
     return replace(plan, notes=(*plan.notes, *filter(None, warnings)))
 
 

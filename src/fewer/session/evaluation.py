@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fewer.core.types import Evaluate, Evaluation, Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import link_model, load_model, publish_model
-from fewer.plan.budget import missed_cost
 from fewer.runs.folder import SUSPECTS, RunFolder
 from fewer.session.epoch_metrics import costs
 from fewer.session.selection_stats import list_suspects
@@ -110,7 +109,7 @@ class Evaluator:
         metrics, tables = self._last_evaluations(last_model)
         session.book_decoding()
         run.ledger.book(run.plan.stages[-1].index, bytes_sent=session.run.comm.take_bytes_sent(), **self._renewed())
-        if said := missed_cost(run.plan, run.ledger.total("flops")):
+        if said := run.plan.budget.missed_cost(run.ledger.total("flops")):
             self.note(f"warning: {said}")
         suspected = list_suspects(session, folder)
         if suspected:

@@ -9,7 +9,6 @@ from fewer.core.errors import RecipeError
 from fewer.core.protocols import Data, Task
 from fewer.core.types import At, Stage, Worker
 from fewer.optim.groups import momentum_of
-from fewer.plan.budget import affordable_share
 from fewer.training.batches import Candidate, candidates
 from fewer.training.run import Run, state_digest
 from fewer.training.scoring import score_samples, select_in_batch
@@ -84,7 +83,7 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
 def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
     """Scores what the selector asks for, then draws the epoch's samples and cuts them into batches."""
     epoch, selection, selector = run.cursor.epoch, run.selection, run.selection.selector
-    share = affordable_share(run.plan, selector.expected, epoch, run.ledger.total("flops"))
+    share = run.plan.budget.affordable_share(selector.expected, epoch, run.ledger.total("flops"))
     at = run.plan.at(epoch, share=share)
     with run.ledger.phase("select"):
         wanted = selection.ids_to_score(at)

@@ -16,7 +16,6 @@ from fewer.core.errors import DataError, RecipeError, UsageError
 from fewer.core.protocols import Comm, Selector
 from fewer.core.table import Kind
 from fewer.core.types import At, Observed, Selection, State
-from fewer.plan.budget import affordable_share
 from fewer.select.base import ScoredParams
 from fewer.select.epoch import EpochSelection
 from fewer.select.observations import Observations
@@ -98,7 +97,7 @@ class Chooser:
         recipe = settings.read(name, keys, epochs, self.population)
         self.method = name if name is method else type(method).__name__
         self.selector = settings.build(recipe, self.population) if isinstance(method, str) else method
-        self._plan = settings.price(recipe, self.population, self.selector, "" if name is method else self.method)
+        self._budget = settings.price(recipe, self.population, self.selector, self.method)
         self._needs_losses = name is not method or isinstance(recipe.select, ScoredParams)
         self._needs_scores = settings.scores_before(self.selector, epochs)
         self._identity = {
@@ -177,8 +176,7 @@ class Chooser:
         self._close()
         self._wanted = self._wanted if epoch == self._at.epoch else None
         spent = float(3 * self._spent["trained"] + self._spent["scored"])
-        share = affordable_share(self._plan, self.selector.expected, epoch, spent)
-        self._at = self._plan.at(epoch, share=share)
+        self._at = self._budget.at(epoch, self._budget.affordable_share(self.selector.expected, epoch, spent))
 
     def _close(self) -> None:
         """Brings the table up to date with the epoch that has ended."""

@@ -11,8 +11,9 @@ from fewer import select
 from fewer.core.errors import DataError, RecipeError
 from fewer.core.protocols import Selector
 from fewer.core.types import At, Population
-from fewer.plan.plan import Facts, Flops, Plan, compile_plan
 from fewer.recipe.parse import parse_recipe
+from fewer.select.budget import Budget, asked_cost
+from fewer.select.budget_checks import budget_too_small, too_few_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
     from fewer.recipe.schema import Recipe
 
-_SIDE_PX = 32  # any will do: what a sample costs is told in forwards
-_FORWARD, _BACKWARD = 1, 2  # the usual estimate; a loop that is not ours cannot be counted
+_FORWARD, _BACKWARD = 1, 2  # costs in forwards: the usual estimate, as a loop of one's own cannot be counted
 
 
 def read(method: str, settings: Mapping[str, Any], epochs: int, population: Population) -> Recipe:
@@ -64,25 +64,18 @@ def _misplaced(chosen: Any, method: str, has_reference: bool) -> list[str]:
     return problems
 
 
-def price(recipe: Recipe, population: Population, selector: Selector, name: str = "") -> Plan:
-    """A plan in which a forward costs 1 and a backward 2, to meet `cost` with.
+def price(recipe: Recipe, population: Population, selector: Selector, method: str) -> Budget:
+    """A budget in which a forward costs 1 and a backward 2, to meet `cost` with.
 
     Raises:
-        RecipeError: The cost cannot be met; says the smallest that can.
+        RecipeError: The cost cannot be met; says the smallest that can. Or an epoch would hold next to nothing.
     """
-    samples = int((population.label_N >= 0).sum())
-    facts = Facts(
-        *(samples, 0, 0),
-        classes=tuple(map(str, range(max(2, population.classes)))),
-        native_side_px=_SIDE_PX,
-        flops={_SIDE_PX: (Flops(0, _FORWARD, _BACKWARD),)},
-        plain_sample_flops=_FORWARD + _BACKWARD,
-        parameters=0,
-    )
-    try:
-        return compile_plan(recipe, facts, selector.expected, name)
-    except RecipeError as error:
-        raise RecipeError([f"Chooser: {_in_keywords(text)}" for text in error.problems]) from None
+    samples, epochs = int((population.label_N >= 0).sum()), recipe.epochs
+    budget = Budget(samples, (_FORWARD + _BACKWARD,) * epochs, (_FORWARD,) * epochs, asked_cost(recipe.select))
+    expected = selector.expected
+    if problem := budget_too_small(budget, expected, method) or too_few_samples(budget, expected, method):
+        raise RecipeError(f"Chooser: {_in_keywords(problem)}")
+    return budget
 
 
 def _in_keywords(problem: str) -> str:

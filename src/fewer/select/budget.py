@@ -1,0 +1,113 @@
+"""The budget of a run: what its epochs cost, and the share of the images that `select.cost` pays for.
+
+The share is solved for before every epoch from what has been spent, so that later epochs make up for whatever came out
+otherwise than expected (scoring, guards, rounding). A budget is numbers only: it needs no plan and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from fewer.core.types import At, Expectation
+from fewer.select.base import ChoiceParams
+
+Expected = Callable[[At], Expectation]
+"""What a selector expects of an epoch; its cost must not fall as `At.share` rises."""
+
+_HALVINGS = 50
+
+
+def asked_cost(params: BaseModel) -> float | None:
+    """`select.cost` of a method's parameters; None where it is left out, or the method has no such key."""
+    return params.cost if isinstance(params, ChoiceParams) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may spend, and what it spends it on.
+
+    Attributes:
+        images: Training images.
+        training_flops: FLOPs of one sample's forward and backward, for every epoch.
+        scoring_flops: FLOPs of one sample's scoring forward, for every epoch.
+        cost: The share of `full_flops` that the run is to cost; None: no cost was asked for.
+        before_flops: What is spent before the first epoch, such as reference losses.
+        after_flops: What is spent after the last epoch if that leaves images out, such as BatchNorm's statistics.
+    """
+
+    images: int
+    training_flops: tuple[int, ...]
+    scoring_flops: tuple[int, ...]
+    cost: float | None = None
+    before_flops: float = 0.0
+    after_flops: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        return len(self.training_flops)
+
+    @property
+    def full_flops(self) -> float:
+        """What the run would cost if every epoch trained on everything."""
+        return float(sum(self.images * flops for flops in self.training_flops))
+
+    def at(self, epoch: int, share: float | None = None) -> At:
+        """The moment before an epoch in which this share of the images may be trained on."""
+        return At(epoch, self.epochs, epoch / self.epochs, share)
+
+    def epoch_flops(self, epoch: int, expectation: Expectation) -> tuple[float, float]:
+        """Lowest and highest FLOPs of an epoch's scoring and training."""
+        scoring = round(expectation.scored * self.images) * self.scoring_flops[epoch]
+        low, high = (round(kept * self.images) for kept in (expectation.kept_low, expectation.kept_high))
+        return low * self.training_flops[epoch] + scoring, high * self.training_flops[epoch] + scoring
+
+    def remaining_flops(self, expected: Expected, epoch: int, share: float) -> float:
+        """What the epochs from `epoch` on, and what comes after the last, cost where each trains on this share."""
+        each = [expected(self.at(e, share)) for e in range(epoch, self.epochs)]
+        flops = sum(self.epoch_flops(e, expectation)[1] for e, expectation in enumerate(each, epoch))
+        return flops + (self.after_flops if each and each[-1].kept_low < 1 else 0.0)
+
+    def affordable_share(self, expected: Expected, epoch: int, spent_flops: float) -> float | None:
+        """The share that every epoch from `epoch` on may train on, so that the run costs what was asked.
+
+        Args:
+            expected: What the selector expects of an epoch.
+            epoch: The first epoch that is still to come.
+            spent_flops: What the run has cost so far.
+
+        Returns:
+            A share in [0, 1]; None where no cost was asked for.
+        """
+        if self.cost is None:
+            return None
+        left = self.cost * self.full_flops - spent_flops
+        low, high = 0.0, 1.0
+        if self.remaining_flops(expected, epoch, high) <= left:
+            return high
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if self.remaining_flops(expected, epoch, middle) <= left:
+                low = middle
+            else:
+                high = middle
+        # Where class floors cost as much at share 0, whatever the method adds to them would come on top.
+        floor = self.remaining_flops(expected, epoch, 0.0)
+        return 0.0 if self.remaining_flops(expected, epoch, low) <= floor else low
+
+    def first_share(self, expected: Expected) -> float | None:
+        """The affordable share before the first epoch."""
+        return self.affordable_share(expected, 0, self.before_flops)
+
+    def smallest_cost(self, expected: Expected) -> float:
+        """The smallest share of the full cost that the method can do with."""
+        return (self.before_flops + self.remaining_flops(expected, 0, 0.0)) / self.full_flops
+
+    def missed_cost(self, spent_flops: float) -> str:
+        """A warning where a run took another share of the full cost than was asked for; empty within 1 %."""
+        took = spent_flops / self.full_flops
+        if self.cost is None or abs(took - self.cost) <= 0.01 * self.cost:
+            return ""
+        return f"select.cost = {self.cost:g} was missed: the run took {took:.3g} of the full cost"
