@@ -113,7 +113,7 @@ def booked(content: dict[str, Any]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         ledger = fewer.fit(recipe, Path(folder) / "run")["ledger"]
     scored = ledger["samples_forwarded"] - ledger["samples_backpropagated"]
-    expected = share * scored / plan.facts.train_images + ledger["effective_epochs"]
+    expected = share * scored / plan.facts.data.train_images + ledger["effective_epochs"]
     return {"forward_share": share, "booked_fee": ledger["full_epoch_equivalents"], "expected_fee": expected}
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from fewer.core.types import Outcome as Outcome
     from fewer.core.types import Request as Request
     from fewer.core.types import Selection as Selection
+    from fewer.plan.compile import compile_plan as compile_plan
     from fewer.plan.plan import Plan as Plan
-    from fewer.plan.plan import compile_plan as compile_plan
     from fewer.recipe.parse import load_recipe as load_recipe
     from fewer.recipe.parse import parse_recipe as parse_recipe
     from fewer.recipe.schema import Recipe as Recipe
@@ -44,7 +44,8 @@ _HOME = {
     "fewer.core.protocols": ("Comm", "Data", "Selector", "Sync", "Task"),
     "fewer.core.table": ("Table",),
     "fewer.core.types": ("At", "Batch", "Selection", "Expectation", "KeepMask", "Outcome", "Request"),
-    "fewer.plan.plan": ("Plan", "compile_plan"),
+    "fewer.plan.compile": ("compile_plan",),
+    "fewer.plan.plan": ("Plan",),
     "fewer.recipe.parse": ("load_recipe", "parse_recipe"),
     "fewer.recipe.schema": ("Recipe",),
     "fewer.select.own_loop.chooser": ("Chooser",),

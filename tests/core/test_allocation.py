@@ -1,10 +1,37 @@
-"""Apportionment of a total in whole numbers."""
+"""Totals shared out in whole numbers: evenly, in batches of two or more, and in proportion."""
 
 from __future__ import annotations
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fewer.core.allocation import largest_remainders
+from fewer.core.allocation import batch_sizes, even_sizes, largest_remainders, shares
+
+
+@given(st.integers(1, 5000), st.integers(1, 300))
+def test_even_sizes_add_up_and_differ_by_at_most_one(total: int, parts: int) -> None:
+    sizes = even_sizes(total, parts)
+    assert sum(sizes) == total
+    assert max(sizes) - min(sizes) <= 1
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@given(st.integers(0, 200), st.integers(1, 9))
+def test_no_worker_gets_one_sample_alone(total: int, parts: int) -> None:
+    sizes = shares(total, parts)
+    assert sum(sizes) == total
+    assert len(sizes) == parts
+    assert 1 not in sizes or total == 1
+
+
+def test_batches_are_as_many_as_are_counted_but_hold_two_samples() -> None:
+    assert batch_sizes(10, 4, 10) == [4, 3, 3]
+    assert batch_sizes(10, 4, 16) == [3, 3, 2, 2]
+    assert batch_sizes(5, 4, 400) == [3, 2]
+    assert batch_sizes(3, 1, 3) == [1, 1, 1], "where one is asked for"
+    assert batch_sizes(1, 4, 1) == [1]
+    assert batch_sizes(0, 4, 0) == batch_sizes(0, 4, 9) == []
 
 
 def test_largest_remainders_by_hand() -> None:

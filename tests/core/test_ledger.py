@@ -75,7 +75,8 @@ def test_images_read_anew_are_files_opened_and_predicted(photos: Path, tmp_path:
             assert low <= decoded <= high
             if name != "processes":
                 assert len(paths) == len(before) + decoded  # listed, hashed and planned once, then decoded
-    assert results["memory"]["ledger"]["samples_decoded"] == 40
+    validated = 6  # again at the side of the second stage
+    assert results["memory"]["ledger"]["samples_decoded"] == 40 + validated
     assert results["anew"]["ledger"]["samples_decoded"] == results["processes"]["ledger"]["samples_decoded"] > 100
     assert len({result["state"] for result in results.values()}) == 1
     assert len({result["digest"] for result in results.values()}) == 1
@@ -104,19 +105,20 @@ def test_every_image_that_is_decoded_is_one_file_opened(photos: Path) -> None:
         len(files) - len(headers) == decoded == 2 * len(splits.train) + len(splits.val or ()) + len(splits.test or ())
     )
     assert session.run.ledger.total("decoded_pixels") == decoded * 20 * 24
-    assert session.plan.predicted["samples_decoded"] == (decoded, decoded)
+    with_validation = decoded + len(splits.val or ())  # which nobody asks for here, at the second stage's side
+    assert session.plan.predicted["samples_decoded"] == (with_validation, with_validation)
     by_stage = [counts["samples_decoded"] for counts in session.run.ledger.counts]
     assert by_stage == [decoded - len(splits.train), len(splits.train)]
 
 
 def test_statistics_at_another_side_decode_no_image_twice(photos: Path, tmp_path: Path) -> None:
-    """Evaluations want training images at the side of the last stage, for BatchNorm, while another is trained on."""
+    """Evaluations want training images at their side, for BatchNorm, while another is trained on."""
     content = {
         "data": {"source": f"folder:{photos}", "val": "20%", "cache": "no", "in_memory": "yes"},
         "model": {"name": "cnn", "width": 0.1},
         "train": {"batch_size": 26, "precision": "fp32"},
         "select": {"method": "dbpd", "cost": 0.7, "guards": {"break_even": False}},
-        "stages": [{"epochs": 3, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+        "stages": [{"epochs": 3, "side_px": 16, "evaluation_side_px": 20}, {"epochs": 1, "side_px": 20}],
     }
     with one_thread():
         result = fit(parse_recipe(content), tmp_path / "run")

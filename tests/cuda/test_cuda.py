@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from fewer.plan import facts
+from fewer.plan import gather
 from fewer.testing.harness import interrupted, session_of, trained
 from fewer.training.loop import Row, train
 
@@ -43,7 +43,7 @@ def test_a_gpu_trains_as_the_cpu_does(keys: dict[str, Any], monkeypatch: pytest.
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     on_gpu = losses(with_train(**keys))
-    monkeypatch.setattr(facts, "device_kind", lambda: "cpu")
+    monkeypatch.setattr(gather, "device_kind", lambda: "cpu")
     for step, (ours, theirs) in enumerate(zip(on_gpu, losses(with_train(**keys)), strict=True)):
         assert ours == pytest.approx(theirs, rel=1e-3 * 1.25**step), f"batch {step}"
 

@@ -15,7 +15,10 @@ import torch
 from fewer import select
 from fewer.core.errors import RecipeError
 from fewer.core.types import Population
-from fewer.plan.plan import Facts, Flops, Plan, compile_plan
+from fewer.plan.compile import compile_plan
+from fewer.plan.facts import DataFacts, Facts, ModelFacts
+from fewer.plan.flops import Flops
+from fewer.plan.plan import Plan
 from fewer.recipe.parse import parse_recipe
 from paths import DOCS
 
@@ -67,17 +70,9 @@ def planned(content: dict[str, Any], overrides: list[str]) -> Plan:
     """The plan for a data set that nobody has to have: `IMAGES` images of `CLASSES` classes."""
     recipe = parse_recipe(content, overrides)
     population = Population(0, torch.arange(IMAGES) % CLASSES, CLASSES)
-    facts = Facts(
-        train_images=IMAGES,
-        val_images=0,
-        test_images=1000,
-        classes=tuple(map(str, range(CLASSES))),
-        native_side_px=32,
-        flops=FLOPS,
-        plain_sample_flops=3 * 224 * 224,
-        parameters=10,
-        class_images=(IMAGES // CLASSES,) * CLASSES,
-    )
+    classes = tuple(map(str, range(CLASSES)))
+    data = DataFacts(IMAGES, 0, 1000, classes, native_side_px=32, class_images=(IMAGES // CLASSES,) * CLASSES)
+    facts = Facts(data, ModelFacts(FLOPS, plain_sample_flops=3 * 224 * 224, parameters=10))
     selector = select.build(recipe.select, population, recipe.epochs)  # type: ignore[arg-type]
     return compile_plan(recipe, facts, selector.expected)
 

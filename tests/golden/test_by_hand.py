@@ -80,7 +80,8 @@ def session_on_points() -> Session:
     optimizer = optim.build("sgd", groups, LR, {"momentum": MOMENTUM, "nesterov": True})
     session.run.workers = [Worker(0, model, optimizer, torch.amp.GradScaler("cpu", enabled=False))]
     session.run.selection.pool_ids, session.run.selection.table = torch.arange(4), Table(4)
-    session.run.plan = replace(session.plan, facts=replace(session.plan.facts, train_images=4))
+    facts = session.plan.facts
+    session.run.plan = replace(session.plan, facts=replace(facts, data=replace(facts.data, train_images=4)))
     return session
 
 

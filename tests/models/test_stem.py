@@ -9,7 +9,7 @@ from torch import nn
 from fewer import models
 from fewer.models.dry_run import take
 from fewer.models.stem import reduction, small_stem
-from fewer.plan.facts import sample_flops
+from fewer.plan.flops import sample_flops
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import make_plan, open_data
 

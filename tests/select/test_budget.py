@@ -35,11 +35,11 @@ def test_a_budget_adds_up() -> None:
     assert BUDGET.remaining_flops(with_look, 1, 0.5) == 50 * (3 + 12) + 100 * (1 + 4)
 
 
-def test_what_comes_after_the_last_epoch_is_paid_where_that_leaves_images_out() -> None:
-    budget = replace(BUDGET, after_flops=7.0)
-    assert budget.remaining_flops(at_share, 0, 1.0) == budget.full_flops
+def test_what_comes_after_the_last_epoch_is_paid_where_it_is_due() -> None:
+    budget = replace(BUDGET, after_partial_flops=7.0)
+    assert budget.remaining_flops(at_share, 0, 1.0) == budget.full_flops, "all images: training's statistics fit"
     assert budget.remaining_flops(at_share, 2, 0.5) == 50 * 12 + 7
-    assert budget.remaining_flops(at_share, 3, 0.5) == 0, "nothing is left to do"
+    assert replace(BUDGET, after_flops=7.0).remaining_flops(at_share, 2, 1.0) == 100 * 12 + 7
 
 
 def test_without_a_cost_the_method_decides() -> None:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from fewer.plan.plan import Plan, table
+from fewer.plan.plan import Plan
+from fewer.plan.table import table
 
 if TYPE_CHECKING:
     from fewer.session.build import Session
@@ -156,15 +157,15 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
 def show_plan(plan: Plan) -> None:
     """Prints a plan's stages and predicted cost on stdout."""
     console = Console(highlight=False)
-    facts, train = plan.facts, plan.recipe.train
+    data, machine, train = plan.facts.data, plan.facts.machine, plan.recipe.train
     console.print(
-        f"{plan.recipe.model.name}, {facts.parameters:,} parameters, {len(facts.classes)} classes; "
-        f"{facts.train_images:,} training, {facts.val_images:,} validation, {facts.test_images:,} test images",
+        f"{plan.recipe.model.name}, {plan.facts.model.parameters:,} parameters, {len(data.classes)} classes; "
+        f"{data.train_images:,} training, {data.val_images:,} validation, {data.test_images:,} test images",
         soft_wrap=True,
     )
     console.print(
-        f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {facts.device}, "
-        f"{facts.ranks} rank(s) of {facts.threads} thread(s); {train.optimizer}, {train.schedule}"
+        f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {machine.device}, "
+        f"{machine.processes} rank(s) of {machine.threads} thread(s); {train.optimizer}, {train.schedule}"
         f"{', compiled' if train.compile != 'no' else ''}{', deterministic' if train.deterministic else ''}; "
         f"digest {plan.digest}",
         soft_wrap=True,

@@ -14,7 +14,9 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, devices: Devices = 1, 
     if as_json:
         import json
 
-        print(json.dumps(compiled.as_json(), indent=1))
+        from fewer.plan.document import plan_json
+
+        print(json.dumps(plan_json(compiled), indent=1))
     else:
         from fewer.cli.display import show_plan
 

@@ -283,7 +283,7 @@ def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
 def _require_known(metric: str, plan: Plan) -> None:
     from fewer.tasks.classify.task import metric_names
 
-    known = metric_names(plan.facts.class_images)
+    known = metric_names(plan.facts.data.class_images)
     if (name := metric.rpartition("/")[2]) not in known:
         raise RecipeError(f'--metric {metric}: there is no metric "{name}"; {nearest(name, known)}')
 

@@ -1,11 +1,35 @@
-"""How a total is shared out among classes in whole numbers, by the method of largest remainders. C: classes."""
+"""Totals shared out in whole numbers: evenly over batches and workers, in proportion over classes. C: classes."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def even_sizes(total: int, parts: int) -> list[int]:
+    """`total` cut into `parts` sizes that differ by at most one, larger ones first."""
+    return [total // parts + (index < total % parts) for index in range(parts)] if total else []
+
+
+def shares(total: int, parts: int) -> list[int]:
+    """`total` samples for `parts` workers or micro-batches: even, but never one sample alone; some may get none."""
+    used = max(1, min(parts, total // 2))
+    return even_sizes(total, used) + [0] * (parts - used) if total else [0] * parts
+
+
+def batch_sizes(samples: int, size: int, counted: int) -> list[int]:
+    """Sizes of batches that hold all samples; they differ by at most one, and none holds one sample alone.
+
+    Args:
+        samples: Samples to be cut into batches.
+        size: Size of a full batch.
+        counted: As many batches as this number of samples fills, as far as there are two samples for each.
+    """
+    most = samples if size == 1 else max(1, samples // 2)
+    return even_sizes(samples, min(math.ceil(counted / size), most))
 
 
 def largest_remainders(weight_C: Tensor, total: int, capacity_C: Tensor, least_C: Tensor | None = None) -> Tensor:

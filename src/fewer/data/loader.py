@@ -22,7 +22,7 @@ from fewer.data.decode.on_request import Read, SquareReader, Squares
 from fewer.data.loader_process import NO_MEMORY, LoaderProcess, can_fork, cause_of_death, kill, started
 from fewer.data.messages import Messages
 from fewer.data.slots import Slots, bytes_for
-from fewer.machine.device import SHARE_OF_MEMORY_AHEAD
+from fewer.machine.loading import SHARE_OF_MEMORY_AHEAD
 from fewer.machine.memory import available_bytes
 
 _ATTEMPTS = 4  # at one batch, before giving up

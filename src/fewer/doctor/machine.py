@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fewer.doctor.result import FAIL, OK, WARN, CheckResult
-from fewer.machine.device import SHARE_OF_MEMORY_AHEAD, choose_loading, usable_cores
+from fewer.machine.device import usable_cores
+from fewer.machine.loading import SHARE_OF_MEMORY_AHEAD, choose_loading
 from fewer.machine.memory import available_bytes
 
 _GIB = 2**30

@@ -20,7 +20,8 @@ def stack() -> None:
     """Imports torch and torchvision, and calls one of torchvision's own operators."""
     import torch
 
-    from fewer.plan.facts import device_kind, native_bf16
+    from fewer.machine.device import device_kind
+    from fewer.machine.precision import native_bf16
 
     _say(torch=torch.__version__, threads=torch.get_num_threads())
     device = device_kind()

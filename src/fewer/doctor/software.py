@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fewer.doctor.result import FAIL, OK, WARN, CheckResult
-from fewer.machine.device import auto_precision
+from fewer.machine.precision import auto_precision
 
 PYTHON_FLOOR, TORCH_FLOOR = (3, 11), (2, 10)
 VISION_OFFSET = 15  # torchvision 0.(N + 15) is built for torch 2.N

@@ -18,12 +18,12 @@ from fewer.data.one_pass import chunks, evaluation_batch_size, evenly, once
 from fewer.data.settings import InputSettings
 from fewer.data.sources import is_source
 from fewer.data.stores.decoding import too_damaged
-from fewer.machine.device import auto_precision
+from fewer.machine.device import device_kind
+from fewer.machine.precision import auto_precision, autocast_dtype, native_bf16, weights_dtype
 from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
-from fewer.plan.facts import DTYPES, device_kind, native_bf16
 from fewer.recipe.parse import load_recipe, nearest, parse_recipe
 from fewer.runs.folder import RESOLVED, RunFolder
-from fewer.session.build import AUTOCAST, open_data
+from fewer.session.build import open_data
 from fewer.session.resume import refuse_other_data
 from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify.task import Classify
@@ -62,7 +62,7 @@ class LoadedModel:
     def inputs(self) -> InputSettings:
         """How images become inputs."""
         about = self.about
-        return InputSettings(about.mean, about.std, device_kind(), DTYPES[about.precision], about.channels_last)
+        return InputSettings(about.mean, about.std, device_kind(), weights_dtype(about.precision), about.channels_last)
 
 
 def load_published(
@@ -85,7 +85,7 @@ def load_published(
     flip = about.flip_tta if flip_tta is None else flip_tta
     if side_px and side_px != about.side_px:
         _require_side(model, about, side_px)
-    autocast, images_C = AUTOCAST.get(about.precision), about.train_images_per_class
+    autocast, images_C = autocast_dtype(about.precision), about.train_images_per_class
     task = Classify(len(about.classes), flip_tta=flip, autocast=autocast, images_C=images_C)
     return LoadedModel(folder, model, about, task, side_px or about.side_px)
 
@@ -244,7 +244,7 @@ def _measured(
 def _require_side(model: nn.Module, about: ModelMetadata, side_px: int) -> None:
     try:
         copy.deepcopy(model).to("meta")(
-            torch.empty(1, 3, side_px, side_px, device="meta", dtype=DTYPES[about.precision])
+            torch.empty(1, 3, side_px, side_px, device="meta", dtype=weights_dtype(about.precision))
         )
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

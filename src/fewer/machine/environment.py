@@ -1,4 +1,4 @@
-"""Where a run ran: versions, processor, threads. Bitwise resuming needs the same."""
+"""The environment of a run: versions, processor, threads. Bitwise resuming needs the same."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 
-from fewer.plan.plan import Plan
-
 # What may change the last bits of a result.
 _EXACTNESS = (
     *("fewer", "torch", "numpy", "pillow", "processor", "capability", "native_bf16"),
@@ -19,8 +17,15 @@ _EXACTNESS = (
 )
 
 
-def describe(plan: Plan) -> dict[str, Any]:
-    """The content of `env.json`."""
+def describe(device: str, threads: int, processes: int, native_bf16: bool) -> dict[str, Any]:
+    """The content of `env.json`.
+
+    Args:
+        device: The kind of device that trains.
+        threads: Threads of one process.
+        processes: Processes that train together.
+        native_bf16: Whether the device computes bfloat16 natively.
+    """
     return {
         "fewer": _version("fewer"),
         "python": platform.python_version(),
@@ -32,10 +37,10 @@ def describe(plan: Plan) -> dict[str, Any]:
         "machine": platform.machine(),
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "native_bf16": plan.facts.bf16,
-        "device": torch.cuda.get_device_name() if plan.facts.device == "cuda" else plan.facts.device,
-        "threads": plan.facts.threads,
-        "ranks": plan.facts.ranks,
+        "native_bf16": native_bf16,
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "threads": threads,
+        "ranks": processes,
         "command": " ".join(sys.argv),
     }
 

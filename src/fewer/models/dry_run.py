@@ -27,7 +27,7 @@ def take(params: ModelParams, classes: int, sides_px: Sequence[int]) -> nn.Modul
     Args:
         params: The keys of `[model]`.
         classes: Number of classes.
-        sides_px: All sides of the plan, in rising order.
+        sides_px: All sides of the plan; the model is built for the last of them.
 
     Raises:
         ValueError: It cannot be built, or does not take one of the sides; the message says which would do.

@@ -15,7 +15,8 @@ from safetensors.torch import save as tensors_to_bytes
 from fewer import models
 from fewer.core.config import Flag, Index, Side
 from fewer.core.errors import CheckpointError, RecipeError, printable
-from fewer.plan.facts import DTYPES, device_kind
+from fewer.machine.device import device_kind
+from fewer.machine.precision import PRECISIONS, weights_dtype
 from fewer.recipe.parse import parse_recipe
 from fewer.runs.checkpoint import (
     MODEL_ABOUT,
@@ -100,8 +101,8 @@ class ModelMetadata(BaseModel):
     @field_validator("precision")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in DTYPES:
-            raise ValueError(f"unknown; allowed: {', '.join(DTYPES)}")
+        if value not in PRECISIONS:
+            raise ValueError(f"unknown; allowed: {', '.join(PRECISIONS)}")
         return value
 
 
@@ -228,7 +229,7 @@ def open_model(path: str | Path, precision: str = "") -> tuple[nn.Module, ModelM
         model = _built(folder, about)
     model.load_state_dict(weights)
     layout = torch.channels_last if about.channels_last else torch.contiguous_format
-    model.to(torch.device(device_kind()), DTYPES[about.precision]).to(memory_format=layout)
+    model.to(torch.device(device_kind()), weights_dtype(about.precision)).to(memory_format=layout)
     return model.eval().requires_grad_(False), about
 
 

@@ -1,47 +1,51 @@
-"""Why a recipe is refused once data, model and machine are known: in sentences that say what would do."""
+"""Checks of a recipe against the facts: why it is refused, in sentences that name what would do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from fewer.core.types import Stage
+from fewer.plan.facts import Facts
+from fewer.recipe.schema import Recipe
+from fewer.select.base import InBatchParams
+from fewer.select.budget import Budget
 
-if TYPE_CHECKING:
-    from fewer.plan.plan import Facts, Plan
-    from fewer.recipe.schema import Recipe
 
-
-def mismatches(recipe: Recipe, facts: Facts, stages: tuple[Stage, ...]) -> list[str]:
+def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     """What in a recipe does not fit the data, the model or the machine."""
-    problems = list(facts.problems)
-    if len(facts.classes) < 2:
-        problems.append(f"data.source: {len(facts.classes)} class; a classifier needs two or more class folders")
+    problems = list(facts.model.problems)
+    if len(facts.data.classes) < 2:
+        problems.append(f"data.source: {len(facts.data.classes)} class; a classifier needs two or more class folders")
     for stage in stages:
-        name = f"stages.{stage.index}" if recipe.stages else "train"
-        if stage.batch_size > facts.train_images:
-            problems.append(
-                f"{name}.batch_size = {stage.batch_size} is larger than the {facts.train_images} training images; "
-                f"use at most {facts.train_images}"
-            )
-        if stage.batch_size // (recipe.train.accumulate * facts.ranks) < 2:
-            problems.append(
-                f"{name}.batch_size = {stage.batch_size} over {facts.ranks} ranks and {recipe.train.accumulate} "
-                f"micro-batches leaves fewer than two images for one forward; "
-                f"use {2 * recipe.train.accumulate * facts.ranks} or more"
-            )
-    scorer_px = facts.scoring_side_px
+        problems += _batch_size_problems(recipe, facts, stage)
+    scorer_px = facts.model.scoring_side_px
     if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
-        key = "select.scorer_side_px" if hasattr(recipe.select, "scorer_side_px") else "the selector's scoring_side_px"
+        is_key = isinstance(recipe.select, InBatchParams)
+        key = "select.scorer_side_px" if is_key else "the selector's scoring_side_px"
         text = f"{key} = {scorer_px} is larger than the images that are trained on ({smallest} px)"
         problems.append(f"{text}; use at most {smallest}, or leave it out")
     return problems
 
 
-def exceeds_plain_cost(plan: Plan) -> str:
-    """Says that reference losses make a run dearer than plain training: a warning, not a refusal."""
-    full_flops = plan.budget.full_flops
-    if not plan.facts.reference or plan.predicted["flops"][0] <= full_flops:
+def _batch_size_problems(recipe: Recipe, facts: Facts, stage: Stage) -> list[str]:
+    key = f"{f'stages.{stage.index}' if recipe.stages else 'train'}.batch_size = {stage.batch_size}"
+    images, accumulate = facts.data.train_images, recipe.train.accumulate
+    problems = []
+    if stage.batch_size > images:
+        problems.append(f"{key} is larger than the {images} training images; use at most {images}")
+    if stage.batch_size // (accumulate * facts.workers) < 2:
+        problems.append(
+            f"{key} over {facts.workers} ranks and {accumulate} micro-batches leaves fewer than two images for one "
+            f"forward; use {2 * accumulate * facts.workers} or more"
+        )
+    return problems
+
+
+def exceeds_plain_cost(facts: Facts, budget: Budget, predicted: Mapping[str, tuple[float, float]]) -> str:
+    """A warning where reference losses make a run cost more than plain training; else nothing."""
+    least_flops, full_flops = predicted["flops"][0], budget.full_flops
+    if not facts.reference or least_flops <= full_flops:
         return ""
-    epochs, plain = (flops / plan.plain_epoch_flops for flops in (plan.predicted["flops"][0], full_flops))
+    epochs, plain = (flops / facts.plain_epoch_flops for flops in (least_flops, full_flops))
     text = f"warning: with its reference losses this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
     return f"{text}; a finished run as select.reference costs one forward of all images"

@@ -1,123 +1,212 @@
-"""What a plan will cost, in the entries of the ledger. Pure functions of a plan."""
+"""The cost model: what a run will cost, in the entries of the ledger, from facts and stages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from fewer.core.types import WORST_SAMPLES, At, Expectation
-
-if TYPE_CHECKING:
-    from fewer.plan.plan import Plan
+from fewer.core.allocation import batch_sizes
+from fewer.core.types import WORST_SAMPLES, Evaluate, Expectation, Stage
+from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
+from fewer.plan.facts import Facts
+from fewer.plan.stages import stage_of
+from fewer.recipe.schema import Recipe
+from fewer.select.budget import Budget, Expected
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
-PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that a person is shown, and epochs' views of each
+PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that are shown to the user, and epochs' views of each
+
+Costs = dict[str, tuple[float, float]]
+"""Ledger keys with their lowest and highest value; equal where nothing decides during the run."""
+
+
+def budget_of(facts: Facts, stages: Sequence[Stage], cost: float | None, reestimation: Reestimation) -> Budget:
+    """The budget of a run.
+
+    Args:
+        facts: What is known of data, model and machine.
+        stages: The run's stages.
+        cost: The share of the full cost that was asked for, where one was.
+        reestimation: When BatchNorm's statistics are estimated again.
+    """
+    model, at_side = facts.model, reestimation.at_side(stages[-1])
+    moments = [(stage.side_px, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
+    renewed = reestimation_flops(facts, stages, reestimation)
+    return Budget(
+        images=facts.data.train_images,
+        training_flops=tuple(model.sample_flops(*moment).training for moment in moments),
+        scoring_flops=tuple(model.scoring_flops(*moment) for moment in moments),
+        cost=cost,
+        before_flops=facts.reference_flops,
+        after_flops=renewed if at_side else 0.0,
+        after_partial_flops=renewed if reestimation.guards and not at_side else 0.0,
+    )
+
+
+def reestimation_flops(facts: Facts, stages: Sequence[Stage], reestimation: Reestimation) -> float:
+    """What BatchNorm's statistics of the published model cost, where they are estimated again."""
+    if not reestimation.images:
+        return 0.0
+    last_epoch = stages[-1].first_epoch + stages[-1].epochs - 1
+    return float(reestimation.images * facts.model.sample_flops(evaluation_side_px(stages), last_epoch).forward)
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """What reference losses take before the first epoch.
+class CostModel:
+    """Predicts the ledger of a run.
 
     Attributes:
-        side_px: Side of the images that they are computed from.
-        costs: Ledger keys, over all ranks.
-        weights: SHA-256 of the file of the model that is given; empty where proxies are trained.
+        recipe: What was asked.
+        facts: What is known of data, model and machine.
+        stages: The run's stages.
+        budget: What its epochs cost.
+        evaluations: Its evaluations.
+        reestimation: When BatchNorm's statistics are estimated again.
+        in_memory: Images are decoded once and kept.
     """
 
-    side_px: int
-    costs: Mapping[str, int]
-    weights: str = ""
+    recipe: Recipe
+    facts: Facts
+    stages: tuple[Stage, ...]
+    budget: Budget
+    evaluations: Sequence[Evaluate]
+    reestimation: Reestimation
+    in_memory: bool
+
+    def predicted(self, expected: Expected, packs: bool) -> Costs:
+        """The ledger at the end of the run.
+
+        Args:
+            expected: What the selector expects of an epoch.
+            packs: Whether the selector's batches are full ones.
+        """
+        share = self.budget.first_share(expected)
+        each = [expected(self.budget.at(epoch, share)) for epoch in range(self.budget.epochs)]
+        epochs = [self.epoch(epoch, expectation, packs) for epoch, expectation in enumerate(each)]
+        costs = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
+        costs |= self._with_batchnorm(costs, each[-1])
+        before = self.facts.reference.costs if self.facts.reference else {}
+        costs = {key: (low + before.get(key, 0), high + before.get(key, 0)) for key, (low, high) in costs.items()}
+        images, plain = self.facts.data.train_images, self.facts.plain_epoch_flops
+        first = min(self.recipe.model.first_images, images) * self._processes
+        loaded = costs["samples_loaded"][0] + first, costs["samples_loaded"][1] + first
+        trained, flops = costs["samples_backpropagated"], costs["flops"]
+        return {
+            **costs,
+            "samples_loaded": loaded,
+            "samples_decoded": self._decoded(*loaded),
+            "effective_epochs": (trained[0] / images, trained[1] / images),
+            "full_epoch_equivalents": (flops[0] / plain, flops[1] / plain),
+        }
+
+    def epoch(self, epoch: int, expectation: Expectation, packs: bool) -> Costs:
+        """Ledger entries of one epoch's scoring and training."""
+        images, size = self.facts.data.train_images, stage_of(self.stages, epoch).batch_size
+        scored = round(expectation.scored * images)
+
+        def bounds(entry: Callable[[int], float]) -> tuple[float, float]:
+            return entry(round(expectation.kept_low * images)), entry(round(expectation.kept_high * images))
+
+        low, high = bounds(lambda kept: float(max(kept, scored)))
+        return {
+            # With several processes one may lack what another has loaded and scored, and loads it again.
+            "samples_loaded": (low, high + (scored if self._processes > 1 else 0)),
+            "samples_forwarded": bounds(lambda kept: float(kept + scored)),
+            "samples_backpropagated": bounds(float),
+            "optimizer_steps": bounds(lambda kept: float(len(batch_sizes(kept, size, kept if packs else images)))),
+            "flops": self.budget.epoch_flops(epoch, expectation),
+        }
+
+    @property
+    def _processes(self) -> int:
+        return self.facts.machine.processes
+
+    @property
+    def _has_val(self) -> bool:
+        return self.facts.data.val_images > 0
+
+    def _with_batchnorm(self, costs: Costs, last: Expectation) -> Costs:
+        """Entries that the published model's new statistics of BatchNorm add to, where it surely gets them, or may."""
+        surely, perhaps = self._reestimated(last)
+        images = float(self.reestimation.images)  # every process looks at them, and forwards are counted once
+        loaded, flops = images * self._processes, reestimation_flops(self.facts, self.stages, self.reestimation)
+        extra = {"flops": flops, "samples_forwarded": images, "samples_loaded": loaded}
+        return {key: (costs[key][0] + surely * more, costs[key][1] + perhaps * more) for key, more in extra.items()}
+
+    def _reestimated(self, last: Expectation) -> tuple[bool, bool]:
+        """Whether the published model surely gets, and whether it may get, new statistics of BatchNorm."""
+        surely, perhaps = self.reestimation.at_published_side(self.stages, self._has_val)
+        guards = self.reestimation.guards
+        return surely or (guards and last.kept_high < 1), perhaps or (guards and last.kept_low < 1)
+
+    # --- Decoding -------------------------------------------------------------------------------------------------
+
+    def _decoded(self, loaded_low: float, loaded_high: float) -> tuple[float, float]:
+        """Fewest and most images decoded, over all processes: in memory once a side, else whenever one is looked at."""
+        if self.in_memory:
+            once = self._decoded_into_memory()
+            return once, once
+        data, validated = self.facts.data, self._validated
+        tests = sum(evaluate.split == "test" for evaluate in self.evaluations) - 1  # that of the last model apart
+        once = (len(validated) + 1) * data.val_images + tests * data.test_images + self._shown()
+        moments = min(MOMENTS_IMAGES, data.train_images) * self._processes
+        # Quarantine decodes all to find the damaged ones, unless it is known already; the last model may differ from
+        # the best, and is then tested too.
+        images = data.train_images + data.val_images + data.test_images
+        checked = images * self._processes if self.recipe.data.damaged == "quarantine" else 0
+        again = data.test_images if self._has_val else 0
+        surely, perhaps = self._reestimations()
+        renewed_low, renewed_high = (times * self.reestimation.images * self._processes for times in (surely, perhaps))
+        low, high = loaded_low + once + moments, loaded_high + once + moments
+        return low + renewed_low, high + checked + again + renewed_high
+
+    @property
+    def _validated(self) -> list[Stage]:
+        return validated_stages(self.stages, self.recipe.out.evaluate_every)
+
+    def _reestimations(self) -> tuple[int, int]:
+        """Fewest and most estimations of BatchNorm's statistics for validations; that of the published model apart."""
+        if not self._has_val:
+            return 0, 0
+        at_side = sum(self.reestimation.at_side(stage) for stage in self._validated)
+        last = self.reestimation.at_side(self.stages[-1])  # the last model is looked at once more
+        return at_side, len(self._validated) + 1 if self.reestimation.guards else at_side + last
+
+    def _decoded_into_memory(self) -> float:
+        """Images decoded where all are kept: those of a split again whenever a side is asked for that is not kept."""
+        data, kept = self.facts.data, 2 if self.reestimation.keeps_two_sides(self.stages, self._has_val) else 1
+        is_whole = self.recipe.augment.crop == "random_resized"
+        train = 1 if is_whole else _decodings(self._training_sides(), kept)
+        evaluated = [self.stages[0], *self._validated, self.stages[-1]]
+        val = _decodings([stage.evaluation_side_px for stage in evaluated], 1)
+        return float(train * data.train_images + val * data.val_images + data.test_images) * self._processes
+
+    def _training_sides(self) -> Iterator[int]:
+        """Sides at which training images are asked for, in their order."""
+        yield self.stages[0].side_px
+        if self.facts.reference:
+            yield self.facts.reference.side_px
+        for stage in self.stages:
+            yield stage.side_px
+            if self._has_val and self.reestimation.at_side(stage) and stage in self._validated:
+                yield stage.evaluation_side_px
+        if self.reestimation.at_side(self.stages[-1]):
+            yield self.stages[-1].evaluation_side_px
+
+    def _shown(self) -> int:
+        """Images that are shown to the user: training views of every stage, and the worst samples."""
+        if not self.recipe.out.previews:
+            return 0
+        data = self.facts.data
+        rows = min(PREVIEW_ROWS, data.train_images)
+        views = sum(1 + min(PREVIEW_VIEWS, stage.epochs) for stage in self.stages)
+        return rows * views + min(WORST_SAMPLES, data.test_images or data.val_images)
 
 
-def predicted(plan: Plan, expects: Callable[[At], Expectation], packs: bool) -> dict[str, tuple[float, float]]:
-    """Ledger keys with their lowest and highest value; equal where nothing decides during the run.
-
-    Args:
-        plan: The plan, complete but for this.
-        expects: The selector's expectation of an epoch.
-        packs: Whether the selector's batches are full ones.
-    """
-    share = plan.budget.first_share(expects)
-    told = [expects(plan.at(epoch, share=share)) for epoch in range(plan.epochs)]
-    epochs = [_priced(plan, epoch, expected, packs) for epoch, expected in enumerate(told)]
-    totals = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
-    totals = {**totals, **_handed_over(plan, totals, told[-1])}
-    if plan.facts.reference:
-        before = plan.facts.reference.costs
-        totals = {key: (low + before.get(key, 0), high + before.get(key, 0)) for key, (low, high) in totals.items()}
-    flops, trained = totals["flops"], totals["samples_backpropagated"]
-    first = min(plan.recipe.model.first_images, plan.facts.train_images) * plan.facts.ranks
-    loaded = totals["samples_loaded"][0] + first, totals["samples_loaded"][1] + first
-    return {
-        **totals,
-        "samples_loaded": loaded,
-        "samples_decoded": _decoded(plan, *loaded),
-        "effective_epochs": (trained[0] / plan.facts.train_images, trained[1] / plan.facts.train_images),
-        "full_epoch_equivalents": (flops[0] / plan.plain_epoch_flops, flops[1] / plan.plain_epoch_flops),
-    }
-
-
-def _handed_over(
-    plan: Plan, totals: dict[str, tuple[float, float]], last: Expectation
-) -> dict[str, tuple[float, float]]:
-    """Entries that BatchNorm's new statistics add to, where the last epoch leaves something out, or may."""
-    surely, perhaps = last.kept_high < 1, last.kept_low < 1
-    images = float(plan.batchnorm_images)  # every rank looks at them, and forwards are counted once
-    loaded = images * plan.facts.ranks
-    extra = {"flops": plan.batchnorm_flops, "samples_forwarded": images, "samples_loaded": loaded}
-    return {key: (totals[key][0] + surely * more, totals[key][1] + perhaps * more) for key, more in extra.items()}
-
-
-def _decoded(plan: Plan, loaded_low: float, loaded_high: float) -> tuple[float, float]:
-    """Fewest and most images decoded, over all ranks: in memory once for every side, else whenever one is looked at."""
-    facts, recipe = plan.facts, plan.recipe
-    if plan.loading.in_memory:
-        sides = [stage.side_px for stage in plan.stages]
-        if facts.reference:
-            sides = [sides[0], facts.reference.side_px, *sides]
-        changes = sum(1 for before, side in zip([None, *sides], sides, strict=False) if before != side)
-        times = 1 if recipe.augment.crop == "random_resized" else changes
-        once = float(times * facts.train_images + facts.val_images + facts.test_images) * facts.ranks
-        return once, once
-    every = recipe.out.evaluate_every
-    validations = len({*range(every, plan.epochs + 1, every), plan.epochs} if every else {plan.epochs}) + 1
-    tests = 1 + (recipe.train.ema != "off")
-    once = validations * facts.val_images + tests * facts.test_images + _shown(plan)
-    moments = min(MOMENTS_IMAGES, facts.train_images) * facts.ranks
-    # Quarantine decodes all to find the damaged ones, unless it is known already; the last model may differ from the
-    # best, and is then tested too.
-    images = facts.train_images + facts.val_images + facts.test_images
-    checked = images * facts.ranks if recipe.data.damaged == "quarantine" else 0
-    again = facts.test_images if facts.val_images else 0
-    if facts.val_images:  # statistics of BatchNorm are estimated anew before each evaluation
-        again += validations * plan.batchnorm_images * facts.ranks
-    return loaded_low + once + moments, loaded_high + once + moments + checked + again
-
-
-def _shown(plan: Plan) -> int:
-    """Images that are looked at for a person: training views of every stage, and the worst samples."""
-    if not plan.recipe.out.previews:
-        return 0
-    rows = min(PREVIEW_ROWS, plan.facts.train_images)
-    views = sum(1 + min(PREVIEW_VIEWS, stage.epochs) for stage in plan.stages)
-    return rows * views + min(WORST_SAMPLES, plan.facts.test_images or plan.facts.val_images)
-
-
-def _priced(plan: Plan, epoch: int, expects: Expectation, packs: bool) -> dict[str, tuple[float, float]]:
-    """Lowest and highest ledger entries of one epoch."""
-    images, stage = plan.facts.train_images, plan.stage(epoch)
-
-    def bounds(entry: Callable[[int], float]) -> tuple[float, float]:
-        return entry(round(expects.kept_low * images)), entry(round(expects.kept_high * images))
-
-    scored = round(expects.scored * images)
-    low, high = bounds(lambda kept: float(max(kept, scored)))
-    return {
-        # With several ranks one may lack what another has loaded and scored, and loads it again.
-        "samples_loaded": (low, high + (scored if plan.facts.ranks > 1 else 0)),
-        "samples_forwarded": bounds(lambda kept: float(kept + scored)),
-        "samples_backpropagated": bounds(float),
-        "optimizer_steps": bounds(lambda kept: float(kept and len(plan.batch_sizes(kept, stage, packs)))),
-        "flops": plan.budget.epoch_flops(epoch, expects),
-    }
+def _decodings(sides_px: Iterable[int], kept: int) -> int:
+    """How often images are decoded that are asked for at these sides, where the last used `kept` of them are kept."""
+    times, held = 0, list[int]()
+    for side_px in sides_px:
+        times += side_px not in held
+        held = [*(other for other in held if other != side_px), side_px][-kept:]
+    return times

@@ -1,12 +1,20 @@
-"""The evaluations of a run, as a list: validation during training, and what is measured once at its end."""
+"""The evaluations of a run: validation during training, what is measured once at its end, and BatchNorm for both."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from fewer.core.types import Evaluate, Stage
+from fewer.plan.facts import Facts
+from fewer.recipe.schema import Recipe
+from fewer.select.base import ScoredParams
+
+_BATCHNORM_IMAGES = 2048  # that statistics are estimated from, where nothing else is asked
 
 
 def evaluations_of(
-    stages: tuple[Stage, ...], every: int, has_val: bool, has_test: bool, is_averaged: bool
+    stages: Sequence[Stage], every: int, has_val: bool, has_test: bool, is_averaged: bool
 ) -> tuple[Evaluate, ...]:
     """The evaluations that a run makes, in their order.
 
@@ -20,7 +28,7 @@ def evaluations_of(
         has_test: Whether there are test images.
         is_averaged: Whether the weights that are published are averages.
     """
-    side_px, found = stages[-1].evaluation_side_px, list[Evaluate]()
+    side_px, found = evaluation_side_px(stages), list[Evaluate]()
     if has_val:
         found.append(Evaluate("val", "val", every=every))
         # The published model is a point of its own, not one of the curve over the epochs.
@@ -31,3 +39,59 @@ def evaluations_of(
         if is_averaged:
             found.append(Evaluate("test/raw", "test", "last", "raw", "running", side_px))
     return tuple(found)
+
+
+def evaluation_side_px(stages: Sequence[Stage]) -> int:
+    """The side that models are published for and compared at: that of the last stage's evaluations."""
+    return stages[-1].evaluation_side_px
+
+
+def validated_stages(stages: Sequence[Stage], every: int) -> list[Stage]:
+    """The stage of every epoch that is validated during training: each `every`-th epoch, and the last."""
+    epochs = [stage for stage in stages for _ in range(stage.epochs)]
+    return [stage for past, stage in enumerate(epochs, 1) if (every and past % every == 0) or past == len(epochs)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reestimation:
+    """When BatchNorm's statistics are estimated again for an evaluation, since those of training do not fit it.
+
+    They do not after an epoch at another side, nor after one on a part of the images that a method chose by scores.
+
+    Attributes:
+        images: Training images that they are estimated from; 0: never.
+        guards: Whether the method that chooses asks for it after an epoch on a part of the images.
+    """
+
+    images: int
+    guards: bool
+
+    def at_side(self, stage: Stage) -> bool:
+        """Whether a stage is evaluated at another side than it trains at."""
+        return bool(self.images) and stage.side_px != stage.evaluation_side_px
+
+    def at_published_side(self, stages: Sequence[Stage], has_val: bool) -> tuple[bool, bool]:
+        """Whether the published model surely comes, and whether it may come, from epochs at another side.
+
+        With validation images it comes from any stage that is evaluated at the side of the last.
+        """
+        compete = [stage for stage in stages if stage.evaluation_side_px == evaluation_side_px(stages)]
+        found = [self.at_side(stage) for stage in (compete if has_val else stages[-1:])]
+        return all(found), any(found)
+
+    def keeps_two_sides(self, stages: Sequence[Stage], has_val: bool) -> bool:
+        """Whether training images are wanted at the side of evaluation while another is trained on.
+
+        In memory both stay decoded: each evaluation would else decode all images twice.
+        """
+        return has_val and any(self.at_side(stage) for stage in stages)
+
+
+def reestimation_of(recipe: Recipe, facts: Facts, own_selector: str) -> Reestimation:
+    """How BatchNorm's statistics are estimated in a run."""
+    if not facts.model.batchnorm:
+        return Reestimation(0, guards=False)
+    if own_selector or not isinstance(recipe.select, ScoredParams):
+        return Reestimation(min(_BATCHNORM_IMAGES, facts.data.train_images), guards=False)
+    images = min(recipe.select.guards.batchnorm_images, facts.data.train_images)
+    return Reestimation(images, guards=images > 0)

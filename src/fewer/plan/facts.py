@@ -1,155 +1,134 @@
-"""What a plan must know of data, model and machine, found out without training."""
+"""Facts that a plan is compiled from: of the data, of the model, of the machine; and what reference losses take."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from fewer.core.protocols import ChangesByEpoch
-from fewer.core.types import first
-from fewer.machine.device import usable_cores
-from fewer.machine.memory import available_bytes
-from fewer.models import dry_run
-from fewer.models.batchnorm import has_batchnorm
-from fewer.plan.plan import Facts, Flops, stages_of
-from fewer.recipe.schema import Recipe
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from fewer.data.listing.splits import Splits
-    from fewer.models.pretrained import Weights
+from fewer.plan.flops import Flops
 
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32, "fp64": torch.float64}
-_SMALL_PX, _COARSE = 64, 4  # where a stem that divides the side by so much deserves a word
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What is known of the data once it is listed.
 
-
-def gather_facts(
-    recipe: Recipe,
-    splits: Splits,
-    ranks: int = 1,
-    weights: Weights | None = None,
-    available: int | None = None,
-    scoring_side_px: int | None = None,
-) -> Facts:
-    """Facts for `compile_plan`.
-
-    Args:
-        recipe: What the user asked; it says which model and which sides to count FLOPs for.
-        splits: The listed data.
-        ranks: Processes that will train together; each gets its share of the cores.
-        weights: The model's first weights, unless they are random.
-        available: Free memory in bytes, where it was looked at before; else it is now.
-        scoring_side_px: Image side that the selector scores at, where it is not that of training.
+    Attributes:
+        train_images, val_images, test_images: Sizes of the splits.
+        classes: Class names.
+        native_side_px: Median short side of the images.
+        class_images: Training images of every class; empty where that is not known.
+        notes: What the user should know of the data.
     """
-    native = splits.train.native_side_px()
-    stages = stages_of(recipe, native)
-    sides = sorted({stage.side_px for stage in stages})
-    looked_at = sorted({*sides, scoring_side_px or sides[0]})
-    device = device_kind()
-    facts = Facts(
-        train_images=len(splits.train),
-        val_images=len(splits.val) if splits.val else 0,
-        test_images=len(splits.test) if splits.test else 0,
-        classes=tuple(splits.classes),
-        class_images=tuple(splits.train.class_images()),
-        native_side_px=native,
-        scoring_side_px=scoring_side_px,
-        flops={},
-        plain_sample_flops=0,
-        parameters=0,
-        ranks=ranks,
-        threads=max(1, torch.get_num_threads() if ranks == 1 else usable_cores() // ranks),
-        cores=usable_cores(),
-        available_bytes=available_bytes() if available is None else available,
-        bf16=native_bf16(device),
-        device=device,
-        notes=tuple(splits.notes),
-    )
-    try:
-        model = dry_run.take(recipe.model, len(splits.classes), looked_at)
-    except ValueError as error:
-        return replace(facts, problems=(f'model.name = "{recipe.model.name}": {error}',))
-    later = model.changes_at if isinstance(model, ChangesByEpoch) else []
-    changes = [0, *(epoch for epoch in later if 0 < epoch < recipe.epochs)]
-    return replace(
-        facts,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        notes=facts.notes + _notes(recipe, model, len(splits.classes), sides, weights),
-        weights=weights.sha256 if weights else "",
-        moments=weights.moments if weights else None,
-        batchnorm=has_batchnorm(model),
-        flops={side: tuple(_flops_from(model, side, epoch) for epoch in changes) for side in looked_at},
-        plain_sample_flops=sum(_unfrozen_flops(model, sides[-1])),
-    )
+
+    train_images: int
+    val_images: int
+    test_images: int
+    classes: tuple[str, ...]
+    native_side_px: int
+    class_images: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def _notes(
-    recipe: Recipe, model: nn.Module, classes: int, sides: list[int], weights: Weights | None
-) -> tuple[str, ...]:
-    """What a person should know of the model: a stem that leaves little of a small image, and which weights fit."""
-    notes, name, least = [], recipe.model.name, sides[0]
-    divided = dry_run.reduction(model, least)
-    if least <= _SMALL_PX and divided >= _COARSE and getattr(recipe.model, "stem", "") == "own":
-        notes.append(
-            f'the first layers of "{name}" leave {math.ceil(least / divided)} px of images of {least} px; '
-            'model.stem = "small" keeps more'
-        )
-    if weights:
-        found = weights.fitted(recipe.model, model, classes)
-        notes.append(f"first weights from {weights.origin}: {found.describe()}")
-        if recipe.data.normalize == "auto" and weights.moments:
-            notes.append("images are normalised by the mean and standard deviation that the first weights come with")
-    return tuple(notes)
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of the model without training it.
 
-
-def device_kind() -> str:
-    """The kind of device that training uses: "cuda" where there is one, else "cpu"."""
-    if torch.cuda.is_available():  # untested: needs a GPU
-        return "cuda"
-    return "cpu"  # also on Macs: their MPS has no float64, in which losses, scores and views' maps are kept
-
-
-def native_bf16(device: str) -> bool:
-    """Whether the device multiplies bfloat16 in hardware; emulation is slower than float32."""
-    if device == "cuda":  # untested: needs a GPU
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device == "cpu":
-        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)
-    return False
-
-
-def sample_flops(model: nn.Module, side_px: int) -> tuple[int, int]:
-    """FLOPs of one sample's forward and backward, counted by torch on a batch of two (BatchNorm needs two).
-
-    Args:
-        model: A model on any device; on "meta" nothing is computed.
-        side_px: Height and width of the image.
+    Attributes:
+        flops: For every side, the FLOPs of one sample; more than one entry where layers are frozen later.
+        plain_sample_flops: Forward and backward of one sample at the largest side, with nothing frozen.
+        parameters: Number of parameters.
+        batchnorm: Whether it keeps running statistics of batches.
+        weights: SHA-256 of the file with the first weights; empty for random ones.
+        moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
+        scoring_side_px: Image side that the selector scores batches at; None: that of training.
+        notes: What the user should know of the model and its weights.
+        problems: What of the recipe the model cannot do.
     """
-    device = next(model.parameters()).device
-    dtype = next(model.parameters()).dtype
-    images = torch.empty(2, 3, side_px, side_px, device=device, dtype=dtype)
-    with FlopCounterMode(display=False) as forward:
-        loss = first(model(images)).sum()
-    with FlopCounterMode(display=False) as backward:
-        loss.backward()
-    for parameter in model.parameters():
-        parameter.grad = None
-    return forward.get_total_flops() // 2, backward.get_total_flops() // 2
+
+    flops: Mapping[int, tuple[Flops, ...]]
+    plain_sample_flops: int
+    parameters: int
+    batchnorm: bool = False
+    weights: str = ""
+    moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    scoring_side_px: int | None = None
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def sample_flops(self, side_px: int, epoch: int) -> Flops:
+        """FLOPs of one sample at a side in an epoch."""
+        return [entry for entry in self.flops[side_px] if entry.from_epoch <= epoch][-1]
+
+    def scoring_flops(self, side_px: int, epoch: int) -> int:
+        """FLOPs of one sample's scoring forward in an epoch that trains at a side."""
+        return self.sample_flops(self.scoring_side_px or side_px, epoch).forward
 
 
-def _flops_from(model: nn.Module, side_px: int, epoch: int) -> Flops:
-    if isinstance(model, ChangesByEpoch):
-        model.prepare(epoch)
-    return Flops(epoch, *sample_flops(model, side_px))
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """What is known of the machine.
+
+    Attributes:
+        processes: Processes that train together; memory and cores are shared among them.
+        threads: Threads of one process.
+        cores: Cores that all processes share.
+        available_bytes: Free memory before anything is decoded; None where the system does not say.
+        bf16: Whether the device computes bfloat16 natively.
+        device: "cpu" or "cuda".
+    """
+
+    processes: int = 1
+    threads: int = 1
+    cores: int = 1
+    available_bytes: int | None = None
+    bf16: bool = False
+    device: str = "cpu"
 
 
-def _unfrozen_flops(model: nn.Module, side_px: int) -> tuple[int, int]:
-    model.requires_grad_(True)
-    return sample_flops(model, side_px)
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What reference losses take before the first epoch.
+
+    Attributes:
+        side_px: Side of the images that they are computed from.
+        costs: Ledger keys, over all processes.
+        weights: SHA-256 of the file of the model that is given; empty where proxies are trained.
+    """
+
+    side_px: int
+    costs: Mapping[str, int]
+    weights: str = ""
+
+    @property
+    def trains_proxies(self) -> bool:
+        return not self.weights
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known before the first step.
+
+    Attributes:
+        data, model, machine: What is known of each.
+        reference: What reference losses take, where the selection method needs them.
+    """
+
+    data: DataFacts
+    model: ModelFacts
+    machine: MachineFacts = MachineFacts()
+    reference: Reference | None = None
+
+    @property
+    def workers(self) -> int:
+        """Workers that share a batch: one a process."""
+        return self.machine.processes
+
+    @property
+    def plain_epoch_flops(self) -> int:
+        """What one plain epoch costs: all training images at the largest side, nothing frozen."""
+        return self.data.train_images * self.model.plain_sample_flops
+
+    @property
+    def reference_flops(self) -> float:
+        """What reference losses cost before the first epoch."""
+        return float(self.reference.costs["flops"]) if self.reference else 0.0

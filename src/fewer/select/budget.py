@@ -35,7 +35,8 @@ class Budget:
         scoring_flops: FLOPs of one sample's scoring forward, for every epoch.
         cost: The share of `full_flops` that the run is to cost; None: no cost was asked for.
         before_flops: What is spent before the first epoch, such as reference losses.
-        after_flops: What is spent after the last epoch if that leaves images out, such as BatchNorm's statistics.
+        after_flops: What is spent after the last epoch, such as BatchNorm's statistics for another side.
+        after_partial_flops: What is spent after the last epoch if that leaves images out.
     """
 
     images: int
@@ -44,6 +45,7 @@ class Budget:
     cost: float | None = None
     before_flops: float = 0.0
     after_flops: float = 0.0
+    after_partial_flops: float = 0.0
 
     @property
     def epochs(self) -> int:
@@ -68,7 +70,7 @@ class Budget:
         """What the epochs from `epoch` on, and what comes after the last, cost where each trains on this share."""
         each = [expected(self.at(e, share)) for e in range(epoch, self.epochs)]
         flops = sum(self.epoch_flops(e, expectation)[1] for e, expectation in enumerate(each, epoch))
-        return flops + (self.after_flops if each and each[-1].kept_low < 1 else 0.0)
+        return flops + self.after_flops + (self.after_partial_flops if each and each[-1].kept_low < 1 else 0.0)
 
     def affordable_share(self, expected: Expected, epoch: int, spent_flops: float) -> float | None:
         """The share that every epoch from `epoch` on may train on, so that the run costs what was asked.

@@ -24,12 +24,14 @@ from fewer.data.listing.splits import Splits, open_splits, spread
 from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
 from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
+from fewer.machine.precision import autocast_dtype, weights_dtype
 from fewer.models.pretrained import read_weights
 from fewer.optim.averaging.ema import Ema, Lookahead
 from fewer.optim.groups import parameter_groups
+from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import MOMENTS_IMAGES
-from fewer.plan.facts import DTYPES, gather_facts
-from fewer.plan.plan import Plan, compile_plan
+from fewer.plan.gather import gather_facts
+from fewer.plan.plan import Plan
 from fewer.recipe.schema import Recipe
 from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from fewer.select.base import MethodParams
 
 IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -88,12 +89,12 @@ def open_data(recipe: Recipe) -> Splits:
 
 
 def make_plan(
-    recipe: Recipe, splits: Splits, ranks: int = 1, selector: Selector | None = None, available: int | None = None
+    recipe: Recipe, splits: Splits, processes: int = 1, selector: Selector | None = None, available: int | None = None
 ) -> Plan:
     """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
     name = type(selector).__qualname__ if selector else ""
     chooses = selector or selector_of(recipe, splits)
-    facts = gather_facts(recipe, splits, ranks, read_weights(recipe.model), available, chooses.scoring_side_px)
+    facts = gather_facts(recipe, splits, processes, read_weights(recipe.model), available, chooses.scoring_side_px)
     if selector is None:
         facts = replace(facts, reference=price(recipe, facts))
     return compile_plan(recipe, facts, chooses.expected, name, chooses.packs)
@@ -130,8 +131,8 @@ def open_session(
     """
     comm, began = comm or SingleProcess(), time.monotonic()
     plan = plan or make_plan(recipe, splits, comm.world_size, selector)
-    torch.set_num_threads(plan.facts.threads)
-    plan.device_settings.apply(plan.facts.device)
+    torch.set_num_threads(plan.facts.machine.threads)
+    plan.device_settings.apply(plan.facts.machine.device)
     loading = plan.loading
     loader = None if loading.in_memory else Loader(loading.processes, loading.prefetched_batches, loading.threads)
     try:
@@ -156,7 +157,7 @@ def _opened(
     damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
-        plan = make_plan(recipe, splits, comm.world_size, selector, plan.facts.available_bytes)
+        plan = make_plan(recipe, splits, comm.world_size, selector, plan.facts.machine.available_bytes)
     mean, std = _moments(plan, data["train"])
     for part in data.values():
         part.mean, part.std = mean, std
@@ -169,8 +170,8 @@ def _moments(plan: Plan, data: ImageData) -> Moments:
     asked = plan.recipe.data.normalize
     if asked == "imagenet":
         return IMAGENET
-    if asked == "auto" and plan.facts.moments:
-        return plan.facts.moments
+    if asked == "auto" and plan.facts.model.moments:
+        return plan.facts.model.moments
     return data.moments(plan.stages[0].side_px, MOMENTS_IMAGES)
 
 
@@ -196,8 +197,8 @@ def _data(
         recipe.train.seed,
     )
     inputs = InputSettings(
-        device=plan.facts.device,
-        dtype=DTYPES[plan.precision],
+        device=plan.facts.machine.device,
+        dtype=weights_dtype(plan.precision),
         channels_last=plan.channels_last,
         pin_memory=plan.device_settings.pinned_memory,
     )
@@ -223,12 +224,12 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
 
 
 def _task(plan: Plan) -> Task:
-    task, images_C = plan.recipe.task, plan.facts.class_images
+    task, images_C = plan.recipe.task, plan.facts.data.class_images
     scale = plan.recipe.model.logit_scale_of_head
     return Classify(
-        len(plan.facts.classes),
+        len(plan.facts.data.classes),
         flip_tta=task.flip_tta,
-        autocast=AUTOCAST.get(plan.precision),
+        autocast=autocast_dtype(plan.precision),
         loss=losses.build(task.loss, losses.Setting(images_C, plan.recipe.train.label_smoothing, scale), dict(task)),
         reweighting=Reweighting(task.class_weights, images_C, task.class_beta, task.reweight_from),
         images_C=images_C,
@@ -244,14 +245,14 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
     """
     recipe = plan.recipe
     rng.reseed(recipe.train.seed, "model")
-    options, classes = recipe.model.model_dump(exclude={"name"}), len(plan.facts.classes)
+    options, classes = recipe.model.model_dump(exclude={"name"}), len(plan.facts.data.classes)
     model = models.build(recipe.model.name, classes, plan.largest_side_px, **options)
     if recipe.model.first_images and images is not None and isinstance(model, LooksAtData):
         model.whiten(images(recipe.model.first_images))
     if weights := read_weights(recipe.model):
         weights.put_into(recipe.model, model, classes)
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format
-    return model.to(torch.device(plan.facts.device), DTYPES[plan.precision]).to(memory_format=layout)
+    return model.to(torch.device(plan.facts.machine.device), weights_dtype(plan.precision)).to(memory_format=layout)
 
 
 def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -287,7 +288,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         began: `time.monotonic()` at which the ledger's seconds begin.
     """
     train, pool_ids = plan.recipe.train, splits.train.ids_M
-    ledger = Ledger(len(plan.stages), plan.facts.train_images, plan.plain_epoch_flops, since=began)
+    ledger = Ledger(len(plan.stages), plan.facts.data.train_images, plan.plain_epoch_flops, since=began)
 
     def first_images(count: int) -> torch.Tensor:
         request = Request.evaluation(plan.stages[0].side_px, 0, spread(pool_ids, count))
@@ -313,7 +314,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
 
 
 def _worker(plan: Plan, id: int, model: torch.nn.Module) -> Worker:
-    scaler = torch.amp.GradScaler(plan.facts.device, enabled=plan.precision == "fp16")
+    scaler = torch.amp.GradScaler(plan.facts.machine.device, enabled=plan.precision == "fp16")
     return Worker(id, model, build_optimizer(plan, model), scaler)
 
 
@@ -321,7 +322,7 @@ def _averages(plan: Plan, model: torch.nn.Module) -> dict[str, Average]:
     """The averages of the weights that the recipe asks for, by name."""
     ema, ahead, found = plan.recipe.train.ema, plan.recipe.train.lookahead, dict[str, Average]()
     if ema != "off":
-        found["ema"] = Ema(model, ema.in_epochs(plan.epochs) * plan.facts.train_images)
+        found["ema"] = Ema(model, ema.in_epochs(plan.epochs) * plan.facts.data.train_images)
     if ahead is not None:
         start = ahead.start.in_epochs(plan.epochs) / plan.epochs
         found["lookahead"] = Lookahead(ahead.every_steps, ahead.decay, ahead.power, start)

@@ -166,8 +166,8 @@ class Evaluator:
     def _renewed(self) -> dict[str, int]:
         """Ledger entries of the BatchNorm statistics of the model handed over; those of others are evaluation."""
         images, plan = self.session.run.best.get("batchnorm_images", 0), self.session.plan
-        looked_at = dict.fromkeys(("samples_loaded", "samples_forwarded"), images)
-        return {**looked_at, "flops": int(plan.batchnorm_flops) if images else 0}
+        flops = plan.facts.model.sample_flops(plan.evaluation_side_px, plan.epochs - 1)
+        return {**dict.fromkeys(("samples_loaded", "samples_forwarded"), images), "flops": images * flops.forward}
 
     # --- One model --------------------------------------------------------------------------------------------
 
@@ -221,8 +221,8 @@ class Evaluator:
             about = {
                 "schema": 1,
                 "model": run.plan.recipe.model.model_dump(mode="json"),
-                "classes": list(run.plan.facts.classes),
-                "train_images_per_class": list(run.plan.facts.class_images),
+                "classes": list(run.plan.facts.data.classes),
+                "train_images_per_class": list(run.plan.facts.data.class_images),
                 "side_px": run.plan.evaluation_side_px,
                 "largest_side_px": run.plan.largest_side_px,
                 "precision": run.plan.precision,

@@ -57,7 +57,9 @@ def fit(
         plan = make_plan(recipe, splits, comm.world_size, selector)
         folder.create()
         with _held(folder, discard=True):
-            folder.require_space(12 * plan.facts.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep)
+            folder.require_space(
+                12 * plan.facts.model.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep
+            )
             folder.file(GIVEN, given or recipe.to_toml())
             folder.file(MANIFEST, splits.manifest().packed())
             folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed

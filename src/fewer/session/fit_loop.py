@@ -12,6 +12,8 @@ from fewer import report
 from fewer.core.errors import FewerError, RecipeError, printable
 from fewer.machine import environment
 from fewer.machine.determinism import named_operations
+from fewer.plan.document import plan_json
+from fewer.plan.plan import Plan
 from fewer.recipe.schema import Recipe
 from fewer.runs import checkpoint
 from fewer.runs.folder import RESOLVED, RunFolder
@@ -77,7 +79,7 @@ class FitLoop:
                     self.lines.append(row)
                 if row.get("kind") == "step" and row.get("epoch") == run.cursor.epoch:
                     self.epoch.restore(row["loss"], row["top1"], row["kept"])
-        here = environment.describe(plan)
+        here = _environment(plan)
         try:
             changes = environment.changes(read_json(self.folder.path / "env.json"), here)
         except (OSError, ValueError):
@@ -266,8 +268,8 @@ class FitLoop:
 
     def _write_head(self) -> None:
         session, folder = self.session, self.folder
-        folder.json("plan.json", session.plan.as_json())
-        folder.json("env.json", environment.describe(session.plan))
+        folder.json("plan.json", plan_json(session.plan))
+        folder.json("env.json", _environment(session.plan))
         folder.file(RESOLVED, session.plan.recipe.to_toml())
         lines = [
             {"split": split, "id": image.id, "name": image.name, "reason": image.reason}
@@ -293,6 +295,11 @@ class FitLoop:
         run = self.session.run
         best = {key: run.best[key] for key in ("epoch", "metric", "value")} if run.best else None
         return {**run.cursor.state_dict(), **({"best": best} if best else {})}
+
+
+def _environment(plan: Plan) -> dict[str, Any]:
+    machine = plan.facts.machine
+    return environment.describe(machine.device, machine.threads, machine.processes, machine.bf16)
 
 
 def _position(row: dict[str, Any]) -> tuple[int, int]:

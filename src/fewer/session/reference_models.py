@@ -21,13 +21,16 @@ from fewer.core.clock import Duration
 from fewer.core.errors import CheckpointError, DataError, FewerError, RecipeError
 from fewer.data.images import Moments
 from fewer.data.listing.strata import grouped
+from fewer.machine.precision import weights_dtype
 from fewer.models.hub import file_hash
 from fewer.models.matching import load_matched, match
 from fewer.models.pretrained import read_weights
 from fewer.models.published import model_folder, open_model
-from fewer.plan.cost_model import Reference
-from fewer.plan.facts import DTYPES, sample_flops
-from fewer.plan.plan import Facts, Plan, compile_plan, stages_of
+from fewer.plan.compile import compile_plan
+from fewer.plan.facts import Facts, Reference
+from fewer.plan.flops import sample_flops
+from fewer.plan.plan import Plan
+from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe, StageRecipe
 from fewer.runs.checkpoint import MODEL_WEIGHTS
 
@@ -69,18 +72,19 @@ def price(recipe: Recipe, facts: Facts) -> Reference | None:
         RecipeError: `select.reference` names nothing that could be one.
         DataError, CheckpointError: What it names is damaged.
     """
-    if facts.problems or not getattr(recipe.select, "needs_reference", False):
+    if facts.model.problems or not getattr(recipe.select, "needs_reference", False):
         return None
     costs: Counter[str] = Counter()
     if reference_of(recipe):
         given = read_given(recipe, facts)
-        images = facts.train_images
+        images = facts.data.train_images
         costs.update(samples_loaded=images, samples_forwarded=images, flops=images * given.forward_flops)
         return Reference(given.side_px, dict(costs), given.sha256)
     side_px = 0
-    for nth, images in enumerate((-(-facts.train_images // 2), facts.train_images // 2)):
+    total = facts.data.train_images
+    for nth, images in enumerate((-(-total // 2), total // 2)):
         plan = proxy_plan(recipe, facts, images, nth)
-        others, side_px = facts.train_images - images, plan.largest_side_px
+        others, side_px = total - images, plan.largest_side_px
         costs.update({key: round(plan.predicted[key][0]) for key in _TRAINED})
         forward = plan.sample_flops(plan.epochs - 1).forward
         costs.update(samples_loaded=others, samples_forwarded=others, flops=others * forward)
@@ -105,7 +109,7 @@ def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
         images: Images of the half.
         nth: Which of the two.
     """
-    widest = max(stages_of(recipe, facts.native_side_px), key=lambda stage: stage.side_px)
+    widest = max(stages_of(recipe, facts.data.native_side_px), key=lambda stage: stage.side_px)
     length = getattr(recipe.select, "proxy_epochs", _PROXY_LENGTH)
     epochs = max(1, length.whole_epochs(recipe.epochs))
     size = min(widest.batch_size, images)
@@ -117,8 +121,8 @@ def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
             "stages": (StageRecipe(epochs=epochs, side_px=widest.side_px, batch_size=size),),
         }
     )
-    nothing_held_out = {"val_images": 0, "test_images": 0, "notes": (), "reference": None}
-    return compile_plan(proxy, replace(facts, train_images=images, **nothing_held_out))  # type: ignore[arg-type]
+    data = replace(facts.data, train_images=images, val_images=0, test_images=0, notes=())
+    return compile_plan(proxy, Facts(data, replace(facts.model, notes=()), facts.machine))
 
 
 def _relative(value: Any, epochs: int) -> Any:
@@ -158,8 +162,8 @@ def _of_run(path: Path, facts: Facts, precision: str) -> Given:
         model, about = open_model(folder, precision)
     except (RecipeError, CheckpointError) as error:
         raise type(error)(f"select.reference: {error}") from None
-    if about.classes != facts.classes:
-        theirs, ours = (f"{len(names)} ({', '.join(names[:3])}, ...)" for names in (about.classes, facts.classes))
+    if about.classes != facts.data.classes:
+        theirs, ours = (f"{len(names)} ({', '.join(names[:3])}, ...)" for names in (about.classes, facts.data.classes))
         raise RecipeError(
             f'select.reference = "{path}": its classes, {theirs}, are not those of the data, {ours}; give a model that '
             "was trained on the same classes, or leave select.reference out"
@@ -168,13 +172,13 @@ def _of_run(path: Path, facts: Facts, precision: str) -> Given:
 
 
 def _of_file(path: Path, recipe: Recipe, facts: Facts, precision: str) -> Given:
-    params, classes = recipe.model, len(facts.classes)
+    params, classes = recipe.model, len(facts.data.classes)
     try:
         weights = read_weights(params.model_copy(update={"weights": str(path)}))
     except FewerError as error:
         raise type(error)(str(error).replace("model.weights", "select.reference")) from None
     assert weights is not None
-    side_px = max(stage.side_px for stage in stages_of(recipe, facts.native_side_px))
+    side_px = max(stage.side_px for stage in stages_of(recipe, facts.data.native_side_px))
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn in vain, and must not move anybody's stream
         model = models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
     try:
@@ -187,6 +191,7 @@ def _of_file(path: Path, recipe: Recipe, facts: Facts, precision: str) -> Given:
             f"{found.describe()}; give a run folder, which says what model it holds, or leave select.reference out"
         )
     load_matched(model, found)
-    dtype = DTYPES.get(precision or recipe.train.precision, torch.float32)
-    model.to(torch.device(facts.device), dtype).to(memory_format=torch.channels_last)
+    asked = precision or recipe.train.precision
+    dtype = torch.float32 if asked == "auto" else weights_dtype(asked)
+    model.to(torch.device(facts.machine.device), dtype).to(memory_format=torch.channels_last)
     return Given(model.eval().requires_grad_(False), side_px, weights.moments, weights.sha256)

@@ -88,7 +88,7 @@ def refuse_other_weights(folder: RunFolder, plan: Plan) -> None:
         return
     chosen, now = plan.recipe.select.model_dump(mode="json"), plan.facts.reference
     for key, path, old, new in (
-        ("model.weights", plan.recipe.model.weights, before, plan.facts.weights),
+        ("model.weights", plan.recipe.model.weights, before, plan.facts.model.weights),
         ("select.reference", chosen.get("reference"), reference, now.weights if now else ""),
     ):
         if old and old != new:

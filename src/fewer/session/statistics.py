@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewer.core import rng
+from fewer.core.allocation import even_sizes
 from fewer.core.types import Evaluate, Request
 from fewer.models.batchnorm import reestimate
-from fewer.plan.plan import even_sizes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,7 @@ def model_for(session: Session, evaluate: Evaluate) -> tuple[nn.Module, int]:
         return model, 0
     pool_ids, epoch = run.selection.pool_ids, run.cursor.epoch
     # Drawn by (seed, epoch), so that looking changes nothing.
-    ids = pool_ids[rng.shuffled(pool_ids, run.seed, "bn", epoch)[: session.plan.batchnorm_images]]
+    ids = pool_ids[rng.shuffled(pool_ids, run.seed, "bn", epoch)[: session.plan.reestimation.images]]
     sizes = even_sizes(len(ids), -(-len(ids) // min(session.plan.recipe.train.batch_size, len(ids))))
     stage = session.plan.stage(epoch - 1)
     requests = (Request(part, epoch, side_px, stage.strength) for part in ids.split(sizes))
@@ -50,9 +50,9 @@ def _are_stale(session: Session, side_px: int) -> bool:
     They do after an epoch at another side, and after one on a part of the data that a method has chosen by scores.
     """
     plan, run, epoch = session.plan, session.run, session.run.cursor.epoch
-    if not plan.batchnorm_images or not epoch:
+    if not plan.reestimation.images or not epoch:
         return False
     if plan.stage(epoch - 1).side_px != side_px:
         return True
     trained_M = run.selection.table.column("trained", "epoch")[run.selection.pool_ids] == epoch - 1
-    return plan.guards_batchnorm and not bool(trained_M.all())
+    return plan.reestimation.guards and not bool(trained_M.all())

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from fewer.core.allocation import shares
 from fewer.core.protocols import Data
 from fewer.core.types import At, Batch, Request, Stage, Worker
-from fewer.plan.plan import shares
 from fewer.select.packer import Packed
 from fewer.training.run import Run
 

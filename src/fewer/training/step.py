@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from fewer.core import rng
+from fewer.core.allocation import shares
 from fewer.core.errors import DivergedError
 from fewer.core.protocols import Task
 from fewer.core.types import At, Forward, Outcome, Worker
 from fewer.optim.groups import set_lr, set_momentum
-from fewer.plan.plan import shares
 from fewer.training.batches import Candidate
 from fewer.training.run import Run
 from fewer.training.transition import lr_factor

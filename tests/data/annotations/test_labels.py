@@ -107,13 +107,14 @@ def test_a_run_that_is_resumed_notices_other_labels(tmp_path: Path, root: Path) 
 def test_where_the_csv_lies_is_no_part_of_the_digest(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fewer.plan.plan import Facts, _digest
+    from fewer.plan.digest import digest_of
+    from fewer.plan.facts import DataFacts, Facts, ModelFacts
 
-    facts = Facts(1, 1, 1, ("a", "b"), 1, flops={}, plain_sample_flops=0, parameters=0)
+    facts = Facts(DataFacts(1, 1, 1, ("a", "b"), 1), ModelFacts({}, 0, 0))
     found = set()
     for csv, column in (("a.csv", "x"), ("b.csv", "x"), ("a.csv", "y"), (None, None)):
         data = {"source": "digits"} | ({"labels": {"csv": csv, "column": column}} if csv else {})
-        found.add(_digest(parse_recipe({"data": data, "model": {"name": "lenet5"}}), facts, ""))
+        found.add(digest_of(parse_recipe({"data": data, "model": {"name": "lenet5"}}), facts, ""))
     assert len(found) == 3
 
 

@@ -16,6 +16,7 @@ from fewer.core.errors import RecipeError
 from fewer.data.listing import fingerprint
 from fewer.data.listing.splits import Splits, open_splits
 from fewer.data.listing.subsample import LongTail, subset, thinned
+from fewer.plan.document import plan_json
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import make_plan, open_data
 from fewer.testing.harness import one_thread, trained
@@ -79,7 +80,7 @@ def test_only_the_subset_is_decoded_counted_and_listed() -> None:
     with one_thread():
         session = trained(content)
     session.book_decoding()
-    assert session.plan.facts.train_images == session.run.ledger.total("samples_decoded") == 60
+    assert session.plan.facts.data.train_images == session.run.ledger.total("samples_decoded") == 60
     assert session.run.ledger.total("samples_backpropagated") == 60
     assert len(list(session.splits.manifest())) == 60
     assert "subset of 60 of 1,438 training images, stratified by class, split_seed 0" in session.plan.notes
@@ -187,7 +188,7 @@ def test_a_long_tail_is_taken_from_the_subset_and_from_training_only() -> None:
     assert 48 <= counts[0] <= 50
     assert splits.test is not None
     assert min(splits.test.class_images()) > 30
-    assert make_plan(recipe, splits).as_json()["train_images_per_class"] == counts
+    assert plan_json(make_plan(recipe, splits))["train_images_per_class"] == counts
 
 
 @pytest.mark.parametrize(

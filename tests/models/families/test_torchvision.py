@@ -9,7 +9,7 @@ import torchvision
 from fewer import models
 from fewer.core import rng
 from fewer.models.dry_run import take
-from fewer.plan.facts import sample_flops
+from fewer.plan.flops import sample_flops
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "googlenet", "timm:resnet10t"])

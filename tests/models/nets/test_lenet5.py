@@ -6,7 +6,7 @@ import torch
 
 from fewer import models
 from fewer.models.nets.lenet5 import LeNet5
-from fewer.plan.facts import sample_flops
+from fewer.plan.flops import sample_flops
 
 
 def test_lenet5_has_the_published_number_of_parameters() -> None:

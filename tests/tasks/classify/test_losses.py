@@ -18,7 +18,7 @@ from fewer.core.clock import Duration
 from fewer.core.errors import RecipeError
 from fewer.core.types import At, Batch
 from fewer.models.cosine_head import NormalizedLinear
-from fewer.plan.facts import sample_flops
+from fewer.plan.flops import sample_flops
 from fewer.recipe.parse import parse_recipe
 from fewer.tasks.classify import losses
 from fewer.tasks.classify.class_weights import Reweighting, class_weights

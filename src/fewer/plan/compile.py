@@ -1,0 +1,106 @@
+"""Compilation of a recipe into a plan: checks, stages, budget, predicted cost, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fewer.core.errors import RecipeError
+from fewer.core.types import At, Expectation, Stage
+from fewer.machine.precision import auto_precision
+from fewer.plan import checks
+from fewer.plan.cost_model import CostModel, budget_of
+from fewer.plan.digest import digest_of
+from fewer.plan.evaluations import evaluations_of, reestimation_of
+from fewer.plan.execution import device_settings_of, loading_of
+from fewer.plan.facts import Facts, MachineFacts, Reference
+from fewer.plan.plan import Plan
+from fewer.plan.stages import stages_of
+from fewer.recipe.schema import Recipe
+from fewer.select.budget import Budget, Expected, asked_cost
+from fewer.select.budget_checks import budget_too_small, mostly_scored, too_few_samples
+
+
+def compile_plan(
+    recipe: Recipe,
+    facts: Facts,
+    expected: Expected | None = None,
+    own_selector: str = "",
+    packs: bool = True,
+) -> Plan:
+    """Decides all that can be decided before the first step.
+
+    Args:
+        recipe: What the user asked.
+        facts: What is known of data, model and machine; `facts.model.flops` must hold every side of `stages_of`.
+        expected: The selector's own expectation of an epoch; everything is trained on if left out.
+        own_selector: Name of a selector that the caller brought in place of the recipe's.
+        packs: Whether the selector's batches are full ones; else there are as many as plain training has.
+
+    Raises:
+        RecipeError: With everything in the recipe that does not fit the facts.
+    """
+    expected = expected or _everything
+    stages = stages_of(recipe, facts.data.native_side_px)
+    if problems := checks.mismatches(recipe, facts, stages):
+        raise RecipeError(problems)
+    recipe = _resolved(recipe, facts.machine)
+    has_val, has_test, is_averaged = facts.data.val_images > 0, facts.data.test_images > 0, recipe.train.ema != "off"
+    evaluations = evaluations_of(stages, recipe.out.evaluate_every, has_val, has_test, is_averaged)
+    reestimation = reestimation_of(recipe, facts, own_selector)
+    budget = budget_of(facts, stages, None if own_selector else asked_cost(recipe.select), reestimation)
+    _require_enough(budget, expected, own_selector or recipe.select.model_dump()["method"], facts.reference)
+    loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
+    costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
+    predicted = costs.predicted(expected, packs)
+    warnings = checks.exceeds_plain_cost(facts, budget, predicted), mostly_scored(budget, expected)
+    return Plan(
+        recipe=recipe,
+        facts=facts,
+        stages=stages,
+        precision=recipe.train.precision,
+        channels_last=recipe.train.channels_last == "yes",
+        digest=digest_of(recipe, facts, own_selector),
+        budget=budget,
+        loading=loading,
+        device_settings=device_settings_of(recipe, facts.machine.device, loading),
+        evaluations=evaluations,
+        reestimation=reestimation,
+        predicted=predicted,
+        own_selector=own_selector,
+        notes=(*facts.data.notes, *facts.model.notes, *_notes(facts, stages), *filter(None, warnings)),
+    )
+
+
+def _everything(at: At) -> Expectation:
+    return Expectation(1.0, 1.0)
+
+
+def _resolved(recipe: Recipe, machine: MachineFacts) -> Recipe:
+    """The recipe with what `auto` became on this machine, so that a resumed run keeps it elsewhere."""
+    train = recipe.train
+    precision = auto_precision(machine.device, machine.bf16) if train.precision == "auto" else train.precision
+    layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
+    return recipe.model_copy(
+        update={"train": train.model_copy(update={"precision": precision, "channels_last": layout})}
+    )
+
+
+def _require_enough(budget: Budget, expected: Expected, method: str, reference: Reference | None) -> None:
+    """Refuses a cost that cannot be met, and epochs of next to nothing."""
+    trains_proxies = reference is not None and reference.trains_proxies
+    problem = budget_too_small(budget, expected, method, trains_proxies) or too_few_samples(budget, expected, method)
+    if problem:
+        raise RecipeError(problem)
+
+
+def _notes(facts: Facts, stages: Sequence[Stage]) -> list[str]:
+    """What becomes of the images, and what reference losses take."""
+    notes, native = [], facts.data.native_side_px
+    for side in sorted({stage.side_px for stage in stages} - {native}):
+        notes.append(f"images of {native} px are {'enlarged' if side > native else 'reduced'} to {side} px")
+    if facts.reference:
+        proxies = facts.reference.trains_proxies
+        by = "two proxies, each trained on half of the images" if proxies else "the given model"
+        fee = facts.reference.costs["flops"] / facts.plain_epoch_flops
+        notes.append(f"reference losses come first, by {by}: {fee:.2f} FEE")
+    return notes

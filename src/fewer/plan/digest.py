@@ -1,0 +1,47 @@
+"""The digest of a plan: a hash of all that decides what a run learns; seed, output and paths are left out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from fewer.plan.facts import Facts
+from fewer.recipe.schema import Recipe
+from fewer.select.base import ScoredParams
+
+_MEANING = 1  # of the recipe's keys and their defaults; whoever changes a default, or what one means, raises it
+
+
+def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
+    """Sixteen hexadecimal digits.
+
+    Keys at their default are left out, so that a version with more keys gives old recipes their old digest.
+    """
+    unasked: Any = {"out": True, "train": {"seed"}, "data": {"in_memory", "processes", "cache"}, "select": True}
+    content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
+    for name in ("source", "test", "val"):
+        content["data"][name] = getattr(recipe.data, name).partition(":")[0]
+    content["data"].get("labels", {}).pop("csv", None)
+    content["model"] = _model(recipe, facts.model.weights)
+    content["select"] = own_selector or _selection(recipe, facts)
+    data = facts.data
+    content["facts"] = [data.train_images, data.val_images, data.test_images, data.classes, data.native_side_px]
+    text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _model(recipe: Recipe, weights: str) -> dict[str, Any]:
+    """The `[model]` section, in which a hash of the first weights stands for their path."""
+    content = recipe.model.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
+    return {**content, "name": recipe.model.name, **({"weights": weights} if weights else {})}
+
+
+def _selection(recipe: Recipe, facts: Facts) -> dict[str, Any]:
+    """The `[select]` section, in which a hash of the reference model stands for its path."""
+    content = recipe.select.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(recipe.select, ScoredParams):
+        content["guards"] = recipe.select.guards.model_dump(mode="json")  # older results had none
+    if "reference" in content:
+        content["reference"] = facts.reference.weights if facts.reference else ""
+    return {**content, "method": recipe.select.model_dump()["method"]}

@@ -1,0 +1,130 @@
+"""Gathering of facts about listed data, the recipe's model and this machine, without training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from fewer.machine.device import device_kind, usable_cores
+from fewer.machine.memory import available_bytes
+from fewer.machine.precision import native_bf16
+from fewer.models import dry_run
+from fewer.models.batchnorm import has_batchnorm
+from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
+from fewer.plan.flops import flops_by_epoch, unfrozen_flops
+from fewer.plan.stages import stages_of
+from fewer.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.data.listing.splits import Splits
+    from fewer.models.pretrained import Weights
+
+_SMALL_PX, _COARSE = 64, 4  # where a stem that divides the side by so much deserves a word
+
+
+def gather_facts(
+    recipe: Recipe,
+    splits: Splits,
+    processes: int = 1,
+    weights: Weights | None = None,
+    available: int | None = None,
+    scoring_side_px: int | None = None,
+) -> Facts:
+    """Facts for `compile_plan`.
+
+    Args:
+        recipe: What the user asked; it names the model and the sides to count FLOPs for.
+        splits: The listed data.
+        processes: Processes that will train together; each gets its share of the cores.
+        weights: The model's first weights, unless they are random.
+        available: Free memory in bytes, where it was looked at before; else it is now.
+        scoring_side_px: Image side that the selector scores at, where it is not that of training.
+    """
+    data = data_facts(splits)
+    model = model_facts(recipe, len(data.classes), data.native_side_px, weights, scoring_side_px)
+    return Facts(data, model, machine_facts(processes, available))
+
+
+def data_facts(splits: Splits) -> DataFacts:
+    """Facts of listed data."""
+    return DataFacts(
+        train_images=len(splits.train),
+        val_images=len(splits.val) if splits.val else 0,
+        test_images=len(splits.test) if splits.test else 0,
+        classes=tuple(splits.classes),
+        native_side_px=splits.train.native_side_px(),
+        class_images=tuple(splits.train.class_images()),
+        notes=tuple(splits.notes),
+    )
+
+
+def machine_facts(processes: int, available: int | None = None) -> MachineFacts:
+    """Facts of this machine, for so many processes; `available` is its free memory in bytes, where known already."""
+    device, cores = device_kind(), usable_cores()
+    return MachineFacts(
+        processes=processes,
+        threads=max(1, torch.get_num_threads() if processes == 1 else cores // processes),
+        cores=cores,
+        available_bytes=available_bytes() if available is None else available,
+        bf16=native_bf16(device),
+        device=device,
+    )
+
+
+def model_facts(
+    recipe: Recipe, classes: int, native_side_px: int, weights: Weights | None, scoring_side_px: int | None
+) -> ModelFacts:
+    """Facts of the recipe's model, from dry runs at every side that the run needs.
+
+    Args:
+        recipe: What the user asked.
+        classes: Number of classes.
+        native_side_px: The data's own side.
+        weights: The model's first weights, unless they are random.
+        scoring_side_px: Image side that the selector scores at, where it is not that of training.
+    """
+    stages = stages_of(recipe, native_side_px)
+    sides = sorted({stage.side_px for stage in stages})
+    looked_at = {stage.evaluation_side_px for stage in stages} | {scoring_side_px or sides[0]}
+    shown = (*sorted({*sides, *looked_at} - {sides[-1]}), sides[-1])  # the model is built for the last
+    try:
+        model = dry_run.take(recipe.model, classes, shown)
+    except ValueError as error:
+        problem = f'model.name = "{recipe.model.name}": {error}'
+        return ModelFacts({}, 0, 0, scoring_side_px=scoring_side_px, problems=(problem,))
+    return ModelFacts(
+        flops={side: flops_by_epoch(model, side, recipe.epochs) for side in shown},
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        batchnorm=has_batchnorm(model),
+        weights=weights.sha256 if weights else "",
+        moments=weights.moments if weights else None,
+        scoring_side_px=scoring_side_px,
+        notes=(*_stem_notes(recipe, model, sides[0]), *_weights_notes(recipe, model, classes, weights)),
+        plain_sample_flops=unfrozen_flops(model, sides[-1]),
+    )
+
+
+def _stem_notes(recipe: Recipe, model: nn.Module, side_px: int) -> Sequence[str]:
+    """A hint where a model's first layers leave little of a small image."""
+    divided = dry_run.reduction(model, side_px)
+    if side_px > _SMALL_PX or divided < _COARSE or getattr(recipe.model, "stem", "") != "own":
+        return ()
+    return (
+        f'the first layers of "{recipe.model.name}" leave {math.ceil(side_px / divided)} px of images of {side_px} px; '
+        'model.stem = "small" keeps more',
+    )
+
+
+def _weights_notes(recipe: Recipe, model: nn.Module, classes: int, weights: Weights | None) -> Sequence[str]:
+    """Which of the first weights fit the model, and whether they decide how images are normalised."""
+    if not weights:
+        return ()
+    fitted = f"first weights from {weights.origin}: {weights.fitted(recipe.model, model, classes).describe()}"
+    if recipe.data.normalize != "auto" or not weights.moments:
+        return (fitted,)
+    return fitted, "images are normalised by the mean and standard deviation that the first weights come with"

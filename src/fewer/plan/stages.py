@@ -1,0 +1,30 @@
+"""Stages of a run: whole epochs in which nothing changes by plan, without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fewer.core.types import Stage
+from fewer.recipe.schema import Recipe
+
+
+def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
+    """The recipe's stages; without any, one at the data's own side, kept between 32 px and 128 px.
+
+    Both small nets were designed for 32 px; photos at their full size would take hours where 128 px take minutes.
+    """
+    own_side = min(max(native_side_px, 32), 128)
+    if not recipe.stages:
+        return (Stage(0, 0, recipe.train.epochs, own_side, recipe.train.batch_size),)
+    stages, first = [], 0
+    for index, asked in enumerate(recipe.stages):
+        side, size = asked.side_px or own_side, asked.batch_size or recipe.train.batch_size
+        evaluation_side = asked.evaluation_side_px or side
+        stages.append(Stage(index, first, asked.epochs, side, size, asked.strength, asked.lr_scale, evaluation_side))
+        first += asked.epochs
+    return tuple(stages)
+
+
+def stage_of(stages: Sequence[Stage], epoch: int) -> Stage:
+    """The stage that an epoch belongs to."""
+    return next(stage for stage in reversed(stages) if stage.first_epoch <= epoch)

@@ -1,0 +1,28 @@
+"""The table of a plan's stages, as rows of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from fewer.plan.plan import Plan
+
+
+def table(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """A header, then a row a stage: epochs, side, batch size, steps, learning rate."""
+    yield ("stage", "epochs", "side_px", "batch_size", "steps/epoch", "lr first → last")
+    for stage in plan.stages:
+        steps = math.ceil(plan.facts.data.train_images / stage.batch_size)
+        first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
+        rates = [
+            plan.recipe.train.lr * plan.lr_factor(plan.at(e, b, steps).progress)
+            for e, b in ((first, 0), (last, steps - 1))
+        ]
+        yield (
+            str(stage.index),
+            f"{first + 1}-{last + 1}",
+            str(stage.side_px),
+            str(stage.batch_size),
+            str(steps),
+            f"{rates[0]:.4g} → {rates[1]:.4g}",
+        )

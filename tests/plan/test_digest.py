@@ -1,0 +1,55 @@
+"""The digest: what it ignores, and that it stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fewer.plan.compile import compile_plan
+from fewer.plan.facts import Reference
+from fewer.recipe.parse import parse_recipe
+from fewer.recipe.schema import Recipe
+from planning import facts, recipe
+
+
+def digest(recipe: Recipe, own_selector: str = "", **known: Any) -> str:
+    return compile_plan(recipe, facts(**known), own_selector=own_selector).digest
+
+
+def test_the_digest_ignores_seed_output_and_paths_and_nothing_else() -> None:
+    base = digest(recipe())
+    same = parse_recipe(
+        {
+            "model": {"name": "lenet5"},
+            "out": {"dir": "elsewhere", "keep": 9},
+            "train": {"seed": 5},
+            "data": {"processes": 1, "source": "digits"},
+        }
+    )
+    assert digest(same) == base
+    for change in ({"train": {"lr": 0.3}}, {"augment": {"flip": "random"}}, {"select": {"method": "random"}}):
+        assert digest(recipe(**change)) != base
+    tar = {"model": {"name": "lenet5"}}
+    one, other = (parse_recipe({**tar, "data": {"source": f"tar:{path}"}}) for path in ("/a/x.tar", "/b/y.tar"))
+    assert digest(one) == digest(other)
+
+
+def test_of_the_facts_it_holds_the_data_and_the_weights_but_not_the_machine() -> None:
+    base = digest(recipe())
+    assert digest(recipe(), processes=2, cores=8, threads=4, available_bytes=1) == base
+    for known in ({"train_images": 999}, {"classes": ("a", "c")}, {"native_side_px": 28}, {"weights": "ab12"}):
+        assert digest(recipe(), **known) != base
+    assert digest(recipe(), "Ours") != base
+
+
+def test_a_reference_is_known_by_its_hash() -> None:
+    def found(path: str, sha256: str) -> str:
+        asked = recipe(select={"method": "rho", "reference": path, "guards": "off"})
+        return digest(asked, reference=Reference(32, {"flops": 1}, sha256))
+
+    assert found("/a", "1") == found("/b", "1") != found("/a", "2")
+
+
+def test_recorded_digests_stay() -> None:
+    """Recorded results are found by their digest: a change here would make each another experiment."""
+    assert digest(recipe()) == "03417262bcb400b1"
+    assert digest(recipe(select={"method": "dbpd", "threshold": 0.3})) == "3bccf6c99a3f4020"

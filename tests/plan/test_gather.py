@@ -1,0 +1,33 @@
+"""Facts as they are gathered: what the model cannot do is a problem, not an error; free memory may be known already."""
+
+from __future__ import annotations
+
+from fewer.plan.gather import data_facts, gather_facts, machine_facts, model_facts
+from fewer.session.build import open_data
+from planning import recipe
+
+
+def test_facts_of_digits() -> None:
+    asked = recipe(stages=[{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 24}])
+    found = gather_facts(asked, open_data(asked), processes=2, available=1000, scoring_side_px=20)
+    assert found.data == data_facts(open_data(asked))
+    assert sum(found.data.class_images) == found.data.train_images
+    assert (found.data.native_side_px, len(found.data.classes)) == (8, 10)
+    assert set(found.model.flops) == {16, 20, 24}
+    assert found.model.plain_sample_flops == found.model.sample_flops(24, 0).training
+    assert found.model.scoring_flops(24, 0) == found.model.flops[20][0].forward
+    assert (found.machine.processes, found.machine.available_bytes) == (2, 1000)
+    assert found.workers == 2
+    assert found.reference is None
+
+
+def test_threads_are_shared_among_processes() -> None:
+    cores = machine_facts(1).cores
+    assert machine_facts(2).threads == max(1, cores // 2)
+    assert machine_facts(10 * cores).threads == 1
+
+
+def test_a_side_that_the_model_does_not_take_is_a_problem() -> None:
+    asked = recipe(stages=[{"epochs": 1, "side_px": 9}])
+    (problem,) = model_facts(asked, 10, 8, None, None).problems
+    assert problem.startswith('model.name = "lenet5": ')
