@@ -77,6 +77,16 @@ def test_scoring_everything_costs_a_third_more() -> None:
     assert costs["samples_loaded"] == (6000, 6000), "what is scored is what is trained on, loaded once"
 
 
+def test_workers_that_choose_in_the_batch_may_load_again_what_another_has_scored() -> None:
+    def loaded(facts: Facts, **sections: Any) -> tuple[float, float]:
+        asked = recipe(train={"epochs": 1}, **sections)
+        return predicted(asked, facts, lambda at: Expectation(0.5, 0.5, scored=1.0))["samples_loaded"]
+
+    assert loaded(facts()) == (1000, 1000)
+    assert loaded(facts(processes=2)) == (1000, 2000)
+    assert loaded(facts(), sync={"workers": 4}) == (1000, 2000)
+
+
 def test_where_batches_shrink_there_are_as_many_steps_as_in_plain_training() -> None:
     asked = recipe(train={"epochs": 2, "batch_size": 100})
     assert predicted(asked, facts(), half)["optimizer_steps"] == (10, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fewer.core.types import Stage
-from fewer.plan.facts import Facts
+from fewer.plan.facts import Facts, workers_of
 from fewer.recipe.schema import Recipe
 from fewer.select.base import InBatchParams
 from fewer.select.budget import Budget
@@ -16,6 +16,10 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     problems = list(facts.model.problems)
     if len(facts.data.classes) < 2:
         problems.append(f"data.source: {len(facts.data.classes)} class; a classifier needs two or more class folders")
+    workers, processes = workers_of(recipe, facts.machine), facts.machine.processes
+    if workers % processes:
+        text = f"sync.workers = {workers} cannot be shared evenly by {processes} processes"
+        problems.append(f"{text}; use {-(-workers // processes) * processes}, or leave it out")
     for stage in stages:
         problems += _batch_size_problems(recipe, facts, stage)
     scorer_px = facts.model.scoring_side_px
@@ -29,14 +33,14 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
 
 def _batch_size_problems(recipe: Recipe, facts: Facts, stage: Stage) -> list[str]:
     key = f"{f'stages.{stage.index}' if recipe.stages else 'train'}.batch_size = {stage.batch_size}"
-    images, accumulate = facts.data.train_images, recipe.train.accumulate
+    images, workers, accumulate = facts.data.train_images, workers_of(recipe, facts.machine), recipe.train.accumulate
     problems = []
     if stage.batch_size > images:
         problems.append(f"{key} is larger than the {images} training images; use at most {images}")
-    if stage.batch_size // (accumulate * facts.workers) < 2:
+    if stage.batch_size // (accumulate * workers) < 2:
         problems.append(
-            f"{key} over {facts.workers} ranks and {accumulate} micro-batches leaves fewer than two images for one "
-            f"forward; use {2 * accumulate * facts.workers} or more"
+            f"{key} over {workers} workers and {accumulate} micro-batches leaves fewer than two images for one "
+            f"forward; use {2 * accumulate * workers} or more"
         )
     return problems
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fewer.core.allocation import batch_sizes
 from fewer.core.types import WORST_SAMPLES, Evaluate, Expectation, Stage
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
-from fewer.plan.facts import Facts
+from fewer.plan.facts import Facts, workers_of
 from fewer.plan.stages import stage_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected
@@ -109,8 +109,8 @@ class CostModel:
 
         low, high = bounds(lambda kept: float(max(kept, scored)))
         return {
-            # With several processes one may lack what another has loaded and scored, and loads it again.
-            "samples_loaded": (low, high + (scored if self._processes > 1 else 0)),
+            # With several workers one may lack what another has loaded and scored, and loads it again.
+            "samples_loaded": (low, high + (scored if workers_of(self.recipe, self.facts.machine) > 1 else 0)),
             "samples_forwarded": bounds(lambda kept: float(kept + scored)),
             "samples_backpropagated": bounds(float),
             "optimizer_steps": bounds(lambda kept: float(len(batch_sizes(kept, size, kept if packs else images)))),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fewer.plan.flops import Flops
+from fewer.recipe.schema import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class MachineFacts:
     device: str = "cpu"
 
 
+def workers_of(recipe: Recipe, machine: MachineFacts) -> int:
+    """Workers that share a batch; memory and threads are shared by processes, each of which may simulate several."""
+    return recipe.sync.workers or machine.processes
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What reference losses take before the first epoch.
@@ -117,11 +123,6 @@ class Facts:
     model: ModelFacts
     machine: MachineFacts = MachineFacts()
     reference: Reference | None = None
-
-    @property
-    def workers(self) -> int:
-        """Workers that share a batch: one a process."""
-        return self.machine.processes
 
     @property
     def plain_epoch_flops(self) -> int:
