@@ -23,7 +23,7 @@ from fewer.select.budget import Budget
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled run; `fewer.plan.compile.compile_plan` makes it.
+    """A compiled run.
 
     Attributes:
         recipe: What was asked, and what `auto` became.

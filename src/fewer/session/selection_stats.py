@@ -9,6 +9,7 @@ import torch
 
 from fewer.runs.folder import SUSPECTS, RunFolder
 from fewer.runs.record import inert, write_table
+from fewer.select.base import ScoredParams
 from fewer.session.build import Session
 
 _NAMED = 3  # classes that a warning names
@@ -75,8 +76,8 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
         kept_share_E: The share of the images that each of the epochs so far was trained on.
     """
     plan, selector = session.plan, session.run.selection.selector
-    guards = None if plan.own_selector else getattr(plan.recipe.select, "guards", None)
-    if not guards or not guards.break_even:
+    chosen = plan.recipe.select
+    if plan.own_selector or not isinstance(chosen, ScoredParams) or not chosen.guards.break_even:
         return ""
     epoch = len(kept_share_E) - 1
     looked = max((e for e in range(epoch + 1) if selector.expected(plan.at(e)).scored), default=None)

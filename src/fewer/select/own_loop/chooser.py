@@ -97,7 +97,7 @@ class Chooser:
         recipe = settings.read(name, keys, epochs, self.population)
         self.method = name if name is method else type(method).__name__
         self.selector = settings.build(recipe, self.population) if isinstance(method, str) else method
-        self._budget = settings.price(recipe, self.population, self.selector, self.method)
+        self._budget = settings.price(recipe.select, epochs, self.population, self.selector, self.method)
         self._needs_losses = name is not method or isinstance(recipe.select, ScoredParams)
         self._needs_scores = settings.scores_before(self.selector, epochs)
         self._identity = {

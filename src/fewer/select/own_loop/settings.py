@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import BaseModel
 
 from fewer import select
 from fewer.core.errors import DataError, RecipeError
@@ -64,14 +65,14 @@ def _misplaced(chosen: Any, method: str, has_reference: bool) -> list[str]:
     return problems
 
 
-def price(recipe: Recipe, population: Population, selector: Selector, method: str) -> Budget:
+def price(chosen: BaseModel, epochs: int, population: Population, selector: Selector, method: str) -> Budget:
     """A budget in which a forward costs 1 and a backward 2, to meet `cost` with.
 
     Raises:
         RecipeError: The cost cannot be met; says the smallest that can. Or an epoch would hold next to nothing.
     """
-    samples, epochs = int((population.label_N >= 0).sum()), recipe.epochs
-    budget = Budget(samples, (_FORWARD + _BACKWARD,) * epochs, (_FORWARD,) * epochs, asked_cost(recipe.select))
+    samples = int((population.label_N >= 0).sum())
+    budget = Budget(samples, (_FORWARD + _BACKWARD,) * epochs, (_FORWARD,) * epochs, asked_cost(chosen))
     expected = selector.expected
     if problem := budget_too_small(budget, expected, method) or too_few_samples(budget, expected, method):
         raise RecipeError(f"Chooser: {_in_keywords(problem)}")
