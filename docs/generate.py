@@ -19,6 +19,8 @@ from pydantic.fields import FieldInfo
 import fewer
 from fewer import models, select
 from fewer.core.clock import Duration
+from fewer.core.config import Section
+from fewer.core.sections import with_all_keys
 from fewer.recipe.schema import Recipe
 
 DOCS = Path(__file__).resolve().parent
@@ -100,23 +102,44 @@ def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
     """Name and text of every section below a model."""
     for key, field in model.model_fields.items():
         inner = _model_of(field.annotation)
-        if inner is None or inner is BaseModel:
+        if inner is None or inner is select.MethodParams:
             continue
         if inner is models.ModelParams:
             yield key, _model_keys()
             continue
-        rows = [
-            (name, kind(each), default(each), each.description or "")
-            for name, each in inner.model_fields.items()
-            if _model_of(each.annotation) is None
-        ]
+        rows = _rows(inner)
         name = f"[{prefix}{key}]" if get_origin(field.annotation) is tuple else f"{prefix}{key}"
         _, _, said = inspect.cleandoc(inner.__doc__ or "").partition("`")[2].partition("`")
         lead = _sentence(said)
         if field.default is None:
             lead += "\n\nOptional as a whole: off where the section is left out."
-        yield name, f"{lead}\n\n{table(rows)}".lstrip()
+        yield name, f"{lead}\n\n{table(rows)}{_plug_ins(inner)}".lstrip()
         yield from _sections(inner, f"{prefix}{key}.")
+
+
+def _plug_ins(section: type[BaseModel]) -> str:
+    """The keys of every plug-in that a section can name, a table for each."""
+    text = ""
+    for key, name, part in with_all_keys(section) if issubclass(section, Section) else ():
+        summary = inspect.cleandoc(inspect.getmodule(part).__doc__ or "").partition("\n\n")[0]
+        heading = key if key == name else f'{key} = "{name}"'
+        text += f"\n### {heading}\n\n{' '.join(summary.split())}\n"
+        text += f"\n{table(_rows(part))}" if _rows(part) else ""
+        for each, field in part.model_fields.items():
+            if (inner := _model_of(field.annotation)) is not None:
+                text += f"\nKeys of `{each}`, which is off where it is left out:\n\n{table(_rows(inner))}"
+    return text
+
+
+def _rows(section: type[BaseModel]) -> list[tuple[str, str, str, str]]:
+    """Key, type, default and help of a section's own keys, without those of sections within."""
+    named = section.named_parts if issubclass(section, Section) else {}
+    choices = {key: " | ".join(f'`"{each}"`' for each in registry.names()) for key, registry in named.items()}
+    return [
+        (name, choices.get(name) or kind(field), default(field), field.description or "")
+        for name, field in section.model_fields.items()
+        if _model_of(field.annotation) is None
+    ]
 
 
 def _model_keys() -> str:

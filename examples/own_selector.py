@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 from pydantic import Field
 
 import fewer
-from fewer import At, Expectation, Selection, Table
-from fewer.core.types import Population
-from fewer.select.base import BaseSelector, MethodParams, unweighted
+from fewer import Table
+from fewer.select import At, BaseSelector, Expectation, MethodParams, Population, Selection, unweighted
 from fewer.testing import check_selector
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ def test_a_method_takes_the_shared_keys_that_it_has(recipe: Path) -> None:
     dbpd, random = (variant.recipe.select.model_dump(mode="json") for variant in variants)
     assert (dbpd["threshold"], dbpd["revision"], random["revision"]) == (0.4, "1ep", "1ep")
     assert [variant.left_out for variant in variants] == [(), ("select.threshold",)]
-    assert plain.recipe.select.model_dump(mode="json") == {"method": "everything", "revision": "0ep"}
+    assert plain.recipe.select.model_dump(mode="json") == {"method": "full", "revision": "0ep"}
 
 
 def test_a_recipe_by_itself_is_compared_with_plain_training(recipe: Path) -> None:

@@ -35,7 +35,7 @@ def _state(step: int) -> dict[str, Any]:
     return {
         "cursor": {"epoch": 0, "batch": step, "step": step},
         "workers": {"0": {"model": weights, "optimizer": {"momentum": torch.full((7,), step)}}},
-        "ema": {},
+        "averages": {},
         "best": {"value": step / 7},
     }
 

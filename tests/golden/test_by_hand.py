@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fewer import optim
+from fewer.core.sections import section_of
 from fewer.core.table import Table
 from fewer.core.types import At, Batch, Expectation, KeepMask, Observed, Request, Selection, Worker
 from fewer.optim.groups import parameter_groups
@@ -77,7 +78,7 @@ def session_on_points() -> Session:
     model = torch.nn.Linear(2, 2, bias=False, dtype=torch.float64)
     torch.nn.init.zeros_(model.weight)
     groups = parameter_groups(model, LR, {"weight": DECAY}, {})
-    optimizer = optim.build("sgd", groups, LR, {"momentum": MOMENTUM, "nesterov": True})
+    optimizer = optim.build_optimizer(section_of(optim.TrainParams, momentum=MOMENTUM), groups)
     session.run.workers = [Worker(0, model, optimizer, torch.amp.GradScaler("cpu", enabled=False))]
     session.run.selection.pool_ids, session.run.selection.table = torch.arange(4), Table(4)
     facts = session.plan.facts

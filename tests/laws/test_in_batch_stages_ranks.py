@@ -31,7 +31,7 @@ SEAM = {
 KILLS = [4, 14]  # candidate batches of the first and of the second stage
 BATCHES_IN_EPOCH = [6, 6, 4, 4]  # 126 images in batches of at most 24, then 40
 SELECTORS: dict[str, dict[str, Any]] = {
-    "everything": {"method": "everything"},
+    "everything": {"method": "full"},
     "random": {"method": "random", "share": 0.5, "revision": "1ep"},
     "dbpd stale": {"method": "dbpd", "threshold": 0.12, "refresh_every": 2, "revision": "1ep"},
     "dbpd fresh": FRESH,

@@ -33,9 +33,9 @@ def unstopped(content: dict[str, Any]) -> Session:
 
 
 def test_every_method_that_has_a_neutral_setting_is_among_those_tried() -> None:
-    """`everything` is what they are compared with; two are neutral on classes of equal size: test_sampling.py."""
+    """`full` is what they are compared with; two are neutral on classes of equal size: test_class_balanced.py."""
     told = {name for name in select.names() if "Neutral" in str(select.card(name))}
-    assert told - {case["method"] for case in laws.NEUTRAL} == {"everything", "class_balanced", "repeat_factor"}
+    assert told - {case["method"] for case in select.METHODS.neutral()} == {"full", "class_balanced", "repeat_factor"}
 
 
 def test_off_is_plain(content: dict[str, Any]) -> None:

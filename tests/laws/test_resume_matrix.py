@@ -19,7 +19,7 @@ FACTORS: dict[str, list[Any]] = {
     "precision": ["fp32", "bf16"],
     "data": [{"in_memory": "yes"}, {"in_memory": "no", "processes": 1}],
     "select": [
-        {"method": "everything"},
+        {"method": "full"},
         {"method": "random", "share": 0.6, "revision": "1ep"},
         {"method": "dbpd", "score": "stale", "threshold": 0.11, "refresh_every": 2},
         {"method": "dbpd", "score": "fresh", "threshold": 0.11},

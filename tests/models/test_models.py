@@ -61,7 +61,7 @@ def test_first_weights_depend_on_the_seed_alone() -> None:
         ({"name": 7}, 'unknown model.name "7"'),
         ({"name": "lenet5.x"}, 'unknown model.name "lenet5.x"'),
         ({"name": "lenet5", "widht": 1.0}, 'unknown key "model.widht"; did you mean "model.width"?'),
-        ({"name": "resnet18", "whiten": True}, 'unknown key "model.whiten"; it belongs to model.name = cnn'),
+        ({"name": "resnet18", "whiten": True}, 'unknown key "model.whiten"; it belongs to model.name = "cnn"'),
         ({"name": "resnet18", "stem": "tiny"}, "model.stem = 'tiny'"),
         ({"name": "lenet5", "dropout": 1.0}, "model.dropout = 1.0"),
         ({"name": "lenet5", "weights": ""}, "model.weights = ''"),

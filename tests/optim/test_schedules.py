@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from fewer.optim.schedules import SCHEDULES, Shape, cosine, linear, one_cycle, one_cycle_momentum, step
+from fewer.core.registry import Settings
+from fewer.core.sections import section_of
+from fewer.optim import lr_shape, momentum_shape
+from fewer.optim.schedules import SCHEDULES
+from fewer.optim.shapes import Shape
+from fewer.recipe.schema import TrainRecipe
 
 STEPS = 40  # batches of the run
 
@@ -34,10 +39,20 @@ def close(values: list[float]) -> Any:
     return pytest.approx(values, rel=1e-9, abs=1e-12)
 
 
+def train(schedule: str, **keys: Any) -> Any:
+    return section_of(TrainRecipe, schedule=schedule, **keys)
+
+
+def rate(schedule: str, epochs: int = 100, **keys: Any) -> Shape:
+    """A schedule of a run of so many epochs, by default one in which a percentage is a number of them."""
+    return lr_shape(train(schedule, **keys), epochs)
+
+
 def test_linear_equals_torchs() -> None:
     sgd = optimizer()
     rates = [lr for lr, _ in stepped(sgd, lr_scheduler.LinearLR(sgd, 1.0, 0.1, STEPS))]
-    assert [linear(k / STEPS, Shape(final=0.1)) for k in range(STEPS)] == close(rates)
+    linear = rate("linear", warmup="0%", final=0.1)
+    assert [linear(k / STEPS) for k in range(STEPS)] == close(rates)
 
 
 @pytest.mark.parametrize("up", [0, 8])
@@ -47,26 +62,26 @@ def test_cosine_equals_torchs_behind_its_warm_up(up: int) -> None:
     if up:
         rising = lr_scheduler.LinearLR(sgd, 0.2, 1.0, up)
         schedule = lr_scheduler.SequentialLR(sgd, [rising, schedule], [up])
-    shape = Shape(warmup=up / STEPS, start=0.2, final=0.05)
-    ours = [cosine(k / STEPS, shape) for k in range(STEPS)]
-    assert ours == close([lr for lr, _ in stepped(sgd, schedule)])
-    assert cosine(1.0, shape) == pytest.approx(0.05)
+    cosine = rate("cosine", STEPS, warmup=f"{up}ep", warmup_start=0.2, final=0.05)
+    assert [cosine(k / STEPS) for k in range(STEPS)] == close([lr for lr, _ in stepped(sgd, schedule)])
+    assert cosine(1.0) == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(("epochs", "every"), [(10, 3), (7, 2), (90, 30)])
 def test_step_equals_torchs_stepped_once_an_epoch(epochs: int, every: int) -> None:
     sgd = optimizer()
     rates = [lr for lr, _ in stepped(sgd, lr_scheduler.StepLR(sgd, every, gamma=0.3), epochs)]
-    for epoch, rate in enumerate(rates):
+    step = rate("step", epochs, warmup="0%", step_every=f"{every}ep", step_gamma=0.3)
+    for epoch, expected in enumerate(rates):
         for batch in range(7):
-            progress = (epoch + batch / 7) / epochs
-            assert step(progress, Shape(every=every / epochs, gamma=0.3)) == pytest.approx(rate, rel=1e-9)
+            assert step((epoch + batch / 7) / epochs) == pytest.approx(expected, rel=1e-9)
 
 
 def test_step_at_milestones_equals_torchs() -> None:
     sgd = optimizer()
     rates = [lr for lr, _ in stepped(sgd, lr_scheduler.MultiStepLR(sgd, [4, 9], gamma=0.2), 12)]
-    assert [step(epoch / 12, Shape(at=(4 / 12, 9 / 12), gamma=0.2)) for epoch in range(12)] == close(rates)
+    step = rate("step", 12, warmup="0%", step_at=["4ep", "9ep"], step_gamma=0.2)
+    assert [step(epoch / 12) for epoch in range(12)] == close(rates)
 
 
 @pytest.mark.parametrize("peak", [0.25, 0.3, 0.5])
@@ -86,22 +101,27 @@ def test_one_cycle_equals_torchs_with_its_momentum(peak: float) -> None:
     )
     rates, momenta = zip(*stepped(sgd, schedule), strict=True)
     progress = [k / STEPS for k in range(STEPS)]
-    assert [one_cycle(p, Shape(warmup=peak, start=start, final=final)) for p in progress] == close(list(rates))
-    assert [one_cycle_momentum(p, peak, 0.85, 0.95) for p in progress] == close(list(momenta))
-    assert one_cycle(1.0, Shape(warmup=peak, start=start, final=final)) == pytest.approx(sgd.param_groups[0]["lr"])
+    keys = train("one_cycle", cycle_peak=f"{100 * peak:g}%", warmup_start=start, final=final)
+    lr, momentum = lr_shape(keys, 100), momentum_shape(keys, 100)
+    assert momentum is not None
+    assert [lr(p) for p in progress] == close(list(rates))
+    assert [momentum(p) for p in progress] == close(list(momenta))
+    assert lr(1.0) == pytest.approx(sgd.param_groups[0]["lr"])
 
 
 @given(
-    st.sampled_from(sorted(SCHEDULES)),
+    st.sampled_from(SCHEDULES.names()),
     st.floats(0, 1),
-    st.sampled_from([0.0, 0.05, 0.5, 1.0]),
+    st.sampled_from([0, 5, 50, 100]),
     st.floats(0, 1),
     st.floats(0, 1),
 )
 def test_every_schedule_warms_up_and_stays_in_bounds(
-    name: str, progress: float, warmup: float, start: float, final: float
+    name: str, progress: float, warmup: int, start: float, final: float
 ) -> None:
-    shape = Shape(warmup, start, final, every=0.3)
-    assert -1e-12 <= SCHEDULES[name](progress, shape) <= 1 + 1e-12
+    keys: Settings = {"warmup_start": start, "final": final}
+    keys["cycle_peak" if name == "one_cycle" else "warmup"] = f"{warmup}%"
+    shape = rate(name, **keys)
+    assert -1e-12 <= shape(progress) <= 1 + 1e-12
     if warmup:
-        assert SCHEDULES[name](0.0, shape) == pytest.approx(start)
+        assert shape(0.0) == pytest.approx(start)

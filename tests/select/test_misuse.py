@@ -30,8 +30,14 @@ DBPD, FRESH = "select.method=dbpd", "select.score=fresh"
         (["select.method=dpbd"], 'unknown select.method "dpbd"; did you mean "dbpd"?'),
         ([DBPD, "select.treshold=0.3"], 'did you mean "select.threshold"?'),
         ([DBPD, "select.guards.class_flor=0.1"], 'did you mean "select.guards.class_floor"?'),
-        (["select.threshold=0.3"], 'unknown key "select.threshold"; it belongs to select.method = adaptive, alternate'),
-        (["select.method=random", "select.beta=2"], "it belongs to select.method = selective_backprop"),
+        (
+            ["select.threshold=0.3"],
+            'unknown key "select.threshold"; it belongs to select.method = "adaptive", "al',
+        ),
+        (
+            ["select.method=random", "select.beta=2"],
+            'it belongs to select.method = "selective_backprop"; "random" has ',
+        ),
         ([DBPD, "select.cost=60%"], "a share is written 0.6 here"),
         (["data.val=0.1"], 'a share is written "10%" here'),
         ([DBPD, "select.threshold=1.5"], "less than or equal to 1"),

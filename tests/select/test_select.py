@@ -51,7 +51,7 @@ def test_the_conformance_kit_catches_a_selector_that_breaks_it() -> None:
             return self.inner.select(table, torch.arange(60), at)
 
     with pytest.raises(AssertionError, match="pool only"):
-        check_selector(lambda population: Greedy(build({"method": "everything"}, population)))  # type: ignore[arg-type,return-value]
+        check_selector(lambda population: Greedy(build({"method": "full"}, population)))  # type: ignore[arg-type,return-value]
 
 
 def test_dbpd_by_hand() -> None:

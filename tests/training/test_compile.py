@@ -94,7 +94,7 @@ def test_a_run_compiled_by_inductor_resumes_bit_for_bit_and_may_be_looked_at() -
         **CONTENT,
         "data": {**CONTENT["data"], "test": "95%"},
         "train": {**CONTENT["train"], "compile": "require"},
-        "select": {"method": "everything"},
+        "select": {"method": "full"},
         "stages": [{"epochs": 1, "side_px": 16, "batch_size": 45}],
     }
     session = trained(content, look=looked_at)

@@ -46,7 +46,7 @@ def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
 @pytest.mark.parametrize(
     "select",
     [
-        {"method": "everything"},
+        {"method": "full"},
         {"method": "kakurenbo", "hidden": 0.5},
         {"method": "dbpd", "score": "fresh", "threshold": 0.5},
         {"method": "dbpd", "score": "fresh", "scoring": "train", "threshold": 0.5},
@@ -109,7 +109,7 @@ def test_a_stage_sets_the_strength_of_views_and_the_rate() -> None:
 
 
 def test_entering_an_epoch_twice_is_entering_it_once() -> None:
-    session = with_a_frozen_body({"method": "everything"})
+    session = with_a_frozen_body({"method": "full"})
     run = session.run
     for _ in range(2):
         enter_epoch(session.task, run, run.plan.stages[0])
@@ -119,7 +119,7 @@ def test_entering_an_epoch_twice_is_entering_it_once() -> None:
 
 
 def test_scoring_leaves_modes_and_statistics_alone() -> None:
-    session = with_a_frozen_body({"method": "everything"})
+    session = with_a_frozen_body({"method": "full"})
     run = session.run
     enter_epoch(session.task, run, run.plan.stages[0])
     model = run.workers[0].model

@@ -14,7 +14,7 @@ def methods(
     """List the selection methods, or show one with its parameters."""
     from fewer import select
     from fewer.core.errors import RecipeError
-    from fewer.recipe.parse import nearest
+    from fewer.core.messages import nearest
 
     if name is not None and name not in select.names():
         raise RecipeError(f'methods: unknown method "{name}"; {nearest(name, select.names())}')

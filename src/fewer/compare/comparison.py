@@ -14,7 +14,8 @@ from fewer.compare.output import write
 from fewer.compare.results import Criteria, Results, chosen, summarised
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import INTERRUPTED, RecipeError, Stopped
-from fewer.recipe.parse import load_recipe, nearest
+from fewer.core.messages import nearest
+from fewer.recipe.parse import load_recipe
 from fewer.recipe.schema import changed_keys
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import publish, writing

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fewer.core.errors import RecipeError, printable
-from fewer.recipe.parse import foreign_keys, nearest, override, parse_recipe, read_toml
+from fewer.core.messages import nearest
+from fewer.recipe.parse import foreign_keys, override, parse_recipe, read_toml
 from fewer.recipe.schema import Recipe, flat
 
 Content = dict[str, Any]
@@ -88,7 +89,7 @@ class Base:
 
     def plain(self) -> Variant:
         """The baseline: the recipe without selection."""
-        content = {**copy.deepcopy(self.content), "select": {"method": "everything"}}
+        content = {**copy.deepcopy(self.content), "select": {"method": "full"}}
         return Variant(PLAIN, self.recipe(content, {}), {}, content)
 
 
@@ -274,7 +275,7 @@ def _idle(plain: Variant, variants: Sequence[Variant], places: Sequence[str], as
 
 def _method(content: Content) -> object:
     chosen = content.get("select")
-    return chosen.get("method", "everything") if isinstance(chosen, dict) else "everything"
+    return chosen.get("method", "full") if isinstance(chosen, dict) else "full"
 
 
 __all__ = ["PLAIN", "Base", "Change", "Content", "Variant", "changes_of", "split_values", "variants_of"]

@@ -1,12 +1,16 @@
-"""Field types that recipes and method parameters share."""
+"""Base class and field types of recipe sections and plug-in parameters."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from fewer.core.clock import Duration
+
+if TYPE_CHECKING:
+    from fewer.core.registry import Registry
 
 
 def _duration(value: object) -> Duration:
@@ -26,6 +30,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Index = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Epochs = Annotated[int, Field(ge=1, le=32_767, strict=True)]  # the score table stores epochs in 16 bits
 Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
+Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Factor = Annotated[float, Field(gt=0, le=10, strict=True)]
 Jitter = Annotated[float, Field(ge=0, le=10, strict=True)]
@@ -41,6 +46,23 @@ def ascending(pair: tuple[float, float]) -> tuple[float, float]:
 
 
 class Section(BaseModel):
-    """A group of keys: frozen, and unknown keys are errors."""
+    """A group of keys, of a recipe or of a plug-in: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+
+    named_parts: ClassVar[Mapping[str, Registry]] = {}
+    """Keys that name a plug-in, whose own keys then belong to the section, and the registry that has it."""
+    keyed_parts: ClassVar[Registry | None] = None
+    """Plug-ins that are asked for by a key of their own name; off at that key's default."""
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        """Keys that are right one by one but not together, or not in a run of so many epochs.
+
+        Returns:
+            Key to a sentence that goes on after `SECTION.KEY = VALUE`, and says what is allowed or names a fix.
+        """
+        return {}
+
+    def changed(self, keys: Iterable[str], reason: str) -> dict[str, str]:
+        """Those of some keys that are not at their default, each with the same reason why it should be."""
+        return {key: reason for key in keys if getattr(self, key) != type(self).model_fields[key].default}

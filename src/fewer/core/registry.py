@@ -1,7 +1,14 @@
-"""Things found by their file's name: a folder in which one file is one method, or one family of models.
+"""Registries of plug-ins: one a kind, in which a file of a folder, or of an installed package, is one plug-in.
 
-Such a file has a pydantic `Params` and a docstring, which is its card; it imports torch inside functions only, so that
-names, parameters and help need no torch. Installed packages add to a folder through the entry point group of its name.
+A plug-in's file is a module with
+
+- a docstring: its card, of which the first paragraph is the summary;
+- `Params`: the pydantic class of its keys (`fewer.core.config.Section`);
+- `build(params, ...)`: what its kind says that it returns;
+- `NEUTRAL`: settings at which it equals plain training, a list of dicts; left out where it has none;
+- `EXAMPLES`: valid settings for random trials, likewise.
+
+It imports torch inside functions only, so that names, parameters and cards need no torch.
 """
 
 from __future__ import annotations
@@ -9,56 +16,87 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
+from fewer.core.messages import nearest
+
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from fewer.core.config import Section
+
+Settings = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Folder:
-    """The files of a package that are each one thing.
+class Registry:
+    """The plug-ins of one kind.
 
     Args:
-        package: The package, such as `fewer.select`.
-        noun: What one of them is called in messages.
-        group: Entry point group through which other packages add theirs.
-        shared: Files that are not one of them.
-        key: The key of a recipe's section that names one, left out of its card.
+        package: The package whose files are plug-ins, all of them, such as `fewer.select.methods`.
+        noun: What one is called in messages.
+        group: The entry point group through which installed packages add theirs.
+        key: The key of a recipe's section that names one; empty where none does.
+        aliases: Deprecated spellings of names, to the names.
     """
 
-    package: str
-    noun: str
-    group: str
-    key: str
-    shared: frozenset[str] = frozenset()
+    def __init__(self, package: str, noun: str, group: str, key: str = "", aliases: Mapping[str, str] = {}) -> None:
+        self.package, self.noun, self.group, self.key, self.aliases = package, noun, group, key, aliases
+        self._modules: dict[str, Any] = {}
+
+    @cached_property
+    def own(self) -> tuple[str, ...]:
+        """Names of the package's own files, sorted."""
+        return tuple(
+            sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__))
+        )
+
+    @cached_property
+    def _installed(self) -> dict[str, EntryPoint]:
+        """What installed packages add; looked up once, since that reads every package's metadata."""
+        return {entry.name: entry for entry in entry_points(group=self.group) if entry.name not in self.own}
 
     def names(self) -> list[str]:
-        """All names: the folder's files, then those that installed packages add."""
-        return list(_names(self.package, self.group, self.shared))
+        """All names: the package's own files, then those that installed packages add."""
+        return [*self.own, *sorted(self._installed)]
+
+    def canonical(self, name: str) -> str:
+        """The name that a deprecated spelling stands for; any other text as it is."""
+        return self.aliases.get(name, name)
+
+    def hint(self, name: str) -> str:
+        """What to do about a name that is none."""
+        return nearest(name, self.names())
 
     def module(self, name: str) -> Any:
-        """The file of this name.
+        """The file of this name, or of this deprecated spelling.
 
         Raises:
             KeyError: There is none.
         """
-        if name not in self.names():
-            raise KeyError(f'no {self.noun} "{name}"; there are {", ".join(self.names())}')
-        if entry := _installed(self.group).get(name):
-            return entry.load()
-        return importlib.import_module(f"{self.package}.{name}")
+        name = self.canonical(name)
+        if name not in self._modules:
+            self._modules[name] = self._loaded(name)
+        return self._modules[name]
 
-    def params(self, name: str) -> type[BaseModel]:
-        """The pydantic class of a file's parameters."""
-        found: type[BaseModel] = self.module(name).Params
+    def _loaded(self, name: str) -> Any:
+        if name in self.own:
+            return importlib.import_module(f"{self.package}.{name}")
+        if name in self._installed:
+            return self._installed[name].load()
+        raise KeyError(f'no {self.noun} "{name}"; {self.hint(name)}')
+
+    def params(self, name: str) -> type[Section]:
+        """The pydantic class of a plug-in's keys.
+
+        Raises:
+            KeyError: There is none of this name.
+        """
+        found: type[Section] = self.module(name).Params
         return found
 
     def card(self, name: str) -> dict[str, Any]:
-        """What a file says of itself: summary, description, and parameters with default and help."""
+        """What a plug-in's file tells of it: summary, description, and keys with default and help."""
         found = self.module(name)
         summary, _, description = inspect.cleandoc(found.__doc__).partition("\n\n")
         parameters = {
@@ -68,21 +106,17 @@ class Folder:
         }
         return {"summary": " ".join(summary.split()), "description": description, "parameters": parameters}
 
+    def neutral(self) -> list[Settings]:
+        """Settings at which plug-ins of the package equal plain training, by name and in the order of their files."""
+        return self._settings("NEUTRAL")
 
-@cache
-def files(package: str, shared: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Names of a package's files, sorted, but for those that are `shared` by the others."""
-    path = importlib.import_module(package).__path__
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(path) if module.name not in shared))
+    def examples(self) -> list[Settings]:
+        """Valid settings of the package's plug-ins, likewise."""
+        return self._settings("EXAMPLES")
 
-
-@cache
-def _names(package: str, group: str, shared: frozenset[str]) -> tuple[str, ...]:
-    own = files(package, shared)
-    return (*own, *sorted(name for name in _installed(group) if name not in own))
-
-
-@cache
-def _installed(group: str) -> dict[str, EntryPoint]:
-    """What installed packages add; looked up once, since that reads every package's metadata."""
-    return {entry.name: entry for entry in entry_points(group=group)}
+    def _settings(self, constant: str) -> list[Settings]:
+        return [
+            {**({self.key: name} if self.key else {}), **settings}
+            for name in self.own
+            for settings in getattr(self.module(name), constant, ())
+        ]

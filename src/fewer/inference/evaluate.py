@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core.errors import CheckpointError, DataError, RecipeError
+from fewer.core.messages import nearest
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing.splits import open_given
 from fewer.data.one_pass import chunks, evaluation_batch_size, evenly, once
@@ -21,7 +22,7 @@ from fewer.data.stores.decoding import too_damaged
 from fewer.machine.device import device_kind
 from fewer.machine.precision import auto_precision, autocast_dtype, native_bf16, weights_dtype
 from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
-from fewer.recipe.parse import load_recipe, nearest, parse_recipe
+from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.runs.folder import RESOLVED, RunFolder
 from fewer.session.build import open_data
 from fewer.session.resume import refuse_other_data
@@ -122,7 +123,9 @@ def evaluate(
     if precision == "auto":
         device = device_kind()
         precision = auto_precision(device, native_bf16(device))
-    handed = load_published(folder, precision=precision, flip_tta=recipe.task.flip_tta, side_px=side_px)
+    handed = load_published(
+        folder, precision=precision, flip_tta=getattr(recipe.task, "flip_tta", None), side_px=side_px
+    )
     notes: list[str] = []
     if elsewhere:
         images = open_given(recipe.data.test, list(handed.about.classes), "test", ("test", "val"), notes)

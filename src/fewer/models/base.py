@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from fewer.core.config import Positive, Section, Share
+from fewer.core.registry import Registry
+from fewer.models.families import MODELS
 
 
 def _path_or_word(text: str) -> str:
@@ -23,6 +26,8 @@ Rate = Annotated[Share, Field(lt=1)]
 class ModelParams(Section):
     """`[model]`: the keys that every model has."""
 
+    named_parts: ClassVar[Mapping[str, Registry]] = {"name": MODELS}
+
     name: str
     """A model of this package, a torchvision classifier such as `resnet18`, or `timm:NAME` (extra `timm`)."""
     weights: Annotated[str, AfterValidator(_path_or_word)] = "none"
@@ -35,6 +40,12 @@ class ModelParams(Section):
     times `head_scale` (Wang et al. 2018), which `task.loss = "ldam"` needs."""
     head_scale: Positive | None = None
     """`normalized`: factor between cosines and logits; left out: 30."""
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        if self.head_scale is not None and self.head != "normalized":
+            text = f'has no effect with model.head = "{self.head}"; leave it out, or set model.head = "normalized"'
+            return {"head_scale": text}
+        return {}
 
     @property
     def logit_scale_of_head(self) -> float:

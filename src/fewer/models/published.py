@@ -15,9 +15,10 @@ from safetensors.torch import save as tensors_to_bytes
 from fewer import models
 from fewer.core.config import Flag, Index, Side
 from fewer.core.errors import CheckpointError, RecipeError, printable
+from fewer.core.messages import readable
+from fewer.core.sections import parse_section
 from fewer.machine.device import device_kind
 from fewer.machine.precision import PRECISIONS, weights_dtype
-from fewer.recipe.parse import parse_recipe
 from fewer.runs.checkpoint import (
     MODEL_ABOUT,
     MODEL_WEIGHTS,
@@ -44,10 +45,10 @@ _Std = Annotated[float, Field(gt=1e-6, le=10, allow_inf_nan=False)]
 
 def _section(value: object) -> object:
     """The `[model]` section, checked as a recipe's is."""
-    try:
-        return parse_recipe({"data": {"source": "digits"}, "model": value}, origin=MODEL_ABOUT).model
-    except RecipeError as error:
-        raise ValueError("; ".join(error.problems)) from None
+    parsed = parse_section(models.ModelParams, value, "model", lambda path: MODEL_ABOUT)
+    if parsed.problems:
+        raise ValueError("; ".join(map(readable, parsed.problems)))
+    return parsed.section
 
 
 class ModelMetadata(BaseModel):

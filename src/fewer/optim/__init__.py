@@ -1,44 +1,74 @@
-"""Optimizers, one file each, found by name; and what works beside them: schedules, groups, averages of the weights.
+"""Optimizers, schedules and averages of the weights, one file each; and what works beside them: groups of parameters.
 
-An optimizer's file has `KEYS`, its own keys of `[train]`, and `build(groups, lr, **keys)`. It imports torch inside
-functions only, so that names and keys need no torch.
+`TrainParams` holds the keys of `[train]` that say which; the functions here build what a section names.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from fewer.core.registry import files
+from fewer.core.config import Section
+from fewer.core.registry import Registry
+from fewer.optim.averaging import AVERAGES
+from fewer.optim.methods import OPTIMIZERS
+from fewer.optim.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     import torch
 
-
-def names() -> tuple[str, ...]:
-    """All optimizers' names."""
-    return files(f"{__name__}.methods")
-
-
-def keys(name: str) -> tuple[str, ...]:
-    """The keys of `[train]` that only this optimizer (and others that list them) has."""
-    found: tuple[str, ...] = _module(name).KEYS
-    return found
+    from fewer.core.protocols import Average
+    from fewer.optim.average import Setting
+    from fewer.optim.shapes import Shape
 
 
-def build(name: str, groups: list[dict[str, Any]], lr: float, options: dict[str, Any]) -> torch.optim.Optimizer:
-    """An optimizer over groups of parameters.
+class TrainParams(Section):
+    """The keys of `[train]` that name optimizer and schedule; averages have keys of their own names."""
+
+    named_parts: ClassVar[Mapping[str, Registry]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    keyed_parts: ClassVar[Registry | None] = AVERAGES
+
+    optimizer: str = "sgd"
+    """Which rule turns gradients into steps; brings keys of its own."""
+    schedule: str = "linear"
+    """How the learning rate changes during the run; brings keys of its own."""
+
+
+def build_optimizer(train: TrainParams, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer that a section names.
 
     Args:
-        name: One of `names()`.
-        groups: As `groups.parameter_groups` gives them.
-        lr: Peak learning rate of the weights.
-        options: Keys of `[train]`, of which it takes its own.
+        train: The section.
+        groups: Groups of parameters, as `groups.parameter_groups` gives them.
     """
-    module = _module(name)
-    optimizer: torch.optim.Optimizer = module.build(groups, lr, **{key: options[key] for key in module.KEYS})
+    optimizer: torch.optim.Optimizer = OPTIMIZERS.module(train.optimizer).build(train, groups)
     return optimizer
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"{__name__}.methods.{name}")
+def lr_shape(train: TrainParams, epochs: int) -> Shape:
+    """The learning rate as a share of its peak, a function of progress."""
+    shape: Shape = SCHEDULES.module(train.schedule).build(train, epochs)
+    return shape
+
+
+def momentum_shape(train: TrainParams, epochs: int) -> Shape | None:
+    """Momentum, or the first beta, as a function of progress; None where it is constant."""
+    build = getattr(SCHEDULES.module(train.schedule), "momentum", None)
+    shape: Shape | None = build(train, epochs) if build else None
+    return shape
+
+
+def averages_of(train: TrainParams) -> list[str]:
+    """Names of the averages that a section asks for."""
+    fields = type(train).model_fields
+    return [name for name in AVERAGES.names() if name in fields and getattr(train, name) != fields[name].default]
+
+
+def evaluates_average(train: TrainParams) -> bool:
+    """Whether an average takes the model's place in evaluations and in what is published."""
+    return any(getattr(AVERAGES.module(name), "EVALUATED", False) for name in averages_of(train))
+
+
+def build_averages(train: TrainParams, model: torch.nn.Module, setting: Setting) -> dict[str, Average]:
+    """The averages that a section asks for, by name."""
+    return {name: AVERAGES.module(name).build(train, model, setting) for name in averages_of(train)}

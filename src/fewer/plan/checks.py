@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from fewer.core.types import Stage
 from fewer.plan.facts import Facts, workers_of
 from fewer.recipe.schema import Recipe
-from fewer.select.base import InBatchParams
 from fewer.select.budget import Budget
+from fewer.select.method_params import InBatchParams
 
 
 def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fewer.core.errors import RecipeError
 from fewer.core.types import At, Expectation, Stage
 from fewer.machine.precision import auto_precision
+from fewer.optim import evaluates_average
 from fewer.plan import checks
 from fewer.plan.cost_model import CostModel, budget_of
 from fewer.plan.digest import digest_of
@@ -44,7 +45,8 @@ def compile_plan(
     if problems := checks.mismatches(recipe, facts, stages):
         raise RecipeError(problems)
     recipe = _resolved(recipe, facts.machine)
-    has_val, has_test, is_averaged = facts.data.val_images > 0, facts.data.test_images > 0, recipe.train.ema != "off"
+    has_val, has_test = facts.data.val_images > 0, facts.data.test_images > 0
+    is_averaged = evaluates_average(recipe.train)
     evaluations = evaluations_of(stages, recipe.out.evaluate_every, has_val, has_test, is_averaged)
     reestimation = reestimation_of(recipe, facts, own_selector)
     budget = budget_of(facts, stages, None if own_selector else asked_cost(recipe.select), reestimation)
@@ -67,7 +69,7 @@ def compile_plan(
         reestimation=reestimation,
         predicted=predicted,
         own_selector=own_selector,
-        notes=(*facts.data.notes, *facts.model.notes, *_notes(facts, stages), *filter(None, warnings)),
+        notes=(*recipe.notes, *facts.data.notes, *facts.model.notes, *_notes(facts, stages), *filter(None, warnings)),
     )
 
 

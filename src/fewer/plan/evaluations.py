@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fewer.core.types import Evaluate, Stage
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
-from fewer.select.base import ScoredParams
+from fewer.select.method_params import ScoredParams
 
 _BATCHNORM_IMAGES = 2048  # that statistics are estimated from, where nothing else is asked
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from fewer.core.allocation import batch_sizes
 from fewer.core.types import At, Evaluate, Stage
 from fewer.machine.device import DeviceSettings
 from fewer.machine.loading import Loading
-from fewer.optim.schedules import SCHEDULES, Shape, one_cycle_momentum
+from fewer.optim import lr_shape, momentum_shape
+from fewer.optim.shapes import Shape
 from fewer.plan.evaluations import Reestimation, evaluation_side_px
 from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
 from fewer.plan.stages import stage_of
-from fewer.recipe.schema import Recipe, TrainRecipe
+from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget
 
 
@@ -89,15 +91,19 @@ class Plan:
 
     def lr_factor(self, progress: float) -> float:
         """Learning rate at `progress`, as a share of `train.lr`."""
-        train = self.recipe.train
-        return SCHEDULES[train.schedule](progress, _shape(train, self.epochs))
+        return self._lr_shape(progress)
 
     def momentum(self, progress: float) -> float | None:
         """Momentum, or the first beta, at `progress`; None where it is constant."""
-        train = self.recipe.train
-        if train.schedule != "one_cycle" or train.cycle_momentum == "off":
-            return None
-        return one_cycle_momentum(progress, _shape(train, self.epochs).warmup, *train.cycle_momentum)
+        return self._momentum_shape(progress) if self._momentum_shape else None
+
+    @cached_property
+    def _lr_shape(self) -> Shape:
+        return lr_shape(self.recipe.train, self.epochs)
+
+    @cached_property
+    def _momentum_shape(self) -> Shape | None:
+        return momentum_shape(self.recipe.train, self.epochs)
 
     def sample_flops(self, epoch: int) -> Flops:
         """FLOPs of one sample that is trained on in an epoch."""
@@ -118,16 +124,3 @@ class Plan:
         """
         size = max(1, round(stage.batch_size * candidates))
         return batch_sizes(samples, size, samples if packs else self.facts.data.train_images)
-
-
-def _shape(train: TrainRecipe, epochs: int) -> Shape:
-    """The numbers of the learning rate's schedule, as shares of the run."""
-    warmup = train.cycle_peak if train.schedule == "one_cycle" else train.warmup
-    return Shape(
-        warmup=warmup.in_epochs(epochs) / epochs,
-        start=train.warmup_start,
-        final=train.final,
-        every=train.step_every.in_epochs(epochs) / epochs,
-        at=tuple(span.in_epochs(epochs) / epochs for span in train.step_at),
-        gamma=train.step_gamma,
-    )

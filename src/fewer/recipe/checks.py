@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fewer.core.clock import Duration
+from fewer.core.sections import Problem, check_section
 from fewer.recipe.schema import Recipe
-from fewer.recipe.unused_keys import misplaced, without_effect_in_task
-from fewer.tasks.classify import losses
-
-if TYPE_CHECKING:
-    from fewer.select.base import MethodParams
-
-Problem = tuple[tuple[str, ...], str]  # the key's path, and what is wrong with it
 
 
 def problems(recipe: Recipe, content: Any) -> list[Problem]:
@@ -25,9 +17,11 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
         recipe: The recipe, checked key by key.
         content: The recipe as it was given, to tell what was asked from what is a default.
     """
-    checks = (_epochs, _optimizer, _averages, _spans, _batches, _selection, _loss)
-    found = [problem for check in checks for problem in check(recipe, content)]
-    return [*found, *_views(recipe), *_splits(recipe)]
+    found = list(_epochs(recipe, content))
+    for name in ("model", "task", "train", "select", "sync"):
+        found += check_section(getattr(recipe, name), name, recipe.epochs)
+    checks = (_checkpoints, _batches, _loss, _views, _splits)
+    return [*found, *(problem for check in checks for problem in check(recipe))]
 
 
 def _epochs(recipe: Recipe, content: Any) -> Iterator[Problem]:
@@ -37,48 +31,14 @@ def _epochs(recipe: Recipe, content: Any) -> Iterator[Problem]:
         yield ("train", "epochs"), text
 
 
-def _optimizer(recipe: Recipe, content: Any) -> Iterator[Problem]:
-    train = recipe.train
-    yield from misplaced(train, content.get("train", {}))
-    if train.optimizer == "sgd" and train.nesterov and train.momentum == 0:
-        yield ("train", "momentum"), "Nesterov needs momentum above 0; set train.nesterov = false"
-
-
-def _averages(recipe: Recipe, content: Any) -> Iterator[Problem]:
-    ema, every = recipe.train.ema, recipe.out.checkpoint_every
-    if isinstance(ema, Duration) and not ema.value:
-        yield ("train", "ema"), f'train.ema = "{ema}" averages nothing; set train.ema = "off"'
+def _checkpoints(recipe: Recipe) -> Iterator[Problem]:
+    every = recipe.out.checkpoint_every
     if not every.value:
         text = f'out.checkpoint_every = "{every}": more than nothing must lie between checkpoints; try "1ep"'
         yield ("out", "checkpoint_every"), text
 
 
-def _spans(recipe: Recipe, content: Any) -> Iterator[Problem]:
-    """Durations that must be known before training, and fit into it."""
-    train = recipe.train
-    spans = {f"train.{name}": getattr(train, name) for name in ("warmup", "ema", "cycle_peak", "step_every")}
-    spans |= {f"train.step_at.{number}": span for number, span in enumerate(train.step_at)}
-    spans |= {"train.lookahead.start": train.lookahead.start} if train.lookahead else {}
-    spans |= {"task.reweight_from": recipe.task.reweight_from}
-    spans |= {f"select.{name}": span for name, span in recipe.select}
-    spans |= {f"select.guards.{name}": span for name, span in getattr(recipe.select, "guards", ())}
-    for name, span in spans.items():
-        if not isinstance(span, Duration):
-            continue
-        if span.unit not in ("ep", "%"):
-            yield tuple(name.split(".")), f'{name} = "{span}": only "ep" and "%" are known before training'
-        elif span.in_epochs(recipe.epochs) > recipe.epochs:
-            yield tuple(name.split(".")), f'{name} = "{span}" is longer than the run of {recipe.epochs} epochs'
-
-
-def _selection(recipe: Recipe, content: Any) -> Iterator[Problem]:
-    """What the method itself finds amiss among its keys."""
-    chosen: MethodParams = recipe.select  # type: ignore[assignment]
-    for key, sentence in chosen.conflicts(recipe.epochs).items():
-        yield ("select", key), f"select.{key} = {json.dumps(getattr(chosen, key), default=str)} {sentence}"
-
-
-def _batches(recipe: Recipe, content: Any) -> Iterator[Problem]:
+def _batches(recipe: Recipe) -> Iterator[Problem]:
     train = recipe.train
     smallest = min([train.batch_size, *(stage.batch_size or train.batch_size for stage in recipe.stages)])
     if train.accumulate > smallest:
@@ -86,21 +46,16 @@ def _batches(recipe: Recipe, content: Any) -> Iterator[Problem]:
         yield ("train", "accumulate"), text
 
 
-def _loss(recipe: Recipe, content: Any) -> Iterator[Problem]:
-    """The loss, what it needs of the model, and what has no effect with it."""
-    task, model = recipe.task, recipe.model
-    given = content.get("task", {})
-    for key, reason in without_effect_in_task(task).items():
-        if key in given:
-            yield ("task", key), f"task.{key} has no effect {reason}; leave it out"
-    if task.loss == "ldam" and model.head != "normalized":
-        text = f'task.loss = "ldam" measures its margins in cosines, and model.head = "{model.head}" has none'
+def _loss(recipe: Recipe) -> Iterator[Problem]:
+    """A loss, and what it needs of the model and of the training."""
+    task, model, smoothing = recipe.task, recipe.model, recipe.train.label_smoothing
+    if getattr(task, "needs_cosines", False) and model.head != "normalized":
+        name = task.loss  # type: ignore[attr-defined]
+        text = f'task.loss = "{name}" measures its margins in cosines, and model.head = "{model.head}" has none'
         yield ("task", "loss"), f'{text}; set model.head = "normalized"'
-    if model.head_scale is not None and model.head != "normalized":
-        text = f'model.head_scale = {model.head_scale:g} has no effect with model.head = "{model.head}"'
-        yield ("model", "head_scale"), f'{text}; leave it out, or set model.head = "normalized"'
-    if recipe.train.label_smoothing and not losses.smooths(task.loss):
-        text = f'train.label_smoothing = {recipe.train.label_smoothing:g} is not defined for task.loss = "{task.loss}"'
+    if smoothing and not getattr(task, "smooths", True):
+        name = task.loss  # type: ignore[attr-defined]
+        text = f'train.label_smoothing = {smoothing:g} is not defined for task.loss = "{name}"'
         yield ("train", "label_smoothing"), f"{text}; leave one of the two out"
 
 

@@ -7,46 +7,33 @@ what is allowed, and one fix.
 from __future__ import annotations
 
 import copy
-import difflib
 import re
-import reprlib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
-from fewer import models, select
-from fewer.core.errors import RecipeError, printable
+from fewer.core import sections
+from fewer.core.config import Section
+from fewer.core.errors import RecipeError
+from fewer.core.messages import KeyPath, explain, readable
+from fewer.core.sections import parse_section, section_of
+from fewer.models import ModelParams
 from fewer.recipe import checks
-from fewer.recipe.schema import Recipe
+from fewer.recipe.schema import Recipe, SyncRecipe, TaskRecipe, TrainRecipe
+from fewer.select import MethodParams
 
-_LINE_MAX = 600  # characters of a message
-_OWNERS_MAX = 8  # methods or models that a message names
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A section with a key that names a file, which says what the other keys are."""
-
-    key: str
-    default: str
-    params: Callable[[str], type[BaseModel]]
-    names: Callable[[], list[str]]
-    hint: Callable[[str], str]
-    is_required: bool = False
-    """Whether the name must be given; the default then only stands in while other problems are looked for."""
-
-
-_CHOICES = {
-    "select": _Choice("method", "everything", select.params, select.names, lambda name: nearest(name, select.names())),
-    "model": _Choice("name", "lenet5", models.params, models.names, models.hint, is_required=True),
+# Sections whose keys depend on the parts that they name.
+_COMPOSED: dict[str, type[Section]] = {
+    "select": MethodParams,
+    "model": ModelParams,
+    "task": TaskRecipe,
+    "train": TrainRecipe,
+    "sync": SyncRecipe,
 }
+_EXAMPLES = {"data": '[data] source = "digits"', "data.source": '"digits"'}
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -62,7 +49,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(content, overrides, origin=str(path), lines=lines, base=path.resolve().parent)
 
 
-def read_toml(path: Path, noun: str = "recipe") -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+def read_toml(path: Path, noun: str = "recipe") -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """Content of a TOML file, and the line number of each key path, for messages.
 
     Args:
@@ -89,9 +76,9 @@ def parse_recipe(
     overrides: Sequence[str] = (),
     *,
     origin: str = "recipe",
-    lines: dict[tuple[str, ...], int] | None = None,
+    lines: dict[KeyPath, int] | None = None,
     base: Path | None = None,
-    places: Mapping[tuple[str, ...], str] | None = None,
+    places: Mapping[KeyPath, str] | None = None,
 ) -> Recipe:
     """Checks a recipe given as nested dicts; arguments and errors as for `load_recipe`.
 
@@ -107,7 +94,7 @@ def parse_recipe(
     said = dict(places or {})
     problems = override(content, overrides, said)
 
-    def place(path: tuple[str, ...]) -> str:
+    def place(path: KeyPath) -> str:
         for length in range(len(path), 0, -1):
             if path[:length] in said:
                 return said[path[:length]]
@@ -116,26 +103,33 @@ def parse_recipe(
         # A section that is wrong as a whole, of which a key was given.
         return next((where for other, where in said.items() if path and other[: len(path)] == path), origin)
 
-    chosen = {}
-    for section in _CHOICES:
-        chosen[section], found = _chosen(section, content, place)
-        problems += found
+    chosen, notes, wrong = {}, [], set()
+    for name, base_class in _COMPOSED.items():
+        parsed = parse_section(base_class, content.get(name), name, place)
+        problems += parsed.problems
+        notes += parsed.notes
+        chosen[name] = parsed.section
+        if parsed.section is None:  # another stands in while other problems are looked for
+            wrong.add(name)
+            chosen[name] = section_of(base_class, **({"name": "lenet5"} if name == "model" else {}))
     try:
         recipe = Recipe.model_validate({**content, **chosen})
     except ValidationError as error:
-        problems += _explanations(error.errors(), content, place)
-        raise RecipeError(list(map(_readable, problems))) from None
-    if recipe.stages and "epochs" not in content.get("train", {}):
+        problems += explain(error.errors(), Recipe, place, examples=_EXAMPLES)
+        raise RecipeError(list(map(readable, problems))) from None
+    if recipe.stages and "epochs" not in recipe.train.model_fields_set:
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": recipe.epochs})})
     recipe, path_problems = _with_absolute_paths(recipe, base or Path.cwd())
-    problems += [f"{place(path)}: {text}" for path, text in path_problems + checks.problems(recipe, content)]
+    if wrong <= {"select", "model"}:
+        path_problems += checks.problems(recipe, content)
+    problems += [f"{place(path)}: {text}" for path, text in path_problems]
     if problems:
-        raise RecipeError(list(map(_readable, problems)))
-    return recipe
+        raise RecipeError(list(map(readable, problems)))
+    return recipe.with_notes(notes)
 
 
 def override(
-    content: dict[str, Any], overrides: Sequence[str], seen: dict[tuple[str, ...], str], called: str = ""
+    content: dict[str, Any], overrides: Sequence[str], seen: dict[KeyPath, str], called: str = ""
 ) -> list[str]:
     """Puts `key.sub=value` texts into a recipe's content.
 
@@ -183,164 +177,15 @@ def override(
 
 
 def foreign_keys(section: str, content: Mapping[str, Any]) -> list[str]:
-    """Keys of `[select]` or `[model]` that what the section names does not have; none where nothing has that name."""
-    choice, values = _CHOICES[section], content.get(section)
-    if not isinstance(values, dict):
-        return []
-    try:
-        known = choice.params(str(values.get(choice.key, choice.default))).model_fields
-    except KeyError:
-        return []
-    return [key for key in values if key not in known]
+    """Keys of a section that the parts which it names do not have; none where nothing has such a name."""
+    values = content.get(section)
+    return sections.foreign_keys(_COMPOSED[section], values) if isinstance(values, dict) else []
 
 
-def _chosen(section: str, content: dict[str, Any], place: Any) -> tuple[Any, list[str]]:
-    """A section whose keys depend on what it names, checked by the named thing's own file."""
-    choice, values = _CHOICES[section], content.get(section)
-    fallback = choice.params(choice.default)()
-    if not isinstance(values, dict):
-        if values is None and choice.is_required:
-            return fallback, [_explained({"type": "missing", "loc": (section,)}, content, place)]
-        wrong = values is not None
-        message = f'{place((section,))}: "{section}" is a section, not a value; write [{section}] and its keys below'
-        return fallback, [message] if wrong else []
-    if choice.key not in values and choice.is_required:
-        return fallback, [_explained({"type": "missing", "loc": (section, choice.key)}, content, place)]
-    name = values.get(choice.key, choice.default)
-    try:
-        params = choice.params(str(name))
-    except KeyError:
-        return fallback, [
-            f'{place((section, choice.key))}: unknown {section}.{choice.key} "{name}"; {choice.hint(str(name))}'
-        ]
-    try:
-        return params.model_validate(values), []
-    except ValidationError as error:
-        details = [{**detail, "loc": (section, *detail["loc"])} for detail in error.errors()]
-        return fallback, _explanations(details, {section: values}, place)
-
-
-def _explanations(details: Iterable[Any], content: Any, place: Any) -> list[str]:
-    """One line for each value: what the branches of a union say of it is one sentence."""
-    joined: dict[tuple[str, ...], Any] = {}
-    for detail in details:
-        path = _path(detail)
-        if path in joined:
-            also = detail["msg"].removeprefix("Input should be ")
-            detail = {**joined[path], "msg": f"{joined[path]['msg']}, or {also}"}
-        joined[path] = detail
-    return [_explained(detail, content, place) for detail in joined.values()]
-
-
-def _path(detail: Any) -> tuple[str, ...]:
-    """The key of a pydantic error; pydantic names the branch of a union in the place, a person wrote none."""
-    branches = ("function-", "literal[", "constrained-", "tuple[")
-    return tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
-
-
-def _explained(detail: Any, content: Any, place: Any) -> str:
-    """One line for one pydantic error."""
-    path = _path(detail)
-    name = ".".join(path)
-    if detail["type"] == "extra_forbidden":
-        keys = list(_fields_at(path[:-1], content))
-        advice = _owners(path) or nearest(path[-1], keys, prefix=path[:-1])
-        return f'{place(path)}: unknown key "{name}"; {advice}'
-    if detail["type"] == "missing" and path[-1].isdigit():
-        field = _fields_at(path[:-2], content).get(path[-2])
-        example = "" if field is None else f", e.g. {_written(field.get_default())}"
-        return f'{place(path[:-1])}: "{".".join(path[:-1])}" is a list with more values than this{example}'
-    if detail["type"] == "missing":
-        return f'{place(path[:-1])}: "{name}" is missing and has no default; add it, e.g. {_example(name)}'
-    if detail["type"] in ("model_type", "model_attributes_type"):
-        return f'{place(path)}: "{name}" is a section, not a value; write [{name}] and its keys below'
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    message = message.replace("a valid tuple", "a list in square brackets")
-    field = _fields_at(path[:-1], content).get(path[-1])
-    is_known = field is not None and not field.is_required() and not isinstance(field.default, BaseModel)
-    fix = f"; the default is {_written(field.get_default())}" if field is not None and is_known else ""
-    fix = "; or leave it out" if field is not None and field.get_default() is None else fix
-    fix = _share(detail) or fix
-    return f"{place(path)}: {name} = {_REPR.repr(detail['input'])}: {message}{fix}"
-
-
-def _owners(path: tuple[str, ...]) -> str:
-    """Which methods or models have a key that the chosen one has not."""
-    choice = _CHOICES.get(path[0])
-    if choice is None or len(path) != 2:
-        return ""
-    owners = [name for name in choice.names() if path[1] in choice.params(name).model_fields]
-    shown = ", ".join(owners[:_OWNERS_MAX]) + (", ..." if len(owners) > _OWNERS_MAX else "")
-    return f"it belongs to {path[0]}.{choice.key} = {shown}" if owners else ""
-
-
-def _share(detail: Any) -> str:
-    """How a share is written where a number stands for a text, or a percentage for a number."""
-    value = detail["input"]
-    if detail["type"] == "string_type" and isinstance(value, float) and 0 < value < 1:
-        return f'; a share is written "{100 * value:g}%" here'
-    percentage = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
-    if percentage and detail["type"] in ("float_parsing", "float_type"):
-        return f"; a share is written {float(percentage[1]) / 100:g} here"
-    return ""
-
-
-def _written(value: Any) -> str:
-    """A value as TOML has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_written, value))}]"
-    return str(value) if isinstance(value, (int, float)) else f'"{value}"'
-
-
-def _readable(problem: str) -> str:
-    """One line without control characters, and not longer than a person reads."""
-    line = printable(problem)
-    return line if len(line) <= _LINE_MAX else f"{line[: _LINE_MAX // 2]} … {line[-_LINE_MAX // 2 :]}"
-
-
-def _example(name: str) -> str:
-    return {"data": '[data] source = "digits"', "model": '[model] name = "lenet5"'}.get(
-        name, {"data.source": '"digits"', "model.name": '"lenet5"'}.get(name, "see recipes/")
-    )
-
-
-def _fields_at(path: tuple[str, ...], content: Any) -> dict[str, FieldInfo]:
-    """The keys that a section allows, with their defaults."""
-    if path[:1] and path[0] in _CHOICES:
-        choice = _CHOICES[path[0]]
-        section = content.get(path[0], {}) if isinstance(content, dict) else {}
-        model: type[BaseModel] = choice.params(section.get(choice.key, choice.default))
-        path = path[1:]
-    else:
-        model = Recipe
-    for part in path:
-        if part.isdigit():
-            continue
-        annotation = model.model_fields[part].annotation
-        found = [
-            kind
-            for kind in (annotation, *get_args(annotation))
-            if isinstance(kind, type) and issubclass(kind, BaseModel)
-        ]
-        if not found:
-            return {}
-        model = found[0]
-    return dict(model.model_fields)
-
-
-def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    dotted = [".".join((*prefix, key)) for key in (close or known)]
-    return f'did you mean "{dotted[0]}"?' if close else f"allowed: {', '.join(dotted)}"
-
-
-def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple[tuple[str, ...], str]]]:
+def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple[KeyPath, str]]]:
     from fewer.data import sources
 
-    problems: list[tuple[tuple[str, ...], str]] = []
+    problems: list[tuple[KeyPath, str]] = []
     updates: dict[str, Any] = {}
     data = recipe.data
     for name, text in (("source", data.source), ("test", data.test), ("val", data.val)):
@@ -370,10 +215,10 @@ def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple
     return recipe.model_copy(update=changed), problems
 
 
-def _lines(text: str) -> dict[tuple[str, ...], int]:
+def _lines(text: str) -> dict[KeyPath, int]:
     """Line number of every key and section of a TOML text; nearly right suffices, it is for messages."""
-    found: dict[tuple[str, ...], int] = {}
-    section: tuple[str, ...] = ()
+    found: dict[KeyPath, int] = {}
+    section: KeyPath = ()
     arrays: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):

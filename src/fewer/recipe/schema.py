@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SerializeAsAny
 
-from fewer import select
 from fewer.core.clock import Duration
 from fewer.core.config import (
     Bounds,
@@ -34,10 +26,13 @@ from fewer.core.config import (
     Span,
     ascending,
 )
+from fewer.core.registry import Registry
+from fewer.core.sections import section_of
 from fewer.models import ModelParams
-from fewer.recipe.unused_keys import without_effect, without_effect_in_task
-
-Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]  # of a moving average
+from fewer.optim import TrainParams
+from fewer.select import MethodParams
+from fewer.sync.methods import SYNC_METHODS
+from fewer.tasks import TASKS
 
 
 def _subset(value: object) -> object:
@@ -154,51 +149,16 @@ class AugmentRecipe(Section):
 
 
 class TaskRecipe(Section):
-    """`[task]`."""
+    """`[task]`: what is learnt."""
 
-    name: Literal["classify"] = "classify"
-    loss: Literal["cross_entropy", "focal", "ldam", "logit_adjustment"] = "cross_entropy"
-    """What training minimises; evaluation always tells cross-entropy. `focal` (Lin et al. 2017): less weight on samples
-    that are learnt. For long tails: `ldam` (Cao et al. 2019) gives rare classes wider margins, `logit_adjustment`
-    (Menon et al. 2021) adds the logarithm of the classes' shares to the logits."""
-    focal_gamma: NonNegative = 1.0
-    """`focal`: power of 1 - p; 0: plain cross-entropy."""
-    ldam_margin: NonNegative = 0.5
-    """`ldam`: margin of the rarest class, in units of a cosine; needs `model.head = "normalized"`."""
-    adjustment_tau: NonNegative = 1.0
-    """`logit_adjustment`: factor on the logarithm of the classes' shares."""
-    class_weights: Literal["none", "effective_number", "inverse"] = "none"
-    """Weights in the loss by the training images n of a class: 1 / n, or (1 - beta) / (1 - beta^n) (Cui et al. 2019).
-    Their mean over the training images is 1."""
-    class_beta: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9999
-    """`effective_number`: beta; 0 is no weights, towards 1 it becomes `inverse`."""
-    reweight_from: Span = Duration(0, "%")
-    """No `class_weights` before this part of the run, in whole epochs (deferred re-weighting, Cao et al. 2019)."""
-    flip_tta: Flag = False
-    """Evaluate the mean of the logits of an image and of its mirror image."""
+    named_parts: ClassVar[Mapping[str, Registry]] = {"name": TASKS}
 
-    @model_serializer(mode="wrap")
-    def _with_effect(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out keys without effect: read back, they would be refused."""
-        idle = without_effect_in_task(self)
-        return {key: value for key, value in write(self).items() if key not in idle}
+    name: str = "classify"
+    """Which task; brings keys of its own."""
 
 
-class LookaheadRecipe(Section):
-    """`[train.lookahead]`: slow weights that pull the fast ones (Zhang et al. 2019), as airbench94 uses them.
-
-    Every `every_steps` steps slow += (1 - rho) (fast - slow) and fast = slow, with
-    rho = decay^every_steps * progress^power; at the end of each epoch fast = slow.
-    """
-
-    every_steps: Count = 5
-    decay: Share = 0.95
-    power: NonNegative = 3.0
-    start: Span = Duration(3, "ep")
-
-
-class TrainRecipe(Section):
-    """`[train]`."""
+class TrainRecipe(TrainParams):
+    """`[train]`: how the model is trained."""
 
     epochs: Epochs = 10
     """Left out where `[[stages]]` say how many epochs they take."""
@@ -206,17 +166,8 @@ class TrainRecipe(Section):
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1
     """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.1
     """Peak learning rate. The default is for `sgd`; `adamw` wants one of its own, about a hundredth of that."""
-    momentum: Decay = 0.9
-    """`sgd`: 0 for none."""
-    nesterov: Flag = True
-    """`sgd`: Nesterov's form of momentum."""
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    """`adamw`: weight of the past in the mean of the gradients, and in that of their squares."""
-    eps: Positive = 1e-8
-    """`adamw`: added to the root in the denominator."""
     weight_decay: NonNegative = 5e-4
     """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
     bias_lr_scale: Positive = 1.0
@@ -227,29 +178,9 @@ class TrainRecipe(Section):
     norm_weight_decay: NonNegative = 0.0
     embedding_weight_decay: NonNegative = 0.0
     """Of class tokens, position embeddings, layer scales and whatever else is neither a layer's weight nor its bias."""
-    schedule: Literal["linear", "constant", "cosine", "one_cycle", "step"] = "linear"
-    """How the learning rate falls after its warm-up; `one_cycle` rises and falls, and momentum runs against it."""
-    warmup: Span = Duration(5, "%")
-    warmup_start: Share = 0.1
-    """Learning rate at the first step, as a share of `lr`."""
-    final: Share = 0.0
-    """Learning rate at the very end, as a share of `lr`; `constant` and `step` have none."""
-    cycle_peak: Span = Duration(30, "%")
-    """`one_cycle`: when the learning rate peaks; takes the place of `warmup`."""
-    cycle_momentum: tuple[Decay, Decay] | Literal["off"] = (0.85, 0.95)
-    """`one_cycle`: momentum, or the first beta, at the peak and at both ends; `off`: constant."""
-    step_every: Span = Duration(30, "%")
-    """`step`: time between two drops of the learning rate, counted from the start."""
-    step_at: tuple[Span, ...] = ()
-    """`step`: when it drops, e.g. `["50%", "75%"]`, in place of `step_every`."""
-    step_gamma: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
-    """`step`: factor of a drop."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     clip_norm: NonNegative = 0.0
     """Largest norm of the gradient over all parameters; 0: no clipping."""
-    ema: Span | Literal["off"] = "off"
-    """Half-life of the exponential moving average of the weights, counted in samples trained on."""
-    lookahead: LookaheadRecipe | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
     """`bf16` and `fp16` are mixed: weights stay float32. `auto`: `bf16` where it is native, else `fp16` on CUDA and
     `fp32` elsewhere."""
@@ -259,12 +190,6 @@ class TrainRecipe(Section):
     """Use only operations that give the same bits every time, and stop at one that has no such form."""
     channels_last: Literal["auto", "yes", "no"] = "auto"
     seed: Seed = 0
-
-    @model_serializer(mode="wrap")
-    def _with_effect(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out keys without effect: read back, they would be refused."""
-        idle = without_effect(self)
-        return {key: value for key, value in write(self).items() if key not in idle}
 
 
 class StageRecipe(Section):
@@ -287,7 +212,10 @@ class StageRecipe(Section):
 class SyncRecipe(Section):
     """`[sync]`: how ranks agree."""
 
-    method: Literal["every_step"] = "every_step"
+    named_parts: ClassVar[Mapping[str, Registry]] = {"method": SYNC_METHODS}
+
+    method: str = "every_step"
+    """When workers exchange what; brings keys of its own."""
     workers: Count | None = None
     """All workers that train together, a multiple of the number of processes; a process with several simulates them.
     Left out: one a process."""
@@ -316,15 +244,32 @@ class Recipe(Section):
 
     data: DataRecipe
     augment: AugmentRecipe = AugmentRecipe()
-    model: Annotated[ModelParams, PlainSerializer(lambda s: s.model_dump(mode="json"))]
-    task: TaskRecipe = TaskRecipe()
-    train: TrainRecipe = TrainRecipe()
-    select: Annotated[BaseModel, PlainSerializer(lambda s: s.model_dump(mode="json"))] = Field(
-        default_factory=lambda: select.default()
-    )
+    model: SerializeAsAny[ModelParams]
+    task: SerializeAsAny[TaskRecipe] = section_of(TaskRecipe)
+    train: SerializeAsAny[TrainRecipe] = section_of(TrainRecipe)
+    select: SerializeAsAny[MethodParams] = section_of(MethodParams)
     stages: tuple[StageRecipe, ...] = ()
-    sync: SyncRecipe = SyncRecipe()
+    sync: SerializeAsAny[SyncRecipe] = section_of(SyncRecipe)
     out: OutRecipe = OutRecipe()
+
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Deprecated spellings in the recipe as it was written, a sentence each."""
+        return self._notes
+
+    def with_notes(self, notes: Sequence[str]) -> Recipe:
+        """The same recipe, with notes about how it was written."""
+        changed = self.model_copy()
+        changed._notes = tuple(notes)
+        return changed
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two recipes ask for the same, however they were written."""
+        return isinstance(other, Recipe) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def epochs(self) -> int:

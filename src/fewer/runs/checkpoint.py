@@ -51,7 +51,7 @@ def save(state: State, folder: Path, keep: int) -> Path:
     """
     tensors, values = _flattened(state)
     for name, tensor in tensors.items():
-        if name.startswith(("workers", "ema")):
+        if name.startswith(("workers", "averages")):
             require_finite(name, tensor)
     cursor = state["cursor"]
     final = folder / f"epoch{cursor['epoch']:05d}-batch{cursor['batch']:07d}"

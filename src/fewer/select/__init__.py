@@ -1,27 +1,90 @@
-"""Which samples count. One file a method, found by its name; this page only finds and builds them.
+"""Which samples count: selection methods, one file each, and what is needed to write one.
 
 A method's file has a pydantic `Params`, and `build(params, population)` that returns its selector. It imports torch
 inside functions only, so that names, parameters and help need no torch. Methods of other packages are found through
-the entry point group `fewer.select`.
+the entry point group `fewer.select`. All names of this page can be imported without torch.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.registry import Folder
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.select.base import (
+    BaseSelector,
+    InBatchSelector,
+    drawn_by_class,
+    drawn_uniformly,
+    expects_below,
+    unweighted,
+    weighted,
+    weights_of,
+)
+from fewer.select.method_params import (
+    ChoiceParams,
+    Guards,
+    InBatchParams,
+    MethodParams,
+    OpenShare,
+    ScoredParams,
+    WeightParams,
+)
+from fewer.select.methods import METHODS
+from fewer.select.sampling import (
+    by_probability,
+    class_means,
+    count_of,
+    exclude,
+    fair_count,
+    sample_uniformly,
+    top_k,
+    top_k_per_class,
+)
 
 if TYPE_CHECKING:
     from fewer.core.protocols import Selector
-    from fewer.core.types import Population
-    from fewer.select.base import MethodParams
 
-_METHODS = Folder("fewer.select.methods", noun="selection method", group="fewer.select", key="method")
+__all__ = [
+    "METHODS",
+    "At",
+    "BaseSelector",
+    "ChoiceParams",
+    "Expectation",
+    "Guards",
+    "InBatchParams",
+    "InBatchSelector",
+    "KeepMask",
+    "MethodParams",
+    "OpenShare",
+    "Population",
+    "ScoredParams",
+    "Selection",
+    "WeightParams",
+    "build",
+    "by_probability",
+    "card",
+    "class_means",
+    "count_of",
+    "default",
+    "drawn_by_class",
+    "drawn_uniformly",
+    "exclude",
+    "expects_below",
+    "fair_count",
+    "names",
+    "params",
+    "sample_uniformly",
+    "top_k",
+    "top_k_per_class",
+    "unweighted",
+    "weighted",
+    "weights_of",
+]
 
 
 def names() -> list[str]:
-    """All methods' names: this folder's files, then those that installed packages add."""
-    return _METHODS.names()
+    """All methods' names: this package's files, then those that installed packages add."""
+    return METHODS.names()
 
 
 def params(name: str) -> type[MethodParams]:
@@ -30,15 +93,13 @@ def params(name: str) -> type[MethodParams]:
     Raises:
         KeyError: No method has this name.
     """
-    found: type[MethodParams] = _METHODS.params(name)  # type: ignore[assignment]
+    found: type[MethodParams] = METHODS.params(name)  # type: ignore[assignment]
     return found
 
 
 def default() -> MethodParams:
     """The parameters of plain training."""
-    from fewer.select.methods.everything import Params
-
-    return Params()
+    return params("full")()
 
 
 def build(parameters: MethodParams, population: Population, epochs: int) -> Selector:
@@ -49,12 +110,11 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
         population: What is known of the training set.
         epochs: All epochs of the run.
     """
-    from fewer.select.base import ScoredParams
     from fewer.select.wrappers.guards import GuardedSelector
     from fewer.select.wrappers.refresh import Refresh
     from fewer.select.wrappers.revision import Revision
 
-    selector: Selector = _METHODS.module(parameters.method).build(parameters, population)
+    selector: Selector = METHODS.module(parameters.method).build(parameters, population)
     if isinstance(parameters, ScoredParams):
         favours_hard = getattr(selector, "favours_hard", False)
         if parameters.refresh_every:
@@ -65,5 +125,5 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
 
 
 def card(name: str) -> dict[str, Any]:
-    """What a method's file says of itself: summary, description, and parameters with default and help."""
-    return _METHODS.card(name)
+    """What a method's file tells of it: summary, description, and parameters with default and help."""
+    return METHODS.card(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from fewer.core.types import At, Expectation
-from fewer.select.base import ChoiceParams
+from fewer.select.method_params import ChoiceParams
 
 Expected = Callable[[At], Expectation]
 """What a selector expects of an epoch; its cost must not fall as `At.share` rises."""

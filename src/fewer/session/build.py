@@ -14,7 +14,7 @@ from fewer import models, optim, select
 from fewer.core import rng
 from fewer.core.errors import DataError
 from fewer.core.ledger import Ledger
-from fewer.core.protocols import Average, Comm, LooksAtData, Selector, Task
+from fewer.core.protocols import Comm, LooksAtData, Selector, Sync, Task
 from fewer.core.types import Population, Request, Worker
 from fewer.data.annotations.labels import LabelFile
 from fewer.data.augment import Augment
@@ -26,7 +26,7 @@ from fewer.data.loader import Loader
 from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
 from fewer.machine.precision import autocast_dtype, weights_dtype
 from fewer.models.pretrained import read_weights
-from fewer.optim.averaging.ema import Ema, Lookahead
+from fewer.optim.average import Setting
 from fewer.optim.groups import parameter_groups
 from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import MOMENTS_IMAGES
@@ -36,8 +36,8 @@ from fewer.recipe.schema import Recipe
 from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
 from fewer.sync.comm import SingleProcess
-from fewer.sync.methods.every_step import EveryStep
-from fewer.tasks.classify import losses
+from fewer.sync.methods import SYNC_METHODS
+from fewer.tasks.classify import Params, losses
 from fewer.tasks.classify.class_weights import Reweighting
 from fewer.tasks.classify.task import Classify
 from fewer.training.compile import Compiler
@@ -45,7 +45,6 @@ from fewer.training.run import Run
 
 if TYPE_CHECKING:
     from fewer.data.decode.on_request import DamagedImage
-    from fewer.select.base import MethodParams
 
 IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -103,8 +102,7 @@ def make_plan(
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
     """The recipe's selector; reference losses come from `fewer.session.reference_losses`, or from its saved state."""
     population = Population(recipe.train.seed, splits.train.label_N, len(splits.classes), reference_loss_N)
-    parameters: MethodParams = recipe.select  # type: ignore[assignment]
-    return select.build(parameters, population, recipe.epochs)
+    return select.build(recipe.select, population, recipe.epochs)
 
 
 def open_session(
@@ -225,12 +223,13 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
 
 def _task(plan: Plan) -> Task:
     task, images_C = plan.recipe.task, plan.facts.data.class_images
-    scale = plan.recipe.model.logit_scale_of_head
+    assert isinstance(task, Params)
+    setting = losses.Setting(images_C, plan.recipe.train.label_smoothing, plan.recipe.model.logit_scale_of_head)
     return Classify(
         len(plan.facts.data.classes),
         flip_tta=task.flip_tta,
         autocast=autocast_dtype(plan.precision),
-        loss=losses.build(task.loss, losses.Setting(images_C, plan.recipe.train.label_smoothing, scale), dict(task)),
+        loss=losses.LOSSES.module(task.loss).build(task, setting),
         reweighting=Reweighting(task.class_weights, images_C, task.class_beta, task.reweight_from),
         images_C=images_C,
     )
@@ -261,7 +260,7 @@ def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer
     decay = {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay}
     scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
     groups = parameter_groups(model, train.lr, {**decay, "embedding": train.embedding_weight_decay}, scale)
-    return optim.build(train.optimizer, groups, train.lr, dict(train))
+    return optim.build_optimizer(train, groups)
 
 
 def _compiler(plan: Plan, ledger: Ledger, amendments: dict[str, dict[str, str]]) -> Compiler | None:
@@ -297,7 +296,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
 
     model = build_model(plan, first_images)
     comm.broadcast(list(model.state_dict().values()))
-    sync = EveryStep(comm, plan.recipe.sync.workers)
+    sync: Sync = SYNC_METHODS.module(plan.recipe.sync.method).build(plan.recipe.sync, comm, plan.recipe.sync.workers)
     models = [model, *(copy.deepcopy(model) for _ in sync.local_ids[1:])]
     amendments: dict[str, dict[str, str]] = {}
     return Run(
@@ -307,7 +306,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         sync=sync,
         selection=EpochSelection(selector, pool_ids, len(splits.train.source), train.seed),
         ledger=ledger,
-        averages=_averages(plan, model),
+        averages=optim.build_averages(train, model, Setting(plan.epochs, plan.facts.data.train_images)),
         compiler=_compiler(plan, ledger, amendments),
         amendments=amendments,
     )
@@ -316,14 +315,3 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
 def _worker(plan: Plan, id: int, model: torch.nn.Module) -> Worker:
     scaler = torch.amp.GradScaler(plan.facts.machine.device, enabled=plan.precision == "fp16")
     return Worker(id, model, build_optimizer(plan, model), scaler)
-
-
-def _averages(plan: Plan, model: torch.nn.Module) -> dict[str, Average]:
-    """The averages of the weights that the recipe asks for, by name."""
-    ema, ahead, found = plan.recipe.train.ema, plan.recipe.train.lookahead, dict[str, Average]()
-    if ema != "off":
-        found["ema"] = Ema(model, ema.in_epochs(plan.epochs) * plan.facts.data.train_images)
-    if ahead is not None:
-        start = ahead.start.in_epochs(plan.epochs) / plan.epochs
-        found["lookahead"] = Lookahead(ahead.every_steps, ahead.decay, ahead.power, start)
-    return found

@@ -227,7 +227,7 @@ class Evaluator:
                 "largest_side_px": run.plan.largest_side_px,
                 "precision": run.plan.precision,
                 "channels_last": run.plan.channels_last,
-                "flip_tta": run.plan.recipe.task.flip_tta,
+                "flip_tta": getattr(run.plan.recipe.task, "flip_tta", False),
                 "mean": list(session.train_data.mean),
                 "std": list(session.train_data.std),
                 "digest": run.plan.digest,

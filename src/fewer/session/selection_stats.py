@@ -9,7 +9,7 @@ import torch
 
 from fewer.runs.folder import SUSPECTS, RunFolder
 from fewer.runs.record import inert, write_table
-from fewer.select.base import ScoredParams
+from fewer.select.method_params import ScoredParams
 from fewer.session.build import Session
 
 _NAMED = 3  # classes that a warning names

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fewer.select.methods import METHODS
 from fewer.session.build import Session
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.testing.draw import draw_recipe
@@ -17,37 +18,12 @@ from fewer.testing.harness import Content, interrupted, looked_at, session_of, t
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import Row, train
 
-NEUTRAL: list[dict[str, Any]] = [
-    {"method": "random", "share": 1.0},
-    {"method": "dbpd", "score": "stale", "threshold": 1.0},
-    {"method": "dbpd", "score": "fresh", "threshold": 1.0},
-    {"method": "auto"},
-    {"method": "infobatch", "pruned": 0.0},
-    {"method": "selective_backprop", "beta": 0.0},
-    {"method": "selective_backprop", "score": "fresh", "beta": 0.0},
-    {"method": "stratified", "threshold": 1.0},
-    {"method": "kakurenbo", "hidden": 0.0},
-    {"method": "ies", "delta": 0.0},
-    {"method": "ucb", "share": 1.0},
-    {"method": "orderdp", "subset": 1.0, "top": 1.0},
-    {"method": "seta", "pruned": 0.0, "window": 1.0},
-    {"method": "apd", "threshold": 1.0},
-    {"method": "smrd", "threshold": 1.0},
-    {"method": "srd", "gamma": 1.0},
-    {"method": "rho", "share": 1.0},
-    {"method": "rho", "share": 1.0, "score": "fresh"},
-    {"method": "warmup_random", "threshold": 1.0, "warmup": "1ep"},
-    {"method": "periodic_full", "threshold": 1.0},
-    {"method": "adaptive", "threshold": 1.0},
-    {"method": "alternate", "threshold": 1.0},
-    {"method": "dbpd", "score": "fresh", "threshold": 1.0, "batches": "shrink"},
-]
-
 
 def off_is_plain(content: Content, neutral: list[Content] | None = None) -> None:
-    """Law 1: a selector at its neutral setting, one of `NEUTRAL` or those given, gives the plain run, bit for bit."""
-    plain = weights(trained({**content, "select": {"method": "everything"}}))
-    for select in neutral or [NEUTRAL[content["train"]["seed"] % len(NEUTRAL)]]:
+    """Law 1: a selector at a neutral setting, its own or one of those given, gives the plain run, bit for bit."""
+    plain = weights(trained({**content, "select": {"method": "full"}}))
+    settings = METHODS.neutral()
+    for select in neutral or [settings[content["train"]["seed"] % len(settings)]]:
         assert weights(trained({**content, "select": select})) == plain, f"{select} is not neutral"
 
 

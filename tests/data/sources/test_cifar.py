@@ -109,7 +109,7 @@ def link(name: str, target: str) -> tarfile.TarInfo:
 
 
 def test_hostile_cifar_archives_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fewer.data.sources import cifar as reader
+    from fewer.data.reading import cifar as reader
 
     files = cifar.files("10")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fewer import models
+from fewer.models import families
 
 
 def test_timm_without_its_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "find_spec", lambda name: None)
-    monkeypatch.setattr(models, "_family_of", lambda: {"lenet5": "lenet5"})
+    monkeypatch.setattr(families, "find_spec", lambda name: None)
+    without = families.Models("fewer.models.families", "model", "none", "name")
+    without.family_of = {"lenet5": "lenet5"}
     with pytest.raises(KeyError) as caught:
-        models.params("timm:resnet10t")
+        without.params("timm:resnet10t")
     assert "pip install timm" in caught.value.args[0]

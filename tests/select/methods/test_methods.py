@@ -14,7 +14,8 @@ from fewer.core.allocation import largest_remainders
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
 from fewer.core.types import At, Observed, Population, Selection
-from fewer.select.base import WeightParams, weights_of
+from fewer.select.base import weights_of
+from fewer.select.method_params import WeightParams
 from fewer.select.methods.selective_backprop import own_ranks, rank_of
 from fewer.select.sampling import top_k_per_class
 from fewer.testing import check_selector, laws
@@ -535,10 +536,10 @@ def test_auto_picks_by_what_is_left_to_learn_and_by_wrong_labels() -> None:
     noisy = torch.where(torch.arange(2000) % 4 == 0, 0.01 + 0.02 * lot, 0.95 + 0.05 * lot)
     for score, content, method, word in (
         (learnt, {}, "infobatch", "95% of what the labels say"),
-        (spread, {}, "everything", "plain training is best here"),
+        (spread, {}, "full", "plain training is best here"),
         (spread, {"cost": 0.5}, "srd", "every image still counts"),
         (noisy, {"guards": {}}, "dbpd", "25% of the labels look wrong: it leaves out those"),
-        (noisy, {"guards": {"noise_cap": 0.0}}, "everything", "25% of the labels look wrong"),
+        (noisy, {"guards": {"noise_cap": 0.0}}, "full", "25% of the labels look wrong"),
         (noisy, {"cost": 0.5}, "srd", "the hard ones"),
     ):
         note = probed(score, score > 0.5, **content).note()
@@ -590,7 +591,7 @@ def test_auto_looks_again_while_nothing_is_left_out() -> None:
     for keys, cost, said in (
         ({"guards": {}}, None, "dbpd"),
         ({"cost": 0.9}, 0.9, "srd"),
-        ({"probe": "3ep", "guards": {}}, None, "everything"),
+        ({"probe": "3ep", "guards": {}}, None, "full"),
     ):
         selector, table = build({"method": "auto", "probe": "2ep", **keys}, [0, 1] * 1000, 10), Table(2000)
         looks = []
@@ -605,7 +606,7 @@ def test_auto_looks_again_while_nothing_is_left_out() -> None:
             )
             ids = selector.select(table, pool, at).ids_M
             table.observe("trained", Observed.of(ids, -score[ids].log(), score[ids], score[ids] > 0.4), epoch)
-        assert looks == {"dbpd": [2, 4], "srd": [2], "everything": [3]}[said]
+        assert looks == {"dbpd": [2, 4], "srd": [2], "full": [3]}[said]
         assert selector.note().startswith(f"auto picks {said}: ")
 
 
@@ -666,7 +667,7 @@ DIGITS: Content = {
 
 def test_every_neutral_setting_is_plain_training() -> None:
     few = {**DIGITS, "data": {**DIGITS["data"], "test": "93%"}, "train": {**DIGITS["train"], "epochs": 3}}
-    laws.off_is_plain(few, laws.NEUTRAL)
+    laws.off_is_plain(few, select.METHODS.neutral())
 
 
 @pytest.mark.parametrize("name", [name for name in select.names() if "cost" in select.params(name).model_fields])

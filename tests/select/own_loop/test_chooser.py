@@ -17,11 +17,13 @@ from torch.utils.data import BatchSampler, ChainDataset, DataLoader, Dataset
 
 import fewer
 from fewer import select
-from fewer.core import registry, rng
+from fewer.core import rng
 from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, UsageError
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection
-from fewer.select.base import BaseSelector, MethodParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
 from fewer.select.epoch import occurrences
+from fewer.select.method_params import MethodParams
+from fewer.select.methods import METHODS
 from fewer.select.own_loop import Chooser, Indexed
 from fewer.select.own_loop.in_batch import local_part
 from fewer.select.own_loop.shard import Shard
@@ -478,8 +480,7 @@ def test_methods_of_other_packages_go_by_name(monkeypatch: pytest.MonkeyPatch) -
     """An entry point named "hardest", as an installed package would have it."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     entry = EntryPoint("hardest", "own_selector", "fewer.select")
-    monkeypatch.setattr(registry, "_installed", lambda group: {"hardest": entry} if group == "fewer.select" else {})
-    registry._names.cache_clear()
+    monkeypatch.setitem(METHODS._installed, "hardest", entry)
     try:
         chooser = Chooser("hardest", LABELS, epochs=3, share=0.25)
         assert [len(ids) for ids in epochs_of(chooser, last=3)] == [SIZE, 15, 15]
@@ -487,7 +488,7 @@ def test_methods_of_other_packages_go_by_name(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(RecipeError, match='unknown key "shard"; did you mean "share"'):
             Chooser("hardest", LABELS, epochs=3, shard=0.25)
     finally:
-        registry._names.cache_clear()
+        METHODS._modules.pop("hardest", None)
 
 
 def test_methods_that_compare_losses_need_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,10 +506,7 @@ def test_methods_that_compare_losses_need_a_reference(monkeypatch: pytest.Monkey
             return unweighted(pool_ids[self.easy_N[pool_ids]])
 
     module = SimpleNamespace(Params=Params, build=lambda params, population: Excess(population))
-    others = registry.Folder.module
-    monkeypatch.setattr(
-        registry.Folder, "module", lambda self, name: module if name == "excess" else others(self, name)
-    )
+    monkeypatch.setitem(METHODS._modules, "excess", module)
     loss_N = torch.arange(SIZE) / 30
     assert len(next(iter(epochs_of(Chooser("excess", LABELS, epochs=2, reference_loss=loss_N), last=1)))) == 30
     with pytest.raises(RecipeError, match="excess needs reference_loss"):

@@ -20,9 +20,8 @@ from fewer.core.types import At, Batch
 from fewer.models.cosine_head import NormalizedLinear
 from fewer.plan.flops import sample_flops
 from fewer.recipe.parse import parse_recipe
-from fewer.tasks.classify import losses
 from fewer.tasks.classify.class_weights import Reweighting, class_weights
-from fewer.tasks.classify.losses import Loss, Setting
+from fewer.tasks.classify.losses import LOSSES, Loss, Setting
 from fewer.tasks.classify.losses.cross_entropy import cross_entropy
 from fewer.tasks.classify.task import Classify
 from fewer.testing.harness import interrupted, one_thread, trained, weights
@@ -37,8 +36,9 @@ def case(seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[torch.Tenso
 
 
 def built(name: str, value: float, **setting: Any) -> Loss:
-    (key,) = losses.keys(name)
-    return losses.build(name, Setting(IMAGES, **setting), {key: value})
+    module = LOSSES.module(name)
+    (key,) = module.Params.model_fields
+    return module.build(module.Params(**{key: value}), Setting(IMAGES, **setting))
 
 
 def gradient(loss_B: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -119,7 +119,7 @@ def test_off_is_plain_cross_entropy_bit_for_bit(name: str, dtype: torch.dtype) -
     assert not torch.equal(built(name, 1.0, logit_scale=30.0)(logits, labels).loss_sum_B, plain.loss_sum_B)
 
 
-@pytest.mark.parametrize("name", [name for name in losses.names() if losses.keys(name)])
+@pytest.mark.parametrize("name", [name for name in LOSSES.names() if LOSSES.params(name).model_fields])
 @given(st.integers(0, 50), st.floats(0, 5))
 @settings(max_examples=15, deadline=None)
 def test_scores_are_probabilities_of_the_true_class(name: str, seed: int, value: float) -> None:
@@ -236,20 +236,23 @@ COSINE = {"name": "lenet5", "head": "normalized"}
 @pytest.mark.parametrize(
     ("sections", "parts"),
     [
-        ({"task": {"focal_gamma": 2.0}}, ["task.focal_gamma has no effect", '"focal"', "leave it out"]),
-        ({"task": {"loss": "focal", "ldam_margin": 0.5}}, ["task.ldam_margin has no effect", '"ldam"']),
+        ({"task": {"focal_gamma": 2.0}}, ['unknown key "task.focal_gamma"', 'task.loss = "focal"', "leave it out"]),
+        (
+            {"task": {"loss": "focal", "ldam_margin": 0.5}},
+            ['unknown key "task.ldam_margin"', 'it belongs to task.loss = "ldam"; "focal" has focal_gamma'],
+        ),
         ({"task": {"loss": "focal", "focal_gamma": -1.0}}, ["task.focal_gamma = -1.0", "default is 1"]),
         ({"task": {"loss": "focal", "focal_gamma": float("inf")}}, ["task.focal_gamma"]),
         ({"task": {"loss": "ldam"}}, ['set model.head = "normalized"']),
-        ({"task": {"loss": "dice"}}, ["task.loss = 'dice'", "'focal'"]),
-        ({"task": {"class_beta": 0.9}}, ["task.class_beta has no effect", '"effective_number"']),
-        ({"task": {"class_weights": "inverse", "class_beta": 0.9}}, ["task.class_beta has no effect"]),
+        ({"task": {"loss": "dice"}}, ['unknown task.loss "dice"', "focal"]),
+        ({"task": {"class_beta": 0.9}}, ["task.class_beta = 0.9 has no effect", '"effective_number"']),
+        ({"task": {"class_weights": "inverse", "class_beta": 0.9}}, ["task.class_beta = 0.9 has no effect"]),
         ({"task": {"class_weights": "effective_number", "class_beta": 1.0}}, ["task.class_beta = 1.0", "0.9999"]),
-        ({"task": {"reweight_from": "80%"}}, ["task.reweight_from has no effect", '"none"']),
+        ({"task": {"reweight_from": "80%"}}, ['task.reweight_from = "80%" has no effect', '"none"']),
         ({"task": {"class_weights": "inverse", "reweight_from": "90ep"}}, ["longer than the run of 10 epochs"]),
         ({"task": {"class_weights": "inverse", "reweight_from": "90step"}}, ['only "ep" and "%"']),
         ({"task": {"loss": "focal"}, "train": {"label_smoothing": 0.1}}, ["train.label_smoothing", "not defined"]),
-        ({"model": {"name": "lenet5", "head_scale": 20.0}}, ["model.head_scale = 20 has no effect"]),
+        ({"model": {"name": "lenet5", "head_scale": 20.0}}, ["model.head_scale = 20.0 has no effect"]),
         ({"model": {**COSINE, "head_scale": 0.0}}, ["model.head_scale = 0.0", "or leave it out"]),
     ],
 )

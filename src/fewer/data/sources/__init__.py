@@ -1,36 +1,33 @@
-"""Where images come from. One file a kind, found by its name; this page only finds and opens them.
+"""Kinds of sources of images, one file each: `data.source` begins with the name of one.
 
 A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
 what follows the colon, "" without one. A `PATH` or `FOLDER` in a form is relative to the recipe's own folder. What
-needs another rule has a function `absolute(place, base)`. Listing needs no torch.
+needs another rule has a function `absolute(place, base)`. Listing needs no torch. Installed packages add kinds through
+the entry point group `fewer.sources`; what kinds share lies in `fewer.data.reading`.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
-import pkgutil
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from fewer.core.errors import DataError
-from fewer.data.sources.base import Source as Source
-from fewer.data.sources.base import Stamp as Stamp
+from fewer.core.registry import Registry
+from fewer.data.reading.source import Source as Source
+from fewer.data.reading.source import Stamp as Stamp
 
-_SHARED = {"base", "cifar", "download", "unpickle"}  # files in this folder that are not kinds
+SOURCES = Registry("fewer.data.sources", "kind of source", "fewer.sources")
 
 
-@cache
 def kinds() -> list[str]:
     """The names of all kinds: what a source's text begins with."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED)
+    return SOURCES.names()
 
 
 def forms() -> list[str]:
     """How sources are written, such as `digits` and `folder:PATH`."""
-    return [form for kind in kinds() for form in _module(kind).FORMS]
+    return [form for kind in kinds() for form in SOURCES.module(kind).FORMS]
 
 
 def is_source(text: str) -> bool:
@@ -38,7 +35,7 @@ def is_source(text: str) -> bool:
     kind, colon, place = text.partition(":")
     if kind not in kinds() or (colon and not place):
         return False
-    return any((":" in form) == bool(colon) for form in _module(kind).FORMS)
+    return any((":" in form) == bool(colon) for form in SOURCES.module(kind).FORMS)
 
 
 def open_source(text: str) -> Source:
@@ -50,7 +47,7 @@ def open_source(text: str) -> Source:
     if not is_source(text):
         raise DataError(f"{text!r} names no data; {allowed(text)}")
     kind, _, place = text.partition(":")
-    source: Source = _module(kind).opened(text, place)
+    source: Source = SOURCES.module(kind).opened(text, place)
     return source
 
 
@@ -63,7 +60,7 @@ def absolute(text: str, base: Path) -> str:
     kind, _, place = text.partition(":")
     if not place or not is_source(text):
         return text
-    own = getattr(_module(kind), "absolute", None)
+    own = getattr(SOURCES.module(kind), "absolute", None)
     return f"{kind}:{own(place, base) if own else (base / Path(place).expanduser()).resolve()}"
 
 
@@ -76,9 +73,5 @@ def allowed(text: str) -> str:
     elif text.endswith(".tar"):
         fix = f"tar:{text}"
     else:
-        fix = _module(near[0]).FORMS[0] if near else "folder:PATH"
+        fix = SOURCES.module(near[0]).FORMS[0] if near else "folder:PATH"
     return f"allowed: {', '.join(forms())}; fix: {fix}"
-
-
-def _module(kind: str) -> Any:
-    return importlib.import_module(f"fewer.data.sources.{kind}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fewer.data.sources.cifar import Cifar
+from fewer.data.reading.cifar import Cifar
 
 FORMS = ("cifar10", "cifar10:FOLDER")
 

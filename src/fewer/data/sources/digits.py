@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fewer.core.errors import DataError
 from fewer.data.decode.decode import Pixels
 from fewer.data.listing.layout import arranged, grouped
-from fewer.data.sources.base import Source
+from fewer.data.reading.source import Source
 
 FORMS = ("digits",)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fewer.data.listing.layout import Held, arranged, is_image, is_visible
 from fewer.data.listing.string_array import Names
-from fewer.data.sources.base import Source, Stamp, unreadable
+from fewer.data.reading.source import Source, Stamp, unreadable
 
 FORMS = ("folder:PATH",)
 

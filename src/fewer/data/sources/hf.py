@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fewer.core.errors import DataError
 from fewer.data.listing.layout import PARTS, Rows, tabled
-from fewer.data.sources.base import Source, Stamp
+from fewer.data.reading.source import Source, Stamp
 
 FORMS = ("hf:NAME",)
 

@@ -19,7 +19,7 @@ import numpy as np
 from fewer.core.errors import DataError
 from fewer.data.decode.decode import Pixels
 from fewer.data.listing.layout import Rows, tabled
-from fewer.data.sources.base import Source
+from fewer.data.reading.source import Source
 
 FORMS = ("idx:PATH",)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fewer.data.listing.layout import arranged, grouped, is_image, is_visible
 from fewer.data.listing.tar import members
-from fewer.data.sources.base import Source, Stamp, unreadable
+from fewer.data.reading.source import Source, Stamp, unreadable
 
 FORMS = ("tar:PATH",)
 

@@ -16,6 +16,7 @@ from fewer.models.base import ModelParams, Width
 if TYPE_CHECKING:
     from fewer.models.nets.cnn import Cnn
 
+EXAMPLES = [{"width": 0.1}, {"width": 0.1, "whiten": True, "whiten_bias_epochs": 1}]
 _FIRST_IMAGES = 5000
 
 

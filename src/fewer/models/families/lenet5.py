@@ -12,6 +12,8 @@ from fewer.models.base import ModelParams, Rate, Width
 if TYPE_CHECKING:
     from fewer.models.nets.lenet5 import LeNet5
 
+EXAMPLES = [{"width": 0.1}]
+
 
 class Params(ModelParams):
     name: Literal["lenet5"] = "lenet5"

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fewer.core.config import Decay, Positive, Section
+
 if TYPE_CHECKING:
     import torch
 
-KEYS = ("betas", "eps")
+EXAMPLES = [{"lr": 0.003, "weight_decay": 0.05}]
 
 
-def build(groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float) -> torch.optim.Optimizer:
-    """Builds it over groups of parameters.
+class Params(Section):
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """Weight of the past in the mean of the gradients, and in that of their squares."""
+    eps: Positive = 1e-8
+    """Added to the root in the denominator."""
 
-    Args:
-        groups: As `groups.parameter_groups` gives them.
-        lr: Peak learning rate.
-        betas: Weight of the past in the mean of the gradients, and in that of their squares.
-        eps: Added to the root in the denominator.
-    """
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        if "lr" in self.model_fields_set:
+            return {}
+        text = ', but train.lr is missing: its default is meant for "sgd", about a hundred times too high here'
+        return {"optimizer": f"{text}; add one, e.g. train.lr = 0.001"}
+
+
+def build(params: Params, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     from torch.optim import AdamW
 
-    return AdamW(groups, lr=lr, betas=betas, eps=eps)
+    return AdamW(groups, betas=params.betas, eps=params.eps)

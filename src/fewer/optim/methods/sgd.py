@@ -1,24 +1,33 @@
-"""SGD with momentum, plain or in Nesterov's form (Sutskever et al. 2013); torch's own."""
+"""SGD with momentum, plain or in Nesterov's form (Sutskever et al. 2013); torch's own.
+
+Weight decay is added to the gradient.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fewer.core.config import Decay, Flag, Section
+
 if TYPE_CHECKING:
     import torch
 
-KEYS = ("momentum", "nesterov")
+EXAMPLES = [{"lr": 0.05}, {"lr": 0.05, "momentum": 0.0, "nesterov": False}]
 
 
-def build(groups: list[dict[str, Any]], lr: float, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
-    """Builds it over groups of parameters; weight decay is added to the gradient.
+class Params(Section):
+    momentum: Decay = 0.9
+    """0 for none."""
+    nesterov: Flag = True
+    """Nesterov's form of momentum."""
 
-    Args:
-        groups: As `groups.parameter_groups` gives them.
-        lr: Peak learning rate.
-        momentum: Momentum, 0 for none.
-        nesterov: Nesterov's form of it.
-    """
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        if self.nesterov and not self.momentum:
+            return {"momentum": "leaves no momentum to Nesterov's form, which is on; set train.nesterov = false"}
+        return {}
+
+
+def build(params: Params, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     from torch.optim import SGD
 
-    return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
+    return SGD(groups, momentum=params.momentum, nesterov=params.nesterov)

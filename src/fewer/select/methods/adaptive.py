@@ -17,7 +17,8 @@ from pydantic import Field
 
 from fewer.core.config import Count, Flag
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, OpenShare, ScoredParams
+from fewer.select.base import BaseSelector
+from fewer.select.method_params import OpenShare, ScoredParams
 from fewer.select.methods.dbpd import Dbpd
 from fewer.select.methods.dbpd import Params as DbpdParams
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL = [{"threshold": 1.0}]
 
 
 class Params(ScoredParams):

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 from pydantic import Field
 
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, ScoredParams, expects_below, unweighted
+from fewer.select.base import BaseSelector, expects_below, unweighted
+from fewer.select.method_params import ScoredParams
 from fewer.select.sampling import count_of, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL = [{"threshold": 1.0}]
+EXAMPLES = [{"threshold": 0.11}]
 
 
 class Params(ScoredParams):

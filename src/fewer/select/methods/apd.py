@@ -19,21 +19,16 @@ from pydantic import Field
 
 from fewer.core.allocation import largest_remainders
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import (
-    BaseSelector,
-    OpenShare,
-    ScoredParams,
-    WeightParams,
-    drawn_by_class,
-    expects_below,
-    unweighted,
-)
+from fewer.select.base import BaseSelector, drawn_by_class, expects_below, unweighted
+from fewer.select.method_params import OpenShare, ScoredParams, WeightParams
 from fewer.select.sampling import class_means, count_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL = [{"threshold": 1.0}]
 
 
 class Params(WeightParams, ScoredParams):

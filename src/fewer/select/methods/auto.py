@@ -8,12 +8,12 @@ decides:
   upper one, as far as it was predicted wrongly, holds more than a tenth. Then it is `dbpd`, which leaves out suspected
   labels, of each class no more than look wrong, and what is known with a probability of 0.999 or more: a lower
   threshold would leave out too much of easy data. Not with `guards.noise_cap = 0`, which suspects nobody: it is
-  `everything` then.
+  `full` then.
 * What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
   left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
   every sample still counts, and the accuracy of training on all of them is not had for less.
 
-Where nothing is to be left out and no `cost` is stated, it is `everything`: the reason that is printed then says so,
+Where nothing is to be left out and no `cost` is stated, it is `full`: the reason that is printed then says so,
 and that a cost can be stated. It looks again then whenever as many epochs have passed, until half of the run is over:
 what the right labels have in common is learnt first, and only then do wrong ones stand apart. Under `cost` it is `srd`,
 also with wrong labels and where `infobatch` costs more than is asked: more samples at first and fewer at the end, which
@@ -28,8 +28,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection, State
-from fewer.select.base import BaseSelector, ScoredParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
+from fewer.select.method_params import ScoredParams
+from fewer.select.methods import METHODS
 from fewer.select.sampling import sample_uniformly
 
 if TYPE_CHECKING:
@@ -39,12 +42,14 @@ if TYPE_CHECKING:
     from fewer.core.table import Kind, Table
 
 _LOOKED_AT, _PART = 2048, 10
-_FREE = ("everything", "infobatch", "dbpd")  # what may be picked
+_FREE = ("full", "infobatch", "dbpd")  # what may be picked
 _PAYABLE = "srd"  # under a stated cost: it can meet any
 _NOISY, _LEARNT = 0.1, 0.1
 # Next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with the mistakes.
 _KNOWN = 0.999
 _SUSPECTED_FROM = "30%"  # of the run: earlier, what is not learnt yet looks like what is labelled wrongly
+
+NEUTRAL: list[Settings] = [{}]
 
 
 class Params(ScoredParams):
@@ -115,7 +120,7 @@ def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True,
         found = f"{left:.0%} is left to learn, and every image still counts"
     if stated_cost:
         return Pick(_PAYABLE, f"{found}: a random share that falls from epoch to epoch")
-    return Pick("everything", f"{found}: plain training is best here; to pay less, state select.cost")
+    return Pick("full", f"{found}: plain training is best here; to pay less, state select.cost")
 
 
 @final
@@ -155,7 +160,7 @@ class Auto(BaseSelector):
     def _is_settled(self) -> bool:
         """Whether there will be no other look."""
         following = self.looked + first_epochs(self.params.probe, self.epochs)
-        return self.picked is not None and (self.picked.method != "everything" or 2 * following > self.epochs)
+        return self.picked is not None and (self.picked.method != "full" or 2 * following > self.epochs)
 
     def _found(self, table: Table, at: At) -> Pick:
         looked_at_N = table.column("scored", "epoch") == at.epoch
@@ -238,7 +243,7 @@ class Auto(BaseSelector):
         self.inner = self.picked = None
         self.looked = -1
         if state:
-            picked = Pick(state["method"], state["reason"], dict(state["keys"]))
+            picked = Pick(METHODS.canonical(state["method"]), state["reason"], dict(state["keys"]))
             self._take(picked, state["looked"], state["epochs"])
             assert self.inner is not None
             self.inner.load_state_dict(state["inner"])

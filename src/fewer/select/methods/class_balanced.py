@@ -16,7 +16,8 @@ from fewer.core import rng
 from fewer.core.allocation import largest_remainders
 from fewer.core.config import Share
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, MethodParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
+from fewer.select.method_params import MethodParams
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,14 +19,29 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from pydantic import Field
 
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection
-from fewer.select.base import InBatchParams, InBatchSelector, expects_below, unweighted
+from fewer.select.base import InBatchSelector, expects_below, unweighted
+from fewer.select.method_params import InBatchParams
 from fewer.select.sampling import count_of, fair_count, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL: list[Settings] = [
+    {"score": "stale", "threshold": 1.0},
+    {"score": "fresh", "threshold": 1.0},
+    {"score": "fresh", "threshold": 1.0, "batches": "shrink"},
+]
+EXAMPLES: list[Settings] = [
+    {"score": "stale", "threshold": 0.11, "revision": "1ep"},
+    {"score": "stale", "threshold": 0.11, "refresh_every": 2, "batches": "shrink"},
+    {"score": "fresh", "threshold": 0.11, "revision": "1ep"},
+    {"score": "fresh", "threshold": 0.11, "batches": "shrink", "scoring": "train"},
+    {"score": "fresh", "cost": 0.8, "scorer_side_px": 16},
+]
 
 
 class Params(InBatchParams):

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.core.config import Index, NonNegative
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, ScoredParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
+from fewer.select.method_params import ScoredParams
 from fewer.select.sampling import count_of, top_k
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from fewer.core.table import Table
 
 _LOSSES = 5  # three second differences need five losses
+
+NEUTRAL = [{"delta": 0.0}]
 
 
 class Params(ScoredParams):

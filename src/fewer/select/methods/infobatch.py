@@ -22,7 +22,8 @@ from pydantic import Field
 from fewer.core.clock import Duration
 from fewer.core.config import NonNegative, Span
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, ScoredParams, WeightParams, unweighted, weighted
+from fewer.select.base import BaseSelector, unweighted, weighted
+from fewer.select.method_params import ScoredParams, WeightParams
 from fewer.select.sampling import sample_uniformly
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 _MOST_PRUNED = 0.9  # the published code keeps a tenth of the low samples, whatever is asked
 _LIKELY_LOW = 0.6  # share of the samples below the mean loss, before it is known: few losses are high
+
+NEUTRAL = [{"pruned": 0.0}]
+EXAMPLES = [{"revision": "1ep"}]
 
 
 class Params(WeightParams, ScoredParams):

@@ -20,7 +20,8 @@ from pydantic import AfterValidator
 
 from fewer.core.config import Flag, Index, Share
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, ScoredParams
+from fewer.select.base import BaseSelector
+from fewer.select.method_params import ScoredParams
 from fewer.select.sampling import exclude, top_k
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def _rising(milestones: tuple[float, float, float]) -> tuple[float, float, float
     if list(milestones) != sorted(milestones):
         raise ValueError(f"milestones rise; did you mean {sorted(milestones)}?")
     return milestones
+
+
+NEUTRAL = [{"hidden": 0.0}]
+EXAMPLES = [{"hidden": 0.6, "confidence": 0.1}]
 
 
 class Params(ScoredParams):

@@ -13,13 +13,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, OpenShare, ScoredParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
+from fewer.select.method_params import OpenShare, ScoredParams
 from fewer.select.sampling import count_of, sample_uniformly, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL = [{"subset": 1.0, "top": 1.0}]
 
 
 class Params(ScoredParams):

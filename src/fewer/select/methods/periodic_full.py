@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from fewer.core.table import Table
 
+NEUTRAL = [{"threshold": 1.0}]
+
 
 class Params(SmrdParams):
     method: Literal["periodic_full"] = "periodic_full"

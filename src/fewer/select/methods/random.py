@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, ChoiceParams, OpenShare, WeightParams, drawn_uniformly
+from fewer.select.base import BaseSelector, drawn_uniformly
+from fewer.select.method_params import ChoiceParams, OpenShare, WeightParams
 from fewer.select.sampling import count_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL = [{"share": 1.0}]
+EXAMPLES: list[Settings] = [{"share": 0.6}, {"share": 0.35, "revision": "1ep"}]
 
 
 class Params(WeightParams, ChoiceParams):

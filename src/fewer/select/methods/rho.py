@@ -27,8 +27,10 @@ from pydantic import AfterValidator
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection
-from fewer.select.base import InBatchParams, InBatchSelector, OpenShare, unweighted
+from fewer.select.base import InBatchSelector, unweighted
+from fewer.select.method_params import InBatchParams, OpenShare
 from fewer.select.sampling import class_means, count_of, fair_count, top_k
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ def _path(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError("give a run folder or a file of weights")
     return text
+
+
+NEUTRAL: list[Settings] = [{"share": 1.0}, {"share": 1.0, "score": "fresh"}]
+EXAMPLES: list[Settings] = [{"share": 0.5, "proxy_epochs": "1ep"}]
 
 
 class Params(InBatchParams):

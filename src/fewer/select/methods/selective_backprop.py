@@ -19,8 +19,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Count, NonNegative
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection, State
-from fewer.select.base import InBatchParams, InBatchSelector, WeightParams, unweighted, weighted, weights_of
+from fewer.select.base import InBatchSelector, unweighted, weighted, weights_of
+from fewer.select.method_params import InBatchParams, WeightParams
 from fewer.select.sampling import by_probability
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from fewer.core.table import Table
 
 _SMALLEST_SHARE = 1e-3  # beta stays below 1,000 whatever the cost
+
+NEUTRAL: list[Settings] = [{"beta": 0.0}, {"score": "fresh", "beta": 0.0}]
+EXAMPLES: list[Settings] = [{"score": "fresh", "beta": 0.5, "weights": "inclusion", "history": 50}]
 
 
 class Params(WeightParams, InBatchParams):

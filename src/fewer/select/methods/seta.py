@@ -19,7 +19,8 @@ from pydantic import Field
 from fewer.core.clock import Duration
 from fewer.core.config import Span
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, OpenShare, ScoredParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
+from fewer.select.method_params import OpenShare, ScoredParams
 from fewer.select.sampling import count_of, sample_uniformly
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from fewer.core.table import Table
 
 _ROUNDS = 20  # of k-means; sorted values settle in a few
+
+NEUTRAL = [{"pruned": 0.0, "window": 1.0}]
 
 
 class Params(ScoredParams):

@@ -16,16 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.core.config import Flag
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection
-from fewer.select.base import (
-    BaseSelector,
-    ScoredParams,
-    WeightParams,
-    drawn_uniformly,
-    expects_below,
-    unweighted,
-    weights_of,
-)
+from fewer.select.base import BaseSelector, drawn_uniformly, expects_below, unweighted, weights_of
+from fewer.select.method_params import ScoredParams, WeightParams
 from fewer.select.sampling import count_of, fair_count, sample_uniformly
 
 if TYPE_CHECKING:
@@ -39,6 +33,10 @@ class SmrdParams(WeightParams, ScoredParams):
 
     threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
     """Samples with a score below this are counted; 1 keeps all."""
+
+
+NEUTRAL = [{"threshold": 1.0}]
+EXAMPLES: list[Settings] = [{"threshold": 0.11, "published": True}]
 
 
 class Params(SmrdParams):

@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Share
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, ChoiceParams, OpenShare, WeightParams, drawn_uniformly
+from fewer.select.base import BaseSelector, drawn_uniformly
+from fewer.select.method_params import ChoiceParams, OpenShare, WeightParams
 from fewer.select.sampling import count_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL = [{"gamma": 1.0}]
 
 
 class Params(WeightParams, ChoiceParams):

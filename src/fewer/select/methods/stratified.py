@@ -19,8 +19,10 @@ from pydantic import Field
 
 from fewer.core.allocation import largest_remainders
 from fewer.core.config import Count, Flag, Share
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, ScoredParams, WeightParams, drawn_by_class, expects_below, unweighted
+from fewer.select.base import BaseSelector, drawn_by_class, expects_below, unweighted
+from fewer.select.method_params import ScoredParams, WeightParams
 from fewer.select.sampling import class_means, count_of, top_k_per_class
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from fewer.core.table import Table
 
 EPS = 0.01  # no class is so easy that it gets nothing
+
+NEUTRAL = [{"threshold": 1.0}]
+EXAMPLES: list[Settings] = [{"cost": 0.7, "take": "random", "weights": "inclusion"}]
 
 
 class Params(WeightParams, ScoredParams):

@@ -14,14 +14,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.core.config import Count
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, OpenShare, ScoredParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
+from fewer.select.method_params import OpenShare, ScoredParams
 from fewer.select.sampling import count_of, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL = [{"share": 1.0}]
+EXAMPLES: list[Settings] = [{"share": 0.5, "every": 1}]
 
 
 class Params(ScoredParams):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection
 from fewer.select.base import unweighted
 from fewer.select.methods.smrd import Smrd, SmrdParams
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
+
+NEUTRAL: list[Settings] = [{"threshold": 1.0, "warmup": "1ep"}]
 
 
 class Params(SmrdParams):

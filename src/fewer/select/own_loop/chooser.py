@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 
+from fewer import select
 from fewer.core import rng
 from fewer.core.errors import DataError, RecipeError, UsageError
 from fewer.core.protocols import Comm, Selector
 from fewer.core.table import Kind
 from fewer.core.types import At, Observed, Selection, State
-from fewer.select.base import ScoredParams
 from fewer.select.epoch import EpochSelection
+from fewer.select.method_params import ScoredParams
 from fewer.select.observations import Observations
 from fewer.select.own_loop import settings
 from fewer.select.own_loop.in_batch import CALL_KEEP, Kept, all_observed, local_part
@@ -91,14 +92,14 @@ class Chooser:
     ) -> None:
         self.population = settings.population_of(labels, classes, seed, reference_loss)
         self.pool_ids = (self.population.label_N >= 0).nonzero().flatten()
-        name = method if isinstance(method, str) else "everything"
+        name = method if isinstance(method, str) else "full"
         if name is not method and keys:
             raise RecipeError(f"Chooser: a selector brings its own settings; leave {', '.join(keys)} out")
-        recipe = settings.read(name, keys, epochs, self.population)
-        self.method = name if name is method else type(method).__name__
-        self.selector = settings.build(recipe, self.population) if isinstance(method, str) else method
-        self._budget = settings.price(recipe.select, epochs, self.population, self.selector, self.method)
-        self._needs_losses = name is not method or isinstance(recipe.select, ScoredParams)
+        chosen = settings.read(name, keys, epochs, self.population)
+        self.method = chosen.method if name is method else type(method).__name__
+        self.selector = select.build(chosen, self.population, epochs) if isinstance(method, str) else method
+        self._budget = settings.price(chosen, epochs, self.population, self.selector, self.method)
+        self._needs_losses = name is not method or isinstance(chosen, ScoredParams)
         self._needs_scores = settings.scores_before(self.selector, epochs)
         self._identity = {
             "method": self.method,
@@ -106,7 +107,7 @@ class Chooser:
             "labels": settings.digest(self.population.label_N),
             "seed": seed,
         }
-        self._told = rng.key(seed, repr(self._identity), repr(recipe.select), epochs)
+        self._told = rng.key(seed, repr(self._identity), repr(chosen), epochs)
         self._comm_given = comm
         self._selection = EpochSelection(self.selector, self.pool_ids, len(self.population.label_N), seed)
         self.table = self._selection.table

@@ -6,46 +6,49 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel
 
-from fewer import select
+from fewer.core.config import Epochs, Section, Seed
 from fewer.core.errors import DataError, RecipeError
+from fewer.core.messages import readable
 from fewer.core.protocols import Selector
+from fewer.core.sections import check_section, parse_section
 from fewer.core.types import At, Population
-from fewer.recipe.parse import parse_recipe
 from fewer.select.budget import Budget, asked_cost
 from fewer.select.budget_checks import budget_too_small, too_few_samples
+from fewer.select.method_params import MethodParams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from fewer.recipe.schema import Recipe
-
 _FORWARD, _BACKWARD = 1, 2  # costs in forwards: the usual estimate, as a loop of one's own cannot be counted
 
 
-def read(method: str, settings: Mapping[str, Any], epochs: int, population: Population) -> Recipe:
-    """A recipe that holds nothing but the selection.
+class _Run(Section):
+    """The keys of `[train]` that a choice depends on."""
+
+    epochs: Epochs
+    seed: Seed
+
+
+def read(method: str, keys: Mapping[str, Any], epochs: int, population: Population) -> MethodParams:
+    """The method's parameters.
 
     Raises:
         RecipeError: With all problems at once.
     """
-    samples = int((population.label_N >= 0).sum())
-    content = {
-        "data": {"source": "digits"},
-        "model": {"name": "lenet5"},
-        "train": {"epochs": epochs, "seed": population.seed, "batch_size": max(2, min(128, samples))},
-        "select": {"method": method, **settings},
-    }
-    try:
-        recipe = parse_recipe(content, origin="Chooser")
-    except RecipeError as error:
-        raise RecipeError([_in_keywords(text) for text in error.problems]) from None
-    if problems := _misplaced(recipe.select, method, population.reference_loss_N is not None):
-        raise RecipeError(problems)
-    return recipe
+    run = parse_section(_Run, {"epochs": epochs, "seed": population.seed}, "train", lambda path: "Chooser")
+    chosen = parse_section(MethodParams, {"method": method, **keys}, "select", lambda path: "Chooser")
+    problems = [*run.problems, *chosen.problems]
+    if not problems:
+        problems = [f"Chooser: {text}" for _, text in check_section(chosen.section, "select", epochs)]
+    if problems:
+        raise RecipeError([readable(_in_keywords(text)) for text in problems])
+    parameters: MethodParams = chosen.section
+    if misplaced := _misplaced(parameters, parameters.method, population.reference_loss_N is not None):
+        raise RecipeError(misplaced)
+    return parameters
 
 
 def _misplaced(chosen: Any, method: str, has_reference: bool) -> list[str]:
@@ -65,7 +68,7 @@ def _misplaced(chosen: Any, method: str, has_reference: bool) -> list[str]:
     return problems
 
 
-def price(chosen: BaseModel, epochs: int, population: Population, selector: Selector, method: str) -> Budget:
+def price(chosen: MethodParams, epochs: int, population: Population, selector: Selector, method: str) -> Budget:
     """A budget in which a forward costs 1 and a backward 2, to meet `cost` with.
 
     Raises:
@@ -132,12 +135,6 @@ def _numbers(name: str, values: Any) -> Tensor:
 def digest(label_N: Tensor) -> str:
     """A hash of the labels, by which a state and its loop find out that they mean the same samples."""
     return hashlib.blake2b(label_N.numpy().tobytes(), digest_size=8).hexdigest()
-
-
-def build(recipe: Recipe, population: Population) -> Selector:
-    """The selector with all that is put around it."""
-    chosen: Any = recipe.select
-    return select.build(chosen, population, recipe.train.epochs)
 
 
 def scores_before(selector: Selector, epochs: int) -> bool:

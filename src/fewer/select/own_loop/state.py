@@ -10,6 +10,7 @@ import torch
 
 from fewer.core.errors import CheckpointError, printable
 from fewer.core.table import Table
+from fewer.select.methods import METHODS
 from fewer.select.packer import Packed
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def checked(state: State, identity: State) -> State:
         "labels": "resume with the same data, listed in the same order, or begin anew",
         "seed": "build the chooser with the same",
     }
+    state = {**state, "method": METHODS.canonical(state["method"])}
     for name, fix in fixes.items():
         if state[name] != identity[name]:
             told, here = printable(str(state[name])), identity[name]

@@ -16,7 +16,7 @@ import torch
 from fewer.core import rng
 from fewer.core.protocols import Selector
 from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection, State
-from fewer.select.base import Guards
+from fewer.select.method_params import Guards
 from fewer.select.sampling import exclude, top_k, top_k_per_class
 from fewer.select.wrappers.wrapper import SelectorWrapper
 

@@ -1,1 +1,8 @@
-"""Sync methods, one file each."""
+"""Sync methods, by which workers agree, one file each: `sync.method` names one.
+
+A file has `Params` and `build(params, comm, workers)`, which returns a `fewer.core.protocols.Sync`.
+"""
+
+from fewer.core.registry import Registry
+
+SYNC_METHODS = Registry("fewer.sync.methods", "sync method", "fewer.sync", "method")

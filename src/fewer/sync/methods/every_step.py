@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
-import torch
-
+from fewer.core.config import Section
 from fewer.core.protocols import Comm
 from fewer.core.types import State, Worker
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+class Params(Section):
+    pass
 
 
 @final
@@ -37,6 +40,8 @@ class EveryStep:
         return global_samples
 
     def reduce_totals(self, sums_L: Sequence[Tensor]) -> Tensor:
+        import torch
+
         total = torch.stack(list(sums_L)).sum(0)
         self.comm.all_reduce(total)
         return total
@@ -51,6 +56,8 @@ class EveryStep:
         """Sums the gradients of some parameters and averages the buffers, in one all-reduce."""
         if self.workers == 1:
             return
+        import torch
+
         statistics = [list(worker.model.buffers()) for worker in workers]
         flats = [_flat(*tensors) for tensors in zip(trained, statistics, strict=True)]
         flat = flats[0] if len(flats) == 1 else torch.stack(flats).sum(0)
@@ -74,6 +81,8 @@ class EveryStep:
     def require_equal(self, workers: Sequence[Worker], digests_L: Sequence[int]) -> None:
         if self.workers == 1:
             return
+        import torch
+
         digests = self.comm.gather(torch.tensor(list(digests_L)))
         if len(digests.unique()) > 1:
             raise RuntimeError(f"workers hold different weights: {digests.tolist()}")
@@ -87,7 +96,13 @@ class EveryStep:
 
 def _flat(parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor]) -> Tensor:
     """A worker's gradients, zeros where it has none, and its buffers in one vector."""
+    import torch
+
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     tensors = [*gradients, *buffers]
     dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
     return torch.cat([torch.zeros(0, dtype=dtype), *(tensor.flatten().to(dtype) for tensor in tensors)])
+
+
+def build(params: Params, comm: Comm, workers: int | None) -> EveryStep:
+    return EveryStep(comm, workers)

@@ -1,1 +1,40 @@
-"""Classification: one label an image."""
+"""Image classification: one label an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from fewer.core.clock import Duration
+from fewer.core.config import Flag, Section, Span
+from fewer.core.registry import Registry
+from fewer.tasks.classify.losses import LOSSES
+
+
+class Params(Section):
+    named_parts: ClassVar[Mapping[str, Registry]] = {"loss": LOSSES}
+
+    loss: str = "cross_entropy"
+    """Minimised in training; brings keys of its own. Evaluation always gives cross-entropy. `focal` (Lin et al. 2017):
+    less weight on samples that are learnt. For long tails: `ldam` (Cao et al. 2019) gives rare classes wider margins,
+    `logit_adjustment` (Menon et al. 2021) adds the logarithm of the classes' shares to the logits."""
+    class_weights: Literal["none", "effective_number", "inverse"] = "none"
+    """Weights in the loss by the training images n of a class: 1 / n, or (1 - beta) / (1 - beta^n) (Cui et al. 2019).
+    Their mean over the training images is 1."""
+    class_beta: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9999
+    """`effective_number`: beta; 0 is no weights, towards 1 it becomes `inverse`."""
+    reweight_from: Span = Duration(0, "%")
+    """No `class_weights` before this part of the run, in whole epochs (deferred re-weighting, Cao et al. 2019)."""
+    flip_tta: Flag = False
+    """Evaluate the mean of the logits of an image and of its mirror image."""
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found, rule = {}, self.class_weights
+        if rule != "effective_number":
+            reason = f'has no effect with task.class_weights = "{rule}"; it belongs to "effective_number"; leave it out'
+            found = self.changed(["class_beta"], reason)
+        if rule == "none":
+            found |= self.changed(["reweight_from"], 'has no effect with task.class_weights = "none"; leave it out')
+        return found

@@ -5,18 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fewer.core.registry import Settings
 from fewer.core.types import Outcome
+from fewer.tasks.classify.losses import LossParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.tasks.classify.losses import Loss, Setting
 
-KEYS = ()
-SMOOTHS = True
+EXAMPLES: list[Settings] = [{}]
 
 
-def build(setting: Setting) -> Loss:
+class Params(LossParams):
+    pass
+
+
+def build(params: Params, setting: Setting) -> Loss:
     return partial(cross_entropy, label_smoothing=setting.label_smoothing)
 
 

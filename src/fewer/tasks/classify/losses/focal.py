@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fewer.core.config import NonNegative
+from fewer.tasks.classify.losses import LossParams
 from fewer.tasks.classify.losses.cross_entropy import cross_entropy
 
 if TYPE_CHECKING:
@@ -17,11 +19,18 @@ if TYPE_CHECKING:
     from fewer.core.types import Outcome
     from fewer.tasks.classify.losses import Loss, Setting
 
-KEYS = ("focal_gamma",)
-SMOOTHS = False
+NEUTRAL = [{"focal_gamma": 0.0}]
+EXAMPLES = [{"focal_gamma": 2.0}]
 
 
-def build(setting: Setting, focal_gamma: float) -> Loss:
+class Params(LossParams):
+    smooths = False
+
+    focal_gamma: NonNegative = 1.0
+    """Power of 1 - p; 0: plain cross-entropy."""
+
+
+def build(params: Params, setting: Setting) -> Loss:
     def focal(logits_BC: Tensor, label_B: Tensor) -> Outcome:
         import torch
 
@@ -29,6 +38,6 @@ def build(setting: Setting, focal_gamma: float) -> Loss:
         nll_B = plain.loss_sum_B
         # 1 - p without cancellation. Not zero: below gamma = 1 the slope there is infinite.
         missing_B = (-torch.expm1(-nll_B)).clamp(min=torch.finfo(nll_B.dtype).tiny)
-        return replace(plain, loss_sum_B=missing_B**focal_gamma * nll_B)
+        return replace(plain, loss_sum_B=missing_B**params.focal_gamma * nll_B)
 
     return focal

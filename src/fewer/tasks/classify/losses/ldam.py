@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fewer.tasks.classify.losses.shifted import of_shifted
+from fewer.core.config import NonNegative
+from fewer.tasks.classify.losses import LossParams
+from fewer.tasks.classify.shifted import of_shifted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,15 +19,22 @@ if TYPE_CHECKING:
     from fewer.core.types import Outcome
     from fewer.tasks.classify.losses import Loss, Setting
 
-KEYS = ("ldam_margin",)
-SMOOTHS = True
+NEUTRAL = [{"ldam_margin": 0.0}]
+EXAMPLES = [{"ldam_margin": 0.5}]
 
 
-def build(setting: Setting, ldam_margin: float) -> Loss:
+class Params(LossParams):
+    needs_cosines = True
+
+    ldam_margin: NonNegative = 0.5
+    """Margin of the rarest class, in units of a cosine; needs `model.head = "normalized"`."""
+
+
+def build(params: Params, setting: Setting) -> Loss:
     import torch
 
     margin_C = torch.tensor(setting.images_C, dtype=torch.float64).clamp(min=1) ** -0.25
-    margin_C *= setting.logit_scale * ldam_margin / margin_C.max()
+    margin_C *= setting.logit_scale * params.ldam_margin / margin_C.max()
 
     def ldam(logits_BC: Tensor, label_B: Tensor) -> Outcome:
         index_B1 = label_B[:, None]

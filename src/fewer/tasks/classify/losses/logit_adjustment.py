@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fewer.tasks.classify.losses.shifted import of_shifted
+from fewer.core.config import NonNegative
+from fewer.tasks.classify.losses import LossParams
+from fewer.tasks.classify.shifted import of_shifted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,15 +18,20 @@ if TYPE_CHECKING:
     from fewer.core.types import Outcome
     from fewer.tasks.classify.losses import Loss, Setting
 
-KEYS = ("adjustment_tau",)
-SMOOTHS = True
+NEUTRAL = [{"adjustment_tau": 0.0}]
+EXAMPLES = [{"adjustment_tau": 1.0}]
 
 
-def build(setting: Setting, adjustment_tau: float) -> Loss:
+class Params(LossParams):
+    adjustment_tau: NonNegative = 1.0
+    """Factor on the logarithm of the classes' shares."""
+
+
+def build(params: Params, setting: Setting) -> Loss:
     import torch
 
     images_C = torch.tensor(setting.images_C, dtype=torch.float64).clamp(min=1)
-    shift_1C = adjustment_tau * (images_C / images_C.sum()).log()[None]
+    shift_1C = params.adjustment_tau * (images_C / images_C.sum()).log()[None]
 
     def adjusted(logits_BC: Tensor, label_B: Tensor) -> Outcome:
         return of_shifted(logits_BC, shift_1C.to(logits_BC.device), label_B, setting.label_smoothing)

@@ -12,7 +12,7 @@ import pytest
 
 import cifar
 from fewer.core.errors import DataError
-from fewer.data.sources import unpickle
+from fewer.data.reading import unpickle
 
 
 class Evil:

@@ -22,9 +22,9 @@ from fewer.data.cache import cache_folder
 from fewer.data.decode.decode import Pixels
 from fewer.data.listing.layout import arranged, grouped, is_image
 from fewer.data.listing.tar import members
-from fewer.data.sources.base import Source
-from fewer.data.sources.download import alone_in, fetch, md5_of
-from fewer.data.sources.unpickle import load
+from fewer.data.reading.download import alone_in, fetch, md5_of
+from fewer.data.reading.source import Source
+from fewer.data.reading.unpickle import load
 
 _SIDE_PX = 32
 _VALUES = 3 * _SIDE_PX * _SIDE_PX

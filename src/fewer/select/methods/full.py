@@ -7,21 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
+from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection
-from fewer.select.base import BaseSelector, MethodParams, unweighted
+from fewer.select.base import BaseSelector, unweighted
+from fewer.select.method_params import MethodParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.table import Table
 
+EXAMPLES: list[Settings] = [{}]
+
 
 class Params(MethodParams):
-    method: Literal["everything"] = "everything"
+    method: Literal["full"] = "full"
 
 
 @final
-class Everything(BaseSelector):
+class Full(BaseSelector):
     """Chooses the whole pool."""
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
@@ -31,5 +35,5 @@ class Everything(BaseSelector):
         return Expectation(1.0, 1.0)
 
 
-def build(params: Params, population: Population) -> Everything:
-    return Everything()
+def build(params: Params, population: Population) -> Full:
+    return Full()

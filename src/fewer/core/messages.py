@@ -1,0 +1,158 @@
+"""Messages about keys and values: one line a problem, with its place, the value, what is allowed, and one fix."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from fewer.core.errors import printable
+
+KeyPath = tuple[str, ...]
+Place = Callable[[KeyPath], str]  # where a key was given: file and line, or the argument
+
+_LINE_MAX = 600  # characters of a message
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+
+
+def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
+    """The known name that is closest to a wrong one, as a question; all of them where none is close."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    dotted = [".".join((*prefix, key)) for key in (close or known)]
+    return f'did you mean "{dotted[0]}"?' if close else f"allowed: {', '.join(dotted)}"
+
+
+def readable(problem: str) -> str:
+    """One line without control characters, and not longer than a reader follows."""
+    line = printable(problem)
+    return line if len(line) <= _LINE_MAX else f"{line[: _LINE_MAX // 2]} … {line[-_LINE_MAX // 2 :]}"
+
+
+def no_section(name: str) -> str:
+    """The problem of a value where a section belongs."""
+    return f'"{name}" is a section, not a value; write [{name}] and its keys below'
+
+
+def missing(name: str, example: str) -> str:
+    """The problem of a key that must be given."""
+    return f'"{name}" is missing and has no default; add it, e.g. {example}'
+
+
+def explain(
+    details: Iterable[Any],
+    model: type[BaseModel],
+    place: Place,
+    prefix: KeyPath = (),
+    advice: Callable[[KeyPath], str] = lambda path: "",
+    examples: Mapping[str, str] = {},
+) -> list[str]:
+    """One line for each value that pydantic refuses; what the branches of a union say of it is one sentence.
+
+    Args:
+        details: The errors, as `ValidationError.errors()` gives them.
+        model: The class that refused them.
+        place: Where a key was given.
+        prefix: Path of the model itself.
+        advice: What to do about an unknown key of this path; empty: the nearest known key is named.
+        examples: Examples of keys that have no default.
+    """
+    joined: dict[KeyPath, Any] = {}
+    for detail in details:
+        path = _path(detail)
+        if path in joined:
+            also = detail["msg"].removeprefix("Input should be ")
+            detail = {**joined[path], "msg": f"{joined[path]['msg']}, or {also}"}
+        joined[path] = detail
+    lines = []
+    for path, detail in joined.items():
+        at, text = _explained(detail, path, model, prefix, advice, examples)
+        lines.append(f"{place(at)}: {text}")
+    return lines
+
+
+def _path(detail: Any) -> KeyPath:
+    """The key of a pydantic error; pydantic names the branch of a union in the place, a user wrote none."""
+    branches = ("function-", "literal[", "constrained-", "tuple[")
+    return tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
+
+
+def _explained(
+    detail: Any,
+    path: KeyPath,
+    model: type[BaseModel],
+    prefix: KeyPath,
+    advice: Callable[[KeyPath], str],
+    examples: Mapping[str, str],
+) -> tuple[KeyPath, str]:
+    """Path and sentence of one pydantic error."""
+    whole = (*prefix, *path)
+    name, above, kind = ".".join(whole), path[:-1], detail["type"]
+    if kind == "extra_forbidden":
+        known = list(_fields_at(above, model))
+        return whole, f'unknown key "{name}"; {advice(whole) or nearest(path[-1], known, prefix=whole[:-1])}'
+    if kind == "missing" and path[-1].isdigit():
+        field = _fields_at(path[:-2], model).get(path[-2])
+        example = "" if field is None else f", e.g. {written(field.get_default())}"
+        return whole[:-1], f'"{".".join(whole[:-1])}" is a list with more values than this{example}'
+    if kind == "missing":
+        return whole[:-1], missing(name, examples.get(name, "see recipes/"))
+    if kind in ("model_type", "model_attributes_type"):
+        return whole, no_section(name)
+    field = _fields_at(above, model).get(path[-1]) if path else None
+    return whole, f"{name} = {_REPR.repr(detail['input'])}: {_sentence(detail)}{_share(detail) or _default(field)}"
+
+
+def _sentence(detail: Any) -> str:
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return message.replace("a valid tuple", "a list in square brackets")
+
+
+def _default(field: FieldInfo | None) -> str:
+    """What the value would be where the key is left out."""
+    if field is None or field.is_required() or isinstance(field.default, BaseModel):
+        return ""
+    return "; or leave it out" if field.get_default() is None else f"; the default is {written(field.get_default())}"
+
+
+def _share(detail: Any) -> str:
+    """How a share is written where a number stands for a text, or a percentage for a number."""
+    value = detail["input"]
+    if detail["type"] == "string_type" and isinstance(value, float) and 0 < value < 1:
+        return f'; a share is written "{100 * value:g}%" here'
+    percentage = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    if percentage and detail["type"] in ("float_parsing", "float_type"):
+        return f"; a share is written {float(percentage[1]) / 100:g} here"
+    return ""
+
+
+def _fields_at(path: KeyPath, model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys that a section below a model allows, with their defaults."""
+    for part in path:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        found = [
+            kind
+            for kind in (annotation, *get_args(annotation))
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        if not found:
+            return {}
+        model = found[0]
+    return dict(model.model_fields)
+
+
+def written(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(written, value))}]"
+    return str(value) if isinstance(value, (int, float)) else f'"{value}"'

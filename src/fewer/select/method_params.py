@@ -1,0 +1,126 @@
+"""Parameters that selection methods share: the classes that a method's `Params` is built upon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from fewer.core.clock import Duration
+from fewer.core.config import Flag, Index, NonNegative, Section, Share, Side, Span
+from fewer.core.registry import Registry
+from fewer.select.methods import METHODS
+
+OpenShare = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+class MethodParams(Section):
+    """Parameters that every method has."""
+
+    named_parts: ClassVar[Mapping[str, Registry]] = {"method": METHODS}
+
+    method: str = "full"
+    """Which samples each epoch trains on; brings keys of its own."""
+    revision: Span = Duration(0, "ep")
+    """Final epochs on all data."""
+
+
+class ChoiceParams(MethodParams):
+    """Parameters of every method that leaves samples out."""
+
+    cost: OpenShare | None = None
+    """Share of the cost of training on everything (FEE, scoring included) that the run is to take, in place of the
+    method's own amount; met within 1 %. Left out: the method's own amount."""
+    batches: Literal["pack", "shrink"] = "pack"
+    """`pack`: batches of constant size, fewer steps. `shrink`: as many steps as plain training, smaller batches."""
+
+
+class Guards(Section):
+    """What keeps a method that favours hard samples from harm; each is off at 0 or false, all with `guards = "off"`."""
+
+    class_floor: Share = 0.05
+    """Share of every class (two images at least) that an epoch holds, whatever the method says."""
+    noise_cap: Share | Literal["auto"] = 0.05
+    """Share of every class's images, those of the highest losses among the wrongly predicted, whose labels are
+    suspected and which are left out; `auto`: estimated from the losses, nothing where they do not fall into two
+    groups. A method that does not prefer high losses suspects nobody."""
+    noise_from: Span = Duration(20, "%")
+    """Before this, no label is suspected: early on, every loss is high."""
+    never_empty: Flag = True
+    """An epoch of which next to nothing would be left goes on with a few more samples, rather than end the run."""
+    batchnorm_images: Index = 2048
+    """Training images that BatchNorm's statistics are estimated from anew, before an evaluation or hand-over that
+    follows an epoch on a part of the data."""
+    break_even: Flag = True
+    """Warns where scoring costs more than selection saves."""
+
+    def __str__(self) -> str:
+        """As an inline table of TOML."""
+        values = self.model_dump(mode="json").items()
+        return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in values) + "}"
+
+
+OFF = Guards(class_floor=0.0, noise_cap=0.0, never_empty=False, batchnorm_images=0, break_even=False)
+
+
+def _guards(value: object) -> object:
+    if not isinstance(value, dict | Guards | str):
+        raise ValueError('"off" switches all guards off; single ones are keys of [select.guards]')
+    if isinstance(value, str) and value != "off":
+        raise ValueError('only "off" is a word for all guards; single ones are keys of [select.guards]')
+    return OFF if value == "off" else value
+
+
+class ScoredParams(ChoiceParams):
+    """Parameters of methods that choose by what is known of each sample."""
+
+    reads_scored: ClassVar[bool] = True
+    """Whether the method looks at forward-only scores, and not only at what training left behind."""
+    guards_itself: ClassVar[bool] = False
+    """Whether the method sees to the guards by its own choice of what they stand around."""
+
+    refresh_every: Index = 0
+    """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
+    guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
+    """What keeps the method from harm, each a key of its own; "off": nothing does."""
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
+        if not self.reads_scored:
+            found |= self.changed(["refresh_every"], "has no effect: what training left behind decides; leave it out")
+        return found
+
+
+class InBatchParams(ScoredParams):
+    """Parameters of methods that can score each batch with the current weights."""
+
+    score: Literal["stale", "fresh"] = "stale"
+    """`stale`: chosen before the epoch, from the last known scores. `fresh`: scored in the batch."""
+    scoring: Literal["eval", "train"] = "eval"
+    """`fresh`: mode of the scoring forward; published codes score in train mode."""
+    scorer_side_px: Side | None = None
+    """`fresh`: image side for scoring, to make it cheaper; left out: the side of training."""
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
+        if self.score == "stale":
+            reason = 'has no effect with select.score = "stale"; leave it out, or set select.score = "fresh"'
+            found |= self.changed(("scoring", "scorer_side_px"), reason)
+        elif self.refresh_every:
+            found["refresh_every"] = 'scores again what select.score = "fresh" scores in every batch; leave it out'
+        return found
+
+
+class WeightParams(Section):
+    """Parameters of methods that draw samples with known probabilities."""
+
+    weights: Literal["none", "inclusion"] = "none"
+    """`inclusion`: a sample that was drawn with probability p weighs 1/p, so that the expected sum of gradients is that
+    of all samples (Horvitz and Thompson 1952). Samples that a guard adds weigh 1."""
+    clip_weights: NonNegative = 10.0
+    """Largest weight; 0: no limit, and no bias."""
+    self_normalise: Flag = False
+    """Divide the weights of an epoch (of a batch, where it is chosen from fresh scores) by their mean: less variance, a
+    small bias."""
