@@ -43,6 +43,13 @@ def test_load_runs_per_epoch_and_per_step(compared: Ended, home: Path) -> None:
     assert mine["loss"].iloc[1] == pytest.approx(loss.mean(), rel=0.05)
 
 
+def test_load_runs_reads_a_methods_first_name_as_todays(tmp_path: Path) -> None:
+    for run, method in (("old", "everything"), ("new", "full"), ("other", "random")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "recipe.resolved.toml").write_text(f'[select]\nmethod = "{method}"\n')
+    assert list(fewer.load_runs(tmp_path)["select.method"]) == ["full", "full", "random"]
+
+
 def test_load_runs_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match="no such folder"):
         fewer.load_runs(tmp_path / "none")

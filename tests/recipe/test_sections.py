@@ -13,6 +13,7 @@ from fewer.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.recipe.schema import Recipe, TrainRecipe
 from fewer.select import METHODS, MethodParams
+from fewer.session.build import make_plan, open_data
 
 BASE = {"data": {"source": "digits"}, "model": {"name": "lenet5"}}
 
@@ -103,6 +104,7 @@ def test_the_note_of_a_deprecated_spelling_names_the_argument() -> None:
     recipe = parse_recipe(BASE, ["select.method=everything"])
     assert recipe.notes == ('argument "select.method=everything": select.method = "everything" is now called "full"',)
     assert recipe == parse_recipe(BASE)
+    assert make_plan(recipe, open_data(recipe)).notes[:1] == recipe.notes, "shown with the plan"
 
 
 def test_durations_anywhere_in_a_section_must_fit_into_the_run() -> None:

@@ -83,6 +83,16 @@ def test_a_finished_staged_run_can_be_trained_longer(tmp_path: Path) -> None:
     assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == [0, 1, 2, 3]
 
 
+def test_a_run_folder_with_a_methods_first_name_is_resumed(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        fit(parse_recipe(content()), tmp_path / "run", display=Stopping(2))
+    for name in ("recipe.resolved.toml", "plan.json"):
+        text = (tmp_path / "run" / name).read_text()
+        assert text.count('"full"') == 1
+        (tmp_path / "run" / name).write_text(text.replace('"full"', '"everything"'))
+    assert resume(tmp_path / "run")["epochs"] == 2
+
+
 @pytest.mark.parametrize("override", ["train.epochs=1", "stages.0.epochs=2", "stages.1.side_px=24", "train.lr=1.0"])
 def test_what_may_not_change_is_refused_and_changes_nothing(tmp_path: Path, override: str) -> None:
     with pytest.raises(Stopped):

@@ -13,6 +13,7 @@ from fewer.recipe.schema import flat
 from fewer.report.load import document
 from fewer.report.values import mapping
 from fewer.runs.folder import RESOLVED
+from fewer.select import METHODS
 
 if TYPE_CHECKING:
     import pandas
@@ -100,10 +101,13 @@ def _kind(recipe: Mapping[str, Any]) -> tuple[object, object]:
 
 
 def _recipe(path: Path) -> dict[str, Any]:
+    """A run's recipe as one level of keys; a method has today's name."""
     try:
-        return flat(tomllib.loads((path / RESOLVED).read_text(encoding="utf-8")))
+        recipe = flat(tomllib.loads((path / RESOLVED).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
+    method = recipe.get("select.method")
+    return {**recipe, "select.method": METHODS.canonical(method)} if isinstance(method, str) else recipe
 
 
 def _outcome(path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any
 
-from fewer import select
 from fewer.core.errors import DataError, RecipeError
 from fewer.core.protocols import Selector
 from fewer.data.listing.manifest import PackedManifest, difference
@@ -17,6 +16,7 @@ from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe, changed_keys
 from fewer.runs.folder import MANIFEST, RunFolder
 from fewer.runs.record import read_json
+from fewer.select import METHODS
 
 # Keys that a resumed run may be given anew.
 RESUMABLE = ("out.*", "data.in_memory", "data.processes", "data.cache", "train.epochs")
@@ -72,7 +72,7 @@ def require_selector(folder: RunFolder, selector: Selector | None) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     own = type(selector).__qualname__ if selector else ""
-    if method not in select.names() and method != own:
+    if METHODS.canonical(method) not in METHODS.names() and method != own:
         raise RecipeError(
             f"{folder.path}: the run began with a selector of its own, {method}; "
             "resume it from Python with fewer.resume(path, selector=...)"
