@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import types
 from collections.abc import Callable
@@ -34,7 +32,10 @@ method = "random"
 share = 0.2
 [out]
 checkpoint_every = "2step"
+plots = false
+previews = false
 """
+PICTURES = ("out.plots=true", "out.previews=true")
 STEPS = 27  # 3 epochs of a fifth of 1,365 images in batches of 32, rounded up
 
 Outcome = tuple[str, dict[str, float], list[dict[str, Any]]]
@@ -98,13 +99,13 @@ def status(run: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "overrides"), [(0, ()), (1, PICTURES)])
 def test_killed_up_to_three_times_equals_never_killed(
-    server: Server, home: Path, unstopped: Outcome, seed: int
+    server: Server, home: Path, unstopped: Outcome, seed: int, overrides: tuple[str, ...]
 ) -> None:
     """kill -9 at any moment costs nothing but time."""
     drawn, run = random.Random(seed), home / f"killed-{seed}"
-    process = server.start("train", "small.toml", "--out", run.name, cwd=home)
+    process = server.start("train", "small.toml", *overrides, "--out", run.name, cwd=home)
     for _ in range(3):
         reached = steps_recorded(run)(drawn.randrange(STEPS - 2))
         # Between two rows lie evaluations and checkpoints; the pause reaches into them. Nothing hangs on its length.
@@ -198,16 +199,9 @@ def test_two_ranks_killed_equal_two_ranks_never_killed(server: Server, home: Pat
 def test_launched_ranks_stop_and_resume(server: Server, home: Path, unstopped_pair: Outcome) -> None:
     """`--devices 2` passes a signal on, ends with one exit code, and leaves what `resume` continues exactly."""
     run = home / "launched"
-    command = [sys.executable, "-m", "fewer", "train", "small.toml", "--out", run.name, "--devices", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        reached = steps_recorded(run)(4)
-        while not reached() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        assert process.stderr is not None
-        said = process.stderr.read()
-        assert process.wait() == 75, said
+    process = server.start("train", "small.toml", "--out", run.name, "--devices", "2", cwd=home, forks=True)
+    ended = stopped_at(4, process, run, signal.SIGTERM)
+    assert ended.code == 75, ended.stderr
     for rank in server.ranks(2, "resume", run.name, cwd=home):
         ended = rank.wait()
         assert ended.code == 0, ended.stderr

@@ -1,6 +1,6 @@
 """Scripts in a child of the start server: each runs as `__main__`, and Pythons that it starts are forked, too.
 
-A script of benchmarks/ or examples/ starts further processes, each of which would import torch for seconds.
+A script of benchmarks/ or examples/ starts further processes, as `--devices` does; each would import torch for seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def names(folder: str) -> list[str]:
 
 def run(folder: str, name: str, *arguments: str) -> str:
     """Runs a script to its end and returns what it prints. For a child of the start server: it changes this process."""
-    _fork_pythons()
+    fork_pythons()
     tempfile.tempdir = os.getcwd()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -36,7 +36,8 @@ def run(folder: str, name: str, *arguments: str) -> str:
     return printed.getvalue()
 
 
-def _fork_pythons() -> None:
+def fork_pythons() -> None:
+    """From here on this process forks itself wherever it would start another Python."""
     real, context = subprocess._fork_exec, multiprocessing.get_context  # type: ignore[attr-defined]
 
     def fork_exec(arguments: Sequence[Any], *rest: Any) -> int:
@@ -57,12 +58,14 @@ def _forked(
     *rest: Any,
 ) -> int:
     """What `_posixsubprocess.fork_exec` does, without `exec`: the pipes come as descriptors, those of errors last."""
-    stdin, _, _, stdout, _, stderr, _, errors = rest[:8]
+    stdin, _, _, stdout, _, stderr, _, errors, _, new_session = rest[:10]
     pid = os.fork()
     if pid:
         return pid
     code, sys.stdout = 1, sys.__stdout__
     try:
+        if new_session:
+            os.setsid()
         for number, descriptor in enumerate((stdin, stdout, stderr)):
             if descriptor >= 0:
                 os.dup2(descriptor, number)

@@ -117,7 +117,12 @@ class Server:
         return self.start(*arguments, **options).wait()
 
     def start(
-        self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, report: bool = False
+        self,
+        *arguments: object,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        report: bool = False,
+        forks: bool = False,
     ) -> Started:
         """Starts `fewer ARGUMENTS`.
 
@@ -126,9 +131,16 @@ class Server:
             cwd: The child's folder.
             env: Additional environment variables.
             report: Whether `report.html` is drawn, which takes longer than training a small run.
+            forks: Whether Pythons that the child starts are forked from it, rather than to import torch anew.
         """
         return self._ask(
-            {"argv": [str(a) for a in arguments], "cwd": str(cwd), "env": dict(env or {}), "report": report}
+            {
+                "argv": [str(a) for a in arguments],
+                "cwd": str(cwd),
+                "env": dict(env or {}),
+                "report": report,
+                "forks": forks,
+            }
         )
 
     def ranks(self, count: int, *arguments: object, **options: Any) -> list[Started]:
@@ -300,6 +312,10 @@ def _become(request: dict[str, Any]) -> None:
             print(json.dumps(getattr(_module(path), name)(*request["argv"])))
             code = 0
         else:
+            if request["forks"]:
+                from scripts import fork_pythons
+
+                fork_pythons()
             if not request["report"]:
                 import fewer.report
 
