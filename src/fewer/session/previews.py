@@ -18,7 +18,6 @@ from PIL import Image, ImageDraw
 
 from fewer.core.types import Request, Stage, WorstSample
 from fewer.data.images import ImageData
-from fewer.data.previews import contact_sheet
 from fewer.plan.cost_model import PREVIEW_ROWS as ROWS
 from fewer.plan.cost_model import PREVIEW_VIEWS as VIEWS
 from fewer.report.contact_sheet import drawable, fitting, font_of
@@ -80,6 +79,26 @@ def pictures(inputs_BCHW: torch.Tensor, data: ImageData) -> NDArray[np.uint8]:
     return pixels.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
+def grid(views_RCHWC: torch.Tensor, gap_px: int = GAP_PX) -> torch.Tensor:
+    """Views in a grid, as one picture.
+
+    Args:
+        views_RCHWC: R rows of C views each, uint8 (R, C, H, W, 3): say a sample a row, the image itself in the first
+            column and its views in some epochs in the others.
+        gap_px: White pixels between views and around them.
+
+    Returns:
+        uint8 (R * (H + gap_px) + gap_px, C * (W + gap_px) + gap_px, 3), contiguous.
+    """
+    rows, columns, height, width, channels = views_RCHWC.shape
+    sheet = views_RCHWC.new_full((rows, height + gap_px, columns, width + gap_px, channels), 255)
+    sheet[:, :height, :, :width] = views_RCHWC.transpose(1, 2)
+    sheet = sheet.view(rows * (height + gap_px), columns * (width + gap_px), channels)
+    framed = sheet.new_full((sheet.shape[0] + gap_px, sheet.shape[1] + gap_px, channels), 255)
+    framed[gap_px:, gap_px:] = sheet
+    return framed
+
+
 def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[int]]:
     """The first images of up to `ROWS` classes, evenly spread over all; more of each where there are fewer classes."""
     ids_M = data.split.ids_M
@@ -98,9 +117,9 @@ def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[int]]:
 def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: Sequence[str]) -> Image.Image:
     """A white sheet: labels on the left, a row a sample, a column a view."""
     cells_RCHWC = torch.stack([torch.stack([_cell(view[row]) for view in views]) for row in range(len(labels))])
-    grid = Image.fromarray(contact_sheet(cells_RCHWC, GAP_PX).numpy())
-    sheet = Image.new("RGB", (LABEL_PX + grid.width, HEAD_PX + grid.height), "white")
-    sheet.paste(grid, (LABEL_PX, HEAD_PX))
+    cells = Image.fromarray(grid(cells_RCHWC).numpy())
+    sheet = Image.new("RGB", (LABEL_PX + cells.width, HEAD_PX + cells.height), "white")
+    sheet.paste(cells, (LABEL_PX, HEAD_PX))
     draw, font, step = ImageDraw.Draw(sheet), font_of(13), CELL_PX + GAP_PX
     for column, title in enumerate(columns):
         draw.text((LABEL_PX + GAP_PX + step * column, 5), title, INK, font)

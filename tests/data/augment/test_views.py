@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fewer.core.errors import RecipeError
 from fewer.data.augment import Augment, Key, chunks, trivial
-from fewer.data.previews import contact_sheet
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import AugmentRecipe
 
@@ -233,16 +232,3 @@ def test_all_problems_come_at_once_and_defaults_are_neutral() -> None:
     defaults = AugmentRecipe().model_dump(include=set(NEW) | {"perspective_share", "padding"})
     assert defaults == {key: getattr(Augment(), key) for key in defaults}
     assert torch.equal(views(Augment(**defaults), ids), STORE)
-
-
-def test_a_contact_sheet_has_every_view_in_its_place() -> None:
-    views_RCHWC = torch.randint(0, 255, (2, 3, 5, 4, 3), dtype=torch.uint8)
-    sheet = contact_sheet(views_RCHWC, gap_px=1)
-    assert sheet.shape == (2 * 6 + 1, 3 * 5 + 1, 3)
-    assert sheet.is_contiguous()
-    for row in range(2):
-        for column in range(3):
-            top, left = 1 + row * 6, 1 + column * 5
-            assert torch.equal(sheet[top : top + 5, left : left + 4], views_RCHWC[row, column])
-    assert int((sheet == 255).all(2).sum()) == 13 * 16 - 6 * 20
-    assert contact_sheet(views_RCHWC, gap_px=0).shape == (10, 12, 3)
