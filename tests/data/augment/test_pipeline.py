@@ -1,132 +1,211 @@
-"""Views of a batch equal, pixel for pixel, what a slow loop over single samples makes with numpy's own padding."""
+"""Augmentation as a whole: neutral keys, purity of every sample, strength, ranges, validation."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fewer.core import rng
-from fewer.data.augment import Augment, Key
+from fewer.core.errors import RecipeError
+from fewer.data.augment import Augment, Key, chunks
+from fewer.recipe.parse import parse_recipe
+from fewer.recipe.schema import AugmentRecipe
 
-SIDE = 8
-STORE = torch.randint(0, 256, (30, SIDE, SIDE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+SIDE = 13  # odd, so that samples begin anywhere in a vector register
+STORE = torch.randint(0, 256, (40, SIDE, SIDE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+STORE[20:] //= 3
+EVERYTHING = Augment(
+    crop_padding_px=2,
+    padding="reflect",
+    flip="random",
+    rotation_deg=30.0,
+    translate=0.2,
+    scale=(0.7, 1.4),
+    shear_deg=20.0,
+    perspective=0.5,
+    brightness=0.5,
+    contrast=0.6,
+    saturation=0.7,
+    hue=0.3,
+    trivial_augment=True,
+)
 
 augments = st.builds(
     Augment,
-    crop_padding_px=st.integers(0, 5),
-    padding=st.sampled_from(["zero", "reflect"]),
+    crop_padding_px=st.integers(0, 3),
+    padding=st.sampled_from(["zero", "reflect", "mean"]),
     flip=st.sampled_from(["no", "random", "alternating"]),
-    cutout_px=st.integers(0, SIDE),
-    reference_side_px=st.sampled_from([None, SIDE, 2 * SIDE]),
+    rotation_deg=st.sampled_from([0.0, 45.0, 180.0]),
+    translate=st.sampled_from([0.0, 0.4]),
+    scale=st.sampled_from([(1.0, 1.0), (0.2, 3.0)]),
+    shear_deg=st.sampled_from([0.0, 30.0]),
+    perspective=st.sampled_from([0.0, 0.3, 1.0]),
+    brightness=st.sampled_from([0.0, 0.5, 3.0]),
+    contrast=st.sampled_from([0.0, 0.5]),
+    saturation=st.sampled_from([0.0, 0.8]),
+    hue=st.sampled_from([0.0, 0.5]),
+    trivial_augment=st.booleans(),
 )
-id_lists = st.lists(st.integers(0, len(STORE) - 1), min_size=1, max_size=12)
-
-
-def draw(purpose: str, epoch: int | None, id: int, copy: int, seed: int) -> float:
-    parts = (purpose,) if epoch is None else (purpose, epoch)
-    return float(rng.uniform(torch.tensor([id]), seed, *parts, copy_B=torch.tensor([copy])))
-
-
-def slow_view(
-    augment: Augment, id: int, copy: int, seed: int, epoch: int, strength: float
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """One sample, one step after the other."""
-    image, blank = STORE[id].numpy(), np.zeros((SIDE, SIDE), bool)
-    scale = strength * SIDE / (augment.reference_side_px or SIDE)
-    padding = min(int(augment.crop_padding_px * scale + 0.5), SIDE - 1)
-    if strength == 0:
-        return image, blank
-    if padding:
-        mode: Any = {"zero": "constant", "reflect": "reflect"}[augment.padding]
-        padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)), mode=mode)
-        top, left = (int(draw(purpose, epoch, id, copy, seed) * (2 * padding + 1)) for purpose in ("crop_y", "crop_x"))
-        image = padded[top : top + SIDE, left : left + SIDE]
-    flip = augment.flip == "random" and draw("flip", epoch, id, copy, seed) >= 0.5
-    if augment.flip == "alternating":
-        flip = (draw("flip", None, id, copy, seed) >= 0.5) != (epoch % 2 == 1)
-    cut = min(int(augment.cutout_px * scale + 0.5), SIDE)
-    if cut:
-        top, left = (
-            int(draw(purpose, epoch, id, copy, seed) * (SIDE - cut + 1)) for purpose in ("cutout_y", "cutout_x")
-        )
-        blank[top : top + cut, left : left + cut] = True
-    return image[:, ::-1] if flip else image, blank
 
 
 def views(augment: Augment, ids: list[int], epoch: int = 0, strength: float = 1.0, seed: int = 5) -> Tensor:
-    ids_B = torch.tensor(ids)
-    return augment.apply(STORE, ids_B, Key(ids_B, seed, epoch), strength)[0]
+    ids_B = torch.tensor(ids, dtype=torch.int64)
+    found = augment.apply(STORE, ids_B % len(STORE), Key(ids_B, seed, epoch), strength)[0]
+    assert found.dtype == torch.uint8
+    assert found.is_contiguous()
+    return found
 
 
-@settings(max_examples=80, deadline=None)
-@given(augment=augments, ids=id_lists, epoch=st.integers(0, 4), strength=st.sampled_from([0.0, 0.5, 1.0]))
-def test_equal_to_one_sample_at_a_time(augment: Augment, ids: list[int], epoch: int, strength: float) -> None:
-    ids_B = torch.tensor(ids)
-    copy_B = torch.arange(len(ids))
-    got_BHWC, blank_BHW, _ = augment.apply(STORE, ids_B, Key(ids_B, 5, epoch, copy_B), strength)
-    for i, id in enumerate(ids):
-        view, blank = slow_view(augment, id, i, 5, epoch, strength)
-        assert np.array_equal(got_BHWC[i].numpy(), view)
-        assert np.array_equal(blank if blank_BHW is None else blank_BHW[i].numpy(), blank)
-
-
-@settings(max_examples=50, deadline=None)
-@given(augment=augments, ids=id_lists, epoch=st.integers(0, 4), data=st.data())
+@settings(max_examples=60, deadline=None)
+@given(
+    augment=augments,
+    ids=st.lists(st.integers(0, 10**6), min_size=1, max_size=21, unique=True),
+    epoch=st.integers(0, 3),
+    data=st.data(),
+)
 def test_a_view_does_not_depend_on_its_batch(augment: Augment, ids: list[int], epoch: int, data: st.DataObject) -> None:
+    together = views(augment, ids, epoch)
     order = data.draw(st.permutations(range(len(ids))))
-    shuffled = views(augment, [ids[i] for i in order], epoch)
-    assert torch.equal(shuffled, views(augment, ids, epoch)[list(order)])
-    assert torch.equal(views(augment, ids[:1], epoch)[0], views(augment, ids, epoch)[0])
+    assert torch.equal(views(augment, [ids[i] for i in order], epoch), together[list(order)])
+    one = data.draw(st.integers(0, len(ids) - 1))
+    assert torch.equal(views(augment, [ids[one]], epoch)[0], together[one])
 
 
-@given(augment=augments, ids=id_lists, epoch=st.integers(0, 4))
+def test_nor_on_the_number_of_threads_and_samples() -> None:
+    """Threads cut a large batch where they like, in the middle of a picture too."""
+    ids, before = list(range(700)), torch.get_num_threads()
+    together = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            together.append(views(EVERYTHING, ids))
+    finally:
+        torch.set_num_threads(before)
+    alone = torch.cat([views(EVERYTHING, [id]) for id in ids[::7]])
+    assert all(torch.equal(found[::7], alone) for found in together)
+
+
+def test_nor_on_the_chunks_that_it_is_worked_on_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = views(EVERYTHING, list(range(50)))
+    monkeypatch.setattr(chunks, "_VALUES", 4 * STORE[0].numel())
+    assert torch.equal(views(EVERYTHING, list(range(50))), whole)
+
+
 @settings(max_examples=30, deadline=None)
-def test_strength_zero_is_the_image(augment: Augment, ids: list[int], epoch: int) -> None:
-    ids_B = torch.tensor(ids)
-    got_BHWC, blank_BHW, _ = augment.apply(STORE, ids_B, Key(ids_B, 5, epoch), 0.0)
-    assert torch.equal(got_BHWC, STORE[ids_B])
-    assert blank_BHW is None
+@given(augment=augments, ids=st.lists(st.integers(0, 10**6), max_size=9))
+def test_strength_zero_is_the_image(augment: Augment, ids: list[int]) -> None:
+    assert torch.equal(views(augment, ids, strength=0.0), STORE[torch.tensor(ids, dtype=torch.int64) % len(STORE)])
 
 
-def test_alternating_flip_alternates() -> None:
-    augment = Augment(flip="alternating")
-    ids = list(range(len(STORE)))
-    first, second, third = (views(augment, ids, epoch) for epoch in range(3))
-    assert torch.equal(first, third)
-    assert torch.equal(second, first.flip(2))
-    mirrored_B = (first != STORE).flatten(1).any(1)
-    assert 5 < int(mirrored_B.sum()) < 25
+NEW = (
+    *("rotation_deg", "translate", "scale", "shear_deg", "perspective"),
+    *("brightness", "contrast", "saturation", "hue", "trivial_augment"),
+)
 
 
-def test_views_change_with_seed_epoch_and_copy() -> None:
-    augment = Augment(crop_padding_px=3, flip="random")
-    ids = list(range(len(STORE)))
-    ids_B = torch.tensor(ids)
+@pytest.mark.parametrize("name", NEW)
+def test_each_key_does_something_and_changes_with_epoch_seed_and_copy(name: str) -> None:
+    augment, ids = replace(Augment(), **{name: getattr(EVERYTHING, name)}), list(range(40))
     plain = views(augment, ids)
+    assert (plain != STORE).flatten(1).any(1).sum() > 12
     assert not torch.equal(plain, views(augment, ids, epoch=1))
     assert not torch.equal(plain, views(augment, ids, seed=6))
-    copies = augment.apply(STORE, ids_B, Key(ids_B, 5, 0, torch.ones_like(ids_B)))[0]
-    assert not torch.equal(plain, copies)
+    ids_B = torch.arange(40)
+    assert not torch.equal(plain, augment.apply(STORE, ids_B, Key(ids_B, 5, 0, torch.ones_like(ids_B)))[0])
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_keys_are_drawn_apart(name: str) -> None:
+    """Adding a key leaves what the others draw as it is: turning it off in a batch of all gives the batch without."""
+    off = replace(EVERYTHING, **{name: getattr(Augment(), name)})
+    assert not torch.equal(views(off, list(range(40))), views(EVERYTHING, list(range(40))))
+    alone = replace(Augment(), **{name: getattr(EVERYTHING, name)})
+    with_flip = replace(alone, flip="random")
+    same_B = (views(alone, list(range(40))) == views(with_flip, list(range(40)))).flatten(1).all(1)
+    assert 8 < int(same_B.sum()) < 32  # those that are not mirrored
+
+
+@pytest.mark.parametrize("name", ["rotation_deg", "translate", "scale", "shear_deg", "perspective", "brightness"])
+def test_less_strength_changes_less(name: str) -> None:
+    """On a smooth picture, the mean change falls with strength."""
+    ramp = torch.linspace(40, 200, 32).to(torch.uint8)
+    smooth = torch.stack([ramp[:, None].expand(32, 32), ramp[None].expand(32, 32), ramp[:, None].expand(32, 32)], 2)
+    augment = replace(Augment(padding="reflect"), **{name: getattr(EVERYTHING, name)})
+    ids_B = torch.arange(60)
+    changes = []
+    for strength in (0.0, 0.2, 0.5, 1.0):
+        found = augment.apply(smooth[None].contiguous(), torch.zeros_like(ids_B), Key(ids_B, 0, 0), strength)[0]
+        changes.append(float((found.int() - smooth.int()).abs().float().mean()))
+    assert changes[0] == 0
+    assert changes == sorted(changes)
+    assert changes[1] < 0.6 * changes[3]
+
+
+def test_translations_reach_their_range_in_whole_pixels() -> None:
+    dot = torch.zeros(1, 21, 21, 3, dtype=torch.uint8)
+    dot[0, 10, 10] = 255
+    ids_B = torch.arange(1500)
+    found = Augment(translate=0.2).apply(dot, torch.zeros_like(ids_B), Key(ids_B, 0, 0))[0][..., 0]
+    assert (found.flatten(1) == 255).sum(1).eq(1).all()  # a whole pixel, never a blend
+    place_B2 = (found == 255).nonzero()[:, 1:] - 10
+    assert place_B2.amin(0).tolist() == [-4, -4]  # 0.2 of 21 pixels is 4.2
+    assert place_B2.amax(0).tolist() == [4, 4]
+
+
+def test_perspective_is_given_to_its_share() -> None:
+    ids = list(range(2000))
+    changed_B = (views(Augment(perspective=0.5, perspective_share=0.3), ids) != views(Augment(), ids)).flatten(1).any(1)
+    assert 0.25 < float(changed_B.float().mean()) < 0.35
+
+
+@pytest.mark.parametrize("augment", [Augment(crop_padding_px=4), Augment(rotation_deg=40.0), Augment(translate=0.5)])
+def test_mean_padding_keeps_a_flat_picture(augment: Augment) -> None:
+    flat = torch.tensor([200, 3, 77], dtype=torch.uint8).expand(1, 9, 9, 3).contiguous()
+    ids_B = torch.arange(50)
+    given_B = replace(augment, padding="mean").apply(flat, torch.zeros_like(ids_B), Key(ids_B, 0, 0))[0]
+    assert torch.equal(given_B, flat.expand_as(given_B))
+    black = replace(augment, padding="zero").apply(flat, torch.zeros_like(ids_B), Key(ids_B, 0, 0))[0]
+    assert not torch.equal(black, flat.expand_as(black))
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"hue": 0.6}, "augment.hue"),
+        ({"rotation_deg": 181}, "augment.rotation_deg"),
+        ({"brightness": -0.1}, "augment.brightness"),
+        ({"brightness": True}, "augment.brightness"),
+        ({"scale": [1.2, 0.8]}, "did you mean [0.8, 1.2]?"),
+        ({"scale": [0, 1]}, "augment.scale.0"),
+        ({"scale": 2}, "a list in square brackets"),
+        ({"translate": 2}, "augment.translate"),
+        ({"perspective": 0.3, "perspective_share": 0}, "augment.perspective_share"),
+        ({"padding": "black"}, "augment.padding"),
+        ({"trivial": True}, "augment.trivial_augment"),
+    ],
+)
+def test_what_cannot_be_is_refused(section: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({"data": {"source": "digits"}, "model": {"name": "lenet5"}, "augment": section})
+    assert any(said in problem for problem in caught.value.problems)
+
+
+def test_all_problems_come_at_once_and_defaults_are_neutral() -> None:
+    wrong = {"hue": 1, "scale": [2, 1], "shear_deg": 90, "trivial_augment": "yes"}
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({"data": {"source": "digits"}, "model": {"name": "lenet5"}, "augment": wrong})
+    assert len(caught.value.problems) == 4
+    ids = list(range(40))
+    defaults = AugmentRecipe().model_dump(include=set(NEW) | {"perspective_share", "padding"})
+    assert defaults == {key: getattr(Augment(), key) for key in defaults}
+    assert torch.equal(views(Augment(**defaults), ids), STORE)
 
 
 @pytest.mark.parametrize(("side_px", "strength", "expected"), [(32, 1.0, 4), (24, 1.0, 3), (16, 1.0, 2), (32, 0.5, 2)])
 def test_lengths_scale_with_side_and_strength(side_px: int, strength: float, expected: int) -> None:
     assert Augment(crop_padding_px=4, reference_side_px=32).scaled(4, side_px, strength) == expected
-
-
-def test_all_shifts_are_drawn_equally_often() -> None:
-    ids_B = torch.arange(9000)
-    offset_B = Key(ids_B, 0, 0).below(9, "crop_y")
-    assert torch.bincount(offset_B, minlength=9).float().sub(1000).abs().max() < 130
-
-
-def test_no_samples_no_views() -> None:
-    augment = Augment(crop_padding_px=2, flip="random", cutout_px=3)
-    none = torch.empty(0, dtype=torch.int64)
-    assert augment.apply(STORE, none, Key(none, 0, 0))[0].shape == (0, SIDE, SIDE, 3)

@@ -9,15 +9,18 @@ import pytest
 import torch
 
 from fewer.core.errors import DataError, ResourceError
+from fewer.core.types import Request
+from fewer.data.augment import Augment
 from fewer.data.decode.decode import decode
 from fewer.data.images import ImageData
 from fewer.data.listing.splits import Split
-from fewer.data.settings import ReadSettings
+from fewer.data.settings import ReadSettings, ViewSettings
 from fewer.data.stores import decoded as store_module
 from fewer.data.stores.decoded import DecodedStore
 from image_files import all_of, write_squares
 
 SIDE = 8
+AUGMENT = Augment(1, "reflect", "random", rotation_deg=20.0, reference_side_px=7)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,36 @@ def test_the_side_unused_for_longest_goes(split: Split) -> None:
     assert store.counts.decoded == 36
     store.squares(5)
     assert store.counts.decoded == 48
+
+
+@pytest.mark.parametrize(("keep_sides", "decoded"), [(2, 24), (1, 72)])
+def test_sides_may_alternate(split: Split, keep_sides: int, decoded: int) -> None:
+    """As where a stage is evaluated at another side than it trains at: whatever is kept, pixels are the same."""
+    data = ImageData(split, ViewSettings(AUGMENT, seed=3), reads=ReadSettings(keep_sides=keep_sides))
+    asked = [Request(torch.arange(4) + turn, turn // 2, (5, 7)[turn % 2], (1.0, 0.0)[turn % 2]) for turn in range(6)]
+    for batch, request in zip(data.batches(asked), asked, strict=True):
+        fresh = next(ImageData(split, ViewSettings(AUGMENT, seed=3)).batches([request]))
+        assert torch.equal(batch.inputs, fresh.inputs)
+    assert data.counts.decoded == decoded
+
+
+def test_streams_at_two_sides_may_be_nested(split: Split) -> None:
+    """An evaluation between two training batches, with room for one side only."""
+    data = ImageData(split, reads=ReadSettings(keep_sides=1))
+    outer = data.batches(Request.evaluation(5, 0, torch.arange(3) + turn) for turn in range(2))
+    first, inner = next(outer), next(data.batches([Request.evaluation(7, 0, torch.arange(3))]))
+    for batch, side_px, start in ((first, 5, 0), (inner, 7, 0), (next(outer), 5, 1)):
+        raw = np.stack([decode(split.source.read(id), side_px) for id in range(start, start + 3)])
+        assert np.array_equal((batch.inputs * 255).round().permute(0, 2, 3, 1).numpy(), raw)
+
+
+def test_preparing_another_side_knows_the_same_damaged_images(tmp_path: Path) -> None:
+    write_squares(tmp_path)
+    (tmp_path / "a" / "004.png").write_bytes(b"junk")
+    split = all_of(tmp_path)
+    data = ImageData(split, reads=ReadSettings(damaged="quarantine", keep_sides=2))
+    assert [[image.id for image in data.prepare(side_px)] for side_px in (8, 5, 8, 5)] == [[2]] * 4
+    assert data.counts.decoded == 2 * (len(split) - 1)
 
 
 def test_damaged_images_stop_or_are_listed(tmp_path: Path) -> None:
