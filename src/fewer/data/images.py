@@ -55,7 +55,7 @@ class ImageData:
             views: What training views differ by; nothing if left out.
             inputs: How views become a model's inputs.
             reads: How images are decoded and kept.
-            loader: Reads the images anew for every batch; they are kept in memory if left out.
+            loader: Reads the images from their files for every batch; without it they are kept in memory.
             annotations: What the images are annotated with; their classes if left out.
         """
         self._views = views or ViewSettings()

@@ -1,4 +1,4 @@
-"""The loader: squares are decoded and cut in processes of their own, ahead of the batches that need them.
+"""The loader of squares: they are decoded and cut in processes of their own, ahead of the batches that need them.
 
 Each process has a pipe for short messages; tensors travel through anonymous memory that all share, one slot a
 prefetched batch. Squares are a pure function of requests, so a process that dies or hangs is replaced and asked again,
@@ -67,7 +67,7 @@ class Loader:
             prefetch: Batches that are read ahead; two a process if left out.
             threads: That decode what is read in this process.
             patience_seconds: How long a process may take for one batch before it counts as hung.
-            messages: Where the user is told of what goes wrong.
+            messages: Receives what goes wrong, in sentences for the user.
         """
         self.processes = processes if can_fork() else 0
         self.prefetch = 2 * processes if prefetch is None else prefetch
@@ -110,7 +110,7 @@ class Loader:
                 self._abandon(task)
 
     def close(self) -> None:
-        """Ends the processes; a later request starts them anew."""
+        """Ends the processes; a later request starts new ones."""
         self._stop()
         self._memory = None
 

@@ -1,4 +1,4 @@
-"""Messages of the parts to the user, whoever listens."""
+"""Messages from the parts to the user."""
 
 from __future__ import annotations
 

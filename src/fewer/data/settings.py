@@ -1,4 +1,4 @@
-"""How images are read, drawn and handed to a model: what data objects and stores are built with."""
+"""Settings of reading, of views and of inputs, with which data objects and stores are built."""
 
 from __future__ import annotations
 
@@ -78,6 +78,6 @@ class ReadSettings:
     on_progress: Progress | None = None
 
     def report(self, done: int, images: int) -> None:
-        """Reports progress to whoever asked for it."""
+        """Reports progress, where a listener is given."""
         if self.on_progress is not None:
             self.on_progress(done, images)

@@ -23,7 +23,7 @@ _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 class Damaged(Exception):
-    """An image that cannot be used; `reason` is a phrase for a person."""
+    """An image that cannot be used; `reason` is a phrase for the user."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

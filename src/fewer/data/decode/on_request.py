@@ -1,4 +1,4 @@
-"""From a request to decoded squares, straight from the source: what loader processes do, and keep nothing.
+"""Decoding on request, straight from the source, as loader processes do it: they keep nothing.
 
 B: samples of the batch. H, W: the side asked for, twice.
 """

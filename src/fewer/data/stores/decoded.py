@@ -1,4 +1,4 @@
-"""The images of a split as one uint8 tensor, decoded once for every side that is asked for.
+"""Decoded images of a split in memory: one uint8 tensor for each side, decoded at the first request for it.
 
 M: ids of the split, and rows of the tensor. N: all ids of the source.
 """

@@ -1,4 +1,4 @@
-"""The images of a split read anew for every batch, through a loader.
+"""Images of a split that a loader reads from their files for every batch.
 
 B: samples of the batch. M: ids of the split.
 """

@@ -1,4 +1,4 @@
-"""The pictures of a split in memory at their own sizes, for squares that are cut out of them anew each time.
+"""Whole pictures of a split in memory, at their own sizes; every request cuts new squares out of them.
 
 B: samples of the batch.
 """
