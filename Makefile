@@ -22,7 +22,7 @@ demo: $(STAMP)/demo ## Train four recipes on bundled digits, print a table and t
 	@$(BIN)/python examples/demo.py
 
 test: $(STAMP)/dev ## Run all tests on two processes, one thread each; PYTEST="-k NAME" chooses.
-	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 $(PYTEST)
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
 test-cuda: $(STAMP)/dev ## Run what only a GPU can show: CPU parity, fp16, compiled sizes, two ranks over NCCL.
 	@$(BIN)/python -m pytest -rs tests/cuda $(PYTEST)

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from drawings import drawings
 from server import Server
 
 
@@ -15,3 +16,10 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_drawings() -> Iterator[None]:
+    """Runs of this process draw nothing, unless a test asks for it."""
+    with drawings(False):
+        yield

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from drawings import drawings
 from fewer import fit, report
 from fewer.compare.arms import Arm, arms_of
 from fewer.compare.comparison_page import comparison_page
@@ -64,7 +65,7 @@ CONTRAST = """() => {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser") / "digits"
-    with one_thread():
+    with one_thread(), drawings(True):
         fit(parse_recipe(RECIPE), folder)
     return folder
 

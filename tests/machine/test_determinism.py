@@ -73,9 +73,9 @@ def test_a_run_is_deterministic_and_its_caller_is_not(tmp_path: Path) -> None:
 def test_an_operation_without_a_deterministic_form_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = Classify.outcome
 
-    def with_put(self: Any, forward: Any, batch: Any, at: Any) -> Any:
+    def with_put(*arguments: Any) -> Any:
         torch.zeros(4).put_(torch.tensor([0]), torch.ones(1), accumulate=False)  # torch has no such form of it
-        return outcome(self, forward, batch, at)
+        return outcome(*arguments)
 
     monkeypatch.setattr(Classify, "outcome", with_put)
     with one_thread(), pytest.raises(RecipeError, match=r"put_.*train\.deterministic = false"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from drawings import drawings
 from fewer import report
 from fewer.core.errors import RecipeError, ResourceError
 from fewer.recipe.parse import parse_recipe
@@ -71,8 +72,8 @@ class Noting(Silent):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    with one_thread():
+def _drawn_by_one_thread() -> Iterator[None]:
+    with one_thread(), drawings(True):
         yield
 
 

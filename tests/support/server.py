@@ -26,6 +26,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from drawings import drawings
+
+_WARM_RECIPE = """\
+data = { source = "digits", subset = 20, cache = "no" }
+model = { name = "lenet5", width = 0.1 }
+train.batch_size = 10
+stages = [{ epochs = 1, side_px = 16 }]
+"""
 _SECONDS = 120.0  # far beyond what any child takes; a test that hangs must end with a message
 
 
@@ -130,7 +138,7 @@ class Server:
             arguments: The command line behind `fewer`.
             cwd: The child's folder.
             env: Additional environment variables.
-            report: Whether `report.html` is drawn, which takes longer than training a small run.
+            report: Whether plots, previews and `report.html` are drawn.
             forks: Whether Pythons that the child starts are forked from it, rather than to import torch anew.
         """
         return self._ask(
@@ -274,7 +282,7 @@ def _warm_up(folder: Path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     recipe = folder / "warm.toml"
-    recipe.write_text('data.source = "digits"\nmodel = { name = "lenet5", width = 0.1 }\ntrain.epochs = 1\n')
+    recipe.write_text(_WARM_RECIPE)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         try:
             code = _fewer(["train", str(recipe), "--out", str(folder / "warm")])
@@ -309,18 +317,16 @@ def _become(request: dict[str, Any]) -> None:
         os.environ.update(request["env"])
         if "call" in request:
             path, name = request["call"]
-            print(json.dumps(getattr(_module(path), name)(*request["argv"])))
+            with drawings(False):
+                print(json.dumps(getattr(_module(path), name)(*request["argv"])))
             code = 0
         else:
             if request["forks"]:
                 from scripts import fork_pythons
 
                 fork_pythons()
-            if not request["report"]:
-                import fewer.report
-
-                fewer.report.write = lambda run_dir: run_dir / "report.html"
-            code = _fewer(request["argv"])
+            with drawings(request["report"]):
+                code = _fewer(request["argv"])
     except BaseException:
         traceback.print_exc()
     finally:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fewer
-from fewer import select
+from fewer import report, select
 from fewer.core.errors import RecipeError
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
@@ -251,4 +251,4 @@ def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
     assert sum(line["name"] in wrong for line in listed) > 0.6 * len(listed), "by chance it would be 0.2"
     losses = [float(line["loss"]) for line in listed]
     assert losses == sorted(losses, reverse=True)
-    assert "labels are suspected to be wrong" in (tmp_path / "run" / "report.html").read_text()
+    assert "labels are suspected to be wrong" in report.write(tmp_path / "run").read_text()
