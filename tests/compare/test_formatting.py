@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from fewer.compare import formatting
+from fewer.core.types import LOSS
+from fewer.report.metrics import Metrics
+from fewer.tasks.classify.metrics import PRIMARY
 
 SEVERAL = {"mean": 0.9721, "low": 0.9686, "high": 0.9756, "n": 5}
 ONE = {"mean": -0.0031, "low": None, "high": None, "n": 1}
@@ -17,14 +20,14 @@ ONE = {"mean": -0.0031, "low": None, "high": None, "n": 1}
     [("val/top1", "top-1 on validation"), ("test/macro_f1", "macro-F1 on test")],
 )
 def test_titles_of_metrics(metric: str, text: str) -> None:
-    assert formatting.metric_title(metric) == text
+    assert formatting.metric_title(Metrics({}), metric) == text
 
 
 def test_shares_are_percent_and_losses_are_not() -> None:
-    assert formatting.level("val/top1", SEVERAL) == "97.21 ± 0.35\xa0%"
-    assert formatting.level("val/loss", SEVERAL) == "0.9721 ± 0.0035"
-    assert formatting.level("val/top1", {**SEVERAL, "high": None}) == "97.21\xa0%"
-    assert formatting.level("val/top1", None) == "–"
+    assert formatting.level(PRIMARY, SEVERAL) == "97.21 ± 0.35\xa0%"
+    assert formatting.level(LOSS, SEVERAL) == "0.9721 ± 0.0035"
+    assert formatting.level(PRIMARY, {**SEVERAL, "high": None}) == "97.21\xa0%"
+    assert formatting.level(PRIMARY, None) == "–"
 
 
 def test_gains_are_points_with_a_sign() -> None:

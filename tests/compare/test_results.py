@@ -22,8 +22,8 @@ def test_the_best_and_the_cheapest_that_passed_are_confirmed() -> None:
         return {"name": name, "cost": cost, "holds": holds, "metrics": {"val/top1": {"mean": top1}}}
 
     arms = [arm("a", 0.9, 0.5, ["x"]), arm("b", 0.95, 0.8, ["x"]), arm("c", 0.99, 0.2, []), arm("d", 0.8, 0.4, ["x"])]
-    assert chosen({"metric": "val/top1", "arms": arms}) == ["b", "d"]
-    assert chosen({"metric": "val/top1", "arms": arms[2:3]}) == []
+    assert chosen({"metric": "val/top1", "task": {}, "arms": arms}) == ["b", "d"]
+    assert chosen({"metric": "val/top1", "task": {}, "arms": arms[2:3]}) == []
 
 
 @pytest.mark.parametrize(

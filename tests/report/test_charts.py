@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fewer.report.charts import Chart, best, curve_charts, metric_key, schedule_charts, stacked, star_name
+from fewer.report.charts import Chart, best, curve_charts, judged_by, schedule_charts, stacked, star_name
 from fewer.report.history import history
 from fewer.report.load import Folder, load
 from run_folders import DIGITS, Json, plan_document
@@ -85,8 +85,8 @@ def test_stacked_charts_keep_their_order(tmp_path: Path) -> None:
 
 def test_the_best_model_is_the_results_or_for_now_the_states(tmp_path: Path) -> None:
     running = folder_of(tmp_path, [], status={"epoch": 1, "best": {"epoch": 1, "metric": "val/macro_f1"}})
-    assert (best(running)["epoch"], metric_key(running)) == (1, "macro_f1")
+    assert (best(running)["epoch"], judged_by(running).name) == (1, "macro_f1")
     assert star_name(running) == "best model so far"
     done = folder_of(tmp_path, [], result={"best": {"epoch": 2, "metric": "val/top5"}})
-    assert (best(done)["epoch"], metric_key(done)) == (2, "top5")
+    assert (best(done)["epoch"], judged_by(done).name) == (2, "top5")
     assert star_name(done) != "best model so far"

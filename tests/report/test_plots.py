@@ -6,9 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from fewer.report.curves import schedule
 from fewer.report.history import history
 from fewer.report.load import load
+from fewer.report.sections.curves import schedule
 from run_folders import DIGITS, plan_document
 
 

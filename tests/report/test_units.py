@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fewer.core.types import LOSS
 from fewer.report import units
+from fewer.tasks.classify.metrics import PRIMARY
 
 
 @pytest.mark.parametrize(
@@ -14,7 +16,7 @@ from fewer.report import units
         (units.count(999_999), "1.00 M"), (units.amount(7.44e12, "FLOP"), "7.44 TFLOP"), (units.amount(0, "B"), "0 B"),
         (units.duration(0), "0 s"), (units.duration(0.42), "0.42 s"), (units.duration(214), "214 s"),
         (units.duration(725), "12 min 05 s"), (units.duration(12_000), "3 h 20 min"), (units.share(0.931), "93.1 %"),
-        (units.metric("top1", 0.931), "93.1 %"), (units.metric("loss", 0.2411), "0.241"),
+        (units.metric(PRIMARY, 0.931), "93.1 %"), (units.metric(LOSS, 0.2411), "0.241"),
     ],
 )  # fmt: skip
 def test_units(shown: str, expected: str) -> None:

@@ -158,13 +158,13 @@ def test_a_tensorboard_that_looks_on_drops_what_a_resume_took_back(tmp_path: Pat
     def row(step: int, loss: float) -> dict[str, Any]:
         return {"kind": "step", "step": step, "loss": loss, "kept": 1, "candidates": 2, "seconds": step / 10}
 
-    first = tensorboard.TensorBoardWriter(tmp_path, [], 0.0)
+    first = tensorboard.TensorBoardWriter(tmp_path, [], 0.0, ())
     for step in range(1, 6):
         first.add(row(step, 1.0))
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert len(events.Scalars("train/loss")) == 5
-    second = tensorboard.TensorBoardWriter(tmp_path, [row(step, 1.0) for step in range(1, 4)], 0.3)
+    second = tensorboard.TensorBoardWriter(tmp_path, [row(step, 1.0) for step in range(1, 4)], 0.3, ())
     second.add(row(4, 2.0))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0)]
@@ -204,7 +204,7 @@ def test_what_cannot_be_shown_is_noted_once_and_spoils_nothing(
 def test_a_mirror_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / "tensorboard").write_text("a file where a folder should be")
     with pytest.raises(ResourceError, match=r"tensorboard: cannot be written"):
-        tensorboard.TensorBoardWriter(tmp_path / "tensorboard", [], 0.0)
+        tensorboard.TensorBoardWriter(tmp_path / "tensorboard", [], 0.0, ())
 
 
 def test_no_point_stands_twice_on_the_curves(shown: tuple[Path, dict[str, Any]]) -> None:

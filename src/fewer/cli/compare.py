@@ -37,7 +37,7 @@ def compare(
     margin: Annotated[float, typer.Option("--margin", help="Loss of quality that counts as none, in points.")] = 0.5,
     metric: Annotated[
         str,
-        typer.Option("--metric", help="The deciding metric; by default val/top1 or test/top1.", show_default=False),
+        typer.Option("--metric", help="The deciding metric; by default the task's primary one.", show_default=False),
     ] = "",
     budgets: Annotated[
         str, typer.Option("--budgets", help="Budgets of plain and random training: shares, or epochs.")
@@ -96,8 +96,12 @@ class Follower:
             yield live
 
     def ended(self, cell: Cell, done: int, total: int) -> None:
+        from fewer import tasks
+
         metrics, ledger = cell.result.get("metrics", {}), cell.result.get("ledger")
-        numbers = [f"{name} {metrics[name]:.2%}" for name in ("val/top1", "test/top1") if name in metrics]
+        primary = tasks.module(cell.arm.recipe.task.name).PRIMARY
+        names = (f"{split}/{primary.name}" for split in ("val", "test"))
+        numbers = [f"{name} {primary.text(metrics[name])}" for name in names if name in metrics]
         if ledger:
             numbers += [f"{ledger['full_epoch_equivalents']:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
         what = ", ".join(numbers) if cell.state == "done" else f"failed: {cell.message}"
@@ -113,14 +117,15 @@ def _show(summary: dict[str, Any], confirms: bool = False) -> None:
     from fewer.compare import formatting
     from fewer.core.errors import printable
     from fewer.report import units
+    from fewer.report.metrics import Metrics
 
     metric, variants = summary["metric"], [arm for arm in summary["arms"] if arm["kind"] == "variant"]
     names = {arm["name"]: f"{i}. {arm['name']}" for i, arm in enumerate(variants, start=1)}
-    unit = "" if "loss" in metric else ", %"
-    head = (f"{metric}{unit}", "over plain", "EE", "FEE", "cost", "time", "steps")
+    kind = Metrics(summary["task"])[metric]
+    head = (f"{metric}{', %' if kind.is_share else ''}", "over plain", "EE", "FEE", "cost", "time", "steps")
     rows = [
         (
-            formatting.level(metric, arm["metrics"].get(metric)).removesuffix(f"{units.NBSP}%"),
+            formatting.level(kind, arm["metrics"].get(metric)).removesuffix(f"{units.NBSP}%"),
             formatting.gain(arm.get("difference")),
             formatting.spent(arm["effective_epochs"], formatting.epochs),
             formatting.spent(arm["full_epoch_equivalents"], formatting.epochs),

@@ -14,8 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from fewer.core.types import Metric
 from fewer.plan.plan import Plan
 from fewer.plan.table import table
+from fewer.report.load import document
+from fewer.report.metrics import metrics_of
 
 if TYPE_CHECKING:
     from fewer.session.build import Session
@@ -27,7 +30,7 @@ _BAR_COLUMNS = 105  # a narrower terminal has no room for a bar beside the numbe
 
 
 class Live:
-    """A line with epoch, loss, top-1, speed, kept share, time left and memory, and one that stays for every epoch."""
+    """A line with epoch, loss, metrics, speed, kept share, time left and memory; one that stays for every epoch."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -65,7 +68,7 @@ class Live:
         left = (now - self.began[0]) / max(1e-9, done - self.began[1]) * (1 - done)
         parts = [
             f"loss {row.loss:.3f}" if row.loss is not None else "loss -",
-            f"top-1 {row.top1:.1%}" if row.top1 is not None else "top-1 -",
+            *(_metric(metric, row.metrics[metric.name]) for metric in session.task.step_metrics),
             f"{self.speed:,.0f} images/s",
             f"kept {row.kept / row.candidates:.0%}",
             f"{_clock(left)} left",
@@ -145,9 +148,11 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
         print(json.dumps(result))
         return 0
     ledger, metrics = result["ledger"], result["metrics"]
-    top1 = [f"{name} top-1 {metrics[f'{name}/top1']:.2%}" for name in ("test", "val") if f"{name}/top1" in metrics]
+    primary = metrics_of(document(folder / "plan.json")).primary
+    found = {name: metrics.get(f"{name}/{primary.name}") for name in ("test", "val")}
+    said = [f"{name} {primary.label} {primary.text(value)}" for name, value in found.items() if value is not None]
     print(
-        f"{', '.join(top1) or 'trained'} after {result['epochs']} epochs; {ledger['full_epoch_equivalents']:.2f} FEE, "
+        f"{', '.join(said) or 'trained'} after {result['epochs']} epochs; {ledger['full_epoch_equivalents']:.2f} FEE, "
         f"{ledger['effective_epochs']:.2f} EE, {ledger['seconds']['total']:.0f} s"
     )
     print(folder / "report.html")
@@ -203,6 +208,10 @@ def _amount(name: str, value: float) -> str:
     if name in ("effective_epochs", "full_epoch_equivalents"):
         return f"{value:.2f}"
     return f"{value:.4g}" if name == "flops" else f"{value:,.0f}"
+
+
+def _metric(metric: Metric, value: float | None) -> str:
+    return f"{metric.label} {'-' if value is None else metric.text(value, digits=1)}"
 
 
 def _clock(seconds: float) -> str:

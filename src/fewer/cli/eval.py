@@ -11,6 +11,8 @@ from fewer.cli.options import Json, Model, Overrides
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fewer.core.metadata import TableColumn
+
 
 def evaluate(
     model: Model,
@@ -50,45 +52,43 @@ def evaluate(
 def _print(result: dict[str, Any], per_class: bool) -> None:
     import sys
 
+    from fewer import tasks
     from fewer.core.errors import printable
-    from fewer.report.units import title
+    from fewer.report.metrics import Metrics
 
+    known = Metrics(tasks.description(result["task"]))
     name, metrics = result["split"], result["metrics"]
     print(printable(f"{result['model']}, {result['epochs']} epochs, on {result['source']} ({name})"))
     rows = [
-        *((key.removeprefix(f"{name}/"), value) for key, value in metrics.items()),
-        ("images", result["images"]),
-        ("seconds", result["seconds"]),
+        *((known[key].label, known[key].text(value)) for key, value in metrics.items()),
+        ("images", f"{result['images']:,}"),
+        ("seconds", f"{result['seconds']:.4g}"),
     ]
-    width = max(10, *(len(title(key)) + 1 for key, _ in rows))
-    for key, value in rows:
-        shown = f"{value:,}" if key == "images" else f"{value:.4g}" if key in ("loss", "seconds") else f"{value:.2%}"
-        print(f"{title(key):{width}}{shown:>10}")
+    width = max(10, *(len(label) + 1 for label, _ in rows))
+    for label, text in rows:
+        print(f"{label:{width}}{text:>10}")
     if per_class:
         print()
-        _print_classes(result["tables"][f"{name}/confusion"], result["classes"])
+        tables = {key.removeprefix(f"{name}/"): value for key, value in result["tables"].items()}
+        _print_classes(tasks.module(result["task"]).by_class(tables, result["classes"]))
     for note in (*result["notes"], *(f"left out {image['name']}: {image['reason']}" for image in result["damaged"])):
         print(printable(note), file=sys.stderr)
 
 
-def _print_classes(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+def _print_classes(columns: Sequence[TableColumn]) -> None:
+    """A table with a row for each class; names give way where there is no room, numbers do not."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from fewer.core.errors import printable
-    from fewer.inference.evaluate import per_class
-
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
 
     grid = Table(box=None, pad_edge=False)
-    grid.add_column("class", overflow="ellipsis", no_wrap=True, max_width=30)
-    for title in ("images", "accuracy", "precision", "F1"):
-        grid.add_column(title, justify="right")
-    grid.add_column("taken for", overflow="ellipsis", no_wrap=True, max_width=30)
-    for row in per_class(confusion):
-        other = "" if row["taken_for"] is None else printable(classes[row["taken_for"]])
-        numbers = (f"{row['images']:,}", *(share(row[key]) for key in ("accuracy", "precision", "f1")))
-        grid.add_row(Text(printable(classes[row["class"]])), *numbers, Text(other))
+    for column in columns:
+        if column.is_number:
+            grid.add_column(column.title, justify="right")
+        else:
+            grid.add_column(column.title, overflow="ellipsis", no_wrap=True, max_width=30)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        grid.add_row(*(Text(printable(cell)) for cell in row))
     Console(highlight=False).print(grid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from fewer.cli.predictions import Tally
+    from fewer.core.protocols import PredictionFormat
     from fewer.inference.evaluate import LoadedModel
 
 
@@ -37,7 +39,7 @@ def predict(
         typer.Option("--batch", min=1, help="Images in one forward; by default as in evaluation.", show_default=False),
     ] = None,
 ) -> int:
-    """Predict the classes of images, preprocessed exactly as in the run's evaluation.
+    """Predict images, preprocessed exactly as in the run's evaluation.
 
     Images that cannot be read are listed, the rest is predicted, and the exit code is 3.
     """
@@ -65,14 +67,15 @@ def predict(
         handed = load_published(model)
         show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
         found = collected(predicted(handed, files, top, batch or 0), tally, keep=bool(sheet), show=show)
+        format = handed.task.format(top)
         if csv and table:
-            write_csv(found, handed.about.classes, min(top, len(handed.about.classes)), table, csv)
+            write_csv(found, format, table, csv)
         elif as_json:
-            write_json(found, handed)
+            write_json(found, format, handed)
         else:
-            write_text(found, handed.about.classes)
+            write_text(found, format)
         if sheet and picture:
-            _draw(picture, sheet, handed, tally)
+            _draw(picture, sheet, handed, format, tally)
     for path in (csv, sheet):
         if path and not as_json:
             print(path)
@@ -81,15 +84,15 @@ def predict(
     return 0
 
 
-def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, tally: Tally) -> None:
+def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, format: PredictionFormat, tally: Tally) -> None:
     import sys
 
     from fewer.models.published import run_of
     from fewer.report.contact_sheet import FORMATS, Tile, sheet
     from fewer.runs.record import writing
 
-    classes, sound = handed.about.classes, tally.images - tally.damaged
-    tiles = [Tile(shown.path, classes[shown.top[0][0]], *shown.top[0]) for shown in tally.shown]
+    sound = tally.images - tally.damaged
+    tiles = [Tile(shown.path, partial(format.draw, prediction=shown.answer)) for shown in tally.shown]
     count = f"{len(tiles):,} images" if len(tiles) == sound else f"the first {len(tiles):,} of {sound:,} images"
     run = run_of(handed.folder)
     title = f"{run.name if run else handed.folder.name} ({handed.about.model.name}): {count}"

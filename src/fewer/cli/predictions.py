@@ -9,19 +9,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-from rich.cells import cell_len, set_cell_size
+from typing import IO, TYPE_CHECKING
 
 from fewer.core.errors import printable
 from fewer.report.contact_sheet import SHOWN_MAX
 from fewer.runs.record import inert, writing
 
 if TYPE_CHECKING:
+    from fewer.core.protocols import PredictionFormat
     from fewer.inference.evaluate import LoadedModel
     from fewer.inference.predict import Prediction
-
-_CLASS_COLUMNS = 24  # at most, in a line of text
 
 
 @dataclass
@@ -48,34 +45,28 @@ def collected(
         yield prediction
 
 
-def write_text(predictions: Iterable[Prediction], classes: Sequence[str]) -> None:
-    """One line for each image: class and probability, the runner-up, and the path, which may be long, at the end."""
-    names = [printable(name) for name in classes]
-    width = min(_CLASS_COLUMNS, max(map(cell_len, names)))
-    shown = [set_cell_size(_cut(name, width), width) for name in names]
+def write_text(predictions: Iterable[Prediction], format: PredictionFormat) -> None:
+    """One line for each image: the answer, and the path, which may be long, at the end."""
     for prediction in predictions:
         if not prediction.fault:
-            text = "  ".join(f"{shown[index]} {p:6.1%}" for index, p in prediction.top)
-            print(f"{text}  {printable(prediction.path)}")
+            print(f"{format.text(prediction.answer)}  {printable(prediction.path)}")
 
 
-def write_json(predictions: Iterable[Prediction], handed: LoadedModel) -> None:
+def write_json(predictions: Iterable[Prediction], format: PredictionFormat, handed: LoadedModel) -> None:
     """One JSON document, with one line for each image."""
     classes = handed.about.classes
     head = {"schema": 1, "model": str(handed.folder), "side_px": handed.side_px, "classes": classes}
     print(json.dumps(head)[:-1] + ', "predictions": [', end="")
     comma = ""
     for prediction in predictions:
-        top = [{"class": classes[index], "probability": p} for index, p in prediction.top]
-        entry: dict[str, Any] = {"path": prediction.path}
-        entry |= {"error": prediction.fault} if prediction.fault else {**top[0], "top": top}
-        print(f"{comma}\n{json.dumps(entry)}", end="")
+        answer = {"error": prediction.fault} if prediction.fault else format.json(prediction.answer)
+        print(f"{comma}\n{json.dumps({'path': prediction.path, **answer})}", end="")
         comma = ","
     print("\n]}")
 
 
-def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], top: int, file: IO[bytes], path: Path) -> None:
-    """A table: path, class and probability (the runners-up as class_2, probability_2, ...), error.
+def write_csv(predictions: Iterable[Prediction], format: PredictionFormat, file: IO[bytes], path: Path) -> None:
+    """A table: path, the task's columns, error.
 
     A path that a spreadsheet would take for a formula gets `./` in front, and still names the same file; any other such
     text gets an apostrophe.
@@ -83,22 +74,16 @@ def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], top: in
     Raises:
         ResourceError: The disk is full or cannot be written.
     """
-    names = [inert(name, "'") for name in classes]
-    pairs = [("class", "probability"), *((f"class_{i}", f"probability_{i}") for i in range(2, top + 1))]
     with writing(path):
-        file.write(_line(["path", *(key for pair in pairs for key in pair), "error"]))
+        file.write(_line(["path", *format.columns, "error"]))
     for prediction in predictions:
-        cells = [cell for index, p in prediction.top for cell in (names[index], f"{p:.6f}")]
-        cells += [""] * (2 * top - len(cells))
+        cells = [""] * len(format.columns) if prediction.fault else format.cells(prediction.answer)
+        texts = [inert(text, "'") for text in (*cells, prediction.fault)]
         with writing(path):
-            file.write(_line([inert(prediction.path, "./"), *cells, inert(prediction.fault, "'")]))
+            file.write(_line([inert(prediction.path, "./"), *texts]))
 
 
 def _line(cells: Sequence[str]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode(errors="surrogateescape")  # a file name keeps its bytes
-
-
-def _cut(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"

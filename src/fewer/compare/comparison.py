@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fewer import tasks
 from fewer.compare.arms import BUDGETS, Arm, arms_of, distinct, epochs_of
 from fewer.compare.grid import Cell, Watch, complete, read_cell
 from fewer.compare.output import write
@@ -40,7 +41,8 @@ class Question:
         seeds: Seeds of every arm, from the recipe's own seed on.
         budgets: Those of the curves of plain and random training, such as `25%,50%`; empty for no curves.
         margin: Loss of quality that still counts as none, in points.
-        metric: The deciding metric; empty for top-1 on validation images, or on test where there are none.
+        metric: The deciding metric; empty for the task's primary one on validation images, or on test where there are
+            none.
         confirm: Fresh seeds for the variants that passed; 0 for none.
     """
 
@@ -148,9 +150,10 @@ def _metric(question: Question, baseline: Arm) -> str:
     splits = [name for name in ("val", "test") if getattr(data, name) != "none"]
     if not splits:
         raise RecipeError('data.val and data.test are "none": nothing to compare by; set data.val = "10%"')
-    split, _, name = (question.metric or f"{splits[0]}/top1").partition("/")
+    task = tasks.module(baseline.recipe.task.name)
+    split, _, name = (question.metric or f"{splits[0]}/{task.PRIMARY.name}").partition("/")
     if split not in splits or not name:
-        allowed = ", ".join(f"{each}/top1, {each}/macro_f1" for each in splits)
+        allowed = ", ".join(f"{each}/{metric.name}" for each in splits for metric in task.METRICS[:3])
         raise RecipeError(f"--metric {question.metric}: a split and its metric: {allowed}, ...")
     return f"{split}/{name}"
 
@@ -241,7 +244,8 @@ def _by_seed(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer
     runs, given = out / "runs", round.base.content.get("out", {})
     arms, cells = list(distinct(round.arms)), []
     total = len(arms) * len(round.seeds)
-    criteria = Criteria(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops)
+    task = tasks.description(arms[0].recipe.task.name)
+    criteria = Criteria(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops, task)
     there = [read_cell(arm, seed, runs) for seed in round.seeds for arm in arms]
     lacking = {cell.seed for cell in there if cell.state in ("missing", "begun")}
     _refuse_stale(there, plans)
@@ -282,9 +286,7 @@ def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
 
 
 def _require_known(metric: str, plan: Plan) -> None:
-    from fewer.tasks.classify.task import metric_names
-
-    known = metric_names(plan.facts.data.class_images)
+    known = tasks.module(plan.recipe.task.name).metric_names(plan.facts.data.class_images)
     if (name := metric.rpartition("/")[2]) not in known:
         raise RecipeError(f'--metric {metric}: there is no metric "{name}"; {nearest(name, known)}')
 

@@ -12,6 +12,7 @@ from fewer.report import units
 from fewer.report.charts import NAMES, NO_NUMBERS, TIME, Chart, Panel, Role, Spot
 from fewer.report.history import Line
 from fewer.report.markup import Html, empty, esc, join, name, section, table, td
+from fewer.report.metrics import Metrics
 from fewer.report.page import frame, glossary
 from fewer.report.plots import svg, swatch
 
@@ -57,9 +58,9 @@ def comparison_page(summary: Summary) -> str:
 
 def _head(summary: Summary) -> Html:
     judged = summary.get("confirmation") or summary
-    is_confirmed, seeds = judged is not summary, summary["seeds"]
+    is_confirmed, seeds, metrics = judged is not summary, summary["seeds"], Metrics(summary["task"])
     facts = [
-        ("decides", formatting.metric_title(summary["metric"])),
+        ("decides", formatting.metric_title(metrics, summary["metric"])),
         ("margin", f"{summary['margin']:g} points"),
         ("seeds", f"{seeds[0]}–{seeds[-1]}, paired"),
         ("epochs", f"{summary['epochs']:,}"),
@@ -67,7 +68,8 @@ def _head(summary: Summary) -> Html:
     ]
     if is_confirmed:
         fresh = judged["seeds"]
-        facts.insert(3, ("confirmed by", f"{formatting.metric_title(judged['metric'])}, seeds {fresh[0]}–{fresh[-1]}"))
+        title = formatting.metric_title(metrics, judged["metric"])
+        facts.insert(3, ("confirmed by", f"{title}, seeds {fresh[0]}–{fresh[-1]}"))
     items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
     headline = ("On fresh seeds: " if is_confirmed else "") + formatting.headline(judged)
     note = formatting.caution(judged, is_confirmed)
@@ -98,7 +100,7 @@ def _round(summary: Summary, prefix: str) -> list[Html]:
             "Up and to the left is better. Below the plain curve, shorter plain training does as well or better.",
             _curves(summary, number, prefix),
         ),
-        "All arms": (all_lead, _all(summary["arms"], summary["metric"], number)),
+        "All arms": (all_lead, _all(summary, number)),
         "Failed runs": ("A variant with a failed run gets no verdict.", _failures(summary["arms"])),
     }
     before = "Confirmed: " if prefix else ""
@@ -149,18 +151,16 @@ def _cell(text: str, raw: object) -> Html:
     return empty() if raw is None else td(esc(text), raw)
 
 
-def _all(arms: Sequence[Arm], metric: str, number: Mapping[str, int]) -> Html:
+def _all(summary: Summary, number: Mapping[str, int]) -> Html:
+    arms, metric, known = summary["arms"], summary["metric"], Metrics(summary["task"])
     test = f"test/{metric.partition('/')[2]}"
     has_test = test != metric and any(test in arm["metrics"] for arm in arms)
     metrics = [metric, *([test] if has_test else [])]
-    head = ["", *map(formatting.metric_title, metrics), "EE", "FEE", "time", "steps", "runs"]
+    head = ["", *(formatting.metric_title(known, key) for key in metrics), "EE", "FEE", "time", "steps", "runs"]
     rows = []
     for arm in arms:
-        estimates = [arm["metrics"].get(key) for key in metrics]
-        cells = [
-            _cell(formatting.level(key, each), each and each["mean"])
-            for key, each in zip(metrics, estimates, strict=True)
-        ]
+        estimates = {key: arm["metrics"].get(key) for key in metrics}
+        cells = [_cell(formatting.level(known[key], each), each and each["mean"]) for key, each in estimates.items()]
         for key, form in (
             ("effective_epochs", formatting.epochs), ("full_epoch_equivalents", formatting.epochs),
             ("seconds", units.duration), ("optimizer_steps", units.count),
@@ -205,7 +205,7 @@ def _curves(summary: Summary, number: Mapping[str, int], prefix: str) -> Html:
 
 def _chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> Chart:
     """The metric against one kind of cost: both curves, and the variants by number."""
-    metric = summary["metric"]
+    metric, metrics = summary["metric"], Metrics(summary["task"])
     done = [arm for arm in summary["arms"] if arm["metrics"].get(metric) and arm[axis]]
     scale, unit = 1.0, "FEE (full-epoch equivalents)"
     if axis == "seconds":
@@ -231,7 +231,7 @@ def _chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> 
         )
         for arm, x, estimate in places
     ]
-    percent = "loss" not in metric
-    panel = Panel(f"{formatting.metric_title(metric)}{', %' if percent else ''}", curves, percent, spots=spots)
-    text = "; ".join(f"{arm['name']}: {formatting.level(metric, mean)}" for arm, _, mean in places)
+    percent, title = metrics[metric].is_share, formatting.metric_title(metrics, metric)
+    panel = Panel(f"{title}{', %' if percent else ''}", curves, percent, spots=spots)
+    text = "; ".join(f"{arm['name']}: {formatting.level(metrics[metric], mean)}" for arm, _, mean in places)
     return Chart(key, [panel], unit, text, NO_NUMBERS)

@@ -6,24 +6,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fewer.core.types import Metric
 from fewer.report import units
+from fewer.report.metrics import Metrics
 
 _NAMED = 3  # variants in the headline
 Estimate = Mapping[str, Any] | None  # mean and bounds of a sample, as in compare.json
 MINUS = "−"
 
 
-def metric_title(metric: str) -> str:
+def metric_title(metrics: Metrics, name: str) -> str:
     """`val/top1` as "top-1 on validation"."""
-    split, _, name = metric.partition("/")
-    return f"{units.title(name)} on {'validation' if split == 'val' else split}"
+    split, _, _ = name.partition("/")
+    return f"{metrics[name].label} on {'validation' if split == 'val' else split}"
 
 
-def level(metric: str, estimate: Estimate) -> str:
+def level(metric: Metric, estimate: Estimate) -> str:
     """A mean and half its interval: 97.21 ± 0.35 %."""
     if estimate is None:
         return units.DASH
-    scale, digits, unit = (1.0, 4, "") if "loss" in metric else (100.0, 2, f"{units.NBSP}%")
+    scale, digits, unit = (100.0, 2, f"{units.NBSP}%") if metric.is_share else (1.0, 4, "")
     mean = f"{scale * estimate['mean']:.{digits}f}"
     return f"{mean}{unit}" if estimate["high"] is None else f"{mean} ± {scale * half(estimate):.{digits}f}{unit}"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fewer.compare.arms import Arm
 from fewer.compare.grid import Cell
 from fewer.compare.verdict import Evidence, Points, Sample, judge, over_curve, paired, whole_curves
+from fewer.report.metrics import Metrics
 
 SCHEMA = 1
 Axis = Literal["full_epoch_equivalents", "seconds"]
@@ -25,17 +26,19 @@ class Criteria:
         margin: Loss of quality that still counts as none, in points: hundredths of the metric.
         seeds: The seeds of every arm.
         plain_epoch_flops: One plain epoch of the baseline: the unit of every arm's FEE.
+        task: Its name and metrics, as `fewer.tasks.description` gives them; left out: a classifier's.
     """
 
     metric: str
     margin: float
     seeds: Sequence[int]
     plain_epoch_flops: float
+    task: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sign(self) -> int:
         """-1 for a metric where less is better."""
-        return -1 if "loss" in self.metric else 1
+        return Metrics(self.task)[self.metric].sign
 
 
 class Results:
@@ -93,6 +96,7 @@ def summarised(results: Results) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "metric": criteria.metric,
+        "task": criteria.task,
         "margin": criteria.margin,
         "seeds": list(criteria.seeds),
         "runs": {"asked": len({arm.key for arm in results.arms}) * len(criteria.seeds), "there": len(results.cells)},
@@ -159,7 +163,7 @@ def chosen(summary: Mapping[str, Any]) -> list[str]:
     passed = [arm for arm in summary["arms"] if arm.get("holds")]
     if not passed:
         return []
-    sign = -1 if "loss" in summary["metric"] else 1
+    sign = Metrics(summary["task"])[summary["metric"]].sign
     best = max(passed, key=lambda arm: sign * arm["metrics"][summary["metric"]]["mean"])
     cheapest = min(passed, key=lambda arm: arm["cost"])
     return list(dict.fromkeys([best["name"], cheapest["name"]]))

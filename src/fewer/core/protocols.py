@@ -6,16 +6,18 @@ Parts know neither the plan nor the loop nor each other. Letters at the ends of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from fewer.core.types import (
     At,
     Batch,
+    Caption,
     Column,
     Evaluation,
     Expectation,
     Forward,
     KeepMask,
+    Metric,
     Observed,
     Outcome,
     Request,
@@ -27,8 +29,10 @@ from fewer.core.types import (
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
     from torch import Tensor
 
+    from fewer.core.ragged import Values
     from fewer.core.table import Table
 
 
@@ -62,22 +66,90 @@ class Data(Protocol):
 
 
 class Task(Protocol):
-    """What is learnt: turns a batch into losses and a model into metrics."""
+    """What is learnt: turns a batch into losses, a model into metrics, and an image into a prediction."""
+
+    name: str
+    """The task's name in recipes, which is that of its folder in `fewer.tasks` and of its part of the report."""
+    primary: Metric
+    """Decides which model is the best, and what a comparison compares."""
+    step_metrics: tuple[Metric, ...]
+    """The metrics in `Outcome.metrics`, in the order in which they are recorded."""
+    scoring_mode: Literal["eval", "train"]
+    """How a model is put for forwards without a step; "train" where it gives losses in train mode only."""
 
     def prepare(self, model: torch.nn.Module, stage: Stage, epoch: int) -> None:
         """Readies a bare model for an epoch (frozen layers, inner sizes). Idempotent, also after a resume."""
         ...
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
-        """One forward, one graph; `columns` are computed from the same output, without gradient."""
+        """One forward, one graph. A sample's entries do not depend on the other samples of the batch.
+
+        `columns` are computed from the same output, without gradient.
+        """
         ...
 
-    def predict(self, model: torch.nn.Module, image_BCHW: Tensor) -> Tensor:
+    def predict(self, model: torch.nn.Module, inputs: Values) -> Any:
         """What is evaluated of a model's output, in the precision of training."""
         ...
 
+    def predictions(self, model: torch.nn.Module, inputs: Values, most: int) -> list[Any]:
+        """What a user is shown of each image, as `format` writes it.
+
+        Args:
+            model: In evaluation mode.
+            inputs: The images.
+            most: How many answers an image has at most, where a task gives several (classes, boxes).
+        """
+        ...
+
+    def format(self, most: int) -> PredictionFormat:
+        """How predictions of at most so many answers are written and drawn."""
+        ...
+
     def evaluate(self, model: torch.nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:
-        """Metrics over the batches of all ranks together; no sample may be given to two ranks."""
+        """Metrics over the batches of all ranks together; no sample may be given to two ranks.
+
+        Its scalars have the primary metric and `loss`, whatever the samples.
+        """
+        ...
+
+    def dummy_batch(self, side_px: int, device: torch.device, dtype: torch.dtype) -> Batch:
+        """Two samples of no meaning, to count FLOPs and to try a model with; on "meta" nothing is computed."""
+        ...
+
+    def dry_run(self, model: torch.nn.Module, batch: Batch) -> None:
+        """One forward of a dummy batch.
+
+        Raises:
+            ValueError: The model's output is not what the task takes; the message goes on behind the model's name.
+        """
+        ...
+
+    def metadata(self) -> dict[str, Any]:
+        """What using a published model takes besides the model, as JSON: the task's `name` and its own keys."""
+        ...
+
+
+class PredictionFormat(Protocol):
+    """How the predictions of a task are written: for a terminal, as JSON, as a table, and on a contact sheet."""
+
+    columns: tuple[str, ...]
+    """The table's columns."""
+
+    def text(self, prediction: Any) -> str:
+        """A line for a terminal."""
+        ...
+
+    def json(self, prediction: Any) -> dict[str, Any]:
+        """Keys and values that JSON can hold."""
+        ...
+
+    def cells(self, prediction: Any) -> list[str]:
+        """One text for each of `columns`."""
+        ...
+
+    def draw(self, thumbnail: Image, prediction: Any) -> Caption:
+        """Draws on a square thumbnail what can be seen in the image itself; the rest is its caption."""
         ...
 
 

@@ -6,15 +6,20 @@ order. N: all ids of the source. M: samples chosen for an epoch. C: classes. W: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from fewer.core import ragged
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Forward = Callable[["Tensor"], Any]
+    from fewer.core.ragged import Values
+
+Forward = Callable[..., Any]  # takes what the task gives it: images, and for some models the targets too
 WORST_SAMPLES = 64  # that an evaluation lists, at most
 State = dict[str, Any]  # nested dicts of tensors and of what JSON can hold
 
@@ -96,21 +101,26 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Samples as a model takes them. `inputs` and `targets` have the batch as their first dimension."""
+    """Samples as a model takes them.
+
+    Attributes:
+        ids_B: Sample ids, int64.
+        inputs, targets: A tensor with the batch as its first dimension, or `Ragged` with a value for each sample.
+    """
 
     ids_B: Tensor
-    inputs: Tensor
-    targets: Tensor
+    inputs: Values
+    targets: Values
 
     def __len__(self) -> int:
         return len(self.ids_B)
 
     def take(self, index: Tensor | slice) -> Batch:
         """The samples at `index` (positions, mask or slice)."""
-        return Batch(self.ids_B[index], self.inputs[index], self.targets[index])
+        return Batch(self.ids_B[index], ragged.take(self.inputs, index), ragged.take(self.targets, index))
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.ids_B, self.inputs.to(device), self.targets.to(device))
+        return Batch(self.ids_B, ragged.to(self.inputs, device), ragged.to(self.targets, device))
 
     @staticmethod
     def joined(batches: Sequence[Batch]) -> Batch:
@@ -122,8 +132,8 @@ class Batch:
             return batches[0]
         return Batch(
             torch.cat([batch.ids_B for batch in batches]),
-            torch.cat([batch.inputs for batch in batches]),
-            torch.cat([batch.targets for batch in batches]),
+            ragged.joined([batch.inputs for batch in batches]),
+            ragged.joined([batch.targets for batch in batches]),
         )
 
 
@@ -131,6 +141,44 @@ def first(output: Any) -> Tensor:
     """The logits in what a model gives: the output itself, or the first of several (auxiliary heads follow)."""
     found: Tensor = output[0] if isinstance(output, (tuple, list)) else output
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that tells how good a model is, and how to read it.
+
+    Attributes:
+        name: Its key in files, such as `top1`.
+        label: Its name as the field writes it, such as `top-1`.
+        higher_is_better: Its direction; False for losses and errors.
+        is_share: It lies in [0, 1], and is shown as a percentage.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool = True
+    is_share: bool = True
+
+    @property
+    def sign(self) -> int:
+        """Factor that makes more better: 1, or -1 where less is better."""
+        return 1 if self.higher_is_better else -1
+
+    @property
+    def worst(self) -> float:
+        """What any value is better than."""
+        return -self.sign * math.inf
+
+    def no_worse(self, value: float, other: float) -> bool:
+        """Whether a value is at least as good as another."""
+        return self.sign * value >= self.sign * other
+
+    def text(self, value: float, digits: int = 2) -> str:
+        """The value in words: `93.10%`, or four digits of what is no share."""
+        return f"{value:.{digits}%}" if self.is_share else f"{value:.4f}"
+
+
+LOSS = Metric("loss", "loss", higher_is_better=False, is_share=False)  # the one metric that every task has
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +190,7 @@ class Outcome:
         count_B: How many losses that sum holds.
         score_B: exp(H(y) - CE(y, p)) in [0, 1]; low is hard; the true class's probability for a plain label.
         right_B: Whether the prediction is correct.
+        metrics: The task's step metrics of each sample (B), by name: their means over samples are recorded.
         columns: Further numbers of each sample, by the names of the `Column`s that were asked for: (B) or (B, width).
     """
 
@@ -149,6 +198,7 @@ class Outcome:
     count_B: Tensor
     score_B: Tensor
     right_B: Tensor
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
     columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     def observed(self, ids_B: Tensor) -> Observed:
@@ -250,16 +300,27 @@ class WorstSample:
     Attributes:
         id: Its id.
         loss: Its loss.
-        true: Its class.
-        predicted: The class that the model found most probable.
-        probability: Which probability that class was given.
+        detail: What the task has to say of it: keys and values that JSON can hold, such as the class predicted.
     """
 
     id: int
     loss: float
-    true: int
-    predicted: int
-    probability: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Words under a thumbnail of a contact sheet.
+
+    Attributes:
+        label: The prediction in words.
+        number: Stands for the label where the font lacks its characters.
+        share: How sure the model is, in [0, 1]; drawn as a bar.
+    """
+
+    label: str
+    number: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +347,7 @@ class Evaluation:
         tables = {
             **self.tables,
             "worst": [names[sample.id] for sample in self.worst],
-            "worst_samples": [asdict(sample) for sample in self.worst],
+            "worst_samples": [{"id": sample.id, "loss": sample.loss, **sample.detail} for sample in self.worst],
         }
         metrics = {f"{split}/{key}": value for key, value in self.scalars.items()}
         return metrics, {f"{split}/{key}": value for key, value in tables.items()}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fewer import tasks
 from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.core.messages import nearest
 from fewer.data.decode.on_request import DamagedImage
@@ -27,17 +28,17 @@ from fewer.runs.folder import RESOLVED, RunFolder
 from fewer.session.build import open_data
 from fewer.session.resume import refuse_other_data
 from fewer.sync.comm import SingleProcess
-from fewer.tasks.classify.task import Classify
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from fewer.core.protocols import Task
     from fewer.core.types import Batch
     from fewer.data.listing.splits import Split
     from fewer.recipe.schema import Recipe
 
-# Keys that an evaluation may be given anew; all others belong to the model.
-CHANGEABLE = ("data.test", "data.damaged", "data.cache", "task.flip_tta", "train.precision")
+# Keys that an evaluation may change, beside some of the task's; all others belong to the model.
+CHANGEABLE = ("data.test", "data.damaged", "data.cache", "train.precision")
 _OTHERS = "or evaluate other images with data.test=folder:PATH"
 
 
@@ -56,7 +57,7 @@ class LoadedModel:
     folder: Path
     model: nn.Module
     about: ModelMetadata
-    task: Classify
+    task: Task
     side_px: int
 
     @property
@@ -67,15 +68,15 @@ class LoadedModel:
 
 
 def load_published(
-    path: str | Path, *, precision: str = "", flip_tta: bool | None = None, side_px: int = 0
+    path: str | Path, *, precision: str = "", side_px: int = 0, task: Mapping[str, Any] | None = None
 ) -> LoadedModel:
     """The model that a path stands for, as for `fewer.models.published.open_model`.
 
     Args:
         path: A run folder, or the folder of a published model.
         precision: Left out: that of the run.
-        flip_tta: Left out: that of the run.
         side_px: Left out: that of the run's evaluation.
+        task: Keys of `[task]` that evaluation may change, such as `flip_tta`; left out: those of the run.
 
     Raises:
         RecipeError: There is no model at this path, or it does not take images of this side.
@@ -83,12 +84,11 @@ def load_published(
     """
     folder = model_folder(Path(path))
     model, about = open_model(folder, precision)
-    flip = about.flip_tta if flip_tta is None else flip_tta
+    about = about.model_copy(update={"task": about.task.model_copy(update=dict(task or {}))})
     if side_px and side_px != about.side_px:
         _require_side(model, about, side_px)
-    autocast, images_C = autocast_dtype(about.precision), about.train_images_per_class
-    task = Classify(len(about.classes), flip_tta=flip, autocast=autocast, images_C=images_C)
-    return LoadedModel(folder, model, about, task, side_px or about.side_px)
+    restored = tasks.module(about.task.name).restored(about.task, autocast_dtype(about.precision))
+    return LoadedModel(folder, model, about, restored, side_px or about.side_px)
 
 
 def evaluate(
@@ -103,7 +103,8 @@ def evaluate(
 
     Args:
         path: A run folder, or the folder of a published model.
-        overrides: `key=value` texts; keys are `CHANGEABLE`. `data.test` names a source to evaluate on.
+        overrides: `key=value` texts; keys are `CHANGEABLE`, and those of `[task]` that the task lets an evaluation
+            change. `data.test` names a source to evaluate on.
         split: Which images of the run, "test" or "val".
         side_px: Side of the images; left out: that of the run's evaluations.
         on_progress: Called with images done and images in all.
@@ -117,78 +118,61 @@ def evaluate(
         CheckpointError: The model cannot be used.
     """
     folder = model_folder(Path(path))
-    elsewhere = _is_elsewhere(overrides, split)
-    recipe, run = _recipe(folder, overrides, elsewhere)
+    run, elsewhere = run_of(folder), "data.test" in _keys(overrides)
+    content = _content(folder, run, elsewhere)
+    changeable = tasks.module(content["task"]["name"]).EVALUATION_KEYS
+    _require_changeable(overrides, split, (*CHANGEABLE, *(f"task.{key}" for key in changeable)))
+    recipe = parse_recipe(content, overrides)
+    if elsewhere and not is_source(recipe.data.test):
+        raise RecipeError(f'data.test = "{recipe.data.test}": an evaluation takes a source, such as folder:PATH')
     precision = recipe.train.precision
     if precision == "auto":
         device = device_kind()
         precision = auto_precision(device, native_bf16(device))
-    handed = load_published(
-        folder, precision=precision, flip_tta=getattr(recipe.task, "flip_tta", None), side_px=side_px
-    )
+    settings = {key: getattr(recipe.task, key) for key in changeable}
+    handed = load_published(folder, precision=precision, side_px=side_px, task=settings)
     notes: list[str] = []
     if elsewhere:
         images = open_given(recipe.data.test, list(handed.about.classes), "test", ("test", "val"), notes)
     else:
         assert run is not None
         images = _own(run, recipe, handed.about, split)
-    return _measured(handed, images, split, recipe.data.damaged, on_progress) | {"notes": notes}
+    measured = _measured(handed, images, split, recipe.data.damaged, on_progress)
+    return {**measured, **settings, "notes": notes}
 
 
-def per_class(confusion_CC: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-    """A confusion matrix class by class: images, accuracy, precision, F1, and the class that it is mostly taken for."""
-    said_C = [sum(column) for column in zip(*confusion_CC, strict=True)]
-    rows = []
-    for index, row in enumerate(confusion_CC):
-        images, right = sum(row), row[index]
-        others = [count if other != index else 0 for other, count in enumerate(row)]
-        rows.append(
-            {
-                "class": index,
-                "images": images,
-                "accuracy": right / images if images else None,
-                "precision": right / said_C[index] if said_C[index] else None,
-                "f1": 2 * right / (images + said_C[index]) if images else None,
-                "taken_for": others.index(max(others)) if any(others) else None,
-            }
-        )
-    return rows
+def _keys(overrides: Sequence[str]) -> list[str]:
+    return [text.partition("=")[0].strip() for text in overrides]
 
 
-def _is_elsewhere(overrides: Sequence[str], split: str) -> bool:
-    """Whether a source of its own is asked for; refuses keys that an evaluation cannot change."""
-    keys = [text.partition("=")[0].strip() for text in overrides]
+def _require_changeable(overrides: Sequence[str], split: str, changeable: Sequence[str]) -> None:
+    """Refuses keys that an evaluation cannot change."""
+    keys = _keys(overrides)
     problems = [
-        f'argument "{text}": an evaluation does not change {key}; {nearest(key, CHANGEABLE)}'
+        f'argument "{text}": an evaluation does not change {key}; {nearest(key, changeable)}'
         for key, text in zip(keys, overrides, strict=True)
-        if "=" in text and key not in CHANGEABLE
+        if "=" in text and key not in changeable
     ]
     if "data.test" in keys and split != "test":
         problems.append(f"--split {split}: data.test names the images already; leave one of the two out")
     if problems:
         raise RecipeError(problems)
-    return "data.test" in keys
 
 
-def _recipe(folder: Path, overrides: Sequence[str], elsewhere: bool) -> tuple[Recipe, Path | None]:
-    """The run's recipe with the changes, and the run; of a model on its own, a recipe that says as much as it does."""
-    run = run_of(folder)
+def _content(folder: Path, run: Path | None, elsewhere: bool) -> dict[str, Any]:
+    """The run's recipe; of a model on its own, a recipe with what its metadata holds."""
     if run is not None:
-        content = load_recipe(run / RESOLVED).model_dump(mode="json", exclude_none=True)
-    elif elsewhere:
-        _, about = open_model(folder)
-        content = {
-            "data": {"source": "digits"},
-            "model": about.model.model_dump(mode="json", exclude_none=True),
-            "task": {"flip_tta": about.flip_tta},
-            "train": {"precision": about.precision},
-        }
-    else:
+        return load_recipe(run / RESOLVED).model_dump(mode="json", exclude_none=True)
+    if not elsewhere:
         raise RecipeError(f"{folder}: this model lies outside its run; say what to evaluate on: data.test=folder:PATH")
-    recipe = parse_recipe(content, overrides)
-    if elsewhere and not is_source(recipe.data.test):
-        raise RecipeError(f'data.test = "{recipe.data.test}": an evaluation takes a source, such as folder:PATH')
-    return recipe, run
+    _, about = open_model(folder)
+    keys = ("name", *tasks.module(about.task.name).EVALUATION_KEYS)
+    return {
+        "data": {"source": "digits"},
+        "model": about.model.model_dump(mode="json", exclude_none=True),
+        "task": about.task.model_dump(mode="json", include=set(keys)),
+        "train": {"precision": about.precision},
+    }
 
 
 def _own(run: Path, recipe: Recipe, about: ModelMetadata, split: str) -> Split:
@@ -236,8 +220,8 @@ def _measured(
         "damaged": [{"name": image.name, "reason": image.reason} for image in damaged],
         "side_px": handed.side_px,
         "precision": handed.about.precision,
-        "flip_tta": handed.task.flip_tta,
         "seconds": time.perf_counter() - began,
+        "task": handed.task.name,
         "classes": list(handed.about.classes),
         "metrics": metrics,
         "tables": tables,

@@ -14,8 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from fewer.core.ragged import Values
     from fewer.core.types import Batch
 
 
@@ -32,13 +31,13 @@ def has_batchnorm(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Tensor], Tensor]) -> int:
+def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Values], Any]) -> int:
     """Replaces running statistics by the mean of those of some batches; frozen layers and all else stay in eval mode.
 
     Args:
         model: A model in eval mode.
         batches: Training images.
-        forward: Computes the logits of a batch, in the precision of training.
+        forward: Computes a model's output for the inputs of a batch, in the precision of training.
 
     Returns:
         How many images were looked at.

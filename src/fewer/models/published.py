@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
-from fewer import models
+from fewer import models, tasks
 from fewer.core.config import Flag, Index, Side
 from fewer.core.errors import CheckpointError, RecipeError, printable
 from fewer.core.messages import readable
+from fewer.core.metadata import TaskMetadata
 from fewer.core.sections import parse_section
 from fewer.machine.device import device_kind
 from fewer.machine.precision import PRECISIONS, weights_dtype
@@ -35,10 +36,10 @@ from fewer.runs.record import writing
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_CLASSES_MAX, _NAME_MAX = 100_000, 4096
+SCHEMA = 2  # of model.json: 1 had the keys of a classifier among the others
+_OF_A_CLASSIFIER = ("classes", "train_images_per_class", "flip_tta")
 
-_Name = Annotated[str, Field(max_length=_NAME_MAX, strict=True)]
-_Images = Annotated[int, Field(ge=0, lt=2**40, strict=True)]
+_Name = Annotated[str, Field(max_length=4096, strict=True)]
 _Mean = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 _Std = Annotated[float, Field(gt=1e-6, le=10, allow_inf_nan=False)]
 
@@ -51,18 +52,25 @@ def _section(value: object) -> object:
     return parsed.section
 
 
+def _task(value: object) -> object:
+    """A task's metadata, checked by the task itself."""
+    name = value.get("name") if isinstance(value, dict) else None
+    try:
+        return tasks.module(str(name)).Metadata.model_validate(value)
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+
+
 class ModelMetadata(BaseModel):
     """`model.json`: what using a published model takes. The file is untrusted: types and bounds are checked.
 
     Attributes:
         model: The `[model]` section of the recipe.
-        classes: Names of the outputs.
-        train_images_per_class: How many images of each it was trained on; empty in old files.
+        task: What the task has to say of it; at least names of what it tells apart.
         side_px: Side that the model was evaluated at.
         largest_side_px: Largest side that it was trained at; 0 in old files: `side_px`.
         precision: As in the plan: what evaluation computed in.
         channels_last: Memory layout of weights and images.
-        flip_tta: Whether evaluation took the mean over each image and its mirror image.
         mean, std: Of each channel, in units where white is 1.
         digest: The plan's.
         epochs: Epochs that it was trained for.
@@ -71,33 +79,31 @@ class ModelMetadata(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    version: Literal[1] = Field(alias="schema")
+    version: Literal[1, 2] = Field(alias="schema")
     model: Annotated[Any, BeforeValidator(_section)]
-    classes: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=_CLASSES_MAX)]
-    train_images_per_class: Annotated[tuple[_Images, ...], Field(max_length=_CLASSES_MAX)] = ()
+    task: Annotated[TaskMetadata, BeforeValidator(_task)]
     side_px: Side
     largest_side_px: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
     precision: str = "fp32"
     channels_last: Flag = True
-    flip_tta: Flag = False
     mean: tuple[_Mean, _Mean, _Mean]
     std: tuple[_Std, _Std, _Std]
     digest: _Name = ""
     epochs: Index = 0
     metrics: dict[_Name, float] = {}
 
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("two classes of one name")
-        return value
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of what the model tells apart."""
+        return self.task.classes
 
-    @model_validator(mode="after")
-    def _one_a_class(self) -> Self:
-        if self.train_images_per_class and len(self.train_images_per_class) != len(self.classes):
-            raise ValueError("train_images_per_class: not one number a class")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _of_old_files(cls, data: object) -> object:
+        """Before tasks had a section, a classifier's keys lay among the others."""
+        if not isinstance(data, dict) or data.get("schema") != 1:
+            return data
+        return {**data, "task": {"name": "classify", **{key: data[key] for key in _OF_A_CLASSIFIER if key in data}}}
 
     @field_validator("precision")
     @classmethod
@@ -115,7 +121,7 @@ def publish_model(model: nn.Module, about: dict[str, Any], folder: Path, epoch: 
 
     Args:
         model: The model.
-        about: Architecture, classes, normalisation, metrics: whatever JSON can hold.
+        about: Architecture, task, normalisation, metrics: whatever JSON can hold.
         folder: The run's `checkpoints` folder.
         epoch: Epochs that the model has been trained for.
         link: Name of the link, `best` or `last`; left out, `link_model` follows.

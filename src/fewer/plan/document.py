@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from fewer import tasks
 from fewer.plan.plan import Plan
 
 
@@ -15,6 +16,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "schema": 1,
         "digest": plan.digest,
+        "task": tasks.description(plan.recipe.task.name),
         "epochs": plan.epochs,
         "train_images": data.train_images,
         "val_images": data.val_images,

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from fewer.core.types import LOSS, Metric
 from fewer.report import units
 from fewer.report.history import AXES, Axis, History, Line, Mark, line, spread, thinned
 from fewer.report.load import Folder
+from fewer.report.metrics import metrics_of
 from fewer.report.values import dig, mapping, number
 
 POINTS = 800  # of a curve in a plot; a plot is some 350 px wide
@@ -107,10 +109,10 @@ class Chart:
         return list(dict.fromkeys(role for panel in self.panels for role, points in panel.lines if points))
 
 
-def metric_key(folder: Folder) -> str:
-    """The metric that the run was judged by: that of its best checkpoint, else top-1."""
-    chosen = best(folder).get("metric")
-    return chosen.rsplit("/", 1)[-1] if isinstance(chosen, str) and "/" in chosen else "top1"
+def judged_by(folder: Folder) -> Metric:
+    """The metric that the run was judged by: that of its best checkpoint, else its task's primary one."""
+    chosen, metrics = best(folder).get("metric"), metrics_of(folder.plan)
+    return metrics[chosen] if isinstance(chosen, str) and "/" in chosen else metrics.primary
 
 
 def best(folder: Folder) -> Mapping[str, Any]:
@@ -126,15 +128,17 @@ def star_name(folder: Folder) -> str:
 
 def curve_charts(folder: Folder, story: History) -> list[Chart]:
     """Loss and the task's metric against epochs, seconds and FEE; those that hold anything."""
-    key = metric_key(folder)
+    metric = judged_by(folder)
     steps, values = thinned(story.steps, "loss", POINTS)
     ceiling = _ceiling(values)
     charts = []
     for axis in AXES:
-        panels = [_loss(story, steps, ceiling, axis), _metric(folder, story, key, axis)]
+        panels = [_loss(story, steps, ceiling, axis), _metric(folder, story, metric, axis)]
         panels = [panel for panel in panels if any(points for _, points in panel.lines)]
         if panels:
-            charts.append(_on(axis, f"curves-{axis}", panels, folder, story, _curve_numbers(story, steps, key, axis)))
+            charts.append(
+                _on(axis, f"curves-{axis}", panels, folder, story, _curve_numbers(story, steps, metric, axis))
+            )
     return charts
 
 
@@ -220,13 +224,14 @@ def _ceiling(losses: Sequence[float]) -> float | None:
     return top if top > ordered[0] else None
 
 
-def _metric(folder: Folder, story: History, key: str, axis: Axis) -> Panel:
+def _metric(folder: Folder, story: History, metric: Metric, axis: Axis) -> Panel:
+    key = metric.name
     lines: list[tuple[Role, Line]] = [("train", _line(story.epochs, axis, key))]
     for split in SPLITS:
         lines.append((split, line(story.evaluated(split), axis, _scalar(key))))
-    percent = "loss" not in key and all(0 <= y <= 1 for _, points in lines for _, y in points)
+    percent = metric.is_share and all(0 <= y <= 1 for _, points in lines for _, y in points)
     star = _star(folder, story, key, axis)
-    return Panel(f"{units.title(key)}{', %' if percent else ''}", lines, percent, star)
+    return Panel(f"{metric.label}{', %' if percent else ''}", lines, percent, star)
 
 
 def _star(folder: Folder, story: History, key: str, axis: Axis) -> tuple[float, float] | None:
@@ -258,7 +263,7 @@ def _description(panels: Sequence[Panel]) -> str:
 # --- Tables ------------------------------------------------------------------------------------------------------
 
 
-def _curve_numbers(story: History, steps: Sequence[Mark], key: str, axis: Axis) -> Numbers:
+def _curve_numbers(story: History, steps: Sequence[Mark], metric: Metric, axis: Axis) -> Numbers:
     """Loss and metric after each epoch; of single steps where no epoch is complete."""
     if not story.epochs:
         return _step_numbers(steps, "loss", "loss")
@@ -266,13 +271,13 @@ def _curve_numbers(story: History, steps: Sequence[Mark], key: str, axis: Axis) 
     splits = [split for split in SPLITS if values[split]]
     head = ["after epoch", *({"seconds": ["time"], "fee": ["FEE"]}.get(axis, []))]
     head += ["loss", *(f"{split} loss" for split in splits)]
-    head += [units.title(key), *(f"{split} {units.title(key)}" for split in splits)]
+    head += [metric.label, *(f"{split} {metric.label}" for split in splits)]
     rows: list[list[Cell]] = []
     for mark in spread(story.epochs, ROWS):
         cells: list[Cell] = [(mark.epochs, units.plain(mark.epochs))]
         cells += [] if axis == "epochs" else [_cell(mark.at(axis), {"fee": units.epochs}.get(axis, units.duration))]
-        for name in ("loss", key):
-            form = partial(units.metric, name)
+        for shown in (LOSS, metric):
+            form, name = partial(units.metric, shown), shown.name
             found = [mark.row.get(name), *(dig(values[split].get(mark.epochs), "scalars", name) for split in splits)]
             cells += [_cell(number(value), form) for value in found]
         rows.append(cells)

@@ -1,11 +1,11 @@
-"""A contact sheet: thumbnails with the class that a model gave each, on one picture."""
+"""A contact sheet: thumbnails with what a model predicts for each, on one picture."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from fewer.core.errors import printable
+from fewer.core.types import Caption
 from fewer.data.decode.decode import Damaged, decode
 from fewer.data.listing.files import read_image
 
@@ -27,12 +28,15 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One image of the sheet: its file, the class with its number, and the probability in [0, 1]."""
+    """One image of the sheet.
+
+    Attributes:
+        path: Its file.
+        draw: Draws on its thumbnail what the model found there, and gives the caption.
+    """
 
     path: str
-    label: str
-    number: int
-    probability: float
+    draw: Callable[[Image.Image], Caption]
 
 
 def sheet(tiles: Sequence[Tile], title: str, format: str) -> bytes:
@@ -88,26 +92,28 @@ def fitting(text: str, width_px: float, font: Font, keep_end: bool = False) -> s
 
 
 def drawable(label: str, number: int, font: Font) -> str:
-    """A class's name in the characters that the font has; where some are missing, after the class's number."""
+    """A name in the characters that the font has; where some are missing, after its number."""
     kept = _in_font(label, font)
     return kept if kept == printable(label) else f"#{number} {' '.join(kept.split())}".rstrip()
 
 
 def _draw(picture: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
     try:
-        picture.paste(Image.fromarray(decode(read_image(tile.path), _THUMB)), (left, top))
+        thumbnail = Image.fromarray(decode(read_image(tile.path), _THUMB))
     except Damaged:  # it could be read a moment ago
-        draw.rectangle((left, top, left + _THUMB - 1, top + _THUMB - 1), fill=_TRACK)
+        thumbnail = Image.new("RGB", (_THUMB, _THUMB), _TRACK)
+    caption = tile.draw(thumbnail)
+    picture.paste(thumbnail, (left, top))
     bar = top + _THUMB + 3
-    filled = round(_THUMB * min(1.0, max(0.0, tile.probability)))
+    filled = round(_THUMB * min(1.0, max(0.0, caption.share)))
     draw.rectangle((left, bar, left + _THUMB - 1, bar + _BAR - 1), fill=_TRACK)
     if filled:
         draw.rectangle((left, bar, left + filled - 1, bar + _BAR - 1), fill=_FILL)
     font, small = font_of(13), font_of(10)
-    percent = f"{tile.probability:.0%}"
+    percent = f"{caption.share:.0%}"
     room = _THUMB - font.getlength(percent) - 8
     line = bar + _BAR + 3
-    draw.text((left, line), fitting(drawable(tile.label, tile.number, font), room, font), _INK, font)
+    draw.text((left, line), fitting(drawable(caption.label, caption.number, font), room, font), _INK, font)
     draw.text((left + _THUMB, line), percent, _INK, font, anchor="ra")
     name = _in_font("/".join(Path(tile.path).parts[-2:]), small)
     draw.text((left, line + _LINE), fitting(name, _THUMB, small, keep_end=True), _FAINT, small)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from fewer.report.charts import curve_charts, schedule_charts, stacked, star_name
+from fewer.report.charts import curve_charts, judged_by, schedule_charts, stacked, star_name
 from fewer.report.history import history
 from fewer.report.load import load
 from fewer.report.plots import png
@@ -42,7 +42,7 @@ def write_plots(run_dir: Path) -> list[Path]:
     if charts:
         with writing(plots):
             plots.mkdir(exist_ok=True)
-    curves = "Loss and accuracy against"
+    curves = f"Loss and {judged_by(folder).label} against"
     titles = {key: f"{curves} {'FEE' if key == 'fee' else key}" for key in charts} | TITLES
     for key, chart in charts.items():
         publish(plots / f"{key}.png", png(chart, titles[key], star_name(folder)))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import resources
 from typing import Any
 
 from fewer.report import units
-from fewer.report.classes import classes
-from fewer.report.cost import ledger
-from fewer.report.curves import curves, over_classes, schedule
 from fewer.report.history import History, history
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
+from fewer.report.metrics import metrics_of
 from fewer.report.pictures import previews, worst
+from fewer.report.sections.cost import ledger
+from fewer.report.sections.curves import curves, schedule
+from fewer.report.sections.selection import over_classes
+from fewer.report.sections.tasks import part_of
 from fewer.report.summary import head, metrics
 from fewer.report.values import dig, mapping, number, sequence, whole
 
@@ -43,7 +46,7 @@ def page(folder: Folder) -> str:
     Args:
         folder: What the run folder says.
     """
-    story = history(folder)
+    story, task = history(folder), part_of(metrics_of(folder.plan).task)
     parts: dict[str, Callable[[int], Html]] = {
         "Head": lambda _: head(folder, story),
         "Curves": lambda _: curves(folder, story),
@@ -51,8 +54,8 @@ def page(folder: Folder) -> str:
         "Ledger": lambda _: ledger(folder, story),
         "Selection by class": lambda _: over_classes(folder, story),
         "Metrics": lambda _: metrics(folder),
-        "Classes": lambda _: classes(folder, story),
-        "Worst samples": lambda room_bytes: worst(folder, room_bytes),
+        **{title: partial(_of_task, draw, folder, story) for title, draw in task.sections.items()},
+        "Worst samples": lambda room_bytes: worst(folder, room_bytes, task.verdict),
         "Previews": lambda room_bytes: previews(folder, room_bytes),
         "Plan": lambda _: plan(folder),
         "Events": lambda _: events(folder, story),
@@ -65,6 +68,10 @@ def page(folder: Folder) -> str:
         drawn[title] = _guarded(title, parts[title], room_bytes)
         room_bytes -= len(drawn[title].encode())
     return frame(folder.name, join([*(drawn[title] for title in parts), glossary(GLOSSARY)]))
+
+
+def _of_task(draw: Callable[[Folder, History], Html], folder: Folder, story: History, room_bytes: int) -> Html:
+    return draw(folder, story)
 
 
 def frame(title: str, body: Html, style: str = "") -> str:

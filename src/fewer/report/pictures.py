@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from fewer.report import units
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, esc, join, name, section
-from fewer.report.values import dig, mapping, number, sequence, whole
+from fewer.report.values import dig, mapping, sequence
 
 SHEETS, WORST = 4, 24  # embedded at most
 SHEET_BYTES, THUMBNAIL_BYTES = 250_000, 12_000  # each, at most; those of a run are smaller
 FRAME_BYTES = 2_000  # of a section, for its title and the like
+Verdict = Callable[[Folder, Mapping[str, Any]], tuple[str, Html]]
 _SAFE = re.compile(r"previews/(worst/)?[\w-]+\.jpg")
 
 
@@ -37,12 +38,13 @@ def _sheet(stage: int, data: str) -> Html:
     return details(f"Stage {stage}", Html(f'<img class="sheet" alt="{esc(alt)}" src="{data}">'))
 
 
-def worst(folder: Folder, room_bytes: int) -> Html:
-    """The samples of highest loss, with what the model took them for, as many as there is room for."""
+def worst(folder: Folder, room_bytes: int, verdict: Verdict) -> Html:
+    """The samples of highest loss, with what the model made of them, as many as there is room for."""
     for split in ("test", "val"):
         samples = sequence(dig(folder.result, "tables", f"{split}/worst_samples"))
         files = sequence(dig(folder.result, "tables", f"{split}/worst"))
-        drawn = (_figure(folder, sample, file) for sample, file in zip(samples[:WORST], files, strict=False))
+        listed = zip(map(mapping, samples[:WORST]), files, strict=False)
+        drawn = (_figure(folder, sample, file, verdict) for sample, file in listed)
         figures = [figure for figure in _fitting(drawn, room_bytes) if figure]
         if figures:
             lead = f"The images of {split} with the highest loss, the worst first, as the model saw them."
@@ -62,26 +64,17 @@ def _fitting(pieces: Iterable[Html], room_bytes: int) -> list[Html]:
     return kept
 
 
-def _figure(folder: Folder, sample: object, file: object) -> Html:
-    thumbnail = mapping(sample).get("thumbnail")
+def _figure(folder: Folder, sample: Mapping[str, Any], file: object, verdict: Verdict) -> Html:
+    thumbnail = sample.get("thumbnail")
     data = _embedded(folder.path, thumbnail, THUMBNAIL_BYTES) if isinstance(thumbnail, str) else ""
     if not data:
         return Html("")
-    true, predicted = (_class(folder, mapping(sample).get(key)) for key in ("true", "predicted"))
-    sure = number(dig(sample, "probability"))
-    said = "" if sure is None else f" ({units.share(sure)})"
-    wrong = true != predicted
-    alt = f"{file}: {true}, {f'taken for {predicted}' if wrong else 'rightly'}"
-    verdict = f"{name(true, 40)} → {name(predicted, 40)}" if wrong else f"{name(true, 40)}, rightly"
+    text, html = verdict(folder, sample)
+    alt = f"{file}: {text}" if text else str(file)
     return Html(
-        f'<figure><img alt="{esc(alt)}" src="{data}"><figcaption>{verdict}{esc(said)}'
+        f'<figure><img alt="{esc(alt)}" src="{data}"><figcaption>{html}'
         f'<br><span class="path">{name(file, 160)}</span></figcaption></figure>\n'
     )
-
-
-def _class(folder: Folder, index: object) -> str:
-    names, place = sequence(folder.plan.get("classes")), whole(index)
-    return str(names[place]) if place is not None and 0 <= place < len(names) else str(index)
 
 
 def _embedded(run_dir: Path, path: str, limit: int) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewer.report import units
-from fewer.report.charts import metric_key
+from fewer.report.charts import judged_by
 from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, empty, esc, join, section, table, td
+from fewer.report.metrics import metrics_of
+from fewer.report.sections.tasks import part_of
 from fewer.report.values import dig, mapping, number, sequence, whole
 
 STATES = {
@@ -75,18 +77,18 @@ def headline(folder: Folder, story: History) -> Html:
 
 
 def _quality(folder: Folder, story: History) -> str:
-    key = metric_key(folder)
+    metric = judged_by(folder)
     metrics = mapping(folder.result.get("metrics"))
     for split, wording in (("test", "on test"), ("val", "on validation")):
-        value = number(metrics.get(f"{split}/{key}"))
+        value = number(metrics.get(f"{split}/{metric.name}"))
         marks = story.evaluated(split)
         if value is None and marks:
-            value = number(dig(marks[-1].row, "scalars", key))
+            value = number(dig(marks[-1].row, "scalars", metric.name))
         if value is not None:
-            return f"{units.metric(key, value)} {units.title(key)} {wording}"
+            return f"{units.metric(metric, value)} {metric.label} {wording}"
     last = story.last
-    value = number(last.row.get(key)) if last else None
-    return "" if value is None else f"{units.metric(key, value)} {units.title(key)} in training"
+    value = number(last.row.get(metric.name)) if last else None
+    return "" if value is None else f"{units.metric(metric, value)} {metric.label} in training"
 
 
 def _price(spent: Cost, epochs: float | None) -> str:
@@ -134,11 +136,11 @@ def _problems(folder: Folder) -> Html:
 
 
 def _tiles(folder: Folder, story: History) -> Html:
-    metrics = mapping(folder.result.get("metrics"))
+    metrics, known = mapping(folder.result.get("metrics")), metrics_of(folder.plan)
     split = "test" if any(str(key).startswith("test/") for key in metrics) else "val"
     tiles = [
-        (units.metric(key, value), f"{units.title(key)} · {split}", value)
-        for key in ("top1", "top5", "macro_f1", "miou", "map", "loss")
+        (units.metric(known[key], value), f"{known[key].label} · {split}", value)
+        for key in (known.primary.name, *part_of(known.task).tiles, "loss")
         if (value := number(metrics.get(f"{split}/{key}"))) is not None
     ]
     spent = cost(folder, story)
@@ -207,10 +209,11 @@ def metrics(folder: Folder) -> Html:
             found.setdefault(key, {})[split] = known
     if not found:
         return Html("")
+    by_name = metrics_of(folder.plan)
     splits = sorted({split for row in found.values() for split in row})[:12]
     rows = [
-        [td(esc(units.title(key), 60))]
-        + [td(esc(units.metric(key, row[split])), row[split]) if split in row else empty() for split in splits]
+        [td(esc(by_name[key].label, 60))]
+        + [td(esc(units.metric(by_name[key], row[split])), row[split]) if split in row else empty() for split in splits]
         for key, row in list(found.items())[:100]
     ]
     lead = "val and test are those of the model that was handed over."
@@ -224,5 +227,6 @@ def _handed_over(folder: Folder) -> str:
         return ""
     if isinstance(name, str) and value is None:
         return f"Of the model that was handed over: the one after epoch {epoch + 1:,} ({name})."
-    reason = f", {name} {units.metric(str(name), value)}" if isinstance(name, str) and value is not None else ""
+    said = "" if value is None else units.metric(metrics_of(folder.plan)[str(name)], value)
+    reason = f", {name} {said}" if isinstance(name, str) and said else ""
     return f"Of the model that was handed over: the one after epoch {epoch + 1:,}{reason}."

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fewer.core.types import Metric
+
 NBSP = "\u00a0"
 DASH = "–"
 
@@ -61,24 +66,8 @@ def plain(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
 
 
-def metric(name: str, value: float) -> str:
-    """Losses as numbers, everything that lies in [0, 1] (top-1, F1, mIoU) as a percentage."""
-    if "loss" in name or not 0 <= value <= 1:
-        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
-    return share(value)
-
-
-NAMES = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "macro_f1": "macro-F1",
-    "miou": "mIoU",
-    "many_shot": "many-shot",
-    "medium_shot": "medium-shot",
-    "few_shot": "few-shot",
-}
-
-
-def title(name: str) -> str:
-    """The name of a metric as the field writes it."""
-    return NAMES.get(name, name.replace("_", " "))
+def metric(kind: Metric, value: float) -> str:
+    """A share that lies in [0, 1] (top-1, F1, mIoU) as a percentage, others (losses) as numbers."""
+    if kind.is_share and 0 <= value <= 1:
+        return share(value)
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"

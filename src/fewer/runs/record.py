@@ -14,24 +14,10 @@ from pathlib import Path
 from typing import IO, Any, TextIO, final
 
 from fewer.core.errors import ResourceError
+from fewer.core.types import Metric
 
 SCHEMA = 1
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet compute a cell
-_COLUMNS = (
-    "epoch",
-    "step",
-    "loss",
-    "top1",
-    "val_top1",
-    "val_loss",
-    "lr",
-    "momentum",
-    "kept_share",
-    "effective_epochs",
-    "fee",
-    "seconds",
-    "images_per_second",
-)
 
 
 @final
@@ -180,8 +166,15 @@ def write_json(path: Path, content: Any) -> None:
     publish(path, json.dumps(_strict(content), indent=1, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Publishes `metrics.csv`: one line an epoch, validation beside it."""
+def write_csv(path: Path, rows: Iterable[dict[str, Any]], step_metrics: Sequence[Metric], primary: Metric) -> None:
+    """Publishes `metrics.csv`: one line an epoch, validation beside it.
+
+    Args:
+        path: The file.
+        rows: The run's rows of epochs and evaluations.
+        step_metrics: The task's metrics of training, a column each.
+        primary: The task's metric that validation shows beside the loss.
+    """
     lines: dict[int, dict[str, Any]] = {}
     for row in rows:
         if row["kind"] == "epoch":
@@ -189,7 +182,9 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         elif row["kind"] == "evaluation" and row["split"] == "val":
             scalars = {f"val_{name}": value for name, value in row["scalars"].items()}
             lines.setdefault(row["epoch"], {}).update(scalars)
-    write_table(path, _COLUMNS, (lines[epoch] for epoch in sorted(lines)))
+    trained, spent = ("lr", "momentum", "kept_share"), ("effective_epochs", "fee", "seconds", "images_per_second")
+    measured = ("loss", *(metric.name for metric in step_metrics), f"val_{primary.name}", "val_loss")
+    write_table(path, ("epoch", "step", *measured, *trained, *spent), (lines[epoch] for epoch in sorted(lines)))
 
 
 def inert(text: str, guard: str) -> str:

@@ -39,7 +39,8 @@ class Artifacts:
         if "TensorBoard mirror" in self.shown:
             with self._harmless("TensorBoard mirror"):
                 rows, seconds = read_rows(self.folder.rows), self.session.run.ledger.total_seconds
-                self.mirror = TensorBoardWriter(self.folder.path / "tensorboard", rows, seconds)
+                metrics = self.session.task.step_metrics
+                self.mirror = TensorBoardWriter(self.folder.path / "tensorboard", rows, seconds, metrics)
 
     def record(self, row: dict[str, Any]) -> None:
         """Shows what is recorded."""

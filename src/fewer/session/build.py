@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import models, optim, select
+from fewer import models, optim, select, tasks
 from fewer.core import rng
 from fewer.core.errors import DataError
 from fewer.core.ledger import Ledger
+from fewer.core.metadata import TaskSetting
 from fewer.core.protocols import Comm, LooksAtData, Selector, Sync, Task
+from fewer.core.ragged import dense
 from fewer.core.types import Population, Request, Worker
 from fewer.data.annotations.labels import LabelFile
 from fewer.data.augment import Augment
@@ -37,9 +39,6 @@ from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods import SYNC_METHODS
-from fewer.tasks.classify import Params, losses
-from fewer.tasks.classify.class_weights import Reweighting
-from fewer.tasks.classify.task import Classify
 from fewer.training.compile import Compiler
 from fewer.training.run import Run
 
@@ -222,17 +221,16 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
 
 
 def _task(plan: Plan) -> Task:
-    task, images_C = plan.recipe.task, plan.facts.data.class_images
-    assert isinstance(task, Params)
-    setting = losses.Setting(images_C, plan.recipe.train.label_smoothing, plan.recipe.model.logit_scale_of_head)
-    return Classify(
-        len(plan.facts.data.classes),
-        flip_tta=task.flip_tta,
+    data, recipe = plan.facts.data, plan.recipe
+    setting = TaskSetting(
+        classes=tuple(data.classes),
+        images_C=tuple(data.class_images),
+        label_smoothing=recipe.train.label_smoothing,
+        logit_scale=recipe.model.logit_scale_of_head,
         autocast=autocast_dtype(plan.precision),
-        loss=losses.LOSSES.module(task.loss).build(task, setting),
-        reweighting=Reweighting(task.class_weights, images_C, task.class_beta, task.reweight_from),
-        images_C=images_C,
     )
+    task: Task = tasks.module(recipe.task.name).build(recipe.task, setting)
+    return task
 
 
 def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None) -> torch.nn.Module:
@@ -292,7 +290,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     def first_images(count: int) -> torch.Tensor:
         request = Request.evaluation(plan.stages[0].side_px, 0, spread(pool_ids, count))
         ledger.book(0, samples_loaded=len(request.ids_B))
-        return next(iter(data.batches([request]))).inputs
+        return dense(next(iter(data.batches([request]))).inputs)
 
     model = build_model(plan, first_images)
     comm.broadcast(list(model.state_dict().values()))

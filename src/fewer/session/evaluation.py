@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fewer.core.types import Evaluate, Evaluation, Request
 from fewer.data.one_pass import evaluation_batch_size
-from fewer.models.published import link_model, load_model, publish_model
+from fewer.models.published import SCHEMA, link_model, load_model, publish_model
 from fewer.runs.folder import SUSPECTS, RunFolder
 from fewer.session.epoch_metrics import costs
 from fewer.session.selection_stats import list_suspects
@@ -87,9 +86,10 @@ class Evaluator:
             evaluation = self._evaluated(evaluate, model)
             scalars = evaluation.scalars
             # Of two equally good models the one that was trained longer.
-            is_best = scalars["top1"] >= run.best.get("value", -math.inf)
+            primary = session.task.primary
+            is_best = primary.no_worse(scalars[primary.name], run.best.get("value", primary.worst))
             if is_best and evaluation_side_px(session, evaluate) == session.plan.evaluation_side_px:
-                self._publish_best("val/top1", evaluation, model, renewed)
+                self._publish_best(f"val/{primary.name}", evaluation, model, renewed)
         return scalars
 
     # --- At its end -------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ class Evaluator:
         self.session.run.best = {
             "epoch": self.session.run.cursor.epoch - 1,
             "metric": metric,
-            "value": evaluation.scalars["top1"] if evaluation else None,
+            "value": evaluation.scalars[self.session.task.primary.name] if evaluation else None,
             "checkpoint": "checkpoints/best",
             "model": self._publish(evaluation, model),
             "batchnorm_images": images,
@@ -219,15 +219,13 @@ class Evaluator:
             return ""
         with run.ledger.phase("checkpoint"):
             about = {
-                "schema": 1,
+                "schema": SCHEMA,
                 "model": run.plan.recipe.model.model_dump(mode="json"),
-                "classes": list(run.plan.facts.data.classes),
-                "train_images_per_class": list(run.plan.facts.data.class_images),
+                "task": session.task.metadata(),
                 "side_px": run.plan.evaluation_side_px,
                 "largest_side_px": run.plan.largest_side_px,
                 "precision": run.plan.precision,
                 "channels_last": run.plan.channels_last,
-                "flip_tta": getattr(run.plan.recipe.task, "flip_tta", False),
                 "mean": list(session.train_data.mean),
                 "std": list(session.train_data.std),
                 "digest": run.plan.digest,

@@ -78,7 +78,7 @@ class FitLoop:
                 if row.get("kind") in ("epoch", "evaluation"):
                     self.lines.append(row)
                 if row.get("kind") == "step" and row.get("epoch") == run.cursor.epoch:
-                    self.epoch.restore(row["loss"], row["top1"], row["kept"])
+                    self.epoch.restore(row)
         here = _environment(plan)
         try:
             changes = environment.changes(read_json(self.folder.path / "env.json"), here)
@@ -133,8 +133,8 @@ class FitLoop:
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
             self._amend()
-            self._record(self._step_row(row))
-            self.epoch.add(row.loss, row.top1, row.kept, row.candidates)
+            self._record({"kind": "step", **row.recorded(), **costs(run.ledger)})
+            self.epoch.add(row)
             self.display.row(row, session)
             self.artifacts.stage(row)
             if row.epoch_end:
@@ -179,29 +179,6 @@ class FitLoop:
         if row["kind"] in ("epoch", "evaluation"):
             self.lines.append(row)
 
-    def _step_row(self, row: Row) -> dict[str, Any]:
-        ledger = self.session.run.ledger
-        return {
-            "kind": "step",
-            **{
-                name: getattr(row, name)
-                for name in (
-                    "epoch",
-                    "batch",
-                    "step",
-                    "progress",
-                    "lr",
-                    "momentum",
-                    "loss",
-                    "top1",
-                    "kept",
-                    "candidates",
-                    "side_px",
-                )
-            },
-            **costs(ledger),
-        }
-
     def _end_epoch(self, row: Row) -> None:
         session, run = self.session, self.session.run
         rates = {"lr": row.lr, "momentum": row.momentum}
@@ -215,11 +192,11 @@ class FitLoop:
         self._warn(line)
         last = run.cursor.epoch == run.plan.epochs
         if scalars := self.evaluator.validate(last):
-            line |= {"val_top1": scalars["top1"], "val_loss": scalars["loss"]}
+            line |= {f"val_{name}": scalars[name] for name in (session.task.primary.name, "loss")}
         if self.folder.writes:
-            write_csv(self.folder.path / "metrics.csv", self.lines)
+            write_csv(self.folder.path / "metrics.csv", self.lines, session.task.step_metrics, session.task.primary)
         self.folder.status("running", **self._where())
-        words = in_words(line, run.plan.epochs)
+        words = in_words(line, session.task, run.plan.epochs)
         self.display.epoch(words)
         self._log(words)
         if not last:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from fewer.core.ragged import dense
 from fewer.core.types import Request, Stage, WorstSample
 from fewer.data.images import ImageData
 from fewer.plan.cost_model import PREVIEW_ROWS as ROWS
@@ -49,7 +50,7 @@ def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
     epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
     requests = [Request.evaluation(stage.side_px, stage.first_epoch, ids_B)]
     requests += [Request.training(stage, epoch, ids_B) for epoch in epochs]
-    views = [pictures(batch.inputs, data) for batch in data.batches(requests)]
+    views = [pictures(dense(batch.inputs), data) for batch in data.batches(requests)]
     sheet = _sheet(views, labels, ["evaluated", *(f"epoch {epoch + 1}" for epoch in epochs)])
     return _publish(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
 
@@ -65,7 +66,7 @@ def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, fol
     ids_B = torch.tensor([sample.id for sample in worst])
     batch = next(iter(data.batches([Request.evaluation(side_px, 0, ids_B)])))
     names = []
-    for place, pixels in enumerate(pictures(batch.inputs, data), start=1):
+    for place, pixels in enumerate(pictures(dense(batch.inputs), data), start=1):
         image = Image.fromarray(pixels)
         image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
         names.append(_publish(folder / f"{place:03d}.jpg", image, THUMBNAIL_BYTES).name)

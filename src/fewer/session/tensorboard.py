@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
 from fewer.core.errors import RecipeError
+from fewer.core.types import Metric
 from fewer.runs.record import writing
 
 # Tag and key of what a row says, by the row's kind.
 _STEP = {
-    "train/loss": "loss", "train/top1": "top1", "schedule/lr": "lr", "schedule/momentum": "momentum",
+    "train/loss": "loss", "schedule/lr": "lr", "schedule/momentum": "momentum",
     "schedule/side_px": "side_px",
 }  # fmt: skip
 _EPOCH = {
-    "train/epoch_loss": "loss", "train/epoch_top1": "top1", "select/epoch_kept_share": "kept_share",
+    "train/epoch_loss": "loss", "select/epoch_kept_share": "kept_share",
     "cost/images_per_second": "images_per_second",
 }  # fmt: skip
 _COSTS = {"cost/fee": "fee", "cost/effective_epochs": "effective_epochs", "cost/seconds": "seconds"}
@@ -42,12 +43,15 @@ def require() -> None:
         )
 
 
-def scalars(row: Mapping[str, Any]) -> dict[str, float]:
+def scalars(row: Mapping[str, Any], step_metrics: Sequence[Metric]) -> dict[str, float]:
     """What a row of the record shows in TensorBoard: values by their tag, none for rows of other kinds."""
     kind = row.get("kind")
     if kind == "evaluation":
         return {f"{row['split']}/{name}": value for name, value in row["scalars"].items() if value is not None}
     tags = {"step": _STEP | _COSTS, "epoch": _EPOCH}.get(str(kind), {})
+    prefix = {"step": "train/", "epoch": "train/epoch_"}.get(str(kind))
+    if prefix:
+        tags = tags | {f"{prefix}{metric.name}": metric.name for metric in step_metrics}
     found = {tag: row[key] for tag, key in tags.items() if row.get(key) is not None}
     if kind == "step":
         found["select/kept_share"] = row["kept"] / max(1, row["candidates"])
@@ -62,18 +66,21 @@ class TensorBoardWriter:
         folder: Where the event file lies; one of an earlier process is replaced.
         rows: What the run has recorded so far.
         seconds: What the run has taken so far: TensorBoard's clock shows the run's own seconds.
+        step_metrics: The task's metrics of training.
 
     Raises:
         ImportError: The package tensorboard does not work.
         ResourceError: The disk is full or cannot be written.
     """
 
-    def __init__(self, folder: Path, rows: Iterable[Mapping[str, Any]], seconds: float) -> None:
+    def __init__(
+        self, folder: Path, rows: Iterable[Mapping[str, Any]], seconds: float, step_metrics: Sequence[Metric]
+    ) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event: Callable[..., Any] = Event
-        self._folder, self._step = folder, 0
+        self._folder, self._step, self._metrics = folder, 0, step_metrics
         self._began = time.time() - seconds
         with writing(folder):
             folder.mkdir(exist_ok=True)
@@ -110,7 +117,7 @@ class TensorBoardWriter:
             self._records.close()
 
     def _add(self, row: Mapping[str, Any]) -> None:
-        values, step = scalars(row), row.get("step", 0)
+        values, step = scalars(row, self._metrics), row.get("step", 0)
         if not values or (row["kind"] == "step" and step <= self._step):  # nothing was kept: there was no step
             return
         self._step = step

@@ -1,8 +1,44 @@
-"""Tasks, a package each, found by its name: `task.name` names one. There is nothing else in this folder.
+"""Tasks, found by name: each is a folder that holds all that is its own.
 
-A task's package has `Params`, its keys of `[task]`.
+A task's folder gives, without importing torch:
+
+- `Params`: its keys of `[task]`; `build(params, setting)`: the task of a recipe;
+- `METRICS`, of which `PRIMARY` decides and `STEP_METRICS` are recorded at every step;
+- `metric_names(images_C)`: the metrics that an evaluation may have, by the training images of each class;
+- `Metadata`: its part of `model.json`, a `fewer.core.metadata.TaskMetadata`, and `EVALUATION_KEYS`: the keys of it that
+  an evaluation may change;
+- `plain(classes)`: a task with default settings; `restored(metadata, autocast)`: the task of a published model;
+- `groups(split)`: which samples selection treats as one group, for guards and quotas;
+- `by_class(tables, classes)`: an evaluation class by class, as columns of a table.
+
+Its part of the report lies in `fewer.report.sections.tasks`.
 """
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from fewer.core.registry import Registry
 
+if TYPE_CHECKING:
+    from fewer.core.types import Metric
+
+
 TASKS = Registry("fewer.tasks", "task", "fewer.tasks", "name")
+
+
+def module(name: str) -> Any:
+    """A task's folder.
+
+    Raises:
+        KeyError: There is none of this name.
+    """
+    return TASKS.module(name)
+
+
+def description(name: str) -> dict[str, Any]:
+    """What a run records of its task: its name, its primary metric's, and how to read all of its metrics."""
+    found = module(name)
+    metrics: tuple[Metric, ...] = found.METRICS
+    return {"name": name, "primary": found.PRIMARY.name, "metrics": [asdict(metric) for metric in metrics]}

@@ -16,6 +16,7 @@ from fewer.core.protocols import Selector
 from fewer.core.table import Table
 from fewer.core.types import At, Column, Expectation, KeepMask, Observed, Population, Selection
 from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes, stream_states
+from fewer.testing.violation import Violation, require
 from fewer.training.run import state_digest
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ EPOCHS = 6  # of the run that a selector is built for
 _BATCH = 16
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _Build = Callable[[Population], Selector]
-
-
-class Violation(AssertionError):
-    """A promise of `fewer.Selector` that is broken: which one, where, what was found, and how to mend it."""
 
 
 def check_selector(build_selector: _Build) -> None:
@@ -56,7 +53,7 @@ def check_selector(build_selector: _Build) -> None:
             continue
         with other_streams():
             again = _Play(scene, build_selector).run()
-        _require(
+        require(
             first == again,
             f"{scene.name}: a run that is repeated gives the same choices",
             "draw from fewer.rng by seed, purpose, epoch and sample id; keep no state outside the selector",
@@ -339,7 +336,7 @@ class _Play:
         )
 
     def require(self, condition: bool, promise: str, fix: str) -> None:
-        _require(condition, f"{self.where}: {promise}", fix)
+        require(condition, f"{self.where}: {promise}", fix)
 
     @contextmanager
     def trying(self, call: str) -> Iterator[None]:
@@ -359,11 +356,6 @@ class _Play:
         self.require(
             before == state_digest(table.state_dict()), "the table is read only", "work on copies of its columns"
         )
-
-
-def _require(condition: bool, promise: str, fix: str) -> None:
-    if not condition:
-        raise Violation(f"broken: {promise}; {fix}")
 
 
 def _copy(seen: Observed) -> Observed:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fewer.core.errors import RecipeError
 from fewer.core.protocols import Data, Task
@@ -26,7 +27,8 @@ class Row:
         progress: Share of the run before this batch.
         lr: Learning rate of the weights, as the steps of this batch had it.
         momentum: Momentum, or the first beta.
-        loss, top1: Means over the samples stepped on; None where there was no step.
+        loss: Mean over the samples stepped on; None where there was no step.
+        metrics: Likewise the task's step metrics, by name.
         kept, candidates: Samples backpropagated, and samples looked at.
         stop: A stop was requested on some rank; all ranks see it here.
         epoch_end: This was the epoch's last batch, and the table has been brought up to date.
@@ -41,12 +43,25 @@ class Row:
     lr: float
     momentum: float
     loss: float | None
-    top1: float | None
+    metrics: Mapping[str, float | None]
     kept: int
     candidates: int
     side_px: int
     stop: bool
     epoch_end: bool
+
+    def recorded(self) -> dict[str, Any]:
+        """What a run's record holds of it."""
+        found: dict[str, Any] = {}
+        for name in _RECORDED:
+            value = getattr(self, name)
+            found |= value if name == "metrics" else {name: value}
+        return found
+
+
+_RECORDED = (
+    "epoch", "batch", "step", "progress", "lr", "momentum", "loss", "metrics", "kept", "candidates", "side_px",
+)  # fmt: skip
 
 
 def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
@@ -77,7 +92,7 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
             if run.selection.selector.in_batch(candidate.at):
                 batches = list(select_in_batch(task, data, run, calls, candidate))
             steps = [take_step(task, run, calls, batch, nth) for nth, batch in enumerate(batches)]
-            yield _advance(run, candidate, steps)
+            yield _advance(task, run, candidate, steps)
 
 
 def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
@@ -99,11 +114,11 @@ def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
         selection.begin(selected, at, sizes, step_sizes)
 
 
-def _advance(run: Run, candidate: Candidate, steps: Sequence[Totals]) -> Row:
+def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]) -> Row:
     """Moves the cursor behind a candidate batch; at the epoch's end brings the table up to date."""
     at, stage, selector = candidate.at, candidate.stage, run.selection.selector
     lr = run.plan.recipe.train.lr * lr_factor(run, stage, at.progress)
-    total = Totals.over(steps) if steps else reduce_totals(run)
+    total = Totals.over(steps) if steps else reduce_totals(task, run)
     kept = int(total.samples)
     if not kept and not (selector.packs and selector.in_batch(at)):
         run.ledger.book(stage.index, skipped_steps=1)
@@ -121,7 +136,10 @@ def _advance(run: Run, candidate: Candidate, steps: Sequence[Totals]) -> Row:
         lr=lr,
         momentum=_momentum(run, at),
         loss=total.loss / total.losses if kept else None,
-        top1=total.right / total.samples if kept else None,
+        metrics={
+            metric.name: summed / total.samples if kept else None
+            for metric, summed in zip(task.step_metrics, total.metrics, strict=True)
+        },
         kept=kept,
         candidates=len(candidate.samples),
         side_px=stage.side_px,

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from fewer.core import rng
 from fewer.core.allocation import even_sizes, shares
 from fewer.core.protocols import Comm, Data, Task
+from fewer.core.ragged import dense
 from fewer.core.types import At, Batch, Column, Forward, Observed, Request, Stage, Worker
 from fewer.training.batches import Candidate, assemble, cache_kept
 from fewer.training.run import Run
@@ -145,7 +146,7 @@ def _as_scored(run: Run, forwards: Sequence[Forward], candidate: Candidate) -> I
         if side_px is None or not len(batch):
             yield worker, forward, batch
         else:
-            small = interpolate(batch.inputs, (side_px, side_px), mode="bilinear", antialias=True)
+            small = interpolate(dense(batch.inputs), (side_px, side_px), mode="bilinear", antialias=True)
             yield worker, worker.model, replace(batch, inputs=small)  # a compiled forward knows the other side only
 
 

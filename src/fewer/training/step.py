@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -31,28 +31,30 @@ class Totals(NamedTuple):
     Attributes:
         losses: How many there are: one a sample in classification.
         loss: Their sum, weighted.
-        right: Samples predicted rightly.
         samples: Samples that were backpropagated.
         not_finite: Losses that are not finite.
         stops: Processes that were asked to stop.
+        metrics: Sums of the task's step metrics.
         steps: Optimizer steps; one that overflowed in fp16 is none.
     """
 
     losses: float = 0.0
     loss: float = 0.0
-    right: float = 0.0
     samples: float = 0.0
     not_finite: float = 0.0
     stops: float = 0.0
+    metrics: tuple[float, ...] = ()
     steps: float = 0.0
 
     @classmethod
     def over(cls, batches: Sequence[Totals]) -> Totals:
         """Of several batches."""
-        return cls(*map(math.fsum, zip(*batches, strict=True)))
+        sums: dict[str, Any] = dict(zip(cls._fields, zip(*batches, strict=True), strict=True))
+        metrics = zip(*sums.pop("metrics"), strict=True)
+        return cls(metrics=tuple(map(math.fsum, metrics)), **{name: math.fsum(sums[name]) for name in sums})
 
 
-_SUMMED = 5  # of these are summed over samples
+_SUMMED = 4  # of them are summed over samples, and then the metrics
 
 
 def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Totals:
@@ -61,7 +63,7 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
     with run.ledger.phase("train"):
         sums_L, denominators = _backward(task, run, forwards, step, nth)
         with run.ledger.phase("sync"):
-            totals = reduce_totals(run, sums_L)
+            totals = reduce_totals(task, run, sums_L)
             if totals.not_finite:
                 raise _diverged(run, step.at, "loss")
             run.sync.sync_gradients(run.workers)
@@ -86,13 +88,13 @@ def _backward(
     """Forward and backward of the local workers' micro-batches.
 
     Returns:
-        The first `_SUMMED` totals of each local worker, and by what its losses were divided.
+        The totals over samples of each local worker, and by what its losses were divided.
     """
     at, size, sums_L, denominators = step.at, len(step.samples), [], []
     columns = run.selection.selector.columns
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
-        part, sums = step.samples.take(positions), torch.zeros(_SUMMED, dtype=torch.float64)
+        part, sums = step.samples.take(positions), _zeros(task)
         denominators.append(run.sync.denominator(size, len(batch)))
         first = 0
         for micro, count in enumerate(shares(len(batch), run.plan.recipe.train.accumulate)):
@@ -106,7 +108,7 @@ def _backward(
             # Divided by what is known now, the samples; dense tasks know the count of losses after `reduce_totals`.
             worker.scaler.scale(loss_sum / denominators[-1]).backward()
             run.selection.observe(outcome.observed(batch.ids_B[cut]), part.copy_G[cut])
-            sums += _summed(outcome, loss_sum)
+            sums += _summed(task, outcome, loss_sum)
         sums_L.append(sums)
     return sums_L, denominators
 
@@ -153,23 +155,28 @@ def _follow(run: Run, at: At, samples: int) -> None:
         average.update([worker.model for worker in run.workers], samples, run.cursor.step, at.progress)
 
 
-def reduce_totals(run: Run, sums_L: Sequence[Tensor] | None = None) -> Totals:
+def reduce_totals(task: Task, run: Run, sums_L: Sequence[Tensor] | None = None) -> Totals:
     """The loop's one small reduction a batch: sums over samples, none without a step, and stop requests."""
-    none = torch.zeros(_SUMMED, dtype=torch.float64)
     stops = [float(run.stop_requested)] + [0.0] * (len(run.workers) - 1)  # a process asks once
     local = [
         torch.cat([sums, sums.new_tensor([stop])]).to(run.device)
-        for sums, stop in zip(sums_L or [none] * len(run.workers), stops, strict=True)
+        for sums, stop in zip(sums_L or [_zeros(task)] * len(run.workers), stops, strict=True)
     ]
-    return Totals(*run.sync.reduce_totals(local).tolist())
+    losses, loss, samples, not_finite, *metrics, stopped = run.sync.reduce_totals(local).tolist()
+    return Totals(losses, loss, samples, not_finite, stopped, tuple(metrics))
 
 
-def _summed(outcome: Outcome, loss_sum: Tensor) -> Tensor:
-    """One micro-batch's part of the first `_SUMMED` totals."""
+def _zeros(task: Task) -> Tensor:
+    """The totals over no samples."""
+    return torch.zeros(_SUMMED + len(task.step_metrics), dtype=torch.float64)
+
+
+def _summed(task: Task, outcome: Outcome, loss_sum: Tensor) -> Tensor:
+    """One micro-batch's part of the totals over samples."""
     loss = loss_sum.detach().double()
-    right, count = outcome.right_B.sum(), outcome.count_B.sum()
-    samples = torch.full_like(loss, len(outcome.right_B))
-    numbers = (count, loss, right, samples, ~torch.isfinite(loss))
+    samples = torch.full_like(loss, len(outcome.loss_sum_B))
+    metrics = (outcome.metrics[metric.name].sum() for metric in task.step_metrics)
+    numbers = (outcome.count_B.sum(), loss, samples, ~torch.isfinite(loss), *metrics)
     return torch.stack([number.double() for number in numbers]).cpu()
 
 

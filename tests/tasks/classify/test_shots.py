@@ -13,7 +13,7 @@ from echo import Echo
 from fewer import report
 from fewer.core.types import Batch
 from fewer.report.load import load
-from fewer.report.shots import by_shots
+from fewer.report.sections.tasks.classify.shots import by_shots
 from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify import shots
 from fewer.tasks.classify.task import Classify

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from fewer.core.clock import Duration
 from fewer.core.config import Flag, Section, Span
 from fewer.core.registry import Registry
+from fewer.tasks.classify.by_class import by_class
 from fewer.tasks.classify.losses import LOSSES
+from fewer.tasks.classify.metadata import EVALUATION_KEYS, Metadata
+from fewer.tasks.classify.metrics import METRICS, PRIMARY, STEP_METRICS, metric_names
+
+if TYPE_CHECKING:
+    import torch
+
+    from fewer.core.metadata import TaskSetting
+    from fewer.tasks.classify.task import Classify
+
+__all__ = [
+    "EVALUATION_KEYS",
+    "METRICS",
+    "PRIMARY",
+    "STEP_METRICS",
+    "Metadata",
+    "Params",
+    "build",
+    "by_class",
+    "metric_names",
+    "plain",
+    "restored",
+]
 
 
 class Params(Section):
@@ -38,3 +61,41 @@ class Params(Section):
         if rule == "none":
             found |= self.changed(["reweight_from"], 'has no effect with task.class_weights = "none"; leave it out')
         return found
+
+
+def build(params: Params, setting: TaskSetting) -> Classify:
+    """The task of a recipe."""
+    from fewer.tasks.classify.class_weights import Reweighting
+    from fewer.tasks.classify.losses import Setting
+    from fewer.tasks.classify.task import Classify
+
+    images_C = setting.images_C
+    loss = Setting(images_C, setting.label_smoothing, setting.logit_scale)
+    return Classify(
+        setting.classes,
+        flip_tta=params.flip_tta,
+        autocast=setting.autocast,
+        loss=LOSSES.module(params.loss).build(params, loss),
+        reweighting=Reweighting(params.class_weights, images_C, params.class_beta, params.reweight_from),
+        images_C=images_C,
+    )
+
+
+def plain(classes: Sequence[str]) -> Classify:
+    """The task with default settings."""
+    from fewer.tasks.classify.task import Classify
+
+    return Classify(classes)
+
+
+def restored(metadata: Metadata, autocast: torch.dtype | None) -> Classify:
+    """The task of a published model.
+
+    Args:
+        metadata: Its part of `model.json`.
+        autocast: Dtype of the forward's matrix products; None: that of the weights.
+    """
+    from fewer.tasks.classify.task import Classify
+
+    flip_tta, images_C = metadata.flip_tta, metadata.train_images_per_class
+    return Classify(metadata.classes, flip_tta=flip_tta, autocast=autocast, images_C=images_C)

@@ -1,17 +1,17 @@
-"""One label an image."""
+"""Image classification: one label for each image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
 
 from fewer.core.protocols import ChangesByEpoch, Comm
+from fewer.core.ragged import dense
 from fewer.core.types import (
-    WORST_SAMPLES,
     At,
     Batch,
     Column,
@@ -23,12 +23,17 @@ from fewer.core.types import (
     first,
     observe,
 )
-from fewer.tasks.classify import shots
+from fewer.core.worst import worst_rows
 from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.metadata import Metadata
+from fewer.tasks.classify.metrics import PRIMARY, STEP_METRICS, scalars, tables
+from fewer.tasks.classify.prediction import Ranking, RankingFormat, rankings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fewer.core.ragged import Values
+    from fewer.core.types import Metric
     from fewer.tasks.classify.class_weights import Reweighting
     from fewer.tasks.classify.losses import Loss
 
@@ -38,7 +43,7 @@ class Classify:
     """Image classification.
 
     Args:
-        classes: Number of classes, C.
+        classes: Names of the classes, or their number, C.
         label_smoothing: Share of the target spread over all classes, in training only; `loss` brings its own.
         flip_tta: Evaluate the mean of the logits of each image and of its mirror image.
         autocast: Dtype of the forward's matrix products; None: that of the weights.
@@ -47,9 +52,14 @@ class Classify:
         images_C: Training images of every class, for accuracy by their number where that differs much.
     """
 
+    name = "classify"
+    primary = PRIMARY
+    step_metrics: tuple[Metric, ...] = STEP_METRICS
+    scoring_mode: Literal["eval", "train"] = "eval"
+
     def __init__(
         self,
-        classes: int,
+        classes: int | Sequence[str],
         label_smoothing: float = 0.0,
         flip_tta: bool = False,
         autocast: torch.dtype | None = None,
@@ -57,7 +67,8 @@ class Classify:
         reweighting: Reweighting | None = None,
         images_C: Sequence[int] = (),
     ) -> None:
-        self.classes, self.flip_tta, self.autocast = classes, flip_tta, autocast
+        self.names = tuple(map(str, range(classes)) if isinstance(classes, int) else classes)
+        self.classes, self.flip_tta, self.autocast = len(self.names), flip_tta, autocast
         self.loss = loss or partial(cross_entropy, label_smoothing=label_smoothing)
         self.reweighting, self.images_C = reweighting, images_C
 
@@ -67,14 +78,13 @@ class Classify:
             model.prepare(epoch)
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
-        logits_BC = self._logits(forward, batch.inputs)
-        outcome = self.loss(logits_BC, batch.targets)
-        if columns:
-            outcome = replace(outcome, columns=observe(columns, logits_BC, batch))
-        if self.reweighting is None or not self.reweighting.applies(at):
-            return outcome
-        weight_B = self.reweighting.weight_C.to(outcome.loss_sum_B)[batch.targets]
-        return replace(outcome, loss_sum_B=outcome.loss_sum_B * weight_B)
+        logits_BC, label_B = self._logits(forward, dense(batch.inputs)), dense(batch.targets)
+        outcome = self.loss(logits_BC, label_B)
+        loss_B = outcome.loss_sum_B
+        if self.reweighting is not None and self.reweighting.applies(at):
+            loss_B = loss_B * self.reweighting.weight_C.to(loss_B)[label_B]
+        metrics = {PRIMARY.name: outcome.right_B}
+        return replace(outcome, loss_sum_B=loss_B, metrics=metrics, columns=observe(columns, logits_BC, batch))
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:
@@ -89,73 +99,60 @@ class Classify:
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among the top five
         known = [torch.empty(0, 5, dtype=torch.float64)]  # id, loss, class, prediction and its probability
         for batch in batches:
-            logits_BC = self.predict(model, batch.inputs)
-            outcome = cross_entropy(logits_BC, batch.targets)
-            cells = batch.targets * self.classes + logits_BC.argmax(1)
+            logits_BC, label_B = self.predict(model, batch.inputs), dense(batch.targets)
+            outcome = cross_entropy(logits_BC, label_B)
+            cells = label_B * self.classes + logits_BC.argmax(1)
             confusion_CC += torch.bincount(cells, minlength=self.classes**2).view_as(confusion_CC)
             top_B5 = logits_BC.topk(min(5, self.classes), dim=1).indices
-            sums += torch.stack([outcome.loss_sum_B.sum(dtype=torch.float64), (top_B5 == batch.targets[:, None]).sum()])
+            sums += torch.stack([outcome.loss_sum_B.sum(dtype=torch.float64), (top_B5 == label_B[:, None]).sum()])
             sure_B, said_B = logits_BC.float().softmax(1).max(1)
-            columns = (batch.ids_B, outcome.loss_sum_B, batch.targets, said_B, sure_B)
+            columns = (batch.ids_B, outcome.loss_sum_B, label_B, said_B, sure_B)
             known.append(torch.stack([column.double().cpu() for column in columns], dim=1))
         comm.all_reduce(confusion_CC)
         comm.all_reduce(sums)
-        worst = _worst(comm.gather(_worst(torch.cat(known))))
-        return _metrics(confusion_CC.cpu(), sums.cpu(), worst, self.images_C)
+        worst = [_worst_sample(row) for row in worst_rows(torch.cat(known), comm).tolist()]
+        counts_CC = confusion_CC.cpu()
+        loss, in_top5 = sums.tolist()
+        return Evaluation(scalars(counts_CC, loss, in_top5, self.images_C), tables(counts_CC), worst)
 
     @torch.no_grad()
-    def predict(self, model: nn.Module, image_BCHW: Tensor) -> Tensor:
+    def predict(self, model: nn.Module, inputs: Values) -> Tensor:
         """The logits that are evaluated (B, C), of a model in eval mode."""
+        image_BCHW = dense(inputs)
         logits_BC = self._logits(model, image_BCHW)
         if self.flip_tta:
             logits_BC = (logits_BC + self._logits(model, image_BCHW.flip(-1))) / 2
         return logits_BC
 
+    def predictions(self, model: nn.Module, inputs: Values, most: int) -> list[Ranking]:
+        """The most probable classes of each image."""
+        return rankings(self.predict(model, inputs), most)
+
+    def format(self, most: int) -> RankingFormat:
+        return RankingFormat(self.names, most)
+
+    def dummy_batch(self, side_px: int, device: torch.device, dtype: torch.dtype) -> Batch:
+        ids_B = torch.arange(2)
+        images = torch.empty(2, 3, side_px, side_px, device=device, dtype=dtype)
+        return Batch(ids_B, images, (ids_B % self.classes).to(device))
+
+    def dry_run(self, model: nn.Module, batch: Batch) -> None:
+        shape = tuple(self._logits(model, dense(batch.inputs)).shape)
+        if shape != (len(batch), self.classes):
+            raise ValueError(f"gives outputs of shape {shape} for {len(batch)} images and {self.classes} classes")
+
+    def metadata(self) -> dict[str, Any]:
+        counts = tuple(self.images_C)
+        about = Metadata(classes=self.names, train_images_per_class=counts, flip_tta=self.flip_tta)
+        return about.model_dump(mode="json")
+
     def _logits(self, forward: Forward, inputs: Tensor) -> Tensor:
-        enabled = self.autocast is not None
-        with torch.autocast(inputs.device.type, dtype=self.autocast, enabled=enabled):
+        if self.autocast is None:
+            return first(forward(inputs))
+        with torch.autocast(inputs.device.type, dtype=self.autocast):
             return first(forward(inputs))
 
 
-def _worst(known_N5: Tensor) -> Tensor:
-    """The rows of highest loss, the worst first, of equal ones the lower id: the same for any number of ranks."""
-    by_id = known_N5[torch.argsort(known_N5[:, 0])]
-    return by_id[torch.argsort(by_id[:, 1], descending=True, stable=True)[:WORST_SAMPLES]]
-
-
-def metric_names(images_C: Sequence[int]) -> tuple[str, ...]:
-    """Names of the metrics that an evaluation may have, by the training images of each class."""
-    by_shots = ("balanced_accuracy", *(f"{name}_shot" for name in shots.groups(images_C)))
-    return ("top1", "top5", "loss", "macro_f1", *(by_shots if shots.is_imbalanced(images_C) else ()))
-
-
-def _metrics(confusion_CC: Tensor, sums: Tensor, worst: Tensor, images_C: Sequence[int]) -> Evaluation:
-    count = confusion_CC.sum().clamp(min=1)
-    right_C, true_C, said_C = confusion_CC.diagonal(), confusion_CC.sum(1), confusion_CC.sum(0)
-    present_C = true_C > 0
-    # F1 = 2 TP / (TP + FN + TP + FP); the mean is over the classes that occur in the set.
-    f1_C = 2 * right_C / (true_C + said_C).clamp(min=1)
-    accuracy_C = torch.where(present_C, right_C / true_C.clamp(min=1), torch.nan)
-    return Evaluation(
-        scalars={
-            "top1": float(right_C.sum() / count),
-            "top5": float(sums[1] / count),
-            "loss": float(sums[0] / count),
-            "macro_f1": float(f1_C[present_C].mean()) if present_C.any() else 0.0,
-            **_by_shots(accuracy_C, images_C),
-        },
-        tables={
-            "confusion": confusion_CC.long().tolist(),
-            "per_class_accuracy": [None if value != value else value for value in accuracy_C.tolist()],
-        },
-        worst=[WorstSample(int(i), loss, int(true), int(said), sure) for i, loss, true, said, sure in worst.tolist()],
-    )
-
-
-def _by_shots(accuracy_C: Tensor, images_C: Sequence[int]) -> dict[str, float]:
-    """Mean accuracy over all classes, and over those of each group; classes and groups without images are left out."""
-    if not shots.is_imbalanced(images_C):
-        return {}
-    means = {"balanced_accuracy": accuracy_C.nanmean()}
-    means |= {f"{name}_shot": accuracy_C[index].nanmean() for name, index in shots.groups(images_C).items()}
-    return {name: float(mean) for name, mean in means.items() if not mean.isnan()}
+def _worst_sample(row: Sequence[float]) -> WorstSample:
+    id, loss, true, predicted, probability = row
+    return WorstSample(int(id), loss, {"true": int(true), "predicted": int(predicted), "probability": probability})

@@ -10,8 +10,9 @@ from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
 from fewer.report.plots import heat_image
-from fewer.report.shots import by_shots, trained_on
-from fewer.report.values import dig, number, sequence, whole
+from fewer.report.sections.tasks.classify.shots import by_shots, trained_on
+from fewer.report.sections.tasks.classify.worst import verdict
+from fewer.report.values import dig, mapping, number, sequence
 
 LABELLED = 30  # classes up to which the matrix is a table with names and numbers
 DRAWN = 100  # classes up to which it is an image; beyond, only the worst are listed
@@ -160,22 +161,11 @@ def _hardest(folder: Folder) -> Html:
     files = sequence(dig(folder.result, "tables", "test/worst"))[:HARDEST]
     if not files:
         return Html("")
-    told = sequence(dig(folder.result, "tables", "test/worst_samples"))[:HARDEST]
-    said = [_said(folder, sample) for sample in told] + [Html("")] * (len(files) - len(told))
+    told = map(mapping, sequence(dig(folder.result, "tables", "test/worst_samples"))[:HARDEST])
+    said = [Html(f": {verdict(folder, sample)[1]}" if "predicted" in sample else "") for sample in told]
+    said += [Html("")] * (len(files) - len(said))
     items = join(Html(f"<li>{name(file, 160)}{text}</li>") for file, text in zip(files, said, strict=False))
     return details("Hardest test images, the worst first", Html(f'<ol class="notes files">{items}</ol>'))
-
-
-def _said(folder: Folder, sample: object) -> Html:
-    """True class, prediction and its probability."""
-    names = sequence(folder.plan.get("classes"))
-    places = [whole(dig(sample, key)) for key in ("true", "predicted")]
-    sure = number(dig(sample, "probability"))
-    if sure is None or any(place is None or not 0 <= place < len(names) for place in places):
-        return Html("")
-    true, predicted = (name(names[place]) for place in places if place is not None)
-    return Html(f": {true} taken for {predicted} ({esc(units.share(sure))})" if places[0] != places[1] else
-                f": {true}, rightly ({esc(units.share(sure))})")  # fmt: skip
 
 
 def _listing(verdicts: Sequence[Verdict], names: Sequence[str]) -> Html:

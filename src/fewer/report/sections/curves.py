@@ -9,7 +9,6 @@ from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, section, table, td
 from fewer.report.plots import STYLES, svg, swatch
-from fewer.report.series import class_charts
 
 
 def curves(folder: Folder, story: History) -> Html:
@@ -18,7 +17,7 @@ def curves(folder: Folder, story: History) -> Html:
     if not charts:
         return Html("")
     lead = "The same training, counted three ways. Only the last two say what it cost."
-    return section("Curves", esc(lead), join([_legend(folder, charts[0]), _figures(charts)]), "curves")
+    return section("Curves", esc(lead), join([_legend(folder, charts[0]), figures(charts)]), "curves")
 
 
 def schedule(folder: Folder, story: History) -> Html:
@@ -27,19 +26,11 @@ def schedule(folder: Folder, story: History) -> Html:
     if not charts:
         return Html("")
     lead = "What the plan and the selection did meanwhile."
-    return section("Schedule", esc(lead), _figures(charts), "schedule")
+    return section("Schedule", esc(lead), figures(charts), "schedule")
 
 
-def over_classes(folder: Folder, story: History) -> Html:
-    """Kept share, difficulty and a method's own numbers of every class, over the epochs."""
-    charts = class_charts(folder, story)
-    if not charts:
-        return Html("")
-    lead = "A line a class, the thick one their mean; the classes that end highest and lowest are named."
-    return section("Selection by class", esc(lead), _figures(charts), "by-class")
-
-
-def _figures(charts: Sequence[Chart]) -> Html:
+def figures(charts: Sequence[Chart]) -> Html:
+    """Plots side by side, a table under each."""
     figures = join(Html(f"<figure>{svg(chart)}{_numbers(chart)}</figure>\n") for chart in charts)
     return Html(f'<div class="three">{figures}</div>')
 

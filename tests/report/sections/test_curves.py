@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fewer.report.curves import schedule
 from fewer.report.history import history
 from fewer.report.load import load
+from fewer.report.sections.curves import schedule
 from run_folders import build
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fewer.report.cost import ledger
 from fewer.report.history import history
 from fewer.report.load import load
+from fewer.report.sections.cost import ledger
 from fewer.report.units import NBSP
 from run_folders import Json
 

@@ -1,0 +1,33 @@
+"""The metadata of a published classifier."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fewer.core.config import Flag
+from fewer.core.metadata import CLASSES_MAX, TaskMetadata
+
+_Images = Annotated[int, Field(ge=0, lt=2**40, strict=True)]
+
+EVALUATION_KEYS = ("flip_tta",)
+
+
+class Metadata(TaskMetadata):
+    """`task` in `model.json` of a classifier.
+
+    Attributes:
+        train_images_per_class: How many images of each class it was trained on; empty in old files.
+        flip_tta: Whether evaluation took the mean over each image and its mirror image.
+    """
+
+    name: Literal["classify"] = "classify"
+    train_images_per_class: Annotated[tuple[_Images, ...], Field(max_length=CLASSES_MAX)] = ()
+    flip_tta: Flag = False
+
+    @model_validator(mode="after")
+    def _one_a_class(self) -> Self:
+        if self.train_images_per_class and len(self.train_images_per_class) != len(self.classes):
+            raise ValueError("train_images_per_class: not one number a class")
+        return self

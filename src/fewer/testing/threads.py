@@ -1,0 +1,73 @@
+"""Ranks that are threads of one process, for collectives without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, BrokenBarrierError
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewer.core.protocols import Comm
+
+T = TypeVar("T")
+_PATIENCE_SECONDS = 60.0  # with a rank that leaves a collective out
+
+
+class _Rank:
+    """One thread's end of the exchange."""
+
+    def __init__(self, rank: int, slots: list[Tensor], barrier: Barrier) -> None:
+        self.rank, self.world_size = rank, len(slots)
+        self._slots, self._barrier = slots, barrier
+
+    def all_reduce(self, tensor: Tensor) -> None:
+        tensor.copy_(torch.stack(self._exchanged(tensor)).sum(0))
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        return torch.cat(self._exchanged(tensor))
+
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
+        for tensor in tensors:
+            tensor.copy_(self._exchanged(tensor)[0])
+
+    def take_bytes_sent(self) -> int:
+        return 0
+
+    def _exchanged(self, tensor: Tensor) -> list[Tensor]:
+        self._slots[self.rank] = tensor.detach().clone()
+        self._barrier.wait(_PATIENCE_SECONDS)
+        found = list(self._slots)
+        self._barrier.wait(_PATIENCE_SECONDS)  # nobody fills the slots again before all have read them
+        return found
+
+
+def on_ranks(ranks: int, work: Callable[[Comm], T]) -> list[T]:
+    """What each rank's work gives.
+
+    Args:
+        ranks: How many there are.
+        work: What a rank does; it must make the same collective calls on every rank.
+
+    Raises:
+        BrokenBarrierError: The ranks did not make the same collective calls.
+    """
+    slots, barrier = [torch.empty(0)] * ranks, Barrier(ranks)
+
+    def run(rank: int) -> T:
+        try:
+            return work(_Rank(rank, slots, barrier))
+        except BaseException:
+            barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(ranks) as pool:
+        started = [pool.submit(run, rank) for rank in range(ranks)]
+    errors = [error for each in started if (error := each.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):  # the cause comes first
+        raise error
+    return [each.result() for each in started]
