@@ -14,8 +14,9 @@ import torch
 from common import Results, parsed, parser, summary
 
 from fewer import select
+from fewer.core.observation import Observed
 from fewer.core.table import Table
-from fewer.core.types import At, Observed, Population
+from fewer.core.types import At, Population
 
 CLASSES, EPOCHS, EPOCH = 1000, 90, 30
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fewer.compare.frames import load_runs as load_runs
     from fewer.core.errors import FewerError as FewerError
+    from fewer.core.observation import Outcome as Outcome
     from fewer.core.protocols import Comm as Comm
     from fewer.core.protocols import Data as Data
     from fewer.core.protocols import Selector as Selector
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from fewer.core.types import Batch as Batch
     from fewer.core.types import Expectation as Expectation
     from fewer.core.types import KeepMask as KeepMask
-    from fewer.core.types import Outcome as Outcome
     from fewer.core.types import Request as Request
     from fewer.core.types import Selection as Selection
     from fewer.plan.compile import compile_plan as compile_plan
@@ -43,7 +43,8 @@ _HOME = {
     "fewer.core.errors": ("FewerError",),
     "fewer.core.protocols": ("Comm", "Data", "Selector", "Sync", "Task"),
     "fewer.core.table": ("Table",),
-    "fewer.core.types": ("At", "Batch", "Selection", "Expectation", "KeepMask", "Outcome", "Request"),
+    "fewer.core.observation": ("Outcome",),
+    "fewer.core.types": ("At", "Batch", "Selection", "Expectation", "KeepMask", "Request"),
     "fewer.plan.compile": ("compile_plan",),
     "fewer.plan.plan": ("Plan",),
     "fewer.recipe.parse": ("load_recipe", "parse_recipe"),

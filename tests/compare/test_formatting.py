@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fewer.compare import formatting
-from fewer.core.types import LOSS
+from fewer.core.evaluation import LOSS
 from fewer.report.metrics import Metrics
 from fewer.tasks.classify.metrics import PRIMARY
 

@@ -9,13 +9,13 @@ import pytest
 
 from fewer.core.registry import Registry
 from fewer.data.sources import SOURCES
-from fewer.models.families import FAMILIES
+from fewer.models.registry import FAMILIES
 from fewer.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from fewer.recipe.parse import parse_recipe
-from fewer.select.methods import METHODS
+from fewer.select.registry import METHODS
 from fewer.sync.methods import SYNC_METHODS
 from fewer.tasks import TASKS
-from fewer.tasks.classify.losses import LOSSES
+from fewer.tasks.classify.loss import LOSSES
 
 KINDS = [METHODS, TASKS, LOSSES, SYNC_METHODS, OPTIMIZERS, SCHEDULES, AVERAGES, FAMILIES]
 ids = {"ids": lambda value: value.noun if isinstance(value, Registry) else str(value)}

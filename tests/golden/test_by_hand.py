@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from fewer import optim
+from fewer.core.observation import Observed
 from fewer.core.sections import section_of
 from fewer.core.table import Table
-from fewer.core.types import At, Batch, Expectation, KeepMask, Observed, Request, Selection, Worker
+from fewer.core.types import At, Batch, Expectation, KeepMask, Request, Selection, Worker
 from fewer.optim.groups import parameter_groups
 from fewer.select.base import BaseSelector
 from fewer.session.build import Session

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from fewer.core.observation import Observed
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Observed, Selection
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.session.build import Session
 from fewer.testing import laws

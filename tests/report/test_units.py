@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fewer.core.types import LOSS
+from fewer.core.evaluation import LOSS
 from fewer.report import units
 from fewer.tasks.classify.metrics import PRIMARY
 

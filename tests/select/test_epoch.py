@@ -13,8 +13,9 @@ from torch import Tensor
 
 from fewer import Chooser
 from fewer.core.errors import UsageError
+from fewer.core.observation import Column, Observed
 from fewer.core.table import Table
-from fewer.core.types import At, Batch, Column, Expectation, KeepMask, Observed, Selection
+from fewer.core.types import At, Batch, Expectation, KeepMask, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.epoch import EpochSelection, occurrences
 from fewer.select.observations import Observations

@@ -9,9 +9,10 @@ import torch
 
 from fewer import select
 from fewer.core.errors import RecipeError
+from fewer.core.observation import Observed
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Observed, Population
+from fewer.core.types import At, Population
 from fewer.recipe.parse import parse_recipe
 from fewer.testing.harness import Content, session_of, trained
 

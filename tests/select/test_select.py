@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer import select
+from fewer.core.observation import Observed
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Observed, Population
+from fewer.core.types import At, Population
 from fewer.recipe.parse import parse_recipe
 from fewer.select.packer import Packed, Packer
 from fewer.session.build import open_data, open_session, selector_of

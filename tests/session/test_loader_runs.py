@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from fewer.core.errors import ResourceError
+from fewer.core.observation import Observed
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Observed, Selection
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.data.decode.on_request import SquareReader
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint

@@ -24,7 +24,7 @@ from fewer.session.build import Session, make_plan, open_data, open_session
 from fewer.session.fit import fit, resume
 from fewer.session.progress import Silent
 from fewer.session.reference_models import halves
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.cross_entropy import cross_entropy
 from fewer.testing import laws
 from fewer.testing.harness import Content, interrupted, one_thread, session_of, trained
 from fewer.training.loop import Row, train

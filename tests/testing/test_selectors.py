@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from fewer.core import rng
+from fewer.core.observation import Observed
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
 from fewer.select.base import BaseSelector, unweighted
 from fewer.testing import Violation, check_selector
 

@@ -16,23 +16,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from fewer.core.evaluation import LOSS, Evaluation, Metric, WorstSample
+from fewer.core.observation import Column, Outcome, observe
 from fewer.core.protocols import Comm
 from fewer.core.ragged import Ragged, Values, dense
-from fewer.core.types import (
-    LOSS,
-    At,
-    Batch,
-    Caption,
-    Column,
-    Evaluation,
-    Forward,
-    Metric,
-    Outcome,
-    Request,
-    Stage,
-    WorstSample,
-    observe,
-)
+from fewer.core.types import At, Batch, Caption, Forward, Request, Stage
 from fewer.core.worst import worst_rows
 from fewer.data.images import ImageData
 from fewer.session.build import build_optimizer

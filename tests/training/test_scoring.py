@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from fewer.core.types import Observed, Request
+from fewer.core.observation import Observed
+from fewer.core.types import Request
 from fewer.sync.comm import SingleProcess
 from fewer.testing.harness import one_thread, session_of
 from fewer.testing.ranks import on_ranks

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from fewer.core.types import Metric
+from fewer.core.evaluation import Metric
 from fewer.plan.plan import Plan
 from fewer.plan.table import table
 from fewer.report.load import document

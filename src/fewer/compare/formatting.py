@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fewer.core.types import Metric
+from fewer.core.evaluation import Metric
 from fewer.report import units
 from fewer.report.metrics import Metrics
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from fewer.core.evaluation import Evaluation, Metric
+from fewer.core.observation import Column, Observed, Outcome
 from fewer.core.types import (
     At,
     Batch,
     Caption,
-    Column,
-    Evaluation,
     Expectation,
     Forward,
     KeepMask,
-    Metric,
-    Observed,
-    Outcome,
     Request,
     Selection,
     Stage,

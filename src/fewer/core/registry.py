@@ -19,12 +19,9 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fewer.core.messages import nearest
-
-if TYPE_CHECKING:
-    from fewer.core.config import Section
 
 Settings = dict[str, Any]
 
@@ -86,13 +83,13 @@ class Registry:
             return self._installed[name].load()
         raise KeyError(f'no {self.noun} "{name}"; {self.hint(name)}')
 
-    def params(self, name: str) -> type[Section]:
+    def params(self, name: str) -> type[Any]:
         """The pydantic class of a plug-in's keys.
 
         Raises:
             KeyError: There is none of this name.
         """
-        found: type[Section] = self.module(name).Params
+        found: type[Any] = self.module(name).Params
         return found
 
     def card(self, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, final
 
 import torch
 
-from fewer.core.types import Column, Observed
+from fewer.core.observation import Column, Observed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,10 +6,9 @@ order. N: all ids of the source. M: samples chosen for an epoch. C: classes. W: 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from fewer.core import ragged
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from fewer.core.ragged import Values
 
 Forward = Callable[..., Any]  # takes what the task gives it: images, and for some models the targets too
-WORST_SAMPLES = 64  # that an evaluation lists, at most
 State = dict[str, Any]  # nested dicts of tensors and of what JSON can hold
 
 
@@ -144,171 +142,6 @@ def first(output: Any) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """A number that tells how good a model is, and how to read it.
-
-    Attributes:
-        name: Its key in files, such as `top1`.
-        label: Its name as the field writes it, such as `top-1`.
-        higher_is_better: Its direction; False for losses and errors.
-        is_share: It lies in [0, 1], and is shown as a percentage.
-    """
-
-    name: str
-    label: str
-    higher_is_better: bool = True
-    is_share: bool = True
-
-    @property
-    def sign(self) -> int:
-        """Factor that makes more better: 1, or -1 where less is better."""
-        return 1 if self.higher_is_better else -1
-
-    @property
-    def worst(self) -> float:
-        """What any value is better than."""
-        return -self.sign * math.inf
-
-    def no_worse(self, value: float, other: float) -> bool:
-        """Whether a value is at least as good as another."""
-        return self.sign * value >= self.sign * other
-
-    def text(self, value: float, digits: int = 2) -> str:
-        """The value in words: `93.10%`, or four digits of what is no share."""
-        return f"{value:.{digits}%}" if self.is_share else f"{value:.4f}"
-
-
-LOSS = Metric("loss", "loss", higher_is_better=False, is_share=False)  # the one metric that every task has
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one forward says of each sample of a batch.
-
-    Attributes:
-        loss_sum_B: Sum of the sample's losses (one for an image label, many for pixels); carries the graph.
-        count_B: How many losses that sum holds.
-        score_B: exp(H(y) - CE(y, p)) in [0, 1]; low is hard; the true class's probability for a plain label.
-        right_B: Whether the prediction is correct.
-        metrics: The task's step metrics of each sample (B), by name: their means over samples are recorded.
-        columns: Further numbers of each sample, by the names of the `Column`s that were asked for: (B) or (B, width).
-    """
-
-    loss_sum_B: Tensor
-    count_B: Tensor
-    score_B: Tensor
-    right_B: Tensor
-    metrics: Mapping[str, Tensor] = field(default_factory=dict)
-    columns: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def observed(self, ids_B: Tensor) -> Observed:
-        """What a table may learn from this outcome: the mean loss of each sample, without the graph."""
-        loss_B = self.loss_sum_B.detach() / self.count_B.clamp(min=1)
-        return Observed(ids_B, {"loss": loss_B, "score": self.score_B, "right": self.right_B, **self.columns})
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A further number of each sample that a selection method asks for, such as a margin or an embedding.
-
-    Attributes:
-        name: Its name in the table.
-        compute: From a model's output and the batch to float numbers, (B) or (B, width); called without gradient.
-        width: Numbers a sample.
-    """
-
-    name: str
-    compute: Callable[[Any, Batch], Tensor]
-    width: int = 1
-
-
-def observe(columns: Sequence[Column], output: Any, batch: Batch) -> dict[str, Tensor]:
-    """The columns that were asked for, computed from a model's output, by name."""
-    import torch
-
-    with torch.no_grad():
-        return {column.name: column.compute(output, batch) for column in columns}
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """Observations of some samples as named columns.
-
-    Attributes:
-        ids_B: Sample ids, int64.
-        columns: `loss`, `score` and `right`, and whatever else was asked for, one entry a sample.
-    """
-
-    ids_B: Tensor
-    columns: Mapping[str, Tensor]
-
-    @classmethod
-    def of(cls, ids_B: Tensor, loss_B: Tensor, score_B: Tensor, right_B: Tensor, **columns: Tensor) -> Observed:
-        """Observations by their columns."""
-        return cls(ids_B, {"loss": loss_B, "score": score_B, "right": right_B, **columns})
-
-    def __len__(self) -> int:
-        return len(self.ids_B)
-
-    @property
-    def loss_B(self) -> Tensor:
-        """Mean loss of each sample."""
-        return self.columns["loss"]
-
-    @property
-    def score_B(self) -> Tensor:
-        """Score of each sample in [0, 1]; low is hard."""
-        return self.columns["score"]
-
-    @property
-    def right_B(self) -> Tensor:
-        """Whether each sample is predicted correctly, bool."""
-        return self.columns["right"]
-
-    def take(self, index: Tensor | slice) -> Observed:
-        """The observations at `index` (positions, mask or slice)."""
-        return Observed(self.ids_B[index], {name: values[index] for name, values in self.columns.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluate:
-    """One evaluation that a run makes: which model, on which images, and when.
-
-    Attributes:
-        name: What its rows and metrics are called, such as `val` or `test/raw`.
-        split: The images.
-        model: The model of the moment, the best so far, or the last.
-        weights: Averaged where the run averages them, or raw.
-        statistics: BatchNorm's statistics as training left them, or estimated anew where that is called for.
-        side_px: Height and width of the images; None: the evaluation side of the stage that was trained last.
-        every: Epochs between two; 0: once, at the end.
-    """
-
-    name: str
-    split: Literal["val", "test"]
-    model: Literal["current", "best", "last"] = "current"
-    weights: Literal["averaged", "raw"] = "averaged"
-    statistics: Literal["running", "reestimated"] = "reestimated"
-    side_px: int | None = None
-    every: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class WorstSample:
-    """A sample with a high loss.
-
-    Attributes:
-        id: Its id.
-        loss: Its loss.
-        detail: What the task has to say of it: keys and values that JSON can hold, such as the class predicted.
-    """
-
-    id: int
-    loss: float
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Caption:
     """Words under a thumbnail of a contact sheet.
 
@@ -321,36 +154,6 @@ class Caption:
     label: str
     number: int
     share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Exact metrics of a model on a set, equal on every rank.
-
-    Attributes:
-        scalars: Metric name to value, such as `top1`.
-        tables: Metric name to nested lists, such as `confusion` (rows: true class).
-        worst: The samples with the highest loss, worst first.
-    """
-
-    scalars: dict[str, float]
-    tables: dict[str, Any] = field(default_factory=dict)
-    worst: list[WorstSample] = field(default_factory=list)
-
-    def named(self, split: str, names: Sequence[str]) -> tuple[dict[str, float], dict[str, Any]]:
-        """Metrics and tables as files hold them.
-
-        Args:
-            split: Which images these were: the keys begin with it.
-            names: The path of every id in the source.
-        """
-        tables = {
-            **self.tables,
-            "worst": [names[sample.id] for sample in self.worst],
-            "worst_samples": [{"id": sample.id, "loss": sample.loss, **sample.detail} for sample in self.worst],
-        }
-        metrics = {f"{split}/{key}": value for key, value in self.scalars.items()}
-        return metrics, {f"{split}/{key}": value for key, value in tables.items()}
 
 
 @dataclass(frozen=True, slots=True)

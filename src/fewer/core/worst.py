@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fewer.core.types import WORST_SAMPLES
+from fewer.core.evaluation import WORST_SAMPLES
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fewer.models.base import ModelParams
-from fewer.models.families import FAMILIES, MODELS
+from fewer.models.registry import FAMILIES, MODELS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ def card(name: str) -> dict[str, Any]:
 
 def family_params(name: str) -> type[ModelParams]:
     """The pydantic class of a family's keys."""
-    found: type[ModelParams] = FAMILIES.params(name)  # type: ignore[assignment]
+    found: type[ModelParams] = FAMILIES.params(name)
     return found
 
 
@@ -53,7 +53,7 @@ def params(name: str) -> type[ModelParams]:
     Raises:
         KeyError: No model has this name.
     """
-    found: type[ModelParams] = MODELS.params(name)  # type: ignore[assignment]
+    found: type[ModelParams] = MODELS.params(name)
     return found
 
 

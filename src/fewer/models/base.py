@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from fewer.core.config import Positive, Section, Share
 from fewer.core.registry import Registry
-from fewer.models.families import MODELS
+from fewer.models.registry import MODELS
 
 
 def _path_or_word(text: str) -> str:

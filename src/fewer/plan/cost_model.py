@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fewer.core.allocation import batch_sizes
-from fewer.core.types import WORST_SAMPLES, Evaluate, Expectation, Stage
+from fewer.core.evaluation import WORST_SAMPLES, Evaluate
+from fewer.core.types import Expectation, Stage
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
 from fewer.plan.facts import Facts, workers_of
 from fewer.plan.stages import stage_of

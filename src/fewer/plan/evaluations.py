@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fewer.core.types import Evaluate, Stage
+from fewer.core.evaluation import Evaluate
+from fewer.core.types import Stage
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
 from fewer.select.method_params import ScoredParams

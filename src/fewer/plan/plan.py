@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fewer.core.allocation import batch_sizes
-from fewer.core.types import At, Evaluate, Stage
+from fewer.core.evaluation import Evaluate
+from fewer.core.types import At, Stage
 from fewer.machine.device import DeviceSettings
 from fewer.machine.loading import Loading
 from fewer.optim import lr_shape, momentum_shape

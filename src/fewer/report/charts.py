@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from fewer.core.types import LOSS, Metric
+from fewer.core.evaluation import LOSS, Metric
 from fewer.report import units
 from fewer.report.history import AXES, Axis, History, Line, Mark, line, spread, thinned
 from fewer.report.load import Folder

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewer import tasks
-from fewer.core.types import Metric
+from fewer.core.evaluation import Metric
 from fewer.report.values import mapping, sequence
 
 _BEFORE = "classify"  # the task of records that name none

@@ -16,8 +16,8 @@ from fewer.report.pictures import previews, worst
 from fewer.report.sections.cost import ledger
 from fewer.report.sections.curves import curves, schedule
 from fewer.report.sections.selection import over_classes
+from fewer.report.sections.summary import head, metrics
 from fewer.report.sections.tasks import part_of
-from fewer.report.summary import head, metrics
 from fewer.report.values import dig, mapping, number, sequence, whole
 
 GLOSSARY = (

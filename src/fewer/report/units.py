@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fewer.core.types import Metric
+    from fewer.core.evaluation import Metric
 
 NBSP = "\u00a0"
 DASH = "–"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO, final
 
 from fewer.core.errors import ResourceError
-from fewer.core.types import Metric
+from fewer.core.evaluation import Metric
 
 SCHEMA = 1
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet compute a cell

@@ -29,7 +29,7 @@ from fewer.select.method_params import (
     ScoredParams,
     WeightParams,
 )
-from fewer.select.methods import METHODS
+from fewer.select.registry import METHODS
 from fewer.select.sampling import (
     by_probability,
     class_means,
@@ -93,7 +93,7 @@ def params(name: str) -> type[MethodParams]:
     Raises:
         KeyError: No method has this name.
     """
-    found: type[MethodParams] = METHODS.params(name)  # type: ignore[assignment]
+    found: type[MethodParams] = METHODS.params(name)
     return found
 
 

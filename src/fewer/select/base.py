@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fewer.core.types import At, Column, Expectation, KeepMask, Observed, Population, Selection, State
+from fewer.core.observation import Column, Observed
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
 from fewer.select.method_params import InBatchParams, WeightParams
 from fewer.select.sampling import sample_uniformly, top_k_per_class
 

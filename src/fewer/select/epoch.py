@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.core import rng
+from fewer.core.observation import Observed
 from fewer.core.table import Table
-from fewer.core.types import At, KeepMask, Observed, Selection, State
+from fewer.core.types import At, KeepMask, Selection, State
 from fewer.select.observations import Observations
 from fewer.select.packer import Packed, Packer
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from fewer.core.clock import Duration
 from fewer.core.config import Flag, Index, NonNegative, Section, Share, Side, Span
 from fewer.core.registry import Registry
-from fewer.select.methods import METHODS
+from fewer.select.registry import METHODS
 
 OpenShare = Annotated[float, Field(gt=0, le=1, strict=True)]
 

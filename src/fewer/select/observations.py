@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, final
 
 import torch
 
-from fewer.core.types import Column, Observed, State
+from fewer.core.observation import Column, Observed
+from fewer.core.types import State
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fewer import report
-from fewer.core.types import WorstSample
+from fewer.core.evaluation import WorstSample
 from fewer.data.images import ImageData
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import read_rows

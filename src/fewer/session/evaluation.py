@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.types import Evaluate, Evaluation, Request
+from fewer.core.evaluation import Evaluate, Evaluation
+from fewer.core.types import Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import SCHEMA, link_model, load_model, publish_model
 from fewer.runs.folder import SUSPECTS, RunFolder

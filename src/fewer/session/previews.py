@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from fewer.core.evaluation import WorstSample
 from fewer.core.ragged import dense
-from fewer.core.types import Request, Stage, WorstSample
+from fewer.core.types import Request, Stage
 from fewer.data.images import ImageData
 from fewer.plan.cost_model import PREVIEW_ROWS as ROWS
 from fewer.plan.cost_model import PREVIEW_VIEWS as VIEWS

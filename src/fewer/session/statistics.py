@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from fewer.core import rng
 from fewer.core.allocation import even_sizes
-from fewer.core.types import Evaluate, Request
+from fewer.core.evaluation import Evaluate
+from fewer.core.types import Request
 from fewer.models.batchnorm import reestimate
 
 if TYPE_CHECKING:

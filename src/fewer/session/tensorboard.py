@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from fewer.core.errors import RecipeError
-from fewer.core.types import Metric
+from fewer.core.evaluation import Metric
 from fewer.runs.record import writing
 
 # Tag and key of what a row says, by the row's kind.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from fewer.core.registry import Registry
 
 if TYPE_CHECKING:
-    from fewer.core.types import Metric
+    from fewer.core.evaluation import Metric
 
 
 TASKS = Registry("fewer.tasks", "task", "fewer.tasks", "name")

@@ -7,13 +7,13 @@ import random
 from typing import Any
 
 from fewer.core.errors import RecipeError
-from fewer.models.families import FAMILIES
+from fewer.models.registry import FAMILIES
 from fewer.optim.averaging import AVERAGES
 from fewer.optim.methods import OPTIMIZERS
 from fewer.optim.schedules import SCHEDULES
 from fewer.recipe.parse import parse_recipe
-from fewer.select.methods import METHODS
-from fewer.tasks.classify.losses import LOSSES
+from fewer.select.registry import METHODS
+from fewer.tasks.classify.loss import LOSSES
 
 _TRIES = 1000
 _VIEWS: list[dict[str, Any]] = [

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewer.select.methods import METHODS
+from fewer.select.registry import METHODS
 from fewer.session.build import Session
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.testing.draw import draw_recipe

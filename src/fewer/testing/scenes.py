@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core import rng
-from fewer.core.types import Column, Observed, Population
+from fewer.core.observation import Column, Observed
+from fewer.core.types import Population
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core import rng
+from fewer.core.observation import Column, Observed
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Column, Expectation, KeepMask, Observed, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes, stream_states
 from fewer.testing.violation import Violation, require
 from fewer.training.run import state_digest

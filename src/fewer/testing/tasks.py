@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 
 from fewer.core import ragged
+from fewer.core.evaluation import LOSS, WORST_SAMPLES, Evaluation, Metric
+from fewer.core.observation import Column, Outcome
 from fewer.core.protocols import Comm, Task
 from fewer.core.ragged import Ragged, Values
-from fewer.core.types import LOSS, WORST_SAMPLES, At, Batch, Caption, Column, Evaluation, Metric, Outcome, Stage
+from fewer.core.types import At, Batch, Caption, Stage
 from fewer.sync.comm import SingleProcess
 from fewer.testing.scenes import stream_states
 from fewer.testing.threads import on_ranks

@@ -11,9 +11,10 @@ from torch.nn.functional import interpolate
 
 from fewer.core import rng
 from fewer.core.allocation import even_sizes, shares
+from fewer.core.observation import Column, Observed
 from fewer.core.protocols import Comm, Data, Task
 from fewer.core.ragged import dense
-from fewer.core.types import At, Batch, Column, Forward, Observed, Request, Stage, Worker
+from fewer.core.types import At, Batch, Forward, Request, Stage, Worker
 from fewer.training.batches import Candidate, assemble, cache_kept
 from fewer.training.run import Run
 from fewer.training.transition import mode

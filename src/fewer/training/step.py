@@ -11,8 +11,9 @@ import torch
 from fewer.core import rng
 from fewer.core.allocation import shares
 from fewer.core.errors import DivergedError
+from fewer.core.observation import Outcome
 from fewer.core.protocols import Task
-from fewer.core.types import At, Forward, Outcome, Worker
+from fewer.core.types import At, Forward, Worker
 from fewer.optim.groups import set_lr, set_momentum
 from fewer.training.batches import Candidate
 from fewer.training.run import Run

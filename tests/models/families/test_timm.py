@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fewer.models import families
+from fewer.models import registry
 
 
 def test_timm_without_its_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families, "find_spec", lambda name: None)
-    without = families.Models("fewer.models.families", "model", "none", "name")
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    without = registry.Models("fewer.models.families", "model", "none", "name")
     without.family_of = {"lenet5": "lenet5"}
     with pytest.raises(KeyError) as caught:
         without.params("timm:resnet10t")

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fewer import select
 from fewer.core.allocation import largest_remainders
+from fewer.core.observation import Observed
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Observed, Population, Selection
+from fewer.core.types import At, Population, Selection
 from fewer.select.base import weights_of
 from fewer.select.method_params import WeightParams
 from fewer.select.methods.selective_backprop import own_ranks, rank_of

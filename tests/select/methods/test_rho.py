@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from fewer import select
+from fewer.core.observation import Observed
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Observed, Population
+from fewer.core.types import At, Population
 from fewer.testing import check_selector
 
 EPOCHS = 8

@@ -23,11 +23,11 @@ from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.epoch import occurrences
 from fewer.select.method_params import MethodParams
-from fewer.select.methods import METHODS
 from fewer.select.own_loop import Chooser, Indexed
 from fewer.select.own_loop.in_batch import local_part
 from fewer.select.own_loop.shard import Shard
 from fewer.select.packer import Packed
+from fewer.select.registry import METHODS
 from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks

@@ -13,9 +13,10 @@ import torch
 import fewer
 from fewer import report, select
 from fewer.core.errors import RecipeError
+from fewer.core.observation import Observed
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Observed, Population
+from fewer.core.types import At, Population
 from fewer.data.sources import open_source
 from fewer.select.wrappers.guards import noisy_share
 from fewer.testing.harness import Content, session_of, trained

@@ -21,8 +21,8 @@ from fewer.models.cosine_head import NormalizedLinear
 from fewer.plan.flops import sample_flops
 from fewer.recipe.parse import parse_recipe
 from fewer.tasks.classify.class_weights import Reweighting, class_weights
-from fewer.tasks.classify.losses import LOSSES, Loss, Setting
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.cross_entropy import cross_entropy
+from fewer.tasks.classify.loss import LOSSES, Loss, Setting
 from fewer.tasks.classify.task import Classify
 from fewer.testing.harness import interrupted, one_thread, trained, weights
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from echo import Echo
 from fewer.core.types import At, Batch
 from fewer.sync.comm import SingleProcess
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.cross_entropy import cross_entropy
 from fewer.tasks.classify.task import Classify
 
 

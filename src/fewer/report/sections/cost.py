@@ -10,7 +10,7 @@ from fewer.report import units
 from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, empty, esc, join, section, table, td
-from fewer.report.summary import cost
+from fewer.report.sections.summary import cost
 from fewer.report.values import dig, mapping, number
 
 Format = Callable[[float], str]

@@ -32,7 +32,7 @@ from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection, State
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.method_params import ScoredParams
-from fewer.select.methods import METHODS
+from fewer.select.registry import METHODS
 from fewer.select.sampling import sample_uniformly
 
 if TYPE_CHECKING:

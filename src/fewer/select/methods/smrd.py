@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.core.config import Flag
+from fewer.core.observation import Observed
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.select.base import BaseSelector, drawn_uniformly, expects_below, unweighted, weights_of
 from fewer.select.method_params import ScoredParams, WeightParams
 from fewer.select.sampling import count_of, fair_count, sample_uniformly

@@ -14,9 +14,10 @@ import torch
 from fewer import select
 from fewer.core import rng
 from fewer.core.errors import DataError, RecipeError, UsageError
+from fewer.core.observation import Observed
 from fewer.core.protocols import Comm, Selector
 from fewer.core.table import Kind
-from fewer.core.types import At, Observed, Selection, State
+from fewer.core.types import At, Selection, State
 from fewer.select.epoch import EpochSelection
 from fewer.select.method_params import ScoredParams
 from fewer.select.observations import Observations

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from fewer.core.types import KeepMask, Observed
+from fewer.core.observation import Observed
+from fewer.core.types import KeepMask
 from fewer.select.own_loop.observation import require_finite
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core.errors import DivergedError, UsageError
-from fewer.core.types import Column, Observed
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.core.observation import Column, Observed
+from fewer.tasks.classify.cross_entropy import cross_entropy
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,8 @@ import torch
 
 from fewer.core.errors import CheckpointError, printable
 from fewer.core.table import Table
-from fewer.select.methods import METHODS
 from fewer.select.packer import Packed
+from fewer.select.registry import METHODS
 
 if TYPE_CHECKING:
     from torch import Tensor

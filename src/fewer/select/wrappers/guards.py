@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.core import rng
+from fewer.core.observation import Observed
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Expectation, KeepMask, Observed, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
 from fewer.select.method_params import Guards
 from fewer.select.sampling import exclude, top_k, top_k_per_class
 from fewer.select.wrappers.wrapper import SelectorWrapper

@@ -11,7 +11,7 @@ from fewer.core.clock import Duration
 from fewer.core.config import Flag, Section, Span
 from fewer.core.registry import Registry
 from fewer.tasks.classify.by_class import by_class
-from fewer.tasks.classify.losses import LOSSES
+from fewer.tasks.classify.loss import LOSSES
 from fewer.tasks.classify.metadata import EVALUATION_KEYS, Metadata
 from fewer.tasks.classify.metrics import METRICS, PRIMARY, STEP_METRICS, metric_names
 
@@ -66,7 +66,7 @@ class Params(Section):
 def build(params: Params, setting: TaskSetting) -> Classify:
     """The task of a recipe."""
     from fewer.tasks.classify.class_weights import Reweighting
-    from fewer.tasks.classify.losses import Setting
+    from fewer.tasks.classify.loss import Setting
     from fewer.tasks.classify.task import Classify
 
     images_C = setting.images_C

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.types import LOSS, Metric
+from fewer.core.evaluation import LOSS, Metric
 from fewer.tasks.classify import shots
 
 if TYPE_CHECKING:

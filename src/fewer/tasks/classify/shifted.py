@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.cross_entropy import cross_entropy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.core.types import Outcome
+    from fewer.core.observation import Outcome
 
 
 def of_shifted(logits_BC: Tensor, shift_BC: Tensor, label_B: Tensor, label_smoothing: float) -> Outcome:

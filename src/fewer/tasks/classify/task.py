@@ -9,22 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
 
+from fewer.core.evaluation import Evaluation, WorstSample
+from fewer.core.observation import Column, Outcome, observe
 from fewer.core.protocols import ChangesByEpoch, Comm
 from fewer.core.ragged import dense
-from fewer.core.types import (
-    At,
-    Batch,
-    Column,
-    Evaluation,
-    Forward,
-    Outcome,
-    Stage,
-    WorstSample,
-    first,
-    observe,
-)
+from fewer.core.types import At, Batch, Forward, Stage, first
 from fewer.core.worst import worst_rows
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.cross_entropy import cross_entropy
 from fewer.tasks.classify.metadata import Metadata
 from fewer.tasks.classify.metrics import PRIMARY, STEP_METRICS, scalars, tables
 from fewer.tasks.classify.prediction import Ranking, RankingFormat, rankings
@@ -32,10 +23,10 @@ from fewer.tasks.classify.prediction import Ranking, RankingFormat, rankings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fewer.core.evaluation import Metric
     from fewer.core.ragged import Values
-    from fewer.core.types import Metric
     from fewer.tasks.classify.class_weights import Reweighting
-    from fewer.tasks.classify.losses import Loss
+    from fewer.tasks.classify.loss import Loss
 
 
 @final

@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fewer.core.config import NonNegative
-from fewer.tasks.classify.losses import LossParams
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.cross_entropy import cross_entropy
+from fewer.tasks.classify.loss import LossParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.core.types import Outcome
-    from fewer.tasks.classify.losses import Loss, Setting
+    from fewer.core.observation import Outcome
+    from fewer.tasks.classify.loss import Loss, Setting
 
 NEUTRAL = [{"focal_gamma": 0.0}]
 EXAMPLES = [{"focal_gamma": 2.0}]

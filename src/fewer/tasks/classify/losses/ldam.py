@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewer.core.config import NonNegative
-from fewer.tasks.classify.losses import LossParams
+from fewer.tasks.classify.loss import LossParams
 from fewer.tasks.classify.shifted import of_shifted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewer.core.types import Outcome
-    from fewer.tasks.classify.losses import Loss, Setting
+    from fewer.core.observation import Outcome
+    from fewer.tasks.classify.loss import Loss, Setting
 
 NEUTRAL = [{"ldam_margin": 0.0}]
 EXAMPLES = [{"ldam_margin": 0.5}]

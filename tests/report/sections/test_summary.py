@@ -12,7 +12,7 @@ from fewer import report
 from fewer.report import units
 from fewer.report.history import history
 from fewer.report.load import load
-from fewer.report.summary import head
+from fewer.report.sections.summary import head
 from run_folders import build, check_harmless
 
 
