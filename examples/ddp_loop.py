@@ -1,12 +1,12 @@
-"""The loop of own_loop.py on several processes, with a checkpoint that holds the selection's state.
+"""The loop of own_loop.py on several processes, with a checkpoint that includes the selection's state.
 
     torchrun --nproc-per-node 2 examples/ddp_loop.py checkpoint.pt
-    torchrun --nproc-per-node 2 examples/ddp_loop.py checkpoint.pt      # goes on, on any number of processes
+    torchrun --nproc-per-node 2 examples/ddp_loop.py checkpoint.pt      # resumes, on any number of processes
     python examples/ddp_loop.py --smoke                                 # alone, for one epoch
 
-Every process builds the same chooser. It makes the same choice in each, and gives each its part. The lines marked
-`# fewer` are what differs from any other loop with DistributedDataParallel: the chooser's sampler stands in place of a
-DistributedSampler, and observations are gathered before one process saves.
+Every process builds the same chooser, which makes the same choice in each and gives each its part. The lines marked
+`# fewer` differ from other loops with DistributedDataParallel: the chooser's sampler replaces a DistributedSampler, and
+the processes gather their observations before one of them saves.
 """
 
 from __future__ import annotations

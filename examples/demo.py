@@ -1,8 +1,8 @@
-"""Trains four recipes on the digits that scikit-learn brings, and shows what each cost: `make demo`.
+"""A demonstration, `make demo`: four recipes on scikit-learn's digits, with accuracy and cost of each.
 
     python examples/demo.py [--out FOLDER] [--smoke]
 
-The run folders are runs/demo/METHOD; each run of the demo takes the place of the one before.
+The run folders are runs/demo/METHOD; each demo replaces the one before.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     python examples/efficientnet_lite0.py efficientnet_lite0.safetensors
     fewer train recipes/caltech-timm.toml model.weights=../efficientnet_lite0.safetensors
 
-Both are ports of one TensorFlow model: their layers come in the same order and differ by name alone. The file says
-which mean and standard deviation its images are normalised by, those that timm states for this model. `--smoke` needs
-timm alone: it writes fresh weights, under other names, to a temporary file.
+Both are ports of one TensorFlow model: their layers have the same order and differ by name alone. The written file
+holds the mean and standard deviation for normalising images, as timm gives them for this model. `--smoke` needs timm
+alone: it writes fresh weights, under other names, to a temporary file.
 """
 
 from __future__ import annotations

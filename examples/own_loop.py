@@ -2,9 +2,9 @@
 
     python examples/own_loop.py [--smoke]
 
-The data set, the loader, the model, the optimizer and the loop are PyTorch's own. The lines marked `# fewer` are what
-is added: a chooser, whose sampler lists an epoch's samples; their weights; and what the loop has observed. Any method
-of `fewer methods` can stand in place of "dbpd". Threshold 1 keeps every sample and is the plain loop.
+Data set, loader, model, optimizer and loop are PyTorch's own. The lines marked `# fewer` are added: a chooser, whose
+sampler lists an epoch's samples; the samples' weights; and the losses that the loop observes. Any method of
+`fewer methods` can replace "dbpd". Threshold 1 keeps every sample and is the plain loop.
 
 examples/ddp_loop.py is the same loop on several processes, examples/timm_style.py a whole training script.
 """

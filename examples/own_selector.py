@@ -1,12 +1,12 @@
-"""A new selection method in one file: train on the samples whose last known loss was highest.
+"""A new selection method in one file: it trains on the samples whose last known loss was highest.
 
     python examples/own_selector.py [--smoke]
 
-A method is a `Params`, a selector, and a `build`. `fewer.testing.check_selector` checks what every selector promises
-(`fewer.Selector`), and `fewer.fit` trains with it: checkpoints, exact resuming, ranks and the report come along. In a
-loop of your own, `fewer.Chooser(Hardest(0.5), labels, epochs=10)` takes it, too.
+A method is a `Params`, a selector, and a `build`. `fewer.testing.check_selector` checks the promises of every selector
+(`fewer.Selector`). `fewer.fit` trains with the method, with checkpoints, exact resuming, several ranks and the report.
+`fewer.Chooser(Hardest(0.5), labels, epochs=10)` uses it in a loop of your own.
 
-To have recipes and `fewer methods` know a method of your own package, name its module as an entry point:
+An entry point makes a method of your own package known to recipes and `fewer methods`:
 
     [project.entry-points."fewer.select"]
     hardest = "your_package.hardest"

@@ -7,8 +7,8 @@
     torchrun --nproc-per-node 2 examples/timm_style.py --select dbpd --select-cost 0.6
     python examples/timm_style.py --smoke                                  # one epoch, into a temporary folder
 
-PHOTOS has train/CLASS/*.jpg and val/CLASS/*.jpg. Models are timm's where it is installed, and a small net without it.
-What selection adds is marked `# fewer`; without `--select` this is plain training.
+PHOTOS has train/CLASS/*.jpg and val/CLASS/*.jpg. Models are timm's if it is installed, else one small net. The lines
+marked `# fewer` are added for selection; without `--select` this is plain training.
 """
 
 from __future__ import annotations
