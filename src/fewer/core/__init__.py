@@ -1,1 +1,1 @@
-"""What everything may know: types, protocols, score table, clock, randomness, ledger, errors."""
+"""The ground that every folder may use: types, protocols, score table, clock, randomness, ledger, errors."""

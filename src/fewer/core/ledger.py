@@ -1,4 +1,4 @@
-"""What a run cost: samples, pixels, steps, FLOPs, bytes and seconds, per stage and in all."""
+"""The ledger of a run: its cost in samples, pixels, steps, FLOPs, bytes and seconds, per stage and in all."""
 
 from __future__ import annotations
 

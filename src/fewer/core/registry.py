@@ -93,7 +93,7 @@ class Registry:
         return found
 
     def card(self, name: str) -> dict[str, Any]:
-        """What a plug-in's file tells of it: summary, description, and keys with default and help."""
+        """The card of a plug-in: summary, description, and keys with default and help."""
         found = self.module(name)
         summary, _, description = inspect.cleandoc(found.__doc__).partition("\n\n")
         parameters = {

@@ -76,7 +76,7 @@ def parse_section(base: type[Section], values: Any, name: str, place: Place) -> 
     try:
         section = model.model_validate({key: value for key, value in values.items() if key not in unknown})
     except ValidationError as error:
-        # The keys of a plug-in that is not known cannot be told from slips of the keyboard.
+        # The keys of a plug-in that is not known cannot be distinguished from slips of the keyboard.
         idle = ("extra_forbidden", "missing") if unknown else ()
         details = [each for each in error.errors() if each["type"] not in idle]
         problems += explain(details, model, place, (name,), lambda path: _owners(parts, values, path))

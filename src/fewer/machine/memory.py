@@ -1,4 +1,4 @@
-"""How the process gets its memory (set once, before torch is imported), and how much is free."""
+"""Memory of the process: how it is allocated (set once, before torch is imported), and how much is free."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def keep_freed_memory() -> None:
     """Has glibc keep freed memory, and torch ask for huge pages.
 
     A training step frees and allocates the same hundreds of megabytes. By default each such block goes back to the
-    system and every page of it is cleared and mapped anew, which costs a large share of a CPU step (measured in
+    system and every page of it is cleared and mapped again, which costs a large share of a CPU step (measured in
     benchmarks/allocator.py). Nothing happens on systems without glibc.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -23,7 +23,7 @@ def family_names() -> list[str]:
 
 
 def card(name: str) -> dict[str, Any]:
-    """What a family's file tells of it: summary, description, and keys with default and help."""
+    """The card of a family: summary, description, and keys with default and help."""
     return FAMILIES.card(name)
 
 
@@ -69,7 +69,7 @@ def build(name: str, classes: int, side_px: int, **options: Any) -> nn.Module:
         name: One of `names()`.
         classes: Number of outputs.
         side_px: The largest side it will be trained at.
-        options: The keys of `[model]` but the name; `weights` is read by whoever trains, not here.
+        options: The keys of `[model]` but the name; `weights` is read by the caller, not here.
 
     Raises:
         KeyError: No model has this name.

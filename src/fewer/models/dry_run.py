@@ -1,4 +1,4 @@
-"""Which images a model takes, found out by trying: one forward on the meta device, where nothing is computed."""
+"""A dry run of a model on images of some side: one forward on the meta device, where nothing is computed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def take(params: ModelParams, classes: int, sides_px: Sequence[int]) -> nn.Modul
 
 
 def reduction(model: nn.Module, side_px: int) -> int:
-    """By how much the first layers divide the image's side; 1 where that cannot be told."""
+    """By how much the first layers divide the image's side; 1 where that is unknown."""
     with contextlib.suppress(*_FAILURES):
         return stem.reduction(model, side_px)
     return 1

@@ -41,14 +41,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
         tensors = _tensors(content)
     except SafetensorError as error:
-        raise DataError(f"{path}: not a whole safetensors file ({_short(error)}); copy it anew") from None
+        raise DataError(f"{path}: not a whole safetensors file ({_short(error)}); copy it again") from None
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{path}: holds more than tensors ({_short(error)}), and reading that could run code of the file's; "
             "save model.state_dict() alone, best as .safetensors"
         ) from None
     except Exception as error:  # torch's reader raises whatever its parts do on damaged files
-        raise DataError(f"{path}: damaged, or no file of tensors ({_short(error)}); copy it anew") from None
+        raise DataError(f"{path}: damaged, or no file of tensors ({_short(error)}); copy it again") from None
     if not tensors:
         keys = ", ".join(map(repr, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
         raise DataError(f"{path}: holds no named tensors but {keys or 'nothing'}; save model.state_dict()")

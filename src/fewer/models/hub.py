@@ -55,7 +55,7 @@ def downloaded(url: str, name: str, hash_prefix: str = "") -> Path:
     if hash_prefix and not file_hash(place).startswith(hash_prefix):
         raise DataError(
             f"{place}: not the file that was published{stated}: its SHA-256 is {file_hash(place)[:16]}...; "
-            f"remove it and fetch {url} anew"
+            f"remove it and fetch {url} again"
         )
     return place
 

@@ -43,7 +43,7 @@ class Match:
         """How much fits, and the first names of what does not."""
         parts = [f"{len(self.fitting)} tensors fit ({self.share:.0%} of the network without its head)"]
         if self.head:
-            parts.append(f"the head ({', '.join(self.head[:_SHOWN])}) is of another size and begins anew")
+            parts.append(f"the head ({', '.join(self.head[:_SHOWN])}) is of another size and starts at random")
         shapes = [f"{name} {_sized(theirs)} for {_sized(ours)}" for name, theirs, ours in self.reshaped]
         for what, found in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes)):
             if found:

@@ -1,4 +1,4 @@
-"""What `model.weights` names: a file, a run's best model, or the library's own; read, fitted, put into a network."""
+"""Pretrained weights, as `model.weights` names them: a file, a run's best model, or the library's own."""
 
 from __future__ import annotations
 

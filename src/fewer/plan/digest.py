@@ -11,7 +11,7 @@ from fewer.recipe.schema import Recipe
 from fewer.select.method_params import ScoredParams
 
 _NAMES_BEFORE = {"full": "everything"}  # names that digests go on to know by their first spelling
-_MEANING = 1  # of the recipe's keys and their defaults; whoever changes a default, or what one means, raises it
+_MEANING = 1  # of the recipe's keys and their defaults; a change of a default, or of its meaning, raises it
 
 
 def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:

@@ -1,4 +1,4 @@
-"""What the user asks: a recipe, typed, without importing torch. `fewer.recipe.parse` turns TOML into one."""
+"""The recipe: a user's request, typed, without importing torch. `fewer.recipe.parse` turns TOML into one."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class DataRecipe(Section):
     """Whether content hashes are remembered between runs."""
     in_memory: Literal["auto", "yes", "no"] = "auto"
     """Whether decoded images are kept in memory; `auto`: where they take less than a third of what is free. Else they
-    are read anew for every batch, with the same pixels."""
+    are read again for every batch, with the same pixels."""
     processes: Index | Literal["auto"] = "auto"
     """Loader processes of the run, over all ranks, where images are not kept in memory; 0: the training process reads.
     `auto`: half the cores, or all of them where training runs on a GPU."""
@@ -232,7 +232,7 @@ class OutRecipe(Section):
     keep: Count = 3
     """Newest checkpoints that are kept."""
     plots: Flag = True
-    """Curves as PNG files in `plots/`, drawn anew while training goes on, and at its end."""
+    """Curves as PNG files in `plots/`, redrawn while training goes on, and at its end."""
     previews: Flag = True
     """Training views of each stage, and thumbnails of the worst test images, in `previews/`."""
     tensorboard: Flag = False

@@ -36,7 +36,7 @@ def render(run_dir: Path) -> str:
 
 
 def write(run_dir: Path) -> Path:
-    """Writes `report.html` into the run folder; whoever reads it meanwhile sees the old page or the new one.
+    """Writes `report.html` into the run folder; a reader meanwhile sees the old page or the new one.
 
     Args:
         run_dir: The run folder.

@@ -1,6 +1,6 @@
 """Charts drawn by matplotlib, as SVG that belongs to the page and as PNG files, and images for the page.
 
-For the page matplotlib is told stand-in colours, which are then replaced by the page's CSS variables: so a plot
+For the page matplotlib draws with stand-in colours, which are then replaced by the page's CSS variables: so a plot
 follows the page into the dark, takes its typeface, and stays small. PNG files take the light colours of the same style
 sheet. Nothing here depends on pyplot or on the user's matplotlibrc.
 """
@@ -31,7 +31,7 @@ Paint = Callable[[str], str]  # from the name of a CSS variable to a colour
 
 @dataclass(frozen=True)
 class Style:
-    """How a curve is told from the others: by colour, dash and marker, so that colour alone never matters."""
+    """The look of a curve, distinct from the others by colour, dash and marker, so that colour alone never matters."""
 
     variable: str
     dash: Literal["solid", "dashed", "dotted", "dashdot", "none"]

@@ -1,4 +1,4 @@
-"""What selection did class by class, over the epochs: kept share, difficulty, and what a method has of its own."""
+"""Series of selection by class over the epochs: kept share, difficulty, and a method's own numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = 24  # characters of a class's name in a plot
 
 
 def class_charts(folder: Folder, story: History) -> list[Chart]:
-    """A chart for every series by class that the rows hold; none where selection left nothing out and tells nothing."""
+    """A chart for every series by class that the rows hold; none where selection left nothing out and has no series."""
     names = list(dict.fromkeys(key for mark in story.epochs for key in mapping(mark.row.get("series"))))
     charts = (_chart(key, folder, story) for key in names[:SERIES])
     return [chart for chart in charts if chart is not None]

@@ -1,7 +1,7 @@
 """Crash-safe images of a run: safetensors and JSON under a SHA-256 manifest, published by rename. Never pickle.
 
 A checkpoint is a folder `epochEEEEE-batchBBBBBBB`. It is written beside its place, each file flushed to disk, and
-then renamed, so that a folder under a final name is always whole. What a disk or a person damages afterwards is
+then renamed, so that a folder under a final name is always whole. Damage done afterwards, by a disk or by hand, is
 noticed by the manifest, and the checkpoint before it is used.
 """
 
@@ -106,7 +106,7 @@ def load_newest(folder: Path) -> tuple[State, Path, list[str]]:
         except Exception as error:  # a manifest that agrees with foreign content
             damaged.append(f"{path}: not a checkpoint of this program ({type(error).__name__})")
     raise CheckpointError(
-        "no intact checkpoint is left:\n" + "\n".join(damaged) + "\nrestore one from a copy, or train anew"
+        "no intact checkpoint is left:\n" + "\n".join(damaged) + "\nrestore one from a copy, or train again"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which samples count: selection methods, one file each, and what is needed to write one.
+"""Selection methods, one file each, and the names for writing one.
 
 A method's file has a pydantic `Params`, and `build(params, population)` that returns its selector. It imports torch
 inside functions only, so that names, parameters and help need no torch. Methods of other packages are found through
@@ -125,5 +125,5 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
 
 
 def card(name: str) -> dict[str, Any]:
-    """What a method's file tells of it: summary, description, and parameters with default and help."""
+    """The card of a method: summary, description, and parameters with default and help."""
     return METHODS.card(name)

@@ -51,7 +51,7 @@ class Guards(Section):
     never_empty: Flag = True
     """An epoch of which next to nothing would be left goes on with a few more samples, rather than end the run."""
     batchnorm_images: Index = 2048
-    """Training images that BatchNorm's statistics are estimated from anew, before an evaluation or hand-over that
+    """Training images that BatchNorm's statistics are re-estimated from, before an evaluation or hand-over that
     follows an epoch on a part of the data."""
     break_even: Flag = True
     """Warns where scoring costs more than selection saves."""

@@ -19,7 +19,7 @@ def count_of(share: float, samples: int) -> int:
 
 
 def top_k(ids_M: Tensor, value_M: Tensor, count: int, seed: int, *purpose: int | str) -> Tensor:
-    """The `count` samples of the highest values; equal values are drawn by lot, NaN counts as highest.
+    """The `count` samples of the highest values; ties are broken at random, NaN counts as highest.
 
     Args:
         ids_M: Sample ids, each once.
@@ -60,7 +60,7 @@ def sample_uniformly(ids_M: Tensor, count: int, seed: int, *purpose: int | str) 
 
 
 def fair_count(share: float, ids_G: Tensor, seed: int, *purpose: int | str) -> int:
-    """About share * G of the samples of a batch, rounded by lot, so that small batches keep the share on average."""
+    """About share * G of the samples of a batch, rounded at random, so that small batches keep the share on average."""
     import torch
 
     exact = share * len(ids_G)
@@ -71,7 +71,7 @@ def fair_count(share: float, ids_G: Tensor, seed: int, *purpose: int | str) -> i
 def by_probability(ids_M: Tensor, probability_M: Tensor, seed: int, *purpose: int | str) -> Tensor:
     """Which samples a systematic draw takes: each with its own probability, their number fixed to within one.
 
-    The probabilities are laid end to end in an order by lot, and a sample is drawn where its stretch holds one of the
+    The probabilities are laid end to end in random order, and a sample is drawn where its stretch holds one of the
     points u, u + 1, u + 2, ... (Madow 1949).
 
     Args:
@@ -99,7 +99,7 @@ def by_probability(ids_M: Tensor, probability_M: Tensor, seed: int, *purpose: in
 def top_k_per_class(
     ids_M: Tensor, label_M: Tensor, quota_C: Tensor, value_M: Tensor | None, seed: int, *purpose: int | str
 ) -> Tensor:
-    """Of each class the `quota_C` samples of the highest values, equal ones by lot; without values a uniform draw.
+    """Of each class the `quota_C` samples of the highest values, ties at random; without values a uniform draw.
 
     Args:
         ids_M: Sample ids, each once.
@@ -123,7 +123,7 @@ def top_k_per_class(
     value_M = value_M[wanted_M].nan_to_num(nan=float("inf"))
     sorted_M, order = value_M.sort(descending=True)
     sorted_M = sorted_M[label_M[order].argsort(stable=True)]
-    # As in `highest`: of each class all above the last one taken, and by lot some of those that tie with it.
+    # As in `top_k`: of each class all above the last one taken, and at random some of those that tie with it.
     cut_C = value_M.new_full((len(quota_C),), -float("inf"))
     cuts_C = (quota_C > 0) & (quota_C < size_C)
     cut_C[cuts_C] = sorted_M[(start_C + quota_C - 1)[cuts_C]]

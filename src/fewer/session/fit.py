@@ -118,7 +118,7 @@ def _held(folder: RunFolder, discard: bool) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # One that was stopped by a signal can be resumed: it begins anew.
+        # One that was stopped by a signal can be resumed: it starts again.
         if discard and folder.is_barren() and not isinstance(error, Stopped):
             folder.discard()
         raise

@@ -1,4 +1,4 @@
-"""Where a run's progress is shown: what the standard body tells, whoever listens."""
+"""The display of a run's progress: what the fit loop reports, for any front end."""
 
 from __future__ import annotations
 

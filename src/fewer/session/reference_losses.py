@@ -41,7 +41,7 @@ def compute_reference_losses(
     `fit` calls this; a loop of one's own over `fewer.train` does so before its first batch.
 
     Args:
-        session: The run; its selector is built anew, its ledger books what this takes.
+        session: The run; its selector is built again, its ledger books what this takes.
         note: Told what goes on, in words.
         record: Told what came out, as a row.
 

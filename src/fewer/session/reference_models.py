@@ -95,7 +95,7 @@ def price(recipe: Recipe, facts: Facts) -> Reference | None:
 
 
 def halves(split: Split, seed: int) -> tuple[Tensor, Tensor]:
-    """The two halves of some images, by lot, stratified by class; the first has one image more where N is odd."""
+    """Two random halves of some images, stratified by class; the first has one image more where N is odd."""
     grouped_M, _ = grouped(split.ids_M, split.label_N, seed, "reference")
     return grouped_M[::2].sort().values, grouped_M[1::2].sort().values
 

@@ -1,4 +1,4 @@
-"""What a run may be given anew when it is resumed, and what must be as it was."""
+"""The changes that a resumed run may bring, and the checks of what must be as it was."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fewer.runs.folder import MANIFEST, RunFolder
 from fewer.runs.record import read_json
 from fewer.select import METHODS
 
-# Keys that a resumed run may be given anew.
+# Keys that a resumed run may change.
 RESUMABLE = ("out.*", "data.in_memory", "data.processes", "data.cache", "train.epochs")
 
 _STAGE_LENGTH = re.compile(r"stages\.\d+\.epochs=")
@@ -80,7 +80,7 @@ def require_selector(folder: RunFolder, selector: Selector | None) -> None:
 
 
 def refuse_other_weights(folder: RunFolder, plan: Plan) -> None:
-    """A run whose first weights, or reference, have changed since could no longer be told from its recipe."""
+    """A run whose first weights, or reference, have changed since would no longer follow from its recipe."""
     try:
         content = read_json(folder.path / "plan.json")
         before, reference = content["model"].get("weights", ""), (content.get("reference") or {}).get("weights", "")

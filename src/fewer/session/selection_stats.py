@@ -1,4 +1,4 @@
-"""What a run tells of its selection: numbers of every class, whether scoring pays, and which labels look wrong."""
+"""Statistics of a run's selection: numbers of every class, whether scoring pays, and which labels look wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROBE = 0.1  # share of the images: looking at so few to decide what to do is n
 def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
     """What selection did in an epoch, class by class, and the numbers that the selector has to tell; often nothing.
 
-    Kept shares and difficulties (1 - mean score) are told for every method, others by the methods themselves.
+    Kept shares and difficulties (1 - mean score) are recorded for every method; methods add others themselves.
     """
     run, label_N = session.run, session.splits.train.label_N
     label_M, classes = label_N[run.selection.pool_ids], len(session.splits.classes)
@@ -42,11 +42,11 @@ def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
 
 
 def complaints(session: Session, line: dict[str, Any], kept_share_E: Sequence[float]) -> dict[str, str]:
-    """What a person should be warned of after an epoch, by its kind.
+    """Warnings to the user after an epoch, by kind.
 
     Args:
         session: The run.
-        line: The epoch's row, with what selection told.
+        line: The epoch's row, with the numbers of selection.
         kept_share_E: The share of the images that each of the epochs so far was trained on.
     """
     found = {"scoring": loss_of_scoring(session, kept_share_E), "classes": lost_classes(session, line)}

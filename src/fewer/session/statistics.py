@@ -1,4 +1,4 @@
-"""BatchNorm statistics of a model that is evaluated or published: estimated anew where training's do not fit."""
+"""BatchNorm statistics of a model that is evaluated or published: re-estimated where those of training do not fit."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How workers agree, one file a method; and `comm`, how processes exchange tensors."""
+"""The agreement of workers: sync methods, one file each, and `comm`, the exchange of tensors between processes."""

@@ -1,4 +1,4 @@
-"""Where the random numbers of a batch come from."""
+"""The keys that the random numbers of a batch are drawn by."""
 
 from __future__ import annotations
 

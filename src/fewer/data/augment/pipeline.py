@@ -1,4 +1,4 @@
-"""What training views differ by, and in which order it is applied.
+"""The augmentation pipeline: what training views differ by, in the order of application.
 
 B: samples of the batch. H, W: rows and columns of the picture. M: rows of the store.
 """

@@ -1,4 +1,4 @@
-"""Image files that a person names one by one or by their folder; they have no classes. Listing needs no torch."""
+"""Image files named one by one or by their folder; they have no classes. Listing needs no torch."""
 
 from __future__ import annotations
 

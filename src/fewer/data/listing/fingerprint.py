@@ -1,7 +1,7 @@
 """Content hashes of a source's images, remembered in the user's cache folder.
 
 Each is kept under the place, size and modification time of its bytes. The cache is never trusted: what is not exactly
-as written here is ignored and built anew. N: all ids of the source. K: entries of the cache.
+as written here is ignored and built again. N: all ids of the source. K: entries of the cache.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _rows(wanted_N2: Words, known_K2: Words) -> npt.NDArray[np.int64]:
     order = np.argsort(known_K2[:, 0], kind="stable")
     at = np.searchsorted(known_K2[:, 0], wanted_N2[:, 0], sorter=order)
     row_N = order[at.clip(max=len(order) - 1)]
-    # Of two that agree in their first half one is not found, and then hashed anew.
+    # Of two that agree in their first half one is not found, and then hashed again.
     return np.where((known_K2[row_N] == wanted_N2).all(axis=1), row_N, -1)
 
 

@@ -1,4 +1,4 @@
-"""How paths, and rows of tables, become ids, classes and parts: the rules that sources share."""
+"""Rules by which paths, and rows of tables, become ids, classes and parts; all sources share them."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _complete(source: str, found: Arranged) -> Arranged:
     present = np.unique(found.labels)
     if len(present) == 1:
         only = found.classes[int(present[0])]
-        found.notes.append(f"{source} has one class only ({only!r}): nothing can be told apart")
+        found.notes.append(f"{source} has one class only ({only!r}): there is nothing to classify")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the data of a run was, a line an image, so that a resumed run can tell whether it still is.
+"""The manifest of a run's data, a line an image, by which a resumed run knows whether the data has changed.
 
 Lines are made as they are asked for: there may be millions. M: ids of a split. N: all ids of its source.
 """

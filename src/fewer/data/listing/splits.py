@@ -1,4 +1,4 @@
-"""Which images train, which choose settings and which are the test.
+"""The splits of a source: training, validation and test images.
 
 M: ids of a split. N: all ids of its source.
 """
@@ -112,7 +112,7 @@ def open_splits(
     part: int | str | None = None,
     tail: LongTail | None = None,
 ) -> Splits:
-    """Opens a source and says which of its images are for what.
+    """Opens a source and splits its images.
 
     The test set is, under `test = "auto"`: the folder `test/` if the source has one beside `train/`; else `val/`,
     the set that everybody reports on ImageNet; else 20 % of all images. Otherwise what `test` says: a share of the
@@ -126,7 +126,7 @@ def open_splits(
     seed nor on the order of anything: round(share x images), at least 1 of a class of 2 or more, never a whole class.
 
     Labels from a file replace those of the training images, and so those of a validation set that is held out from
-    them: whoever has only these labels can choose settings by nothing else. Shares are drawn by the source's own
+    them: a user who has only these labels can choose settings by nothing else. Shares are drawn by the source's own
     classes, so the same images are held out with and without the file. Test images keep the source's own labels,
     and so do a folder `val/` and other sources.
 

@@ -19,7 +19,7 @@ def percent(text: str) -> float | None:
 
 
 def grouped(ids_M: Tensor, label_N: Tensor, split_seed: int, purpose: str) -> tuple[Tensor, Tensor]:
-    """The ids class by class, in an order by lot within each; and how many each class has."""
+    """The ids class by class, in random order within each; and how many each class has."""
     shuffled_M = ids_M[rng.shuffled(ids_M, split_seed, purpose)]
     grouped_M = shuffled_M[torch.argsort(label_N[shuffled_M], stable=True)]
     return grouped_M, torch.unique_consecutive(label_N[grouped_M], return_counts=True)[1]

@@ -1,4 +1,4 @@
-"""Which training images stay when fewer are asked for: a fixed part of every class, or a long tail of classes.
+"""A smaller training set: a fixed part of every class, or a long tail of classes.
 
 Both are drawn by (`split_seed`, purpose, id), after the images for validation and test were taken: these depend on
 neither. M: training images. C: classes that they have.

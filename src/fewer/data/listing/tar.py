@@ -1,4 +1,4 @@
-"""Where the members of an uncompressed tar lie. Reads headers only; nothing is ever extracted.
+"""The positions of the members of an uncompressed tar. Only headers are read; nothing is ever extracted.
 
 Python's `tarfile` builds a large object a member; on 50,000 members this reader takes a third of the time, and it
 notices a lost end. It reads v7, ustar, GNU long names and pax headers, as written by GNU tar, BSD tar and Python.

@@ -1,1 +1,1 @@
-"""What kinds of sources share: the class of a source, CIFAR's files, downloads, and a reader of untrusted pickles."""
+"""Common ground of all sources: the class of a source, CIFAR's files, downloads, and a reader of untrusted pickles."""

@@ -53,7 +53,7 @@ class Cifar(Source):
             for file, _ in listed:
                 pixels, paths = _images(file, _entry(content, file), label_key, classes)
                 names = [f"{part}/{path}" for path in paths]
-                if len({*names} - files.keys()) < len(names):  # two of one name: told apart by their rows
+                if len({*names} - files.keys()) < len(names):  # two of one name: their rows differ
                     names = [f"{name.rpartition('/')[0]}/{file}-{row:05d}.png" for row, name in enumerate(names)]
                 files |= {name: (_VALUES, sum(map(len, images)) + row) for row, name in enumerate(names)}
                 images.append(pixels)

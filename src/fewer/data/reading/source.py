@@ -1,4 +1,4 @@
-"""What a source is: a listing of images with their classes, and the reading of their bytes.
+"""The base of all sources: a listing of images with their classes, and the reading of their bytes.
 
 N: all ids of the source.
 """
@@ -28,7 +28,7 @@ class Source(ABC):
         labels: Index into `classes` of every image, int64 (N).
         classes: Names of the classes: folders sorted, others in the order that the data has them.
         parts: Ids of `train`, `val` and `test` where the source is laid out that way; else empty.
-        notes: What a person should know of the listing, a sentence each.
+        notes: What the user should know of the listing, a sentence each.
     """
 
     def __init__(self, name: str, found: Arranged) -> None:

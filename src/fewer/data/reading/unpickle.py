@@ -1,4 +1,4 @@
-"""Reads the pickle files of CIFAR: dicts and lists of numbers, texts and one array, and nothing else.
+"""A reader for the pickle files of CIFAR: dicts and lists of numbers, texts and one array, and nothing else.
 
 Unpickling calls whatever a file names. Here a file may name the four functions by which numpy's arrays and bytes are
 written, each stands for code of ours, and the file's instructions are looked over before any is carried out.

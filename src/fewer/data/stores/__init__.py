@@ -1,1 +1,1 @@
-"""Where decoded images are kept."""
+"""Stores of images, in memory or in files."""

@@ -44,7 +44,7 @@ def ledger(folder: Folder, story: History) -> Html:
         return Html("")
     head = ["", "predicted", *(["spent", "difference"] if finished else ["spent so far"])]
     content = table(head, rows, "Ledger: predicted and spent", kind="ledger")
-    lead = "What the plan said before the first step, and what was then counted."
+    lead = "The plan's prediction before the first step, and the counts of the run."
     content = Html(f'<div class="two uneven"><div>{content}</div>{_seconds(folder)}</div>')
     return section("Ledger", esc(lead), content, "ledger")
 

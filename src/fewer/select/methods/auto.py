@@ -83,7 +83,7 @@ class Pick:
 
     Attributes:
         method: Its name.
-        reason: One sentence for a person.
+        reason: One sentence for the user.
         keys: The method's keys that are not at their defaults.
     """
 

@@ -4,8 +4,8 @@ An epoch is as long as plain training's, so it costs and saves nothing. Class c,
 proportion to n_c^(1 - power): 1 gives every class the same (class-balanced sampling), 0.5 the square root of its
 images (Mahajan et al. 2018), 0 its own share. The parts are exact, by largest remainders, rather than drawn one by one,
 and no image of a class is repeated before all have been taken: within a class all images get floor(part / n_c)
-repetitions, and a random draw without replacement, anew in each epoch, gets one more. Repetitions have views of their
-own. Rare classes are overfitted sooner, and of frequent ones an epoch shows but a part. Neutral at power = 0.
+repetitions, and a random draw without replacement, a new one in each epoch, gets one more. Repetitions have views of
+their own. Rare classes are overfitted sooner, and of frequent ones an epoch shows but a part. Neutral at power = 0.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ClassBalanced(BaseSelector):
         by_class_M = shuffled_M[self.population.label_N[shuffled_M].argsort(stable=True)]
         count_C = self._counts(pool_ids)
         part_C, images_C = self._parts(count_C), count_C.clamp(min=1)
-        # The first so many of a class, in the order by lot, get one repetition more than the others.
+        # The first so many of a class, in random order, get one repetition more than the others.
         until_C = count_C.cumsum(0) - count_C + part_C % images_C
         more_M = torch.arange(len(by_class_M)) < until_C.repeat_interleave(count_C)
         copies_M = (part_C // images_C).repeat_interleave(count_C) + more_M

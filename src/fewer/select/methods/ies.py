@@ -2,7 +2,7 @@
 
 With l_t a sample's loss after epoch t, d_t = l_t - 2 l_(t-1) + l_(t-2) is the second difference; a sample is left out
 of an epoch if the mean of |d| over the last three is below `delta`. That can first be in the seventh epoch, and is
-decided anew in each, so that samples return. What is left out is scored before every epoch (`refresh_every = 1`), as
+decided again in each, so that samples return. What is left out is scored before every epoch (`refresh_every = 1`), as
 the rule needs a new loss each time: a forward of each, which takes a third of the saving. Neutral at delta = 0.
 
 Published default: delta 0.001 (0.002 for CIFAR-100), for long runs: in short ones few losses come to rest. The

@@ -31,7 +31,7 @@ class Params(WeightParams, ChoiceParams):
 
 @final
 class Random(BaseSelector):
-    """Chooses round(share * n) of n samples, anew in each epoch."""
+    """Chooses round(share * n) of n samples, others in each epoch."""
 
     def __init__(self, params: Params, seed: int) -> None:
         self.params, self.seed = params, seed

@@ -1,7 +1,7 @@
 """Repeat-factor sampling (Gupta et al. 2019, LVIS, arXiv 1908.03195, section 4.1): rare classes are repeated.
 
 A sample of a class with the share f of the training images is seen r = max(1, sqrt(threshold / f)) times an epoch,
-rounded by lot for each sample and epoch. Nothing is left out, so an epoch becomes longer, and costs more, by what is
+rounded at random for each sample and epoch. Nothing is left out, so an epoch becomes longer, and costs more, by what is
 repeated; repetitions have views of their own. `auto` is an equal share, 1 / classes: for the 1,203 classes of LVIS that
 is about the published threshold, 0.001. Neutral at threshold = 0.
 """

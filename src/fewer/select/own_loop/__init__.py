@@ -1,4 +1,4 @@
-"""Selection in training loops that are not ours: a sampler, weights, and what the loop has observed."""
+"""Selection in foreign training loops: a sampler, weights, and the losses that the loop observes."""
 
 from fewer.select.own_loop.chooser import Chooser
 from fewer.select.own_loop.indexed import Indexed

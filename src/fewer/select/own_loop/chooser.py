@@ -1,4 +1,4 @@
-"""Data selection for a training loop that is not ours: a sampler, weights, and what the loop has observed.
+"""Data selection for a foreign training loop: a sampler, weights, and the losses that the loop observes.
 
 Names of tensors: B: samples of a batch on this rank. K: those of them that are kept. G: samples of the global batch.
 N: all samples of the data set; a sample's id is its position.
@@ -294,12 +294,12 @@ class Chooser:
         columns: Mapping[str, Tensor] | None = None,
         kind: Kind = "trained",
     ) -> None:
-        """Notes what a forward has said of some samples: once for every training batch, on every rank.
+        """Takes the losses of a forward: call it once for every training batch, on every rank.
 
         Args:
             id_B: Their positions in the data set; on the CPU, if possible.
             loss_B: One loss a sample (`reduction="none"`), on any device, without the weights.
-            logits_BC: What the loss was computed from, if that is one label a sample: tells score and correctness.
+            logits_BC: The logits behind the loss, if there is one label a sample; they give score and correctness.
             score_B: In place of logits: low for hard samples, in [0, 1]; exp(-loss) if left out.
             right_B: In place of logits: whether each sample was predicted correctly.
             columns: Further numbers that the method asks for (`selector.columns`), one entry a sample, by name.
@@ -307,7 +307,7 @@ class Chooser:
 
         Raises:
             UsageError: Shapes do not fit; a sample is not of this epoch, or comes up too often.
-            DivergedError: A loss is not finite; told at once on the CPU, elsewhere at the epoch's end.
+            DivergedError: A loss is not finite; raised at once on the CPU, elsewhere at the epoch's end.
         """
         ids_B = positions(id_B, len(self.table))
         seen_B = self._observed(ids_B, loss_B, logits_BC, score_B, right_B, columns)
@@ -336,7 +336,7 @@ class Chooser:
         seen_B = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._at.epoch)
         return with_columns(seen_B, self.selector.columns, columns or {}, self.method)
 
-    # --- What is told -----------------------------------------------------------------------------------------
+    # --- Reports ----------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:

@@ -1,4 +1,4 @@
-"""What a loader asks for the next positions."""
+"""The sampler of a foreign loop's loader: it gives the positions of an epoch's samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a foreign loop asks for, checked as a recipe is: the method and its keys, the labels, the price of a sample."""
+"""The settings of a foreign loop, checked like a recipe: the method and its keys, the labels, the price of a sample."""
 
 from __future__ import annotations
 

@@ -60,9 +60,9 @@ def checked(state: State, identity: State) -> State:
     if wrong:
         raise CheckpointError(f"the chooser's state is damaged: {', '.join(wrong)} missing or of another kind")
     fixes = {
-        "samples": "resume with the same data, or begin anew",
+        "samples": "resume with the same data, or start again",
         "method": "build the chooser with the same",
-        "labels": "resume with the same data, listed in the same order, or begin anew",
+        "labels": "resume with the same data, listed in the same order, or start again",
         "seed": "build the chooser with the same",
     }
     state = {**state, "method": METHODS.canonical(state["method"])}

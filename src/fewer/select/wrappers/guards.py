@@ -1,4 +1,4 @@
-"""What keeps selection from harm, around any method that chooses by scores: class floor, noise cap, never empty.
+"""Guards around any method that chooses by scores: class floor, noise cap, never an empty epoch.
 
 A guard mends what a method leaves out; where a method leaves out nothing, a guard does nothing. What each has done is
 counted. N: all ids. M: samples of the pool. C: classes. G: samples of a global batch.
@@ -133,7 +133,7 @@ class GuardedSelector(SelectorWrapper):
         return loss_M if self.favours_hard else torch.zeros_like(loss_M)
 
     def _least(self) -> int:
-        """Samples that an epoch must hold: two of each class can still be told apart and normalised."""
+        """Samples that an epoch must hold: two of each class can still be distinguished and normalised."""
         return 2 * int((self.images_C > 0).sum()) if self.guards.never_empty else 0
 
     # --- In the batch -----------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class GuardedSelector(SelectorWrapper):
         self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
         return mask_G | torch.isin(ids_G, added)
 
-    # --- What is told -----------------------------------------------------------------------------------------
+    # --- Reports ----------------------------------------------------------------------------------------------
 
     def expected(self, at: At) -> Expectation:
         own = self.selector.expected(at)
@@ -235,7 +235,7 @@ def _of_fewer(at: At, pool: int, trusted: int) -> At:
 
 
 def noise_among(ids_M: Tensor, loss_N: Tensor, seed: int) -> float:
-    """`noisy_share` of some samples with known losses, or of a part of them by lot where they are many."""
+    """`noisy_share` of some samples with known losses, or of a random part of them where they are many."""
     sampled = ids_M[rng.shuffled(ids_M, seed, "select.noise")[:_SAMPLED]]
     return noisy_share(loss_N[sampled.sort().values])
 

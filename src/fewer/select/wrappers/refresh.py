@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Refresh(SelectorWrapper):
     """A selector that, before each epoch, wants a random 1/K of what the last epoch left out.
 
-    Drawing by lot spreads the cost evenly over the epochs; a score is K epochs old on average.
+    A random draw spreads the cost evenly over the epochs; a score is K epochs old on average.
     """
 
     def __init__(self, selector: Selector, every: int, seed: int) -> None:

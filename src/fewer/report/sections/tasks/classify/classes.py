@@ -51,7 +51,7 @@ def classes(folder: Folder, story: History) -> Html:
     narrow = size <= BESIDE and all(len(name) <= BESIDE for name in names)
     layout = "two" if narrow else "stack"
     content = Html(f'<div class="{layout}">{join(Html(f"<div>{box}</div>") for box in boxes if box)}</div>')
-    lead = f"{size:,} classes on test. Row: the true class; column: what the model said."
+    lead = f"{size:,} classes on test. Row: the true class; column: the prediction."
     return section("Classes", esc(lead if matrix else f"{size:,} classes."), content, "classes")
 
 
