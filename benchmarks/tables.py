@@ -1,9 +1,10 @@
-"""Tables of README.md and docs/choosing.md, filled from benchmarks/results/*.jsonl.
+"""Tables of README.md and docs/results.md, filled from benchmarks/results/*.jsonl.
 
     python benchmarks/tables.py
 
-A table stands between `<!-- results:NAME -->`, or `results:NAME:PART`, and `<!-- /results -->`, and is made of
-results/NAME.jsonl alone. The pages are rewritten; a smoke run prints the tables instead.
+A table stands between `<!-- results:NAME -->`, or `results:NAME:STUDY`, and `<!-- /results -->`, and is made of
+results/NAME.jsonl alone; `summary` is the short table of results/selection.jsonl. The pages are rewritten; a smoke run
+prints the tables instead.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import json
 import re
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewer.compare.verdict import Evidence, judge, over_curve, paired, whole_curves
+from fewer.compare.verdict import Evidence, Sample, judge, over_curve, paired, whole_curves
 
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "choosing.md")
+PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "results.md")
 _BLOCK = re.compile(r"(<!-- results:(\w+)(?::(\w+))? -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 Line = dict[str, Any]
+Arm = dict[int, Line]  # the runs of a variant, by seed
 
 
 def main() -> None:
@@ -41,7 +44,7 @@ def filled(text: str, results: Path = HERE / "results") -> str:
     """The text with a fresh table between every pair of markers."""
 
     def block(match: re.Match[str]) -> str:
-        path = results / f"{match[2]}.jsonl"
+        path = results / f"{_FILES.get(match[2], match[2])}.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         if match[3]:
             lines = [line for line in lines if line["study"] == match[3]]
@@ -108,10 +111,8 @@ NAMES = {"top1": "top-1", "macro_f1": "macro-F1", "few_shot": "few-shot"}
 def selection(lines: Sequence[Line]) -> str:
     """A row a variant of a study, by cost: metrics, difference from plain training of the same cost, verdict."""
     metrics = METRICS.get(lines[0]["study"], ("top1",))
-    arms: dict[str, dict[int, Line]] = {}
-    for line in lines:
-        arms.setdefault(line["variant"], {})[line["seed"]] = line
-    plain = {name: runs for name, runs in arms.items() if re.fullmatch(r"plain( [\d.]+)?", name)}
+    arms = _arms(lines)
+    plain = _plain(arms)
     rows = []
     for name, runs in sorted(arms.items(), key=lambda arm: _fee(arm[1])):
         done = {seed: run for seed, run in runs.items() if "error" not in run}
@@ -128,6 +129,54 @@ def selection(lines: Sequence[Line]) -> str:
     return f"{markdown(head, rows)}\n\n{_made(lines)}"
 
 
+@dataclass(frozen=True)
+class Case:
+    """A row of the short table: one variant of a study, beside plain training.
+
+    Attributes:
+        text: What was trained on.
+        study, variant: Where its runs are.
+        do: The setting, as a reader writes it.
+    """
+
+    text: str
+    study: str
+    variant: str
+    do: str
+
+
+CASES = (
+    Case("digits, 40 % of the labels wrong at random", "digits_uniform", "auto", '`select.method = "auto"`'),
+    Case(
+        "CIFAR-10N, 40 % of the labels mistaken, long training",
+        "noisy40",
+        "dbpd, threshold 0.95, noise cap 0.41",
+        "[`dbpd` with a noise cap](docs/choosing.md#wrong-labels)",
+    ),
+    Case("CIFAR-10, right labels, short training", "tier1", "srd 0.6", "`srd`, the best of twenty settings"),
+    Case("CIFAR-10, long tail (macro-F1)", "longtail", "logit adjustment", '`task.loss = "logit_adjustment"`'),
+)
+
+
+def summary(lines: Sequence[Line]) -> str:
+    """A row a case: the metric, that of plain training in full and at the same cost, and the share of the cost."""
+    head = ("case", "setting", "result, %", "plain training, %", "plain training of the same cost, %", "cost")
+    rows = []
+    for case in CASES:
+        runs = [line for line in lines if line["study"] == case.study]
+        metric = METRICS.get(case.study, ("top1",))[0]
+        arms = _arms(runs)
+        done, plain = arms[case.variant], _plain(arms)
+        result, full = (
+            100 * statistics.fmean(run["metrics"][metric] for run in each.values()) for each in (done, plain["plain"])
+        )
+        difference = _over_plain(done, plain, metric)
+        assert difference is not None
+        cost = f"{_fee(done) / _fee(plain['plain']):.2f}"
+        rows.append((case.text, case.do, f"{result:.1f}", f"{full:.1f}", f"{result - 100 * difference.mean:.1f}", cost))
+    return markdown(head, rows)
+
+
 def _made(lines: Sequence[Line]) -> str:
     """Where and when runs were made."""
     machines = [line["machine"] for line in lines]
@@ -142,30 +191,47 @@ def _made(lines: Sequence[Line]) -> str:
     return f"{all_of('cores')} cores of {processor}, torch {all_of('torch')}, {when}."
 
 
-def _fee(runs: dict[int, Line]) -> float:
+def _arms(lines: Sequence[Line]) -> dict[str, Arm]:
+    """The runs of each variant by seed."""
+    arms: dict[str, Arm] = {}
+    for line in lines:
+        arms.setdefault(line["variant"], {})[line["seed"]] = line
+    return arms
+
+
+def _plain(arms: dict[str, Arm]) -> dict[str, Arm]:
+    """Plain training of each length."""
+    return {name: runs for name, runs in arms.items() if re.fullmatch(r"plain( [\d.]+)?", name)}
+
+
+def _fee(runs: Arm) -> float:
     return statistics.fmean(run.get("full_epoch_equivalents", 0.0) for run in runs.values())
 
 
-def _judged(
-    name: str, runs: dict[int, Line], done: dict[int, Line], plain: dict[str, dict[int, Line]], metric: str
-) -> tuple[str, str]:
+def _judged(name: str, runs: Arm, done: Arm, plain: dict[str, Arm], metric: str) -> tuple[str, str]:
     """Difference from plain training at equal cost with its interval, and the verdict; the curve has neither."""
     if name in plain:
         return "–", "plain training" if name == "plain" else "plain training, shortened"
     values = {seed: run["metrics"][metric] for seed, run in done.items()}
     full = {seed: run["metrics"][metric] for seed, run in plain["plain"].items()}
-    costs = {seed: run["full_epoch_equivalents"] for seed, run in done.items()}
-    budgets = [
-        {seed: (run["full_epoch_equivalents"], run["metrics"][metric]) for seed, run in arm.items()}
-        for arm in plain.values()
-    ]
-    difference = over_curve(values, costs, whole_curves(budgets))
+    difference = _over_plain(done, plain, metric)
     cost = _fee(done) / _fee(plain["plain"])
     verdict = judge(Evidence(cost, paired(values, full), difference, len(runs) - len(done), len(runs))).text
     if difference is None:
         return "–", verdict
     half = "" if difference.high is None else f" ± {100 * (difference.high - difference.mean):.2f}"
     return f"{100 * difference.mean:+.2f}{half}", verdict
+
+
+def _over_plain(done: Arm, plain: dict[str, Arm], metric: str) -> Sample | None:
+    """The mean difference from plain training of the same cost, seed by seed; None where no length reaches it."""
+    values = {seed: run["metrics"][metric] for seed, run in done.items()}
+    costs = {seed: run["full_epoch_equivalents"] for seed, run in done.items()}
+    budgets = [
+        {seed: (run["full_epoch_equivalents"], run["metrics"][metric]) for seed, run in arm.items()}
+        for arm in plain.values()
+    ]
+    return over_curve(values, costs, whole_curves(budgets))
 
 
 def _threshold(line: Line) -> str:
@@ -197,7 +263,8 @@ def _where(environment: Line) -> str:
     return ", ".join(parts).replace("|", "/")
 
 
-_TABLES = {"recipes": recipes, "savings": savings, "selection": selection}
+_TABLES = {"recipes": recipes, "savings": savings, "selection": selection, "summary": summary}
+_FILES = {"summary": "selection"}  # tables whose results have another name
 
 if __name__ == "__main__":
     main()

@@ -29,9 +29,19 @@ def test_generated_pages_are_what_the_code_says() -> None:
     assert not left, f"cards of methods that do not exist: {', '.join(left)}"
 
 
-def test_tables_of_the_readme_are_those_of_the_results() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
+@pytest.mark.parametrize("page", TABLES["PAGES"], ids=lambda page: page.name)
+def test_tables_of_the_pages_are_those_of_the_results(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert "<!-- results:" in text
     assert TABLES["filled"](text) == text, "run `make docs`"
+
+
+def test_the_readme_fits_on_a_few_screens_with_small_pictures() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 200
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert pictures
+    assert all(0 < (ROOT / path).stat().st_size < 150_000 for path in pictures)
 
 
 def result(seed: int, top1: float) -> dict[str, Any]:
@@ -64,9 +74,16 @@ def test_a_table_without_results_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
-    local = [link.partition("#")[0] for link in links if "://" not in link]
-    broken = [link for link in local if link and not (page.parent / link).exists()]
-    assert not broken
+    local = [link.partition("#") for link in links if "://" not in link]
+    assert not [path for path, _, _ in local if path and not (page.parent / path).exists()]
+    headed = [(page.parent / path if path else page, anchor) for path, _, anchor in local if anchor]
+    assert not [f"{target.name}#{anchor}" for target, anchor in headed if anchor not in anchors(target)]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which a page's headings can be linked to."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-") for head in heads}
 
 
 def test_decisions_are_listed() -> None:
