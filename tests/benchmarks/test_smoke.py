@@ -16,9 +16,6 @@ FIGURES = {"tables": "| --- |", "picture": "savings.svg"}  # scripts that make n
 
 
 def _smoke(name: str) -> str:
-    import fewer.report
-
-    fewer.report.write = lambda run_dir: run_dir / "report.html"  # no benchmark looks at it
     return scripts.run("benchmarks", name, "--smoke")
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import scripts
+from drawings import drawings
 from fewer.testing.harness import one_thread
 from fewer.testing.ranks import on_ranks
 from paths import EXAMPLES
@@ -24,7 +25,8 @@ Smoked = Callable[[str], tuple[str, Path]]
 
 
 def _smoke(name: str) -> str:
-    return scripts.run("examples", name, "--smoke")
+    with drawings(True):
+        return scripts.run("examples", name, "--smoke")
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +149,6 @@ def _notebook(path: str) -> dict[str, Any]:
     from IPython.utils.capture import capture_output
     from matplotlib_inline.backend_inline import configure_inline_support
 
-    import fewer.report
-
-    fewer.report.write = lambda run_dir: run_dir / "report.html"  # no cell looks at it
     shell = InteractiveShell.instance()
     matplotlib.use("module://matplotlib_inline.backend_inline")
     configure_inline_support(shell, "inline")

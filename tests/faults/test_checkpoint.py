@@ -311,7 +311,7 @@ data.source = "digits"
 model = { name = "lenet5", width = 0.25 }
 train = { epochs = 2, batch_size = 32, lr = 0.05 }
 select = { method = "random", share = 0.2 }
-out = { checkpoint_every = "2step", plots = false, previews = false }
+out.checkpoint_every = "2step"
 """
 
 

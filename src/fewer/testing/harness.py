@@ -14,6 +14,7 @@ import torch
 from fewer.core import rng
 from fewer.core.protocols import Comm
 from fewer.core.types import Request
+from fewer.plan.plan import Plan
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.session.build import Session, open_data, open_session
@@ -24,10 +25,17 @@ from fewer.training.run import state_digest
 Content = dict[str, Any]
 
 
-def session_of(content: Content, comm: Comm | None = None) -> Session:
-    """A session on the training images of a recipe alone; nothing is held out, nothing cached."""
+def session_of(content: Content, comm: Comm | None = None, plan: Plan | None = None) -> Session:
+    """A session on the training images of a recipe alone; nothing is held out, nothing cached.
+
+    Args:
+        content: The recipe.
+        comm: How ranks exchange tensors.
+        plan: The plan of an earlier session of this recipe, where there is one: compiling it counts FLOPs, which takes
+            longer than a tiny run.
+    """
     recipe = parse_recipe({**content, "data": {**content["data"], "cache": "no"}})
-    return open_session(recipe, replace(open_data(recipe), val=None, test=None), comm)
+    return open_session(recipe, replace(open_data(recipe), val=None, test=None), comm, plan=plan)
 
 
 def trained(content: Content, comm: Comm | None = None, look: Callable[[Session, Row], None] | None = None) -> Session:
@@ -45,7 +53,7 @@ def interrupted(
 ) -> Session:
     """Trains a recipe that is killed after each of the given numbers of candidate batches, and resumed.
 
-    State goes through real checkpoint files; nothing else is handed on.
+    State goes through real checkpoint files; nothing else is handed on but the plan, a function of the recipe.
 
     Args:
         content: The recipe.
@@ -54,9 +62,10 @@ def interrupted(
         folder: Where checkpoints go; a temporary folder if left out.
     """
     with tempfile.TemporaryDirectory() as own:
-        checkpoints, done = Path(folder or own), 0
+        checkpoints, done, plan = Path(folder or own), 0, None
         for until in (*batches, None):
-            session = session_of(content, comm)
+            session = session_of(content, comm, plan)
+            plan = session.plan
             if done:
                 session.run.load_state_dict(checkpoint.load_newest(checkpoints)[0])
             compute_reference_losses(session)
