@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewer.compare.arms import epochs_of, split
+from fewer.compare.arms import Arm, epochs_of, split
+from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import RecipeError
+from paths import ROOT
 
 
 def test_budgets_are_shares_or_epochs() -> None:
@@ -17,6 +19,13 @@ def test_budgets_are_shares_or_epochs() -> None:
     for bad in ("", "0", "half", "2.5ep", "-3"):
         with pytest.raises(RecipeError, match="no budget"):
             epochs_of(bad, 12)
+
+
+def test_runs_of_earlier_comparisons_are_found_by_their_recipes() -> None:
+    base = Base.read(ROOT / "recipes" / "digits.toml")
+    plain, others = variants_of(base, changes_of(["select.method=dbpd,random"], None))
+    keys = [Arm("variant", variant).key for variant in (plain, *others)]
+    assert keys == ["c1cd39f6c9", "5b8e6cb0d6", "0fc1853777"], "as version 0.1 named the folders"
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=5), st.integers(1, 300))

@@ -75,3 +75,5 @@ def test_a_deprecated_spelling_stands_for_the_name() -> None:
     assert METHODS.canonical("everything") == "full"
     assert METHODS.module("everything") is METHODS.module("full")
     assert "everything" not in METHODS.names()
+    assert METHODS.recorded("full") == "everything", "results of before are found"
+    assert METHODS.recorded("dbpd") == "dbpd"

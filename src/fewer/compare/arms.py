@@ -49,7 +49,8 @@ class Arm:
         content = self.recipe.model_dump(mode="json", exclude_defaults=True, exclude=without)
         for section, name in NAMED_BY.items():
             chosen = getattr(self.recipe, section)
-            content[section] = {**chosen.model_dump(mode="json", exclude_defaults=True), name: getattr(chosen, name)}
+            recorded = chosen.named_parts[name].recorded(getattr(chosen, name))
+            content[section] = {**chosen.model_dump(mode="json", exclude_defaults=True), name: recorded}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
     def folder(self, runs: Path) -> Path:

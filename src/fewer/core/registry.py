@@ -61,6 +61,10 @@ class Registry:
         """The name that a deprecated spelling stands for; any other text as it is."""
         return self.aliases.get(name, name)
 
+    def recorded(self, name: str) -> str:
+        """A name's first spelling: hashes of recipes go on to know it by that, so that results of before are found."""
+        return next((old for old, new in self.aliases.items() if new == name), name)
+
     def hint(self, name: str) -> str:
         """What to do about a name that is none."""
         return nearest(name, self.names())

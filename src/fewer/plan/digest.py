@@ -9,8 +9,8 @@ from typing import Any
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
 from fewer.select.method_params import ScoredParams
+from fewer.select.registry import METHODS
 
-_NAMES_BEFORE = {"full": "everything"}  # names that digests go on to know by their first spelling
 _MEANING = 1  # of the recipe's keys and their defaults; a change of a default, or of its meaning, raises it
 
 
@@ -45,4 +45,4 @@ def _selection(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         content["guards"] = recipe.select.guards.model_dump(mode="json")  # older results had none
     if "reference" in content:
         content["reference"] = facts.reference.weights if facts.reference else ""
-    return {**content, "method": _NAMES_BEFORE.get(recipe.select.method, recipe.select.method)}
+    return {**content, "method": METHODS.recorded(recipe.select.method)}
