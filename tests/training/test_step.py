@@ -109,8 +109,9 @@ def test_a_loss_that_is_not_finite_takes_no_step() -> None:
 
 def test_a_request_to_stop_reaches_the_totals_without_a_step() -> None:
     session, _ = first_step()
-    assert reduce_totals(session.run).stops == 0
+    assert reduce_totals(session.task, session.run).stops == 0
     session.run.stop_requested = True
-    totals = reduce_totals(session.run)
-    assert totals == Totals(stops=1.0)
-    assert Totals.over([totals, Totals(losses=2.0, loss=3.0)]) == Totals(losses=2.0, loss=3.0, stops=1.0)
+    totals = reduce_totals(session.task, session.run)
+    assert totals == Totals(stops=1.0, metrics=(0.0,))
+    further = Totals(losses=2.0, loss=3.0, metrics=(1.0,))
+    assert Totals.over([totals, further]) == Totals(losses=2.0, loss=3.0, stops=1.0, metrics=(1.0,))
