@@ -23,7 +23,7 @@ from fewer.data.stores.decoding import too_damaged
 from fewer.machine.device import device_kind
 from fewer.machine.precision import auto_precision, autocast_dtype, native_bf16, weights_dtype
 from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
-from fewer.recipe.parse import load_recipe, parse_recipe
+from fewer.recipe.parse import load_recipe, override, parse_recipe
 from fewer.runs.folder import RESOLVED, RunFolder
 from fewer.session.build import open_data
 from fewer.session.resume import refuse_other_data
@@ -118,13 +118,13 @@ def evaluate(
         CheckpointError: The model cannot be used.
     """
     folder = model_folder(Path(path))
-    run, elsewhere = run_of(folder), "data.test" in _keys(overrides)
-    content = _content(folder, run, elsewhere)
+    run, source = run_of(folder), _source(overrides)
+    content = _content(folder, run, source)
     changeable = tasks.module(content["task"]["name"]).EVALUATION_KEYS
     _require_changeable(overrides, split, (*CHANGEABLE, *(f"task.{key}" for key in changeable)))
+    if source and not is_source(source):
+        raise RecipeError(f'data.test = "{source}": an evaluation takes a source, such as folder:PATH')
     recipe = parse_recipe(content, overrides)
-    if elsewhere and not is_source(recipe.data.test):
-        raise RecipeError(f'data.test = "{recipe.data.test}": an evaluation takes a source, such as folder:PATH')
     precision = recipe.train.precision
     if precision == "auto":
         device = device_kind()
@@ -132,7 +132,7 @@ def evaluate(
     settings = {key: getattr(recipe.task, key) for key in changeable}
     handed = load_published(folder, precision=precision, side_px=side_px, task=settings)
     notes: list[str] = []
-    if elsewhere:
+    if source:
         images = open_given(recipe.data.test, list(handed.about.classes), "test", ("test", "val"), notes)
     else:
         assert run is not None
@@ -143,6 +143,13 @@ def evaluate(
 
 def _keys(overrides: Sequence[str]) -> list[str]:
     return [text.partition("=")[0].strip() for text in overrides]
+
+
+def _source(overrides: Sequence[str]) -> str:
+    """The source that `data.test` names; empty where the images are the run's own."""
+    content: dict[str, Any] = {}
+    override(content, [text for text in overrides if text.partition("=")[0].strip() == "data.test"], {})
+    return str(content["data"]["test"]) if content else ""
 
 
 def _require_changeable(overrides: Sequence[str], split: str, changeable: Sequence[str]) -> None:
@@ -159,16 +166,16 @@ def _require_changeable(overrides: Sequence[str], split: str, changeable: Sequen
         raise RecipeError(problems)
 
 
-def _content(folder: Path, run: Path | None, elsewhere: bool) -> dict[str, Any]:
-    """The run's recipe; of a model on its own, a recipe with what its metadata holds."""
+def _content(folder: Path, run: Path | None, source: str) -> dict[str, Any]:
+    """The run's recipe; of a model on its own, what its metadata holds, and the images that it is evaluated on."""
     if run is not None:
         return load_recipe(run / RESOLVED).model_dump(mode="json", exclude_none=True)
-    if not elsewhere:
+    if not source:
         raise RecipeError(f"{folder}: this model lies outside its run; say what to evaluate on: data.test=folder:PATH")
     _, about = open_model(folder)
     keys = ("name", *tasks.module(about.task.name).EVALUATION_KEYS)
     return {
-        "data": {"source": "digits"},
+        "data": {"source": source},
         "model": about.model.model_dump(mode="json", exclude_none=True),
         "task": about.task.model_dump(mode="json", include=set(keys)),
         "train": {"precision": about.precision},
