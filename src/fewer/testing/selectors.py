@@ -1,10 +1,9 @@
-"""What every selector must do, whatever its rule: plays some epochs with it, and names the promise that it breaks."""
+"""The conformance kit of selectors: it plays some epochs with one, and names the promise that it breaks."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core import rng
-from fewer.core.observation import Column, Observed
+from fewer.core.observation import Column
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection
-from fewer.testing.scenes import REPEATED, Scene, other_streams, scenes, stream_states
-from fewer.testing.violation import Violation, require
+from fewer.testing.promises import Promises, by_id, copy_of, is_plain, is_same
+from fewer.testing.scenes import REPEATED, other_streams, scenes, stream_states
+from fewer.testing.violation import require
 from fewer.training.run import state_digest
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def check_selector(build_selector: _Build) -> None:
         build_selector: Builds a fresh selector for a population and a run of six epochs.
     """
     for scene in scenes():
-        first = _Play(scene, build_selector).run()
+        first = _Play(scene, build=build_selector).run()
         if scene.name != REPEATED:
             continue
         with other_streams():
-            again = _Play(scene, build_selector).run()
+            again = _Play(scene, build=build_selector).run()
         require(
             first == again,
             f"{scene.name}: a run that is repeated gives the same choices",
@@ -62,13 +62,11 @@ def check_selector(build_selector: _Build) -> None:
 
 
 @dataclass
-class _Play:
+class _Play(Promises):
     """One run of a selector through a scene."""
 
-    scene: Scene
     build: _Build
     told: list[Any] = field(default_factory=list)
-    where: str = ""
     columns: Sequence[Column] = ()
 
     def run(self) -> list[Any]:
@@ -78,7 +76,7 @@ class _Play:
         if stream_states() != before:  # a first import of scikit-learn moves Python's, too: once
             with other_streams():
                 before = stream_states()
-                _Play(self.scene, self.build).play()
+                _Play(self.scene, build=self.build).play()
                 self.require(
                     stream_states() == before,
                     "the random streams of torch, numpy and Python are left alone",
@@ -150,12 +148,12 @@ class _Play:
         )
         self.require(len(chosen.ids_M) > 0, "select: something is chosen", "keep at least one sample: max(1, count)")
         self.require(
-            _by_id(chosen) == _by_id(other),
+            by_id(chosen) == by_id(other),
             "select: equal state gives an equal choice",
             "draw from fewer.rng by seed, epoch and sample id, and save all that the choice depends on in state_dict",
         )
         self.require(
-            _by_id(chosen) == _by_id(listed),
+            by_id(chosen) == by_id(listed),
             "select: the choice does not depend on how the pool is listed",
             "sort ids, or break ties by lot: fewer.select.sampling.top_k",
         )
@@ -166,7 +164,7 @@ class _Play:
         )
         if shares:
             self.check_shares(shares, table, at)
-        self.told.append((_by_id(chosen), chosen.lr_scale))
+        self.told.append((by_id(chosen), chosen.lr_scale))
         return chosen
 
     def check_shares(self, twins: list[Selector], table: Table, at: At) -> None:
@@ -200,13 +198,13 @@ class _Play:
 
     def check_keep(self, selector: Selector, ids: Tensor, at: At) -> KeepMask:
         batch = self.scene.observed(ids, "scored", at.epoch, self.columns)
-        given, again, flipped = (_copy(batch) for _ in range(3))
+        given, again, flipped = (copy_of(batch) for _ in range(3))
         twin, other_twin = self.twin(selector), self.twin(selector)
         with self.trying("keep"):
             keep = selector.keep(given, at)
             other = twin.keep(again, at)
             listed = other_twin.keep(flipped.take(torch.arange(len(ids) - 1, -1, -1)), at)
-        self.require(_is_same(given, batch), "keep: the batch is read only", "work on copies")
+        self.require(is_same(given, batch), "keep: the batch is read only", "work on copies")
         self.require(
             keep.mask_G.shape == ids.shape and keep.mask_G.dtype == torch.bool,
             "keep: the mask is boolean, and says something of every sample",
@@ -295,7 +293,7 @@ class _Play:
         with self.trying("state_dict"):
             state = selector.state_dict()
         self.require(
-            _is_plain(state),
+            is_plain(state),
             "state_dict holds tensors and JSON values, in dicts with text keys",
             "a checkpoint is read without pickle; turn sets and arrays into lists and tensors",
         )
@@ -306,79 +304,3 @@ class _Play:
 
     def observe(self, table: Table, kind: Kind, ids: Tensor, at: At) -> None:
         table.observe(kind, self.scene.observed(ids, kind, at.epoch, self.columns), at.epoch)
-
-    def check_ids(self, name: str, ids: Tensor) -> None:
-        found = getattr(ids, "dtype", type(ids).__name__)
-        self.require(found == torch.int64, f"{name}: ids are int64", f"they are {found}; use ids.long()")
-        self.require(ids.dim() == 1, f"{name}: ids have one dimension", f"their shape is {tuple(ids.shape)}")
-        self.require(
-            ids.device.type == "cpu", f"{name}: ids are on the CPU", f"they are on {ids.device}; use ids.cpu()"
-        )
-        other = ids[~torch.isin(ids, self.scene.pool)]
-        self.require(
-            not len(other),
-            f"{name}: samples of the pool only",
-            f"{other[:3].tolist()} are not; positions in the pool are no ids: use pool_ids[...], or what table.seen_N "
-            "knows",
-        )
-
-    def check_weights(self, name: str, weight: Tensor, ids: Tensor) -> None:
-        self.require(
-            weight.shape == ids.shape and weight.dtype == torch.float64,
-            f"{name}: one weight a sample, float64",
-            f"they are {weight.dtype} of shape {tuple(weight.shape)} for {len(ids)} samples",
-        )
-        self.require(
-            bool(torch.isfinite(weight).all() and (weight >= 0).all()),
-            f"{name}: weights are finite and not negative",
-            f"they lie between {float(weight.min()):g} and {float(weight.max()):g}; clip them"
-            if len(weight)
-            else "there are none",
-        )
-
-    def require(self, condition: bool, promise: str, fix: str) -> None:
-        require(condition, f"{self.where}: {promise}", fix)
-
-    @contextmanager
-    def trying(self, call: str) -> Iterator[None]:
-        try:
-            yield
-        except Violation:
-            raise
-        except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-            fix = "what was never seen has a NaN loss and score, and any pool of two samples or more is allowed"
-            raise Violation(f"{self.where}: {call} raised {told}; {fix}") from error
-
-    @contextmanager
-    def untouched(self, table: Table) -> Iterator[None]:
-        before = state_digest(table.state_dict())
-        yield
-        self.require(
-            before == state_digest(table.state_dict()), "the table is read only", "work on copies of its columns"
-        )
-
-
-def _copy(seen: Observed) -> Observed:
-    return Observed(seen.ids_B.clone(), {name: values.clone() for name, values in seen.columns.items()})
-
-
-def _is_same(seen: Observed, other: Observed) -> bool:
-    columns = (_same(values, other.columns[name]) for name, values in seen.columns.items())
-    return _same(seen.ids_B, other.ids_B) and all(columns)
-
-
-def _by_id(chosen: Selection) -> list[tuple[int, float]]:
-    return sorted(zip(chosen.ids_M.tolist(), chosen.weight_M.tolist(), strict=True))
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one.double(), other.double(), rtol=0, atol=0, equal_nan=True)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str, torch.Tensor))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,16 +19,16 @@ from fewer.core.protocols import Comm, Task
 from fewer.core.ragged import Ragged, Values
 from fewer.core.types import At, Batch, Caption, Stage
 from fewer.sync.comm import SingleProcess
+from fewer.testing.comparing import alike, equal, near, require_json, require_share, trying
 from fewer.testing.scenes import stream_states
 from fewer.testing.threads import on_ranks
-from fewer.testing.violation import Violation, require
+from fewer.testing.violation import require
 from fewer.training.run import state_digest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _AT = At(0, 1, 0.0)
-_RTOL, _ATOL = 1e-4, 1e-5  # batches of other sizes are summed in another order
 _STEPS, _LR = 40, 0.01  # of training on the samples, so that metrics must get better
 _MOST = 3  # answers of a prediction
 Build = Callable[[], "tuple[Task, nn.Module]"]
@@ -77,12 +75,12 @@ class _Scene:
         """A forward without a step, with layers that draw seeded alike."""
         self.model.train(self.task.scoring_mode == "train")
         self.task.prepare(self.model, self.stage, 0)
-        with torch.random.fork_rng(devices=[]), _trying("outcome"):
+        with torch.random.fork_rng(devices=[]), trying("outcome"):
             torch.manual_seed(0)
             return self.task.outcome(self.model, batch, _AT, columns)
 
     def evaluated(self, batches: Sequence[Batch]) -> Evaluation:
-        with _trying("evaluate"):
+        with trying("evaluate"):
             return self.task.evaluate(self.model, iter(batches), SingleProcess())
 
 
@@ -98,12 +96,12 @@ def _attributes(scene: _Scene) -> None:
 
 def _batches(scene: _Scene) -> None:
     batch, middle = scene.batch, len(scene.batch) // 2
-    with _trying("take or joined on the batch"):
+    with trying("take or joined on the batch"):
         again = Batch.joined([batch.take(slice(0, middle)), batch.take(torch.arange(middle, len(batch)))])
         one = batch.take(torch.tensor([1]))
     fix = "inputs and targets are a tensor with the batch as its first dimension, or Ragged"
     require(len(one.inputs) == len(one.targets) == 1, "one sample taken is a batch of one", fix)
-    same = _equal(again.inputs, batch.inputs) and _equal(again.targets, batch.targets)
+    same = equal(again.inputs, batch.inputs) and equal(again.targets, batch.targets)
     require(same, "a batch that is taken apart and joined is the same", fix)
 
 
@@ -114,7 +112,7 @@ def _preparation(scene: _Scene) -> None:
         return modules, trained, state_digest(dict(scene.model.state_dict()))
 
     scene.model.train()
-    with _trying("prepare"):
+    with trying("prepare"):
         scene.task.prepare(scene.model, scene.stage, 0)
         once = state()
         scene.task.prepare(scene.model, scene.stage, 0)
@@ -136,13 +134,13 @@ def _outcomes(scene: _Scene) -> None:
     require(bool(found.loss_sum_B.isfinite().all()), "outcome: losses are finite", "look at what the model gives")
     require(found.loss_sum_B.requires_grad, "outcome: losses carry the graph", "compute them with gradients on")
     require(bool((found.count_B >= 0).all()), "outcome: counts are not negative", "a sample without losses counts 0")
-    _require_share("outcome: score_B", found.score_B)
+    require_share("outcome: score_B", found.score_B)
     require(found.right_B.dtype == torch.bool, "outcome: right_B is boolean", f"it is {found.right_B.dtype}")
     listed = list(found.metrics)
     require(sorted(listed) == sorted(names), "outcome: metrics are the step metrics", f"it gives {listed}, not {names}")
     for metric in scene.task.step_metrics:
         if metric.is_share:
-            _require_share(f"outcome: {metric.name}", found.metrics[metric.name])
+            require_share(f"outcome: {metric.name}", found.metrics[metric.name])
     told = found.columns.get("order", torch.empty(0))
     fix = "give Outcome(columns=fewer.core.types.observe(columns, output, batch))"
     require(told.tolist() == list(range(size)), "outcome: columns that are asked for are there", fix)
@@ -156,20 +154,20 @@ def _independence(scene: _Scene) -> None:
     fix = "reduce over a sample's own losses only; the loop divides by the counts"
     for name in whole:
         together = torch.cat([entry[name] for entry in alone])
-        require(_near(together, whole[name]), f"outcome: {name} of a batch is that of each sample alone", fix)
+        require(near(together, whole[name]), f"outcome: {name} of a batch is that of each sample alone", fix)
     turned = torch.arange(size).flip(0)
     flipped = _entries(scene.outcome(batch.take(turned)))
     for name in whole:
-        require(_near(flipped[name], whole[name][turned]), f"outcome: {name} permutes with the samples", fix)
+        require(near(flipped[name], whole[name][turned]), f"outcome: {name} permutes with the samples", fix)
     swapped = torch.arange(size)
     swapped[1] = 0
     changed = _entries(scene.outcome(Batch(batch.ids_B, ragged.take(batch.inputs, swapped), batch.targets)))
     others = torch.arange(size) != 1
     for name in whole:
-        same = _near(changed[name][others], whole[name][others])
+        same = near(changed[name][others], whole[name][others])
         require(same, f"outcome: another image in one place changes {name} only there", fix)
     require(
-        not _near(changed["loss_sum_B"], whole["loss_sum_B"]),
+        not near(changed["loss_sum_B"], whole["loss_sum_B"]),
         "outcome: the loss depends on the image",
         "give the batch's inputs to the forward; images of the batch must differ",
     )
@@ -190,17 +188,17 @@ def _gradients(scene: _Scene) -> None:
     require(len(whole) > 0 and bool(whole.any()), "outcome: the loss has a gradient", "do not detach the output")
     parts = gradient(batch.take(slice(0, middle)), batch.take(slice(middle, None)))
     promise = "outcome: gradients of parts add up to that of the whole"
-    require(_near(parts, whole), promise, "sum a sample's losses, and do not divide by the batch")
+    require(near(parts, whole), promise, "sum a sample's losses, and do not divide by the batch")
 
 
 def _dummy(scene: _Scene) -> None:
     meta, model = torch.device("meta"), copy.deepcopy(scene.model).to("meta")
-    with _trying("dummy_batch"):
+    with trying("dummy_batch"):
         dummy = scene.task.dummy_batch(scene.stage.side_px, meta, next(model.parameters()).dtype)
     require(len(dummy) == 2, "dummy_batch has two samples", f"it has {len(dummy)}; BatchNorm needs two")
     where = {values.device.type for values in (dummy.inputs, dummy.targets)}
     require(where == {"meta"}, "dummy_batch lies on the device that is asked for", f"it lies on {sorted(where)}")
-    with _trying("dry_run of a dummy batch"):
+    with trying("dry_run of a dummy batch"):
         scene.task.dry_run(model, dummy)
         model.train()
         scene.task.prepare(model, scene.stage, 0)
@@ -208,9 +206,9 @@ def _dummy(scene: _Scene) -> None:
 
 
 def _metadata(scene: _Scene) -> None:
-    with _trying("metadata"):
+    with trying("metadata"):
         found = scene.task.metadata()
-    _require_json("metadata", found)
+    require_json("metadata", found)
     require(found.get("name") == scene.task.name, "metadata has the task's name", f"it has {found.get('name')!r}")
 
 
@@ -230,8 +228,8 @@ def _evaluations(scene: _Scene) -> None:
     lost = [name for name, value in found.scalars.items() if not math.isfinite(value)]
     require(not lost, "evaluate: scalars are finite", f"{lost} are not; leave out what is not defined")
     if task.primary.is_share:
-        _require_share(f"evaluate: {task.primary.name}", torch.tensor(found.scalars[task.primary.name]))
-    _require_json("evaluate", found.named("val", [str(i) for i in range(int(batch.ids_B.max()) + 1)]))
+        require_share(f"evaluate: {task.primary.name}", torch.tensor(found.scalars[task.primary.name]))
+    require_json("evaluate", found.named("val", [str(i) for i in range(int(batch.ids_B.max()) + 1)]))
     losses = [sample.loss for sample in found.worst]
     least = min(len(batch), WORST_SAMPLES)
     ordered = losses == sorted(losses, reverse=True) and len(losses) == least
@@ -246,8 +244,8 @@ def _shares(scene: _Scene) -> None:
         for found in evaluations:
             promise = f"evaluate: the same numbers {way} as in one batch"
             fix = "sum counts and losses over batches, then over ranks (comm.all_reduce), and divide in the end"
-            require(_alike(found.scalars, whole.scalars), promise, f"{found.scalars} are not {whole.scalars}; {fix}")
-            require(_alike(found.tables, whole.tables), f"{promise}: tables", fix)
+            require(alike(found.scalars, whole.scalars), promise, f"{found.scalars} are not {whole.scalars}; {fix}")
+            require(alike(found.tables, whole.tables), f"{promise}: tables", fix)
             ids = [[sample.id for sample in each.worst] for each in (found, whole)]
             fix = "gather them (comm.gather), then sort by loss and id"
             require(ids[0] == ids[1], f"{promise}: worst samples", fix)
@@ -259,7 +257,7 @@ def _ways(scene: _Scene) -> Iterator[tuple[str, list[Evaluation]]]:
     yield "in uneven batches", [scene.evaluated([batch.take(slice(0, 1)), batch.take(slice(1, None))])]
     singles = [batch.take(slice(i, i + 1)) for i in range(len(batch))]
     for ranks in (2, len(batch) + 1):  # of the latter, one has no sample at all
-        with _trying(f"evaluate on {ranks} ranks"):
+        with trying(f"evaluate on {ranks} ranks"):
             evaluations = on_ranks(ranks, partial(_share_of, scene, singles))
         yield f"on {ranks} ranks", evaluations
 
@@ -297,7 +295,7 @@ def _direction(scene: _Scene) -> None:
 def _predictions(scene: _Scene) -> None:
     scene.model.eval()
     inputs, size = scene.batch.inputs, len(scene.batch)
-    with _trying("predictions"), torch.no_grad():
+    with trying("predictions"), torch.no_grad():
         found = scene.task.predictions(scene.model, inputs, _MOST)
         alone = [
             scene.task.predictions(scene.model, ragged.take(inputs, slice(i, i + 1)), _MOST)[0] for i in range(size)
@@ -305,13 +303,13 @@ def _predictions(scene: _Scene) -> None:
     require(len(found) == size, "predictions: one an image", f"there are {len(found)} of {size} images")
     form = scene.task.format(_MOST)
     for prediction, other in zip(found, alone, strict=True):
-        with _trying("format"):
+        with trying("format"):
             text, told, cells = form.text(prediction), form.json(prediction), form.cells(prediction)
             caption = form.draw(Image.new("RGB", (32, 32)), prediction)
         require(isinstance(text, str) and "\n" not in text, "format: text is one line", f"it is {text!r}")
-        _require_json("format", told)
+        require_json("format", told)
         promise = "predictions: an image's prediction does not depend on the others"
-        require(_alike(told, form.json(other)), promise, f"{told} became {form.json(other)}")
+        require(alike(told, form.json(other)), promise, f"{told} became {form.json(other)}")
         promise = "format: one cell a column"
         require(len(cells) == len(form.columns), promise, f"{len(cells)} cells for {form.columns}")
         require(all(isinstance(cell, str) for cell in cells), "format: cells are text", f"they are {cells!r}")
@@ -333,54 +331,3 @@ def _side_px(inputs: Values) -> int:
         return inputs.shape[-1]
     first = inputs.samples[0]
     return (first["image"] if isinstance(first, dict) else first).shape[-1]
-
-
-def _near(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(one, other, rtol=_RTOL, atol=_ATOL)
-
-
-def _equal(one: Values, other: Values) -> bool:
-    """Whether values of two batches are the same, of the same kind."""
-    if not isinstance(one, Ragged) or not isinstance(other, Ragged):
-        return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and torch.equal(one, other)
-    return len(one) == len(other) and all(map(_same_sample, one, other))
-
-
-def _same_sample(one: ragged.Sample, other: ragged.Sample) -> bool:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
-    return not isinstance(one, dict) and not isinstance(other, dict) and torch.equal(one, other)
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same but for rounding."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=_RTOL, abs_tol=_ATOL)
-    return bool(one == other)
-
-
-def _require_share(what: str, values: Tensor) -> None:
-    inside = bool(((values >= 0) & (values <= 1)).all())
-    low, high = float(values.min()), float(values.max())
-    require(inside, f"{what} lies in [0, 1]", f"it lies in [{low:g}, {high:g}]; or is_share=False")
-
-
-def _require_json(what: str, value: Any) -> None:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise Violation(f"broken: {what}: JSON can hold it; {error}: use int(...), float(...), tolist()") from None
-
-
-@contextmanager
-def _trying(call: str) -> Iterator[None]:
-    try:
-        yield
-    except Violation:
-        raise
-    except Exception as error:
-        raise Violation(f"{call} raised {type(error).__name__}: {error}") from error

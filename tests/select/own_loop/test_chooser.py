@@ -67,7 +67,7 @@ def look(chooser: Chooser, epoch: int) -> None:
 
 def step(chooser: Chooser, ids: Tensor, epoch: int) -> Tensor:
     """What a loop does with a batch; returns weights of those that it trains on, by id."""
-    if not chooser.selector.in_batch(chooser._at):
+    if not chooser.selector.in_batch(chooser._epochs.at):
         weights = chooser.weights(ids)
     else:
         mask, weights, _ = chooser.keep(ids, *said(ids, 200 + epoch))
@@ -214,7 +214,7 @@ def history(comm: Any, content: dict[str, Any]) -> tuple[list[list[int]], list[l
             total += step(chooser, batch, epoch)
         weights.append(total.tolist())
     chooser.gather()
-    chooser._close()
+    chooser._epochs.end(chooser._comm)
     return told, weights, state_digest(chooser.table.state_dict()), chooser.spent()
 
 

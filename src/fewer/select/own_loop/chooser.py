@@ -17,13 +17,13 @@ from fewer.core.errors import DataError, RecipeError, UsageError
 from fewer.core.observation import Observed
 from fewer.core.protocols import Comm, Selector
 from fewer.core.table import Kind
-from fewer.core.types import At, Selection, State
+from fewer.core.types import State
 from fewer.select.epoch import EpochSelection
 from fewer.select.method_params import ScoredParams
-from fewer.select.observations import Observations
 from fewer.select.own_loop import settings
+from fewer.select.own_loop.epochs import Epochs
 from fewer.select.own_loop.in_batch import CALL_KEEP, Kept, all_observed, local_part
-from fewer.select.own_loop.observation import gather_finite, observation, positions, with_columns
+from fewer.select.own_loop.observation import observation, positions, with_columns
 from fewer.select.own_loop.ranks import current_comm, require_agreement
 from fewer.select.own_loop.sampler import EpochSampler
 from fewer.select.own_loop.shard import Shard
@@ -99,9 +99,7 @@ class Chooser:
         chosen = settings.read(name, keys, epochs, self.population)
         self.method = chosen.method if name is method else type(method).__name__
         self.selector = select.build(chosen, self.population, epochs) if isinstance(method, str) else method
-        self._budget = settings.price(chosen, epochs, self.population, self.selector, self.method)
-        self._needs_losses = name is not method or isinstance(chosen, ScoredParams)
-        self._needs_scores = settings.scores_before(self.selector, epochs)
+        budget = settings.price(chosen, epochs, self.population, self.selector, self.method)
         self._identity = {
             "method": self.method,
             "samples": len(self.population.label_N),
@@ -114,11 +112,9 @@ class Chooser:
         self.table = self._selection.table
         self.sampler = EpochSampler(self.begin, lambda: -(-len(self.pool_ids) // self._comm.world_size))
         self.lr_scale = 1.0
-        self._at = At(0, epochs, 0.0)
-        self._scored = Observations(self.selector.columns)
-        self._wanted: Tensor | None = None
-        self._spent = {"trained": 0, "scored": 0}
-        self._looked_at_by_training, self._has_kept = 0, False
+        needs_losses = name is not method or isinstance(chosen, ScoredParams)
+        needs_scores = settings.scores_before(self.selector, epochs)
+        self._epochs = Epochs(self._selection, budget, epochs, self.method, needs_losses, needs_scores)
 
     # --- Before an epoch --------------------------------------------------------------------------------------
 
@@ -129,12 +125,11 @@ class Chooser:
         A method that lives on such scores insists on this call. For others it is a refinement: what they want to look
         at again, and nobody scores, is trained on.
         """
-        if self._has_begun(epoch):
+        if self._epochs.has_begun(epoch):
             return self.pool_ids[:0]
         self._enter(epoch)
-        self._wanted = self._selection.ids_to_score(self._at).sort().values
         comm = self._comm
-        return self._wanted[comm.rank :: comm.world_size]
+        return self._epochs.name_wanted()[comm.rank :: comm.world_size]
 
     def begin(self, epoch: int) -> None:
         """Chooses the samples of an epoch, from all that has been observed; the same on every rank.
@@ -147,74 +142,26 @@ class Chooser:
             DataError: The method keeps nothing.
             DivergedError: A loss of the last epoch is not finite.
         """
-        if self._has_begun(epoch):
+        if self._epochs.has_begun(epoch):
             self.sampler.renew()
             return
         self._enter(epoch)
-        unscored = self._unscored()
-        own = self._selection.select(self._at)
-        selected = _including(own, unscored)
-        if not len(selected.ids_M):
+        order = self._epochs.begin(self._comm)
+        if order is None:
             raise DataError(
                 f"{self.method} keeps none of {len(self.pool_ids)} samples in epoch {epoch}; loosen it, train fewer "
                 "epochs, or leave its guards on"
             )
-        order = self._selection.begin(selected, self._at)
         self.lr_scale = order.lr_scale
-        self._wanted, self._looked_at_by_training, self._has_kept = None, len(selected.ids_M) - len(own.ids_M), False
         self._deal(order.samples)
 
-    def _has_begun(self, epoch: int) -> bool:
-        return self._selection.order is not None and epoch == self._at.epoch
-
     def _enter(self, epoch: int) -> None:
-        """Ends the epoch before, if that has not been done, and moves to this one."""
-        if not self._at.epoch <= epoch < self._at.epochs:
-            raise UsageError(
-                f"epoch {epoch} cannot begin: epoch {self._at.epoch} of {self._at.epochs} was the last to begin "
-                "(counted from 0); epochs go forward, and Chooser(epochs=...) says how many there are"
-            )
+        """Moves to an epoch that may begin, once all ranks agree about it."""
+        self._epochs.require_next(epoch)
         require_agreement(self._comm, self._told, epoch)
-        self._close()
-        self._wanted = self._wanted if epoch == self._at.epoch else None
-        spent = float(3 * self._spent["trained"] + self._spent["scored"])
-        self._at = self._budget.at(epoch, self._budget.affordable_share(self.selector.expected, epoch, spent))
-
-    def _close(self) -> None:
-        """Brings the table up to date with the epoch that has ended."""
+        self._epochs.enter(epoch, self._comm)
         if self._selection.order is None:
-            return
-        self.gather()
-        epoch, listed = self._at.epoch, len(self._selection.order.samples)
-        is_observed = len(self._selection.observations.rows["ids"]) > 0  # some methods can do without
-        if self._needs_losses and not is_observed:
-            raise UsageError(
-                f"nothing was observed in epoch {epoch}, and {self.method} chooses by losses: call "
-                "chooser.observe(id_B, loss_B, logits_BC) after every training batch"
-            )
-        observed = self._selection.end(self._comm, epoch)
-        self._spent["trained"] += observed if is_observed else listed
-        self.sampler.deal(None)
-
-    def _unscored(self) -> Tensor:
-        """Writes down what was scored before the epoch; returns what the method wanted scored where nobody asked it."""
-        if self._wanted is None:
-            if self._needs_scores:
-                raise UsageError(
-                    f"{self.method} has samples scored before epochs: call ids = chooser.ids_to_score(epoch) before "
-                    'every chooser.begin(epoch), and observe(..., kind="scored") for them; refresh_every = 0 goes '
-                    "without, where that is what asks for it"
-                )
-            return self._selection.ids_to_score(self._at)
-        gather_finite(self._scored, self._comm, self._at.epoch)
-        lacking = self._wanted[~torch.isin(self._wanted, self._scored.rows["ids"])]
-        if len(lacking):
-            raise UsageError(
-                f"{len(lacking)} of {len(self._wanted)} samples of chooser.ids_to_score({self._at.epoch}) were not "
-                f'scored, such as {int(lacking[0])}; observe(..., kind="scored") them all, each on its rank'
-            )
-        self._spent["scored"] += self._scored.write(self.table, "scored", self._at.epoch)
-        return lacking
+            self.sampler.deal(None)
 
     def _deal(self, samples: Packed) -> None:
         self.sampler.deal(Shard(samples, self._comm.rank, self._comm.world_size, len(self.table)))
@@ -229,7 +176,7 @@ class Chooser:
                 the method chooses in the batch.
         """
         shard = self.sampler.begun("weights")
-        if self.selector.in_batch(self._at):
+        if self.selector.in_batch(self._epochs.at):
             raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
         if id_B.device.type != "cpu":  # untested: needs a GPU
             return shard.weights(id_B)
@@ -239,8 +186,8 @@ class Chooser:
         weight_B = shard.weights(ids_B)
         if weight_B.isnan().any():
             raise UsageError(
-                f"sample {int(ids_B[weight_B.isnan()][0])} is not among those of epoch {self._at.epoch} on this rank; "
-                "use chooser.sampler in the loader, and positions in the whole data set as ids"
+                f"sample {int(ids_B[weight_B.isnan()][0])} is not among those of epoch {self._epochs.at.epoch} on this "
+                "rank; use chooser.sampler in the loader, and positions in the whole data set as ids"
             )
         return weight_B
 
@@ -262,7 +209,7 @@ class Chooser:
 
         All arguments are as for `observe`, and come from the scoring forward.
         """
-        shard, comm, at = self.sampler.begun("keep"), self._comm, self._at
+        shard, comm, at = self.sampler.begun("keep"), self._comm, self._epochs.at
         ids_B = positions(id_B, len(self.table))
         weight_B = self._weighed(shard, ids_B)
         if not self.selector.in_batch(at):
@@ -272,7 +219,7 @@ class Chooser:
         counts_B = shard.counts(ids_B, at.epoch)
         seen_G = all_observed(seen_B, counts_B, comm, at.epoch)
         choice = self._selection.keep(seen_G, at)
-        self._spent["scored"], self._has_kept = self._spent["scored"] + len(seen_G), True
+        self._epochs.spent["scored"], self._epochs.has_kept = self._epochs.spent["scored"] + len(seen_G), True
         kept, own_B = local_part(ids_B, counts_B, seen_G.ids_B, choice, comm.world_size)
         shard.disregard(ids_B[kept.mask_B & ~own_B], at.epoch)
         left_out = ids_B[~kept.mask_B]
@@ -312,15 +259,15 @@ class Chooser:
         ids_B = positions(id_B, len(self.table))
         seen_B = self._observed(ids_B, loss_B, logits_BC, score_B, right_B, columns)
         if kind == "scored":
-            if self._wanted is None:
+            if self._epochs.wanted is None:
                 raise UsageError(
                     'observe(kind="scored") belongs between chooser.ids_to_score(epoch) and chooser.begin(epoch)'
                 )
-            self._scored.add(seen_B, torch.zeros_like(ids_B))
+            self._epochs.scored.add(seen_B, torch.zeros_like(ids_B))
             return
-        if self.selector.in_batch(self._at) and not self._has_kept:
+        if self.selector.in_batch(self._epochs.at) and not self._epochs.has_kept:
             raise UsageError(f"{self.method} chooses in the batch: {CALL_KEEP}")
-        copy_B, counts_B = self.sampler.begun("observe").take(ids_B, self._at.epoch)
+        copy_B, counts_B = self.sampler.begun("observe").take(ids_B, self._epochs.at.epoch)
         self._selection.observe(seen_B, copy_B, counts_B)
 
     def _observed(
@@ -333,7 +280,7 @@ class Chooser:
         columns: Mapping[str, Tensor] | None,
     ) -> Observed:
         """Checked observations, with the further columns that the method asks for."""
-        seen_B = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._at.epoch)
+        seen_B = observation(self.population, ids_B, loss_B, logits_BC, score_B, right_B, self._epochs.at.epoch)
         return with_columns(seen_B, self.selector.columns, columns or {}, self.method)
 
     # --- Reports ----------------------------------------------------------------------------------------------
@@ -342,14 +289,14 @@ class Chooser:
     def epoch(self) -> int:
         """The epoch to go on with: that which has begun, while any of its samples is left, else the next one."""
         shard = self.sampler.shard
-        return self._at.epoch + (shard is not None and not len(shard.left()))
+        return self._epochs.at.epoch + (shard is not None and not len(shard.left()))
 
     def counts(self) -> dict[str, float]:
         """Numbers of this epoch: samples chosen, padding on this rank, and what method and guards tell."""
         told = {
             "chosen": float(len(order.samples) if (order := self._selection.order) else 0),
             "padded": float(self.sampler.shard.padded if self.sampler.shard else 0),
-            "looked_at_by_training": float(self._looked_at_by_training),
+            "looked_at_by_training": float(self._epochs.added),
         }
         return {name: count for name, count in told.items() if count} | self.selector.counts()
 
@@ -357,15 +304,13 @@ class Chooser:
         """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered."""
         if self._comm.world_size == 1:
             self.gather()
-        trained = self._spent["trained"] + len(self._selection.observations.counted)
-        samples, scored = len(self.pool_ids), self._spent["scored"]
-        return {"effective_epochs": trained / samples, "full_epoch_equivalents": (3 * trained + scored) / 3 / samples}
+        return self._epochs.effective(len(self.pool_ids))
 
     # --- State ------------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
         """Brings together what ranks have observed; each calls it before one of them calls `state_dict` or `spent`."""
-        gather_finite(self._selection.observations, self._comm, self._at.epoch)
+        self._epochs.gather(self._comm)
 
     def state_dict(self) -> State:
         """Tensors and JSON values, the same on every rank; a snapshot, for `torch.save`.
@@ -382,10 +327,10 @@ class Chooser:
             )
         return {
             **self._identity,
-            "epoch": self._at.epoch,
-            "share": self._at.share,
+            "epoch": self._epochs.at.epoch,
+            "share": self._epochs.at.share,
             "lr_scale": self.lr_scale,
-            "spent": dict(self._spent),
+            "spent": dict(self._epochs.spent),
             **saved(self._selection),
         }
 
@@ -399,24 +344,12 @@ class Chooser:
         """
         state = checked(state, self._identity)
         load(self._selection, state)
-        epoch = state["epoch"]
-        self._at = At(epoch, self._at.epochs, epoch / self._at.epochs, state["share"])
-        self.lr_scale, self._spent = state["lr_scale"], dict(state["spent"])
-        self._scored.clear()
-        self._wanted = None
+        self.lr_scale = state["lr_scale"]
+        self._epochs.load(state["epoch"], state["share"], state["spent"])
         self.sampler.deal(None)
         if order := self._selection.order:
             self._deal(remaining(order.samples, self._selection.observations.rows))
 
-    # --- Ranks ------------------------------------------------------------------------------------------------
-
     @property
     def _comm(self) -> Comm:
         return self._comm_given or current_comm()
-
-
-def _including(selection: Selection, ids: Tensor) -> Selection:
-    """A selection together with further samples, which weigh 1."""
-    more = ids[~torch.isin(ids, selection.ids_M)]
-    weight_M = torch.cat([selection.weight_M, torch.ones(len(more), dtype=torch.float64)])
-    return Selection(torch.cat([selection.ids_M, more]), weight_M, selection.lr_scale)
