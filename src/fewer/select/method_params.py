@@ -26,6 +26,11 @@ class MethodParams(Section):
     revision: Span = Duration(0, "ep")
     """Final epochs on all data."""
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the method's choice depends on losses under a reference model."""
+        return False
+
 
 class ChoiceParams(MethodParams):
     """Parameters of every method that leaves samples out."""

@@ -72,7 +72,7 @@ def price(recipe: Recipe, facts: Facts) -> Reference | None:
         RecipeError: `select.reference` names nothing that could be one.
         DataError, CheckpointError: What it names is damaged.
     """
-    if facts.model.problems or not getattr(recipe.select, "needs_reference", False):
+    if facts.model.problems or not recipe.select.needs_reference:
         return None
     costs: Counter[str] = Counter()
     if reference_of(recipe):

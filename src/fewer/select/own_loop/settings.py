@@ -15,7 +15,7 @@ from fewer.core.sections import check_section, parse_section
 from fewer.core.types import At, Population
 from fewer.select.budget import Budget, asked_cost
 from fewer.select.budget_checks import budget_too_small, too_few_samples
-from fewer.select.method_params import MethodParams
+from fewer.select.method_params import ChoiceParams, InBatchParams, MethodParams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,18 +51,18 @@ def read(method: str, keys: Mapping[str, Any], epochs: int, population: Populati
     return parameters
 
 
-def _misplaced(chosen: Any, method: str, has_reference: bool) -> list[str]:
+def _misplaced(chosen: MethodParams, method: str, has_reference: bool) -> list[str]:
     """Keys that only fewer's own loop can obey, and what takes the place of some."""
     problems = []
     if getattr(chosen, "reference", None) is not None:
         problems.append("Chooser: reference: a loop of your own computes the losses; give reference_loss, leave it out")
-    elif getattr(chosen, "needs_reference", False) and not has_reference:
+    elif chosen.needs_reference and not has_reference:
         text = f"Chooser: {method} needs reference_loss: the loss of every sample under a model that was not trained on"
         problems.append(f"{text} it")
-    if getattr(chosen, "batches", "pack") == "shrink":
+    if isinstance(chosen, ChoiceParams) and chosen.batches == "shrink":
         text = 'Chooser: batches = "shrink": batches are your loader\'s, and as large as it makes them'
         problems.append(f"{text}; leave it out")
-    if getattr(chosen, "scoring", "eval") == "train" or getattr(chosen, "scorer_side_px", None):
+    if isinstance(chosen, InBatchParams) and (chosen.scoring == "train" or chosen.scorer_side_px):
         text = "Chooser: scoring and scorer_side_px: the scoring forward is your loop's, in the mode and at the side"
         problems.append(f"{text} that it chooses; leave them out")
     return problems
