@@ -8,7 +8,6 @@ A task's folder gives, without importing torch:
 - `Metadata`: its part of `model.json`, a `fewer.core.metadata.TaskMetadata`, and `EVALUATION_KEYS`: the keys of it that
   an evaluation may change;
 - `plain(classes)`: a task with default settings; `restored(metadata, autocast)`: the task of a published model;
-- `groups(split)`: which samples selection treats as one group, for guards and quotas;
 - `by_class(tables, classes)`: an evaluation class by class, as columns of a table.
 
 Its part of the report lies in `fewer.report.sections.tasks`.
