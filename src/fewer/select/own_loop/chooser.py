@@ -28,11 +28,10 @@ from fewer.select.own_loop.ranks import current_comm, require_agreement
 from fewer.select.own_loop.sampler import EpochSampler
 from fewer.select.own_loop.shard import Shard
 from fewer.select.own_loop.state import checked, load, remaining, saved
+from fewer.select.packer import Packed
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from fewer.select.packer import Packed
 
 
 @final
@@ -306,8 +305,6 @@ class Chooser:
             self.gather()
         return self._epochs.effective(len(self.pool_ids))
 
-    # --- State ------------------------------------------------------------------------------------------------
-
     def gather(self) -> None:
         """Brings together what ranks have observed; each calls it before one of them calls `state_dict` or `spent`."""
         self._epochs.gather(self._comm)
@@ -327,10 +324,8 @@ class Chooser:
             )
         return {
             **self._identity,
-            "epoch": self._epochs.at.epoch,
-            "share": self._epochs.at.share,
+            **self._epochs.state_dict(),
             "lr_scale": self.lr_scale,
-            "spent": dict(self._epochs.spent),
             **saved(self._selection),
         }
 

@@ -8,7 +8,7 @@ import torch
 
 from fewer.core.errors import UsageError
 from fewer.core.protocols import Comm
-from fewer.core.types import At, Selection
+from fewer.core.types import At, Selection, State
 from fewer.select.budget import Budget
 from fewer.select.epoch import EpochSelection, Order
 from fewer.select.observations import Observations
@@ -111,13 +111,17 @@ class Epochs:
         gather_finite(self.selection.observations, comm, self.at.epoch)
 
     def effective(self, samples: int) -> dict[str, float]:
-        """Epochs of samples trained on, and with a third for each forward to score, as far as observations are gathered.
+        """Epochs of samples trained on, and with a third for each scoring forward, as far as observations are gathered.
 
         Args:
             samples: Samples of an epoch on everything.
         """
         trained, scored = self.spent["trained"] + len(self.selection.observations.counted), self.spent["scored"]
         return {"effective_epochs": trained / samples, "full_epoch_equivalents": (3 * trained + scored) / 3 / samples}
+
+    def state_dict(self) -> State:
+        """Where the loop stands, and what it has spent."""
+        return {"epoch": self.at.epoch, "share": self.at.share, "spent": dict(self.spent)}
 
     def load(self, epoch: int, share: float | None, spent: dict[str, int]) -> None:
         """Goes on from a saved epoch, nothing of whose successor has been scored."""
