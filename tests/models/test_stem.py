@@ -12,6 +12,9 @@ from fewer.models.stem import reduction, small_stem
 from fewer.plan.flops import sample_flops
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import make_plan, open_data
+from fewer.tasks.classify.task import Classify
+
+TASK = Classify(list("abcde"))
 
 
 @pytest.mark.parametrize(
@@ -20,9 +23,9 @@ from fewer.session.build import make_plan, open_data
 )
 def test_a_small_stem_reduces_small_images_less(name: str, before: int, after: int) -> None:
     """The next stage's stride is what is left: two for nets whose second stage strides by a convolution."""
-    own, small = (take(models.params(name)(name=name, stem=stem), 5, [32]) for stem in ("own", "small"))
+    own, small = (take(models.params(name)(name=name, stem=stem), 5, [32], TASK) for stem in ("own", "small"))
     assert (reduction(own, 32), reduction(small, 32)) == (before, after)
-    assert sample_flops(small, 32)[0] > 3 * sample_flops(own, 32)[0]
+    assert sample_flops(TASK, small, 32)[0] > 3 * sample_flops(TASK, own, 32)[0]
 
 
 def test_the_small_stem_of_resnet18_is_that_of_the_cifar_net() -> None:

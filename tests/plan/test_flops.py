@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from fewer.plan.flops import Flops, flops_by_epoch, sample_flops, unfrozen_flops
+from fewer.tasks.classify.task import Classify
 
+TASK = Classify(list("abcde"))
 SIDE, PIXELS = 4, 3 * 4 * 4
 FIRST, SECOND = 2 * PIXELS * 8, 2 * 8 * 5  # a multiply and an add for every weight
 
@@ -27,16 +29,16 @@ def network(kind: type[nn.Sequential]) -> nn.Module:
 
 def test_a_linear_layer_costs_two_flops_a_weight_and_twice_as_much_backward() -> None:
     model = network(nn.Sequential)
-    forward, backward = sample_flops(model, SIDE)
+    forward, backward = sample_flops(TASK, model, SIDE)
     assert forward == FIRST + SECOND
     assert backward == FIRST + 2 * SECOND, "images have no gradient"
-    assert flops_by_epoch(model, SIDE, 5) == (Flops(0, forward, backward),)
+    assert flops_by_epoch(TASK, model, SIDE, 5) == (Flops(0, forward, backward),)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_what_is_frozen_costs_no_gradient_from_its_epoch_on() -> None:
     model = network(Frozen)
     plain = 2 * FIRST + 3 * SECOND
-    assert [flops.from_epoch for flops in flops_by_epoch(model, SIDE, 5)] == [0, 2], "epoch 9 lies behind the end"
-    assert [flops.training for flops in flops_by_epoch(model, SIDE, 5)] == [plain, FIRST + 2 * SECOND]
-    assert unfrozen_flops(model, SIDE) == plain
+    assert [flops.from_epoch for flops in flops_by_epoch(TASK, model, SIDE, 5)] == [0, 2], "epoch 9 lies behind the end"
+    assert [flops.training for flops in flops_by_epoch(TASK, model, SIDE, 5)] == [plain, FIRST + 2 * SECOND]
+    assert unfrozen_flops(TASK, model, SIDE) == plain

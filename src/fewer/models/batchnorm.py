@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from fewer.core.types import Batch
 
 
-def freeze_statistics(model: nn.Module) -> None:
-    """Puts BatchNorm layers into eval mode whose parameters are all frozen: their statistics are fixed, too."""
+def freeze_statistics(model: nn.Module, all_layers: bool = False) -> None:
+    """Puts BatchNorm layers into eval mode, all of them or those whose parameters are all frozen."""
     for layer in _layers(model):
-        if _is_frozen(layer):
+        if all_layers or _is_frozen(layer):
             layer.eval()
 
 

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING
 import torch
 
 from fewer import models
-from fewer.core.types import first
 from fewer.models import stem
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from fewer.core.protocols import Task
     from fewer.models import ModelParams
 
 _USUAL_SIDES_PX = (32, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
 _FAILURES = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, NotImplementedError, ZeroDivisionError)
 
 
-def take(params: ModelParams, classes: int, sides_px: Sequence[int]) -> nn.Module:
+def take(params: ModelParams, classes: int, sides_px: Sequence[int], task: Task) -> nn.Module:
     """The model on the meta device, after a forward of two images at every side.
 
     Args:
         params: The keys of `[model]`.
         classes: Number of classes.
         sides_px: All sides of the plan; the model is built for the last of them.
+        task: What is learnt: it gives the images, and judges the output.
 
     Raises:
         ValueError: It cannot be built, or does not take one of the sides; the message says which would do.
@@ -35,19 +36,19 @@ def take(params: ModelParams, classes: int, sides_px: Sequence[int]) -> nn.Modul
     try:
         model = _built(params, classes, sides_px[-1])
     except _FAILURES as error:
-        if isinstance(error, ValueError) and not _other_sides(params, classes, sides_px[-1]):
+        if isinstance(error, ValueError) and not _other_sides(params, classes, sides_px[-1], task):
             raise ValueError(_short(error)) from None
-        raise _refused(params, classes, sides_px[-1], error) from None
+        raise _refused(params, classes, sides_px[-1], task, error) from None
     for side_px in reversed(sides_px):
         try:
-            _forward(model, classes, side_px)
+            _forward(model, side_px, task)
         except _FAILURES as error:
-            if side_px != sides_px[-1] and _takes(params, classes, side_px):
+            if side_px != sides_px[-1] and _takes(params, classes, side_px, task):
                 raise ValueError(
                     f"is built for images of one side, here {sides_px[-1]} px, and does not take {side_px} px as "
                     f"well; give all stages side_px = {sides_px[-1]}"
                 ) from None
-            raise _refused(params, classes, side_px, error) from None
+            raise _refused(params, classes, side_px, task, error) from None
     return model
 
 
@@ -68,31 +69,29 @@ def _built(params: ModelParams, classes: int, side_px: int) -> nn.Module:
             return models.build(params.name, classes, side_px, **options).to("meta")
 
 
-def _forward(model: nn.Module, classes: int, side_px: int) -> None:
+def _forward(model: nn.Module, side_px: int, task: Task) -> None:
     with torch.no_grad():
-        logits_BC = first(model(torch.empty(2, 3, side_px, side_px, device="meta")))
-    if tuple(logits_BC.shape) != (2, classes):
-        raise ValueError(f"gives outputs of shape {tuple(logits_BC.shape)} for 2 images and {classes} classes")
+        task.dry_run(model, task.dummy_batch(side_px, torch.device("meta"), torch.float32))
 
 
-def _takes(params: ModelParams, classes: int, side_px: int) -> bool:
+def _takes(params: ModelParams, classes: int, side_px: int, task: Task) -> bool:
     try:
-        _forward(_built(params, classes, side_px), classes, side_px)
+        _forward(_built(params, classes, side_px), side_px, task)
     except _FAILURES:
         return False
     return True
 
 
-def _other_sides(params: ModelParams, classes: int, side_px: int) -> list[int]:
+def _other_sides(params: ModelParams, classes: int, side_px: int, task: Task) -> list[int]:
     """The usual side nearest to the one asked that the model takes; empty if it takes none of them."""
     for other in sorted(_USUAL_SIDES_PX, key=lambda each: abs(each - side_px)):
-        if _takes(params, classes, other):
+        if _takes(params, classes, other, task):
             return [other]
     return []
 
 
-def _refused(params: ModelParams, classes: int, side_px: int, error: Exception) -> ValueError:
-    others = _other_sides(params, classes, side_px)
+def _refused(params: ModelParams, classes: int, side_px: int, task: Task, error: Exception) -> ValueError:
+    others = _other_sides(params, classes, side_px, task)
     fix = f"set side_px = {others[0]} in [[stages]]" if others else "take another model"
     return ValueError(f"does not take images of {side_px} px ({_short(error)}); {fix}")
 

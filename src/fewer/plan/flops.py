@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewer.core.protocols import ChangesByEpoch
-from fewer.core.types import first
+from fewer.core.protocols import ChangesByEpoch, Task
+from fewer.core.types import At
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,38 +26,38 @@ class Flops:
         return self.forward + self.backward
 
 
-def sample_flops(model: nn.Module, side_px: int) -> tuple[int, int]:
-    """FLOPs of one sample's forward and backward, counted by torch on a batch of two (BatchNorm needs two).
+def sample_flops(task: Task, model: nn.Module, side_px: int) -> tuple[int, int]:
+    """FLOPs of one sample's forward and backward, counted by torch on the task's dummy batch of two.
 
     Args:
+        task: What is learnt: its loss is what the backward begins with.
         model: A model on any device; on "meta" nothing is computed.
         side_px: Height and width of the image.
     """
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     weight = next(model.parameters())
-    images = torch.empty(2, 3, side_px, side_px, device=weight.device, dtype=weight.dtype)
+    batch = task.dummy_batch(side_px, weight.device, weight.dtype)
     with FlopCounterMode(display=False) as forward:
-        loss = first(model(images)).sum()
+        loss = task.outcome(model, batch, At(0, 1, 0.0)).loss_sum_B.sum()
     with FlopCounterMode(display=False) as backward:
         loss.backward()
     for parameter in model.parameters():
         parameter.grad = None
-    return forward.get_total_flops() // 2, backward.get_total_flops() // 2
+    return forward.get_total_flops() // len(batch), backward.get_total_flops() // len(batch)
 
 
-def flops_by_epoch(model: nn.Module, side_px: int, epochs: int) -> tuple[Flops, ...]:
+def flops_by_epoch(task: Task, model: nn.Module, side_px: int, epochs: int) -> tuple[Flops, ...]:
     """FLOPs of one sample from epoch 0 on, and from each epoch at which the set of trained parameters changes."""
     if not isinstance(model, ChangesByEpoch):
-        return (Flops(0, *sample_flops(model, side_px)),)
+        return (Flops(0, *sample_flops(task, model, side_px)),)
     found = []
     for epoch in (0, *(epoch for epoch in model.changes_at if 0 < epoch < epochs)):
         model.prepare(epoch)
-        found.append(Flops(epoch, *sample_flops(model, side_px)))
+        found.append(Flops(epoch, *sample_flops(task, model, side_px)))
     return tuple(found)
 
 
-def unfrozen_flops(model: nn.Module, side_px: int) -> int:
+def unfrozen_flops(task: Task, model: nn.Module, side_px: int) -> int:
     """FLOPs of one sample's forward and backward with nothing frozen; leaves the model so."""
-    return sum(sample_flops(model.requires_grad_(True), side_px))
+    return sum(sample_flops(task, model.requires_grad_(True), side_px))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fewer import tasks
 from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
 from fewer.machine.precision import native_bf16
@@ -92,20 +93,21 @@ def model_facts(
     sides = sorted({stage.side_px for stage in stages})
     looked_at = {stage.evaluation_side_px for stage in stages} | {scoring_side_px or sides[0]}
     shown = (*sorted({*sides, *looked_at} - {sides[-1]}), sides[-1])  # the model is built for the last
+    task = tasks.module(recipe.task.name).plain(tuple(map(str, range(classes))))
     try:
-        model = dry_run.take(recipe.model, classes, shown)
+        model = dry_run.take(recipe.model, classes, shown, task)
     except ValueError as error:
         problem = f'model.name = "{recipe.model.name}": {error}'
         return ModelFacts({}, 0, 0, scoring_side_px=scoring_side_px, problems=(problem,))
     return ModelFacts(
-        flops={side: flops_by_epoch(model, side, recipe.epochs) for side in shown},
+        flops={side: flops_by_epoch(task, model, side, recipe.epochs) for side in shown},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batchnorm=has_batchnorm(model),
         weights=weights.sha256 if weights else "",
         moments=weights.moments if weights else None,
         scoring_side_px=scoring_side_px,
         notes=(*_stem_notes(recipe, model, sides[0]), *_weights_notes(recipe, model, classes, weights)),
-        plain_sample_flops=unfrozen_flops(model, sides[-1]),
+        plain_sample_flops=unfrozen_flops(task, model, sides[-1]),
     )
 
 

@@ -128,7 +128,7 @@ def _of_given(session: Session) -> Tensor:
     data = copy.copy(session.train_data)  # the same pictures, brought to 0 and 1 as that model knows them
     if given.moments:
         data.mean, data.std = given.moments
-    by = _Scorer(given.model, given.side_px, evaluation_batch_size(given.side_px), given.forward_flops)
+    by = _Scorer(given.model, given.side_px, evaluation_batch_size(given.side_px), given.forward_flops(session.task))
     loss_N = torch.full((len(run.selection.table),), torch.nan)
     loss_N[run.selection.pool_ids] = _losses(session, data, by, run.selection.pool_ids)
     return loss_N

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import BaseModel
 
-from fewer import models, select
+from fewer import models, select, tasks
 from fewer.core import rng
 from fewer.core.clock import Duration
 from fewer.core.errors import CheckpointError, DataError, FewerError, RecipeError
@@ -37,6 +37,7 @@ from fewer.runs.checkpoint import MODEL_WEIGHTS
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fewer.core.protocols import Task
     from fewer.data.listing.splits import Split
 
 _PROXY_LENGTH = Duration(100, "%")  # where a method does not say
@@ -59,10 +60,9 @@ class Given:
     moments: Moments | None
     sha256: str
 
-    @property
-    def forward_flops(self) -> int:
+    def forward_flops(self, task: Task) -> int:
         """FLOPs of one image's forward."""
-        return sample_flops(copy.deepcopy(self.model).to("meta").requires_grad_(True), self.side_px)[0]
+        return sample_flops(task, copy.deepcopy(self.model).to("meta").requires_grad_(True), self.side_px)[0]
 
 
 def price(recipe: Recipe, facts: Facts) -> Reference | None:
@@ -78,7 +78,8 @@ def price(recipe: Recipe, facts: Facts) -> Reference | None:
     if reference_of(recipe):
         given = read_given(recipe, facts)
         images = facts.data.train_images
-        costs.update(samples_loaded=images, samples_forwarded=images, flops=images * given.forward_flops)
+        plain_task = tasks.module(recipe.task.name).plain(facts.data.classes)
+        costs.update(samples_loaded=images, samples_forwarded=images, flops=images * given.forward_flops(plain_task))
         return Reference(given.side_px, dict(costs), given.sha256)
     side_px = 0
     total = facts.data.train_images

@@ -43,13 +43,14 @@ def score_batch(
         columns: Columns beside loss, score and correctness.
         forward: What to call, where it is not the model itself.
         key: Score in train mode, as some publications do: running statistics move, and layers that draw are seeded
-            from this. Eval mode, if left out.
+            from this. If left out, the mode is the task's: eval, or train with running statistics that stay.
     """
     if not len(batch):
         return nothing(columns)
-    with mode(model, training=key is not None):
-        if key is not None:
-            rng.reseed(*key)  # type: ignore[arg-type]
+    in_train_mode = key is not None or task.scoring_mode == "train"
+    with mode(model, in_train_mode, keeps_statistics=key is None):
+        if in_train_mode:
+            rng.reseed(*(key or (0, "scoring", at.epoch)))  # type: ignore[arg-type]
         seen_B = task.outcome(forward or model, batch, at, columns).observed(batch.ids_B)
     return Observed(seen_B.ids_B.cpu(), {name: _exact(values) for name, values in seen_B.columns.items()})
 

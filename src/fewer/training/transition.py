@@ -44,12 +44,18 @@ def lr_factor(run: Run, stage: Stage, progress: float) -> float:
 
 
 @contextmanager
-def mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Train or eval mode for a while; afterwards each module has its own mode back, frozen norms theirs."""
+def mode(model: nn.Module, training: bool, keeps_statistics: bool = False) -> Iterator[None]:
+    """Train or eval mode for a while; afterwards each module has its own mode back, frozen norms theirs.
+
+    Args:
+        model: The model.
+        training: Which of the two.
+        keeps_statistics: In train mode, BatchNorm normalises by its running statistics, which stay as they are.
+    """
     before = {module: module.training for module in model.modules()}
     model.train(training)
     if training:
-        freeze_statistics(model)
+        freeze_statistics(model, all_layers=keeps_statistics)
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from fewer import models
 from fewer.core import rng
 from fewer.models.dry_run import take
 from fewer.plan.flops import sample_flops
+from fewer.tasks.classify.task import Classify
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "googlenet", "timm:resnet10t"])
@@ -30,5 +31,6 @@ def test_logits_are_those_of_the_librarys_own_model(name: str) -> None:
 
 def test_flops_of_resnet18_are_the_published_ones() -> None:
     """torchvision states 1.814 G multiply-accumulates at 224 px."""
-    forward, _ = sample_flops(take(models.params("resnet18")(name="resnet18"), 1000, [224]), 224)
+    task = Classify([str(number) for number in range(1000)])
+    forward, _ = sample_flops(task, take(models.params("resnet18")(name="resnet18"), 1000, [224], task), 224)
     assert forward / 2e9 == pytest.approx(1.814, abs=0.001)
