@@ -74,8 +74,8 @@ def main() -> None:
 def compared(content: dict[str, Any], rounds: int) -> list[float]:
     """Seconds of a plain epoch over those of one on a quarter, for every round."""
     epochs = rounds + 1  # the first trains on everything: nothing is known yet
-    chosen = {"method": "dbpd", "cost": (1 + rounds * KEPT) / epochs, "guards": {"batchnorm_images": 0}}
-    with_epochs = {**content, "train": {**content["train"], "epochs": epochs}}
+    chosen = {"method": "dbpd", "cost": (1 + rounds * KEPT) / epochs}
+    with_epochs = {**content, "train": {**content["train"], "epochs": epochs}, "evaluate": {"batchnorm_images": 0}}
     if "stages" in content:
         with_epochs = {**content, "stages": [{**content["stages"][0], "epochs": epochs}]}
     sides = [epochs_of({**with_epochs, "select": select}) for select in ({"method": "everything"}, chosen)]
@@ -102,7 +102,8 @@ def booked(content: dict[str, Any]) -> dict[str, float]:
         {
             **content,
             "data": {**content["data"], "subset": content["data"]["subset"] // 4},
-            "select": {"method": "dbpd", "score": "fresh", "threshold": 0.5, "guards": {"batchnorm_images": 0}},
+            "select": {"method": "dbpd", "score": "fresh", "threshold": 0.5},
+            "evaluate": {"batchnorm_images": 0},
             "train": {**content["train"], "epochs": 3},
             "out": {"plots": False, "previews": False},
         }

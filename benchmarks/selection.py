@@ -110,7 +110,7 @@ def run(cell: dict[str, Any], runs: Path) -> dict[str, Any]:
     study = STUDIES[cell["study"]]
     name = "".join(c if c.isalnum() or c in ".-" else "_" for c in f"{cell['study']}-{cell['variant']}-{cell['seed']}")
     folder = runs / name
-    quiet = ["out.keep=1", "out.plots=false", "out.previews=false", "out.evaluate_every=0"]
+    quiet = ["out.keep=1", "out.plots=false", "out.previews=false", "evaluate.every=0"]
     overrides = [*study.overrides, *cell["overrides"], *quiet, f"train.seed={cell['seed']}"]
     try:
         if (folder / "recipe.resolved.toml").exists():

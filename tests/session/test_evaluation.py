@@ -80,3 +80,15 @@ def test_a_process_that_simulates_four_workers_evaluates_every_image(tmp_path: P
     confusion = result["tables"]["test/confusion"]
     assert sum(map(sum, confusion)) == images["test_images"]
     assert result["ledger"]["samples_evaluated"] == 2 * images["val_images"] + images["test_images"]
+
+
+def test_the_best_may_be_chosen_by_a_metric_that_is_better_when_lower(tmp_path: Path) -> None:
+    result, rows = run_of(
+        tmp_path / "run",
+        train={"epochs": 4, "batch_size": 64, "lr": 0.3, "schedule": "constant"},
+        evaluate={"best": "loss"},
+    )
+    losses = [row["scalars"]["loss"] for row in rows if row["split"] == "val"]
+    assert result["best"]["metric"] == "val/loss"
+    assert result["best"]["value"] == min(losses)
+    assert result["best"]["epoch"] == max(epoch for epoch, loss in enumerate(losses) if loss == min(losses))

@@ -13,7 +13,16 @@ from fewer.core.types import Request
 from fewer.sync.comm import SingleProcess
 from fewer.testing.harness import one_thread, session_of
 from fewer.testing.ranks import on_ranks
-from fewer.training.scoring import evaluation_requests, gathered, joined, nothing, score, score_samples, score_shared
+from fewer.training.scoring import (
+    evaluation_requests,
+    gathered,
+    joined,
+    nothing,
+    score,
+    score_batch,
+    score_samples,
+    score_shared,
+)
 from fewer.training.transition import enter_epoch
 
 CONTENT: dict[str, Any] = {
@@ -86,3 +95,20 @@ def test_no_observation_at_all_has_every_column() -> None:
     assert len(none) == 0
     assert set(none.columns) == {"loss", "score", "right"}
     assert len(joined([])) == len(gathered([none], SingleProcess())) == 0
+
+
+def test_a_task_that_scores_in_train_mode_moves_no_statistics() -> None:
+    """Detectors give losses in train mode only: dropout is seeded, and BatchNorm keeps its running statistics."""
+    session = session_of({**CONTENT, "model": {"name": "cnn", "width": 0.1}})
+    model, ids = session.run.workers[0].model, session.run.selection.pool_ids[:8]
+    enter_epoch(session.task, session.run, session.plan.stages[0])
+    (batch,) = session.train_data.batches([Request.evaluation(16, 0, ids)])
+    modes: set[bool] = set()
+    model.register_forward_pre_hook(lambda module, inputs: modes.add(module.training))
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    session.task.scoring_mode = "train"
+    first, again = (score_batch(session.task, model, batch, session.plan.at(0)) for _ in range(2))
+    assert modes == {True}
+    assert first.loss_B.tolist() == again.loss_B.tolist()
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    assert all(module.training for module in model.modules()), "the modes are back"

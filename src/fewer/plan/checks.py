@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fewer import tasks
+from fewer.core.messages import nearest
 from fewer.core.types import Stage
 from fewer.plan.facts import Facts, workers_of
 from fewer.recipe.schema import Recipe
@@ -20,6 +22,9 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     if workers % processes:
         text = f"sync.workers = {workers} cannot be shared evenly by {processes} processes"
         problems.append(f"{text}; use {-(-workers // processes) * processes}, or leave it out")
+    metrics = [metric.name for metric in tasks.module(recipe.task.name).METRICS]
+    if (best := recipe.evaluate.best) not in ("auto", *metrics):
+        problems.append(f'evaluate.best = "{best}": there is no such metric; {nearest(best, metrics)}')
     for stage in stages:
         problems += _batch_size_problems(recipe, facts, stage)
     scorer_px = facts.model.scoring_side_px

@@ -47,7 +47,7 @@ def compile_plan(
     recipe = _resolved(recipe, facts.machine)
     has_val, has_test = facts.data.val_images > 0, facts.data.test_images > 0
     is_averaged = evaluates_average(recipe.train)
-    evaluations = evaluations_of(stages, recipe.out.evaluate_every, has_val, has_test, is_averaged)
+    evaluations = evaluations_of(stages, recipe.evaluate.every, has_val, has_test, is_averaged)
     reestimation = reestimation_of(recipe, facts, own_selector)
     budget = budget_of(facts, stages, None if own_selector else asked_cost(recipe.select), reestimation)
     _require_enough(budget, expected, own_selector or recipe.select.model_dump()["method"], facts.reference)

@@ -163,7 +163,7 @@ class CostModel:
 
     @property
     def _validated(self) -> list[Stage]:
-        return validated_stages(self.stages, self.recipe.out.evaluate_every)
+        return validated_stages(self.stages, self.recipe.evaluate.every)
 
     def _reestimations(self) -> tuple[int, int]:
         """Fewest and most estimations of BatchNorm's statistics for validations; that of the published model apart."""

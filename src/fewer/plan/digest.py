@@ -8,7 +8,7 @@ from typing import Any
 
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
-from fewer.select.method_params import ScoredParams
+from fewer.select.method_params import OFF, ScoredParams
 from fewer.select.registry import METHODS
 
 _MEANING = 1  # of the recipe's keys and their defaults; a change of a default, or of its meaning, raises it
@@ -19,13 +19,20 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 
     Keys at their default are left out, so that a version with more keys gives old recipes their old digest.
     """
-    unasked: Any = {"out": True, "train": {"seed"}, "data": {"in_memory", "processes", "cache"}, "select": True}
+    unasked: Any = {
+        "out": True,
+        "evaluate": True,
+        "train": {"seed"},
+        "data": {"in_memory", "processes", "cache"},
+        "select": True,
+    }
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
     content["data"].get("labels", {}).pop("csv", None)
     content["model"] = _model(recipe, facts.model.weights)
     content["select"] = own_selector or _selection(recipe, facts)
+    content |= _evaluation(recipe, own_selector)
     data = facts.data
     content["facts"] = [data.train_images, data.val_images, data.test_images, data.classes, data.native_side_px]
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
@@ -42,7 +49,17 @@ def _selection(recipe: Recipe, facts: Facts) -> dict[str, Any]:
     """The `[select]` section, in which a hash of the reference model stands for its path."""
     content = recipe.select.model_dump(mode="json", exclude_defaults=True)
     if isinstance(recipe.select, ScoredParams):
-        content["guards"] = recipe.select.guards.model_dump(mode="json")  # older results had none
+        images = 0 if recipe.select.guards == OFF else recipe.evaluate.batchnorm_images  # once a key of guards
+        content["guards"] = {**recipe.select.guards.model_dump(mode="json"), "batchnorm_images": images}
     if "reference" in content:
         content["reference"] = facts.reference.weights if facts.reference else ""
     return {**content, "method": METHODS.recorded(recipe.select.method)}
+
+
+def _evaluation(recipe: Recipe, own_selector: str) -> dict[str, Any]:
+    """The keys of `[evaluate]` that decide what is published; those that guards once had stay with these."""
+    evaluate, has_guards = recipe.evaluate, not own_selector and isinstance(recipe.select, ScoredParams)
+    found: dict[str, Any] = {"best": evaluate.best} if evaluate.best != "auto" else {}
+    if not has_guards and evaluate.batchnorm_images != type(evaluate).model_fields["batchnorm_images"].default:
+        found["batchnorm_images"] = evaluate.batchnorm_images
+    return {"evaluate": found} if found else {}

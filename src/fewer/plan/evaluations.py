@@ -9,9 +9,7 @@ from fewer.core.evaluation import Evaluate
 from fewer.core.types import Stage
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
-from fewer.select.method_params import ScoredParams
-
-_BATCHNORM_IMAGES = 2048  # that statistics are estimated from, where nothing else is asked
+from fewer.select.method_params import OFF, ScoredParams
 
 
 def evaluations_of(
@@ -92,7 +90,6 @@ def reestimation_of(recipe: Recipe, facts: Facts, own_selector: str) -> Reestima
     """How BatchNorm's statistics are estimated in a run."""
     if not facts.model.batchnorm:
         return Reestimation(0, guards=False)
-    if own_selector or not isinstance(recipe.select, ScoredParams):
-        return Reestimation(min(_BATCHNORM_IMAGES, facts.data.train_images), guards=False)
-    images = min(recipe.select.guards.batchnorm_images, facts.data.train_images)
-    return Reestimation(images, guards=images > 0)
+    images = min(recipe.evaluate.batchnorm_images, facts.data.train_images)
+    is_guarded = not own_selector and isinstance(recipe.select, ScoredParams) and recipe.select.guards != OFF
+    return Reestimation(images, guards=images > 0 and is_guarded)

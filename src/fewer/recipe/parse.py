@@ -22,6 +22,7 @@ from fewer.core.messages import KeyPath, explain, readable
 from fewer.core.sections import parse_section, section_of
 from fewer.models import ModelParams
 from fewer.recipe import checks
+from fewer.recipe.deprecated import moved
 from fewer.recipe.schema import Recipe, SyncRecipe, TaskRecipe, TrainRecipe
 from fewer.select import MethodParams
 
@@ -93,8 +94,10 @@ def parse_recipe(
     content = copy.deepcopy(content)
     said = dict(places or {})
     problems = override(content, overrides, said)
+    before = {new: old for old, new in moved(content).items()}
 
     def place(path: KeyPath) -> str:
+        path = before.get(path, path)
         for length in range(len(path), 0, -1):
             if path[:length] in said:
                 return said[path[:length]]
@@ -103,7 +106,8 @@ def parse_recipe(
         # A section that is wrong as a whole, of which a key was given.
         return next((where for other, where in said.items() if path and other[: len(path)] == path), origin)
 
-    chosen, notes, wrong = {}, [], set()
+    notes = [f"{place(new)}: {'.'.join(old)} is now called {'.'.join(new)}" for new, old in before.items()]
+    chosen, wrong = {}, set()
     for name, base_class in _COMPOSED.items():
         parsed = parse_section(base_class, content.get(name), name, place)
         problems += parsed.problems

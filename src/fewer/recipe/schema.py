@@ -221,13 +221,25 @@ class SyncRecipe(Section):
     Left out: one a process."""
 
 
+class EvaluateRecipe(Section):
+    """`[evaluate]`: when models are evaluated, by what the best is chosen, and with which statistics."""
+
+    every: Index = 1
+    """Epochs between evaluations on the validation set; 0: only at the end."""
+    best: str = "auto"
+    """Metric of the validation set that the best model is chosen by, such as `macro_f1` or `loss`; `auto`: the task's
+    own, which is top-1 accuracy in classification."""
+    batchnorm_images: Index = 2048
+    """Training images that BatchNorm's statistics are estimated from again where those of training do not fit an
+    evaluation: after a stage at another image side, and after an epoch on a part of the images that a method chose by
+    scores, unless its guards are off. 0: never."""
+
+
 class OutRecipe(Section):
     """`[out]`: what is kept, and where."""
 
     dir: str = ""
     """Run folder; left out: `runs/NAME` after the recipe's file name."""
-    evaluate_every: Index = 1
-    """Epochs between evaluations on the validation set; 0: only at the end."""
     checkpoint_every: Span = Duration(1, "ep")
     keep: Count = 3
     """Newest checkpoints that are kept."""
@@ -250,6 +262,7 @@ class Recipe(Section):
     select: SerializeAsAny[MethodParams] = section_of(MethodParams)
     stages: tuple[StageRecipe, ...] = ()
     sync: SerializeAsAny[SyncRecipe] = section_of(SyncRecipe)
+    evaluate: EvaluateRecipe = EvaluateRecipe()
     out: OutRecipe = OutRecipe()
 
     _notes: tuple[str, ...] = PrivateAttr(())

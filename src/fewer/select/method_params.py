@@ -55,9 +55,6 @@ class Guards(Section):
     """Before this, no label is suspected: early on, every loss is high."""
     never_empty: Flag = True
     """An epoch of which next to nothing would be left goes on with a few more samples, rather than end the run."""
-    batchnorm_images: Index = 2048
-    """Training images that BatchNorm's statistics are re-estimated from, before an evaluation or hand-over that
-    follows an epoch on a part of the data."""
     break_even: Flag = True
     """Warns where scoring costs more than selection saves."""
 
@@ -67,7 +64,7 @@ class Guards(Section):
         return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in values) + "}"
 
 
-OFF = Guards(class_floor=0.0, noise_cap=0.0, never_empty=False, batchnorm_images=0, break_even=False)
+OFF = Guards(class_floor=0.0, noise_cap=0.0, never_empty=False, break_even=False)
 
 
 def _guards(value: object) -> object:

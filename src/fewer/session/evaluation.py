@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.evaluation import Evaluate, Evaluation
+from fewer import tasks
+from fewer.core.evaluation import Evaluate, Evaluation, Metric
+from fewer.core.protocols import Task
 from fewer.core.types import Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import SCHEMA, link_model, load_model, publish_model
+from fewer.recipe.schema import Recipe
 from fewer.runs.folder import SUSPECTS, RunFolder
 from fewer.session.epoch_metrics import costs
 from fewer.session.selection_stats import list_suspects
@@ -87,10 +90,10 @@ class Evaluator:
             evaluation = self._evaluated(evaluate, model)
             scalars = evaluation.scalars
             # Of two equally good models the one that was trained longer.
-            primary = session.task.primary
-            is_best = primary.no_worse(scalars[primary.name], run.best.get("value", primary.worst))
+            decides = decisive_metric(session.plan.recipe, session.task)
+            is_best = decides.no_worse(scalars[decides.name], run.best.get("value", decides.worst))
             if is_best and evaluation_side_px(session, evaluate) == session.plan.evaluation_side_px:
-                self._publish_best(f"val/{primary.name}", evaluation, model, renewed)
+                self._publish_best(f"val/{decides.name}", evaluation, model, renewed)
         return scalars
 
     # --- At its end -------------------------------------------------------------------------------------------
@@ -206,7 +209,7 @@ class Evaluator:
         self.session.run.best = {
             "epoch": self.session.run.cursor.epoch - 1,
             "metric": metric,
-            "value": evaluation.scalars[self.session.task.primary.name] if evaluation else None,
+            "value": evaluation.scalars[metric.partition("/")[2]] if evaluation else None,
             "checkpoint": "checkpoints/best",
             "model": self._publish(evaluation, model),
             "batchnorm_images": images,
@@ -234,3 +237,11 @@ class Evaluator:
                 "metrics": evaluation.scalars if evaluation else {},
             }
             return publish_model(model, about, self.folder.checkpoints, run.cursor.epoch).name
+
+
+def decisive_metric(recipe: Recipe, task: Task) -> Metric:
+    """The metric that the best model is chosen by."""
+    if recipe.evaluate.best == "auto":
+        return task.primary
+    metrics: tuple[Metric, ...] = tasks.module(task.name).METRICS
+    return next(metric for metric in metrics if metric.name == recipe.evaluate.best)

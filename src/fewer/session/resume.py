@@ -19,7 +19,7 @@ from fewer.runs.record import read_json
 from fewer.select import METHODS
 
 # Keys that a resumed run may change.
-RESUMABLE = ("out.*", "data.in_memory", "data.processes", "data.cache", "train.epochs")
+RESUMABLE = ("out.*", "evaluate.every", "data.in_memory", "data.processes", "data.cache", "train.epochs")
 
 _STAGE_LENGTH = re.compile(r"stages\.\d+\.epochs=")
 

@@ -1,0 +1,39 @@
+"""Deprecated spellings of keys: what older recipes and run folders hold, read as today's keys with a note."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fewer.core.messages import KeyPath
+
+# Key paths as they were, and as they are.
+MOVED: dict[KeyPath, KeyPath] = {
+    ("out", "evaluate_every"): ("evaluate", "every"),
+    ("select", "guards", "batchnorm_images"): ("evaluate", "batchnorm_images"),
+}
+
+
+def moved(content: dict[str, Any]) -> dict[KeyPath, KeyPath]:
+    """Moves deprecated keys of a recipe's content to where they are now; a key that is given in both forms stays.
+
+    Args:
+        content: The recipe's content, which is changed.
+
+    Returns:
+        The paths that were moved, as they were, to those that they have now.
+    """
+    found = {}
+    for old, new in MOVED.items():
+        section = _section(content, old[:-1])
+        target = content.setdefault(new[0], {}) if section is not None and old[-1] in section else None
+        if section is None or not isinstance(target, dict) or new[-1] in target:
+            continue
+        target[new[-1]] = section.pop(old[-1])
+        found[old] = new
+    return found
+
+
+def _section(content: Any, path: KeyPath) -> dict[str, Any] | None:
+    for name in path:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else None

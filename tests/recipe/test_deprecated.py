@@ -1,0 +1,64 @@
+"""Deprecated keys: read as today's with a note, with the same digest, and never silently lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fewer.core.errors import RecipeError
+from fewer.recipe.parse import parse_recipe
+from fewer.session.build import make_plan, open_data
+
+BASE: dict[str, Any] = {"data": {"source": "digits"}, "model": {"name": "cnn", "width": 0.1}}
+GUARDED = {"method": "dbpd", "threshold": 0.3}
+
+
+def digest(content: dict[str, Any]) -> str:
+    recipe = parse_recipe({**BASE, **content})
+    return make_plan(recipe, open_data(recipe)).digest
+
+
+def test_old_keys_are_read_with_a_note() -> None:
+    old = parse_recipe({**BASE, "out": {"evaluate_every": 3}, "select": {**GUARDED, "guards": {"batchnorm_images": 9}}})
+    assert (old.evaluate.every, old.evaluate.batchnorm_images) == (3, 9)
+    assert [note.partition(": ")[2] for note in old.notes] == [
+        "out.evaluate_every is now called evaluate.every",
+        "select.guards.batchnorm_images is now called evaluate.batchnorm_images",
+    ]
+    assert parse_recipe({**BASE, "evaluate": {"every": 3}}).notes == ()
+
+
+def test_a_wrong_value_is_reported_at_the_place_where_it_was_written() -> None:
+    with pytest.raises(RecipeError, match=r'argument "out.evaluate_every=-1": evaluate.every = -1'):
+        parse_recipe(BASE, ["out.evaluate_every=-1"])
+
+
+def test_a_key_in_both_forms_is_an_unknown_one() -> None:
+    with pytest.raises(RecipeError, match=r'unknown key "out\.evaluate_every"'):
+        parse_recipe({**BASE, "out": {"evaluate_every": 3}, "evaluate": {"every": 2}})
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({}, "5739d437e8121142"),
+        ({"out": {"evaluate_every": 3}}, "5739d437e8121142"),
+        ({"select": GUARDED}, "93a1a8052760b050"),
+        ({"select": {**GUARDED, "guards": {"batchnorm_images": 9}}}, "87e600af8e93e0f3"),
+        ({"select": GUARDED, "evaluate": {"batchnorm_images": 9}}, "87e600af8e93e0f3"),
+        ({"select": {**GUARDED, "guards": "off"}}, "6dd74498024fbd07"),
+        ({"select": {**GUARDED, "guards": {"batchnorm_images": 0}}}, "5742ec8665a5cb5f"),
+    ],
+)
+def test_digests_are_those_of_version_0_1(content: dict[str, Any], expected: str) -> None:
+    assert digest(content) == expected
+
+
+def test_what_decides_what_is_published_is_part_of_the_digest() -> None:
+    assert len({digest({}), digest({"evaluate": {"best": "loss"}}), digest({"evaluate": {"batchnorm_images": 9}})}) == 3
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r'evaluate\.best = "top2": there is no such metric; did you mean "top'):
+        digest({"evaluate": {"best": "top2"}})
