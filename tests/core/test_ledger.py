@@ -64,7 +64,7 @@ def test_images_read_anew_are_files_opened_and_predicted(photos: Path, tmp_path:
     }
     with one_thread():
         results = {}
-        for name, choices in (("anew", {}), ("memory", {"in_memory": "yes"}), ("processes", {"processes": 2})):
+        for name, choices in (("again", {}), ("memory", {"in_memory": "yes"}), ("processes", {"processes": 2})):
             recipe = parse_recipe({**content, "data": {**content["data"], **choices}})
             with opened(photos) as before:
                 fingerprint = open_data(recipe)
@@ -79,7 +79,7 @@ def test_images_read_anew_are_files_opened_and_predicted(photos: Path, tmp_path:
                 assert len(paths) == len(before) + decoded  # listed, hashed and planned once, then decoded
     validated = 6  # again at the side of the second stage
     assert results["memory"]["ledger"]["samples_decoded"] == 40 + validated
-    assert results["anew"]["ledger"]["samples_decoded"] == results["processes"]["ledger"]["samples_decoded"] > 100
+    assert results["again"]["ledger"]["samples_decoded"] == results["processes"]["ledger"]["samples_decoded"] > 100
     assert len({result["state"] for result in results.values()}) == 1
     assert len({result["digest"] for result in results.values()}) == 1
 

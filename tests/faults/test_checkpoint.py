@@ -490,7 +490,7 @@ def test_resume_passes_over_damaged_checkpoints_and_says_so(server: Server, done
 
 
 def test_no_intact_checkpoint_left(server: Server, done: Path, tmp_path: Path) -> None:
-    """Exit 5 with every reason; the run is not begun anew behind the user's back."""
+    """Exit 5 with every reason; the run is not begun again behind the user's back."""
     run = _copied(done, tmp_path / "run")
     checkpoints = list((run / "checkpoints").glob("epoch*"))
     for path in checkpoints:

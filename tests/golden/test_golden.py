@@ -1,6 +1,6 @@
 """Golden losses: a change that only restructures leaves every step's loss as it was.
 
-`FEWER_GOLDEN=rewrite make test PYTEST=tests/golden` writes them anew; say in the commit why they may change.
+`FEWER_GOLDEN=rewrite make test PYTEST=tests/golden` writes them again; say in the commit why they may change.
 """
 
 from __future__ import annotations

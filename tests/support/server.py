@@ -139,7 +139,7 @@ class Server:
             cwd: The child's folder.
             env: Additional environment variables.
             report: Whether plots, previews and `report.html` are drawn.
-            forks: Whether Pythons that the child starts are forked from it, rather than to import torch anew.
+            forks: Whether Pythons that the child starts are forked from it, rather than to import torch again.
         """
         return self._ask(
             {

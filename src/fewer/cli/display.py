@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live line on a terminal, plain lines elsewhere; all of it on stderr."""
+"""The progress display of the command line: a live line on a terminal, plain lines elsewhere; all of it on stderr."""
 
 from __future__ import annotations
 

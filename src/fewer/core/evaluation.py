@@ -57,7 +57,7 @@ class Evaluate:
         split: The images.
         model: The model of the moment, the best so far, or the last.
         weights: Averaged where the run averages them, or raw.
-        statistics: BatchNorm's statistics as training left them, or estimated anew where that is called for.
+        statistics: BatchNorm's statistics as training left them, or estimated again where that is called for.
         side_px: Height and width of the images; None: the evaluation side of the stage that was trained last.
         every: Epochs between two; 0: once, at the end.
     """

@@ -1,4 +1,4 @@
-"""Evaluating a model that was handed over: on images of its own run, or on others."""
+"""Evaluating a model that was published: on images of its own run, or on others."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def evaluate(
     side_px: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Evaluates the model that a run handed over; on the run's own images, `result.json`'s numbers come out again.
+    """Evaluates the model that a run published; on the run's own images, `result.json`'s numbers come out again.
 
     Args:
         path: A run folder, or the folder of a published model.

@@ -1,7 +1,7 @@
-"""BatchNorm's statistics, estimated anew for a model that was last trained on a part of the data.
+"""BatchNorm's statistics, estimated again for a model that was last trained on a part of the data.
 
 Running averages end with what the last steps saw: after an epoch on hard samples they describe hard samples, while an
-evaluation sees all. Only a copy for evaluation and hand-over is touched, never the model that trains on.
+evaluation sees all. Only a copy for evaluation and publication is touched, never the model that trains on.
 """
 
 from __future__ import annotations

@@ -276,4 +276,4 @@ def _require_fit(folder: Path, about: ModelMetadata, model: nn.Module, weights: 
 
 
 def _unusable(folder: Path, what: str) -> CheckpointError:
-    return CheckpointError(f"{folder}: {printable(what)}; give another model, or train anew")
+    return CheckpointError(f"{folder}: {printable(what)}; give another model, or train it again")

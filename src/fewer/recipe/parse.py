@@ -1,4 +1,4 @@
-"""From TOML and `key.sub=value` overrides to a checked recipe.
+"""Parsing of recipes: from TOML and `key.sub=value` overrides to a checked recipe.
 
 Unknown keys are refused with the nearest known one, and all problems come at once, each with its place, the value,
 what is allowed, and one fix.

@@ -1,4 +1,4 @@
-"""What the plots of a run show, ready to be drawn: points, bands, marks, and the numbers as a table.
+"""The charts of a run, ready to be drawn: points, bands, marks, and the numbers as a table.
 
 The page's SVG and the PNG files in `plots/` are drawn from the same charts, so they cannot say different things.
 """
@@ -51,7 +51,7 @@ class Panel:
         name: Stands above the panel.
         lines: Curves with their roles.
         percent: The values are shares in [0, 1].
-        star: Where the model that was handed over stands.
+        star: Where the model that was published stands.
         top: Upper limit of the values, if a spike should not flatten the rest.
         labels: Words above or below points.
         spots: Points with intervals, beside the curves.
@@ -116,14 +116,14 @@ def judged_by(folder: Folder) -> Metric:
 
 
 def best(folder: Folder) -> Mapping[str, Any]:
-    """The model handed over, or the one that would be now; empty before the first evaluation."""
+    """The published model, or the one that would be now; empty before the first evaluation."""
     return mapping(folder.result.get("best")) or mapping(folder.status.get("best"))
 
 
 def star_name(folder: Folder) -> str:
     """What a star in a plot means."""
     over = number(folder.status.get("epoch")) == number(folder.plan.get("epochs"))
-    return "model handed over" if folder.result or over else "best model so far"
+    return "published model" if folder.result or over else "best model so far"
 
 
 def curve_charts(folder: Folder, story: History) -> list[Chart]:
@@ -235,7 +235,7 @@ def _metric(folder: Folder, story: History, metric: Metric, axis: Axis) -> Panel
 
 
 def _star(folder: Folder, story: History, key: str, axis: Axis) -> tuple[float, float] | None:
-    """The model that was handed over: on the validation curve, or at its test result where there is none."""
+    """The model that was published: on the validation curve, or at its test result where there is none."""
     epoch = number(best(folder).get("epoch"))
     x = story.at_epoch(epoch + 1, axis) if epoch is not None else None
     if x is None:

@@ -1,4 +1,4 @@
-"""`plots/` of a run folder: the curves as PNG files, drawn anew while the run goes on."""
+"""`plots/` of a run folder: the curves as PNG files, drawn again while the run goes on."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ GLOSSARY = (
            "leaves out what choosing those samples cost, and is therefore shown with FEE and seconds only."),
     ("kept share", "The share of candidate samples that selection let through to training."),
     ("stage", "A part of training with its own image side and batch size."),
-    ("model handed over", "The best on validation, or the last where there is none; the test metrics are its own."),
+    ("published model", "The best on validation, or the last where there is none; the test metrics are its own."),
 )  # fmt: skip
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STAGE_COLUMNS = (("side_px", "image side"), ("batch_size", "batch size"))

@@ -1,4 +1,4 @@
-"""Gathers kept samples into full batches: one global queue of ids, the same on every rank."""
+"""The packer: one global queue of kept samples, the same on every rank, that gives out full batches."""
 
 from __future__ import annotations
 

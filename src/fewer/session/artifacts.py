@@ -1,4 +1,4 @@
-"""What people look at while a run goes on: plots, previews, the TensorBoard mirror. None of it may spoil a run."""
+"""Artifacts of a run for people: plots, previews, the TensorBoard mirror. None of them may spoil a run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Artifacts:
         return [f"previews/worst/{name}" for name in names]
 
     def plots(self, last: bool = False) -> None:
-        """Draws the plots anew: as often as that is cheap beside training, and in the end."""
+        """Draws the plots again: as often as that is cheap beside training, and in the end."""
         if "plots" in self.shown and (last or self.budget.allows(self.session.run.ledger.total_seconds)):
             with self._harmless("plots"):
                 self.budget.draw(self.folder.path)

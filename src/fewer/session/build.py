@@ -1,4 +1,4 @@
-"""From a recipe to the things that train: data, task, run."""
+"""The composition root: from a recipe to data, task and run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run hands over: its models are evaluated, the best is kept as a file, and the result is written once."""
+"""Evaluation in a run: the best model is kept as a file, and the result is written once."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class Evaluator:
     # --- During the run ---------------------------------------------------------------------------------------
 
     def recover_best(self) -> None:
-        """Makes `checkpoints/best` what the checkpoint calls the best; one that is gone is looked for anew."""
+        """Makes `checkpoints/best` what the checkpoint calls the best; one that is gone is looked for again."""
         run = self.session.run
         model = run.best.get("model")
         if model and not (self.folder.checkpoints / model).is_dir():
-            self.note(f"the best model so far, {model}, is gone: the best of what follows will be handed over")
+            self.note(f"the best model so far, {model}, is gone: the best of what follows will be published")
             run.best = {}
         self.link_best()
 
@@ -99,7 +99,7 @@ class Evaluator:
     # --- At its end -------------------------------------------------------------------------------------------
 
     def finish(self) -> dict[str, Any]:
-        """Evaluates what is handed over, once, on the test set, and writes `result.json`."""
+        """Evaluates what is published, once, on the test set, and writes `result.json`."""
         session, run, folder = self.session, self.session.run, self.folder
         if session.val_data and not run.best:
             self.validate(is_last=True)
@@ -168,7 +168,7 @@ class Evaluator:
             sample["thumbnail"] = path
 
     def _renewed(self) -> dict[str, int]:
-        """Ledger entries of the BatchNorm statistics of the model handed over; those of others are evaluation."""
+        """Ledger entries of the BatchNorm statistics of the published model; those of others are evaluation."""
         images, plan = self.session.run.best.get("batchnorm_images", 0), self.session.plan
         flops = plan.facts.model.sample_flops(plan.evaluation_side_px, plan.epochs - 1)
         return {**dict.fromkeys(("samples_loaded", "samples_forwarded"), images), "flops": images * flops.forward}
@@ -205,7 +205,7 @@ class Evaluator:
         return evaluation
 
     def _publish_best(self, metric: str, evaluation: Evaluation | None, model: nn.Module, images: int) -> None:
-        """Publishes the best model so far, whose BatchNorm statistics were estimated anew from so many images."""
+        """Publishes the best model so far, whose BatchNorm statistics were estimated again from so many images."""
         self.session.run.best = {
             "epoch": self.session.run.cursor.epoch - 1,
             "metric": metric,

@@ -54,12 +54,12 @@ class FitLoop:
     # --- Resuming ---------------------------------------------------------------------------------------------
 
     def restore(self, before: Recipe) -> None:
-        """Loads the newest intact checkpoint; a run that was killed before its first one begins anew."""
+        """Loads the newest intact checkpoint; a run that was killed before its first one starts again."""
         run, plan = self.session.run, self.session.plan
         try:
             state, path, damaged = checkpoint.load_newest(self.folder.checkpoints)
         except FileNotFoundError:
-            self._note("no checkpoint yet: the run begins anew")
+            self._note("no checkpoint yet: the run starts again")
         else:
             for text in damaged:
                 self._note(f"passed over a damaged checkpoint: {text}")
@@ -127,7 +127,7 @@ class FitLoop:
             self._note(text)
         self.stop.run = run
         if not compute_reference_losses(session, self._note, self._record):
-            again = f"`fewer resume {self.folder.path}` computes them anew"
+            again = f"`fewer resume {self.folder.path}` computes them again"
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
         self.epoch.since = time.monotonic()
         for row in train(session.task, session.train_data, run):

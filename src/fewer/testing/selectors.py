@@ -155,7 +155,7 @@ class _Play(Promises):
         self.require(
             by_id(chosen) == by_id(listed),
             "select: the choice does not depend on how the pool is listed",
-            "sort ids, or break ties by lot: fewer.select.sampling.top_k",
+            "sort ids, or break ties at random: fewer.select.sampling.top_k",
         )
         self.require(
             state_digest(selector.state_dict()) == state_digest(twin.state_dict()),
@@ -219,7 +219,7 @@ class _Play(Promises):
         self.require(
             torch.equal(keep.mask_G, listed.mask_G.flip(0)) and torch.allclose(keep.weight_G, listed.weight_G.flip(0)),
             "keep: the answer does not depend on how the batch is listed",
-            "ranks list it otherwise than one process: rank by value, break ties by lot, and sort before sums",
+            "ranks list it otherwise than one process: rank by value, break ties at random, and sort before sums",
         )
         self.told.append(ids[keep.mask_G].sort().values.tolist())
         return keep
@@ -258,7 +258,7 @@ class _Play(Promises):
         """What is chosen lies within what is expected.
 
         A share of a small set is rounded to whole samples; in the batch it may be met on average only (three standard
-        deviations of a draw by lot). What is not a number may be kept for that, whatever is expected.
+        deviations of a draw at random). What is not a number may be kept for that, whatever is expected.
         """
         if self.scene.has_nan:
             return

@@ -27,7 +27,7 @@ class Compiler:
 
     Args:
         required: Whether a failure is an error.
-        channels_last: Whether inputs have their channels last; another layout would be compiled anew.
+        channels_last: Whether inputs have their channels last; another layout would be compiled again.
         phase: Books the seconds of first calls, as `Ledger.phase("compile")` does.
         on_failure: Told once what has failed.
         backend: A backend of torch.compile.

@@ -65,7 +65,7 @@ def test_class_balanced_by_hand(power: float, parts: list[int]) -> None:
             whole, rest = divmod(part, last - first)
             assert sorted(repeats[first:last].tolist()) == [whole] * (last - first - rest) + [whole + 1] * rest
     if power:
-        assert len({tuple(sorted(ids.tolist())) for ids in epochs}) == 3, "drawn anew in each epoch"
+        assert len({tuple(sorted(ids.tolist())) for ids in epochs}) == 3, "drawn again in each epoch"
     else:
         assert all(sorted(ids.tolist()) == list(range(18)) for ids in epochs)
     series = build({"method": "class_balanced", "power": power}, population).series(Table(18))

@@ -110,7 +110,7 @@ def test_infobatch_by_hand() -> None:
 def test_orderdp_by_hand() -> None:
     """The whole set, then the top three quarters by loss."""
     story = Story({"method": "orderdp", "subset": 1.0, "top": 0.75}, [0] * 8)
-    assert len(story.next([8, 7, 6, 5, 4, 3, 2, 1])) == 6, "unknown losses are equal: by lot"
+    assert len(story.next([8, 7, 6, 5, 4, 3, 2, 1])) == 6, "unknown losses are equal: at random"
     for _ in range(3):
         story.next([8, 7, 6, 5, 4, 3, 2, 1])
     assert story.next([8, 7, 6, 5, 4, 3, 2, 1]) == [0, 1, 2, 3, 4, 5]
@@ -245,7 +245,7 @@ def test_stratified_by_hand() -> None:
     assert own.next((-torch.tensor([0.9, 0.9, 0, 0, 0, 0, 0, 0.2]).log()).tolist()) == [0, 1, 7]
     # 0 and 1 are learnt, 7 has become hard: M = 2, d = 1.55 / 6 and 0.54; weights 1.61 and 1.10: one each.
     assert own.next((-torch.tensor([0, 0, 0.9, 0, 0, 0, 0, 0.29]).log()).tolist()) == [2, 7]
-    # Only 7 is hard: M = 1, but every class gets one; of class 0 one of the three hardest, 3, 4 and 5, by lot.
+    # Only 7 is hard: M = 1, but every class gets one; of class 0 one of the three hardest, 3, 4 and 5, at random.
     last = own.next(losses)
     assert len(last) == 2
     assert last[0] in {3, 4, 5}

@@ -110,7 +110,7 @@ def _distance(state: dict[str, torch.Tensor], true: dict[str, torch.Tensor]) -> 
 
 
 def test_new_statistics_are_in_the_ledger(tmp_path: Path) -> None:
-    """Each image costs the model that is handed over a forward more, and nothing else does but training itself."""
+    """Each image costs the model that is published a forward more, and nothing else does but training itself."""
     content = {**BATCHNORM, "select": hard(IMAGES)}
     content["select"]["guards"]["noise_cap"] = 0.0  # suspected labels are scored again
     result = fit(parse_recipe(content), tmp_path / "run")

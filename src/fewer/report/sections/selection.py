@@ -1,4 +1,4 @@
-"""What selection did class by class, over the epochs."""
+"""The selection class by class, over the epochs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ STATES = {
 MEANINGS = {
     "done": "",
     "running": "It was still training when this page was written. ",
-    "preempted": "It was told to stop, saved itself and can be resumed. ",
+    "preempted": "It received a signal to stop, saved itself and can be resumed. ",
     "interrupted": "It was interrupted, saved itself and can be resumed. ",
     "failed": "It ended with an error. ",
     "unfinished": "The folder does not say how it ended; it may have been killed. ",
@@ -216,7 +216,7 @@ def metrics(folder: Folder) -> Html:
         + [td(esc(units.metric(by_name[key], row[split])), row[split]) if split in row else empty() for split in splits]
         for key, row in list(found.items())[:100]
     ]
-    lead = "val and test are those of the model that was handed over."
+    lead = "val and test are those of the model that was published."
     return section("Metrics", esc(_handed_over(folder) or lead), table(["metric", *splits], rows, "Metrics"), "metrics")
 
 
@@ -226,7 +226,7 @@ def _handed_over(folder: Folder) -> str:
     if epoch is None:
         return ""
     if isinstance(name, str) and value is None:
-        return f"Of the model that was handed over: the one after epoch {epoch + 1:,} ({name})."
+        return f"Of the model that was published: the one after epoch {epoch + 1:,} ({name})."
     said = "" if value is None else units.metric(metrics_of(folder.plan)[str(name)], value)
     reason = f", {name} {said}" if isinstance(name, str) and said else ""
-    return f"Of the model that was handed over: the one after epoch {epoch + 1:,}{reason}."
+    return f"Of the model that was published: the one after epoch {epoch + 1:,}{reason}."

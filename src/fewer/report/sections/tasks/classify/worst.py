@@ -1,4 +1,4 @@
-"""What a classifier took its worst samples for."""
+"""The worst samples of a classifier: the class that it took each for."""
 
 from __future__ import annotations
 
