@@ -179,7 +179,7 @@ BROKEN: dict[str, tuple[Callable[[Population], Any], str]] = {
     ),
     "two classes": (
         with_(
-            pick=lambda self, table, ids, at: unweighted(ids[self.population.label_N[ids].bincount()[1] :]),
+            pick=lambda self, table, ids, at: unweighted(ids[self.population.group_N[ids].bincount()[1] :]),
             expected=lambda self, at: Expectation(0.0, 1.0),
         ),
         "one class, epoch 0: select raised IndexError",

@@ -199,14 +199,15 @@ class Population:
 
     Attributes:
         seed: The run's seed.
-        label_N: Class of every id, int64; -1 where an id is not a training sample.
-        classes: Number of classes.
+        group_N: Group of every id, int64, by which guards and quotas count: its class in classification. -1 where an id
+            is not a training sample.
+        groups: Number of groups.
         reference_loss_N: Loss of every id under a reference model, for methods that ask for one; NaN where unknown.
     """
 
     seed: int
-    label_N: Tensor
-    classes: int
+    group_N: Tensor
+    groups: int
     reference_loss_N: Tensor | None = None
 
 

@@ -124,10 +124,10 @@ def drawn_by_class(
     ids_M: Tensor, population: Population, quota_C: Tensor, params: WeightParams, *purpose: int | str
 ) -> Selection:
     """A uniform draw of `quota_C` of these samples from each class, weighted as `params` says."""
-    label_M = population.label_N[ids_M]
+    label_M = population.group_N[ids_M]
     drawn = top_k_per_class(ids_M, label_M, quota_C, None, population.seed, *purpose)
-    inclusion_C = quota_C / label_M.bincount(minlength=population.classes).clamp(min=1)
-    return weighted(drawn, inclusion_C[population.label_N[drawn]], params)
+    inclusion_C = quota_C / label_M.bincount(minlength=population.groups).clamp(min=1)
+    return weighted(drawn, inclusion_C[population.group_N[drawn]], params)
 
 
 def weights_of(inclusion_M: Tensor, params: WeightParams) -> Tensor:

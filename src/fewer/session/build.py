@@ -100,7 +100,8 @@ def make_plan(
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
     """The recipe's selector; reference losses come from `fewer.session.reference_losses`, or from its saved state."""
-    population = Population(recipe.train.seed, splits.train.label_N, len(splits.classes), reference_loss_N)
+    group_N, groups = tasks.module(recipe.task.name).groups(splits.train.label_N, splits.classes)
+    population = Population(recipe.train.seed, group_N, groups, reference_loss_N)
     return select.build(recipe.select, population, recipe.epochs)
 
 

@@ -8,6 +8,7 @@ A task's folder gives, without importing torch:
 - `Metadata`: its part of `model.json`, a `fewer.core.metadata.TaskMetadata`, and `EVALUATION_KEYS`: the keys of it that
   an evaluation may change;
 - `plain(classes)`: a task with default settings; `restored(metadata, autocast)`: the task of a published model;
+- `groups(label_N, classes)`: the group of every sample, by which selection guards and draws, and their number;
 - `by_class(tables, classes)`: an evaluation class by class, as columns of a table.
 
 Its part of the report lies in `fewer.report.sections.tasks`.

@@ -31,7 +31,7 @@ class Scene:
 
     @property
     def pool(self) -> Tensor:
-        return (self.population.label_N >= 0).nonzero().flatten()
+        return (self.population.group_N >= 0).nonzero().flatten()
 
     def said(self, ids: Tensor, purpose: str, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Made-up losses, scores and correctness; samples get easier from epoch to epoch."""
@@ -55,7 +55,7 @@ class Scene:
 def scenes() -> Iterator[Scene]:
     label_N = torch.arange(60) % 4
     label_N[::7] = -1  # ids that belong to another split
-    several = Population(seed=3, label_N=label_N, classes=4, reference_loss_N=rng.uniform(torch.arange(60), 7, "known"))
+    several = Population(seed=3, group_N=label_N, groups=4, reference_loss_N=rng.uniform(torch.arange(60), 7, "known"))
     yield Scene("four classes", several)
     yield Scene("half the cost", several, share=0.5)
     yield Scene("losses that are not numbers", several, has_nan=True)

@@ -92,7 +92,7 @@ class _Play(Promises):
             selector = self.build(scene.population)
         self.check_attributes(selector)
         self.columns = selector.columns
-        table = Table(len(scene.population.label_N), self.columns)
+        table = Table(len(scene.population.group_N), self.columns)
         for epoch in range(EPOCHS):
             at = At(epoch, EPOCHS, epoch / EPOCHS, scene.share)
             self.where = f"{scene.name}, epoch {epoch}"
@@ -275,7 +275,7 @@ class _Play(Promises):
     def check_told(self, selector: Selector, table: Table) -> None:
         with self.untouched(table), self.trying("series or counts"):
             series, counts = selector.series(table), selector.counts()
-        classes = self.scene.population.classes
+        classes = self.scene.population.groups
         for name, values in series.items():
             fix = f'"{name}" has shape {tuple(values.shape)} for {classes} classes'
             self.require(values.shape == (classes,), "series gives one number a class", fix)

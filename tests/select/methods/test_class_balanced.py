@@ -36,7 +36,7 @@ def population_of(counts: list[int], seed: int = 0) -> Population:
 
 
 def epoch_of(content: dict[str, Any], population: Population, epoch: int = 0) -> torch.Tensor:
-    size = len(population.label_N)
+    size = len(population.group_N)
     selector = build(content, population)
     return selector.select(Table(size), torch.arange(size), At(epoch, 6, epoch / 6)).ids_M
 
@@ -59,7 +59,7 @@ def test_class_balanced_by_hand(power: float, parts: list[int]) -> None:
     population = population_of([12, 4, 2])
     epochs = [epoch_of({"method": "class_balanced", "power": power}, population, e) for e in range(3)]
     for ids in epochs:
-        assert population.label_N[ids].bincount(minlength=3).tolist() == parts
+        assert population.group_N[ids].bincount(minlength=3).tolist() == parts
         repeats = ids.bincount(minlength=18)
         for first, last, part in ((0, 12, parts[0]), (12, 16, parts[1]), (16, 18, parts[2])):
             whole, rest = divmod(part, last - first)
@@ -88,11 +88,11 @@ def test_an_epoch_of_class_balanced_is_as_long_as_plain_training(counts: list[in
     population = population_of(counts, seed=2)
     ids = epoch_of({"method": "class_balanced", "power": power}, population, epoch)
     assert len(ids) == sum(counts)
-    found = population.label_N[ids].bincount(minlength=len(counts)).double()
+    found = population.group_N[ids].bincount(minlength=len(counts)).double()
     weight = torch.tensor(counts, dtype=torch.float64) ** (1 - power)
     assert (found - weight / weight.sum() * sum(counts)).abs().max() < 1 + 1e-9
     for c in range(len(counts)):
-        repeats = ids[population.label_N[ids] == c].bincount()[population.label_N.tolist().index(c) :]
+        repeats = ids[population.group_N[ids] == c].bincount()[population.group_N.tolist().index(c) :]
         assert len(repeats) == 0 or int(repeats.max()) - int(repeats.min()) <= 1
 
 

@@ -107,7 +107,7 @@ def test_state_holds_the_reference_and_is_checked() -> None:
 )
 def test_every_variant_keeps_the_contract(keys: dict[str, Any]) -> None:
     def build(population: Population) -> Selector:
-        losses = torch.rand(len(population.label_N), generator=torch.Generator().manual_seed(0))
+        losses = torch.rand(len(population.group_N), generator=torch.Generator().manual_seed(0))
         return select.build(select.params("rho")(**keys), replace(population, reference_loss_N=losses), 6)
 
     check_selector(build)

@@ -50,17 +50,17 @@ class Apd(BaseSelector):
 
         self.params, self.population = params, population
         self.packs = params.batches == "pack"
-        self.difficulty_C = torch.full((population.classes,), 0.5, dtype=torch.float64)
-        self.proportion_C = torch.zeros(population.classes, dtype=torch.float64)
-        self.quota_C = torch.zeros(population.classes, dtype=torch.int64)
+        self.difficulty_C = torch.full((population.groups,), 0.5, dtype=torch.float64)
+        self.proportion_C = torch.zeros(population.groups, dtype=torch.float64)
+        self.quota_C = torch.zeros(population.groups, dtype=torch.int64)
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch
 
         pool_ids = pool_ids.sort().values
         score_M = table.score_N[pool_ids].double()
-        label_M = self.population.label_N[pool_ids]
-        images_C = torch.bincount(label_M, minlength=self.population.classes)
+        label_M = self.population.group_N[pool_ids]
+        images_C = torch.bincount(label_M, minlength=self.population.groups)
         if score_M.isnan().all() or (at.share is None and self.params.threshold == 1):
             return unweighted(pool_ids)
         hard_M = ~(score_M >= self.params.threshold)

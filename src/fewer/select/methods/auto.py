@@ -216,7 +216,7 @@ class Auto(BaseSelector):
             return Expectation(1.0, 1.0)
         if self.inner and self._is_settled:
             return self.inner.expected(at)
-        images = int((self.population.label_N >= 0).sum())
+        images = int((self.population.group_N >= 0).sum())
         scored = looked_at(images) / max(1, images) if self._may_look(at) else 0.0
         told = [self._may_be(method, at).expected(at) for method in (_FREE if at.share is None else (_PAYABLE,))]
         return Expectation(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)

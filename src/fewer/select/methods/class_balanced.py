@@ -43,7 +43,7 @@ class ClassBalanced(BaseSelector):
 
         lots_M = rng.shuffled(pool_ids, self.population.seed, "select.class_balanced", at.epoch)
         shuffled_M = pool_ids[lots_M]
-        by_class_M = shuffled_M[self.population.label_N[shuffled_M].argsort(stable=True)]
+        by_class_M = shuffled_M[self.population.group_N[shuffled_M].argsort(stable=True)]
         count_C = self._counts(pool_ids)
         part_C, images_C = self._parts(count_C), count_C.clamp(min=1)
         # The first so many of a class, in random order, get one repetition more than the others.
@@ -57,11 +57,11 @@ class ClassBalanced(BaseSelector):
 
     def series(self, table: Table) -> dict[str, Tensor]:
         """`quota_per_class`: samples of each class in an epoch."""
-        label_N = self.population.label_N
-        return {"quota_per_class": self._parts(self._counts((label_N >= 0).nonzero().flatten())).double()}
+        group_N = self.population.group_N
+        return {"quota_per_class": self._parts(self._counts((group_N >= 0).nonzero().flatten())).double()}
 
     def _counts(self, ids_M: Tensor) -> Tensor:
-        return self.population.label_N[ids_M].bincount(minlength=self.population.classes)
+        return self.population.group_N[ids_M].bincount(minlength=self.population.groups)
 
     def _parts(self, count_C: Tensor) -> Tensor:
         """Samples of each class in an epoch: as many in all as there are images."""

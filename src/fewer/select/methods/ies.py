@@ -48,7 +48,7 @@ class Ies(BaseSelector):
 
         self.params, self.seed = params, population.seed
         self.packs = params.batches == "pack"
-        self.loss_LN = torch.full((_LOSSES, len(population.label_N)), torch.nan, dtype=torch.float32)
+        self.loss_LN = torch.full((_LOSSES, len(population.group_N)), torch.nan, dtype=torch.float32)
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         import torch

@@ -42,7 +42,7 @@ class PeriodicFull(SelectorWrapper):
     def __init__(self, params: Params, population: Population) -> None:
         super().__init__(Smrd(params, population.seed))
         self.every = params.every_effective_epochs
-        self.images = int((population.label_N >= 0).sum())
+        self.images = int((population.group_N >= 0).sum())
         self.chosen, self.crossed, self.next_epoch = 0, 0, 0
         self.full_epochs = 0
 

@@ -40,7 +40,7 @@ class RepeatFactor(BaseSelector):
         self.threshold, self.population = threshold, population
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
-        label_M = self.population.label_N[pool_ids]
+        label_M = self.population.group_N[pool_ids]
         factor_C = self._factors(self._counts(label_M))
         lot_M = rng.uniform(pool_ids, self.population.seed, "select.repeat_factor", at.epoch)
         copies_M = factor_C.floor()[label_M] + (lot_M < factor_C.frac()[label_M])
@@ -60,11 +60,11 @@ class RepeatFactor(BaseSelector):
 
     @cached_property
     def _own_counts(self) -> Tensor:
-        label_N = self.population.label_N
-        return self._counts(label_N[label_N >= 0])
+        group_N = self.population.group_N
+        return self._counts(group_N[group_N >= 0])
 
     def _counts(self, label_M: Tensor) -> Tensor:
-        return label_M.bincount(minlength=self.population.classes)
+        return label_M.bincount(minlength=self.population.groups)
 
     def _factors(self, count_C: Tensor) -> Tensor:
         """The repeat factor of every class, float64; 0 where it has no images."""
@@ -73,5 +73,5 @@ class RepeatFactor(BaseSelector):
 
 
 def build(params: Params, population: Population) -> RepeatFactor:
-    threshold = 1 / population.classes if params.threshold == "auto" else params.threshold
+    threshold = 1 / population.groups if params.threshold == "auto" else params.threshold
     return RepeatFactor(threshold, population)

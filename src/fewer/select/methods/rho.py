@@ -86,7 +86,7 @@ class Rho(InBatchSelector):
 
         super().__init__(params)
         self.params, self.population, self.seed = params, population, population.seed
-        given_N, size = population.reference_loss_N, len(population.label_N)
+        given_N, size = population.reference_loss_N, len(population.group_N)
         self._set(torch.full((size,), torch.nan) if given_N is None else given_N.float())
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
@@ -118,14 +118,14 @@ class Rho(InBatchSelector):
         """Mean loss of each class in excess of the reference's: what there is still to be learnt of it."""
         import torch
 
-        label_N = self.population.label_N
-        ids = (label_N >= 0).nonzero().flatten()
-        images_C = torch.bincount(label_N[ids], minlength=self.population.classes)
+        group_N = self.population.group_N
+        ids = (group_N >= 0).nonzero().flatten()
+        images_C = torch.bincount(group_N[ids], minlength=self.population.groups)
         excess_M = self._excess(ids, table.loss_N[ids]).nan_to_num(0.0)
-        return {"excess_loss_per_class": class_means(excess_M, label_N[ids], images_C)}
+        return {"excess_loss_per_class": class_means(excess_M, group_N[ids], images_C)}
 
     def counts(self) -> dict[str, float]:
-        unknown = int((~self.reference_N.isfinite() & (self.population.label_N >= 0)).sum())
+        unknown = int((~self.reference_N.isfinite() & (self.population.group_N >= 0)).sum())
         return {"reference_unknown": float(unknown)} if unknown else {}
 
     def _share(self, at: At) -> float:
@@ -137,7 +137,7 @@ class Rho(InBatchSelector):
     def _set(self, reference_N: Tensor) -> None:
         import torch
 
-        known_N = reference_N.isfinite() & (self.population.label_N >= 0)
+        known_N = reference_N.isfinite() & (self.population.group_N >= 0)
         mean = float(reference_N[known_N].double().mean()) if known_N.any() else 0.0
         self.reference_N, self._filled_N = reference_N, torch.where(known_N, reference_N, mean)
 

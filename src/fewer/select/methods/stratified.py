@@ -81,7 +81,7 @@ class Stratified(BaseSelector):
             return unweighted(pool_ids)
         if self.params.published and at.share is None:
             return unweighted(pool_ids[hard_M])
-        label_M, classes = self.population.label_N[pool_ids], self.population.classes
+        label_M, classes = self.population.group_N[pool_ids], self.population.groups
         images_C = torch.bincount(label_M, minlength=classes)
         difficulty_C = class_means(1 - score_M.nan_to_num(0.0), label_M, images_C)
         weight_C = images_C.double() ** self.params.balance * (difficulty_C + EPS) * (images_C > 0)

@@ -51,9 +51,9 @@ class Ucb(BaseSelector):
 
         self.params, self.seed = params, population.seed
         self.packs = params.batches == "pack"
-        self.mean_N = torch.full((len(population.label_N),), torch.nan)
-        self.variance_N = torch.zeros(len(population.label_N))
-        self.bound_N = torch.full((len(population.label_N),), torch.nan)
+        self.mean_N = torch.full((len(population.group_N),), torch.nan)
+        self.variance_N = torch.zeros(len(population.group_N))
+        self.bound_N = torch.full((len(population.group_N),), torch.nan)
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         self._follow(table, at)

@@ -91,7 +91,7 @@ class Chooser:
         **keys: Any,
     ) -> None:
         self.population = settings.population_of(labels, classes, seed, reference_loss)
-        self.pool_ids = (self.population.label_N >= 0).nonzero().flatten()
+        self.pool_ids = (self.population.group_N >= 0).nonzero().flatten()
         name = method if isinstance(method, str) else "full"
         if name is not method and keys:
             raise RecipeError(f"Chooser: a selector brings its own settings; leave {', '.join(keys)} out")
@@ -101,13 +101,13 @@ class Chooser:
         budget = settings.price(chosen, epochs, self.population, self.selector, self.method)
         self._identity = {
             "method": self.method,
-            "samples": len(self.population.label_N),
-            "labels": settings.digest(self.population.label_N),
+            "samples": len(self.population.group_N),
+            "labels": settings.digest(self.population.group_N),
             "seed": seed,
         }
         self._told = rng.key(seed, repr(self._identity), repr(chosen), epochs)
         self._comm_given = comm
-        self._selection = EpochSelection(self.selector, self.pool_ids, len(self.population.label_N), seed)
+        self._selection = EpochSelection(self.selector, self.pool_ids, len(self.population.group_N), seed)
         self.table = self._selection.table
         self.sampler = EpochSampler(self.begin, lambda: -(-len(self.pool_ids) // self._comm.world_size))
         self.lr_scale = 1.0

@@ -75,12 +75,12 @@ def observation(
 
 def _by_label(population: Population, ids_B: Tensor, logits_BC: Tensor) -> tuple[Tensor, Tensor]:
     """Scores and correctness of plain labels."""
-    if logits_BC.dim() != 2 or len(logits_BC) != len(ids_B) or logits_BC.shape[1] < population.classes:
+    if logits_BC.dim() != 2 or len(logits_BC) != len(ids_B) or logits_BC.shape[1] < population.groups:
         raise UsageError(
-            f"logits have shape {tuple(logits_BC.shape)} for {len(ids_B)} ids and {population.classes} classes; "
+            f"logits have shape {tuple(logits_BC.shape)} for {len(ids_B)} ids and {population.groups} classes; "
             "where the loss is not of one label a sample, give score_B and right_B instead"
         )
-    outcome = cross_entropy(logits_BC, population.label_N[ids_B].to(logits_BC.device))
+    outcome = cross_entropy(logits_BC, population.group_N[ids_B].to(logits_BC.device))
     return outcome.score_B, outcome.right_B
 
 

@@ -74,7 +74,7 @@ def price(chosen: MethodParams, epochs: int, population: Population, selector: S
     Raises:
         RecipeError: The cost cannot be met; says the smallest that can. Or an epoch would hold next to nothing.
     """
-    samples = int((population.label_N >= 0).sum())
+    samples = int((population.group_N >= 0).sum())
     budget = Budget(samples, (_FORWARD + _BACKWARD,) * epochs, (_FORWARD,) * epochs, asked_cost(chosen))
     expected = selector.expected
     if problem := budget_too_small(budget, expected, method) or too_few_samples(budget, expected, method):

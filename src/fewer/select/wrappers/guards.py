@@ -52,8 +52,8 @@ class GuardedSelector(SelectorWrapper):
         super().__init__(selector)
         self.guards, self.population, self.favours_hard = guards, population, favours_hard
         self.noise_from = guards.noise_from.whole_epochs(epochs)
-        label_N = population.label_N
-        self.images_C = torch.bincount(label_N[label_N >= 0], minlength=population.classes)
+        label_N = population.group_N
+        self.images_C = torch.bincount(label_N[label_N >= 0], minlength=population.groups)
         floor_C = (self.images_C * guards.class_floor).ceil().long().clamp(min=2)
         self.floor_C = torch.minimum(floor_C, self.images_C) if guards.class_floor else torch.zeros_like(self.images_C)
         self.suspects = torch.empty(0, dtype=torch.int64)
@@ -100,12 +100,12 @@ class GuardedSelector(SelectorWrapper):
         known_M = torch.isfinite(loss_M)
         self.cap = asked if asked != "auto" else noise_among(pool_ids[known_M], table.loss_N, self.population.seed)
         wrong = pool_ids[known_M & ~table.right_N[pool_ids]]
-        label_N, lots = self.population.label_N, (self.population.seed, "select.noise", at.epoch)
+        label_N, lots = self.population.group_N, (self.population.seed, "select.noise", at.epoch)
         quota_C = (self.cap * self.images_C + 1e-9).long()
         return top_k_per_class(wrong, label_N[wrong], quota_C, table.loss_N[wrong], *lots).sort().values
 
     def _mended(self, found: Selection, trusted: Tensor, left: Tensor, table: Table, at: At) -> Selection:
-        label_N = self.population.label_N
+        label_N = self.population.group_N
         trusted_C, left_C = (torch.bincount(label_N[ids], minlength=len(self.images_C)) for ids in (trusted, left))
         present_C = trusted_C - left_C
         lacking_C = (self.floor_C - present_C).clamp(min=0)
@@ -147,7 +147,7 @@ class GuardedSelector(SelectorWrapper):
             inner = self.selector.keep(seen_G.take(trusted_G), of_trusted)
             mask_G[trusted_G], weight_G[trusted_G] = inner.mask_G, inner.weight_G
         own_G = mask_G.clone()
-        label_G = self.population.label_N[ids_G]
+        label_G = self.population.group_N[ids_G]
         classes = len(self.images_C)
         self.seen_C = self.seen_C + torch.bincount(label_G, minlength=classes)
         self.kept_C = self.kept_C + torch.bincount(label_G[mask_G], minlength=classes)
@@ -175,7 +175,7 @@ class GuardedSelector(SelectorWrapper):
         count, lots = lacking.clamp(min=0), (self.population.seed, f"select.{guard}", epoch)
         added = top_k_per_class(ids_G[left_G], group_G[left_G], count, self._ranked(loss_G)[left_G], *lots)
         self.added[guard] += len(added)
-        self.kept_C = self.kept_C + torch.bincount(self.population.label_N[added], minlength=len(self.kept_C))
+        self.kept_C = self.kept_C + torch.bincount(self.population.group_N[added], minlength=len(self.kept_C))
         return mask_G | torch.isin(ids_G, added)
 
     # --- Reports ----------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from fewer.tasks.classify.metrics import METRICS, PRIMARY, STEP_METRICS, metric_
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from fewer.core.metadata import TaskSetting
     from fewer.tasks.classify.task import Classify
@@ -30,6 +31,7 @@ __all__ = [
     "Params",
     "build",
     "by_class",
+    "groups",
     "metric_names",
     "plain",
     "restored",
@@ -79,6 +81,11 @@ def build(params: Params, setting: TaskSetting) -> Classify:
         reweighting=Reweighting(params.class_weights, images_C, params.class_beta, params.reweight_from),
         images_C=images_C,
     )
+
+
+def groups(label_N: Tensor, classes: Sequence[str]) -> tuple[Tensor, int]:
+    """The group of every sample, by which selection guards and draws, and how many there are: the classes."""
+    return label_N, len(classes)
 
 
 def plain(classes: Sequence[str]) -> Classify:
