@@ -86,7 +86,7 @@ def rewritten(run: Path, change: Callable[[dict[str, Any]], object], weights: by
         (lambda about: about.update(std=[0.5, 0.5, 0]), "std.2"),
         (lambda about: about.update(precision="fp4\x1b[2J"), "precision"),
         (lambda about: about["task"].update(flip_tta="yes"), "flip_tta"),
-        (lambda about: about["task"].update(name="os"), 'no task "os"; there are classify'),
+        (lambda about: about["task"].update(name="os"), 'no task "os"; allowed: classify'),
         (lambda about: about["task"].update(name=["classify"]), "no task"),
         (lambda about: about.update(task="classify"), "task"),
         (lambda about: about.pop("task"), "task"),

@@ -41,8 +41,8 @@ LOSS = '''"""Squared error of the probabilities (Brier 1950)."""
 
 from dataclasses import replace
 
-from fewer.tasks.classify.losses import LossParams
-from fewer.tasks.classify.losses.cross_entropy import cross_entropy
+from fewer.tasks.classify.loss import LossParams
+from fewer.tasks.classify.cross_entropy import cross_entropy
 
 
 class Params(LossParams):

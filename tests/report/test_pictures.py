@@ -10,9 +10,11 @@ import pytest
 
 from fewer.report.load import Folder, load
 from fewer.report.pictures import FRAME_BYTES, SHEET_BYTES, previews, worst
+from fewer.report.sections.tasks import part_of
 
 JPEG = b"\xff\xd8\xff" + bytes(300)  # 303 bytes: 404 characters in base64
 ROOM = 10**6
+VERDICT = part_of("classify").verdict
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_no_link_is_followed(run: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("path", ["previews/worst/../../secret.jpg", "/etc/passwd", "previews/worst/x.png", 7, None])
 def test_a_thumbnail_elsewhere_is_not_read(run: Path, path: object) -> None:
     (run / "secret.jpg").write_bytes(JPEG)
-    assert worst(with_worst(run, a={"true": 0, "predicted": 1, "thumbnail": path}), ROOM) == ""
+    assert worst(with_worst(run, a={"true": 0, "predicted": 1, "thumbnail": path}), ROOM, VERDICT) == ""
 
 
 def test_the_worst_samples_say_what_the_model_took_them_for(run: Path) -> None:
@@ -71,7 +73,7 @@ def test_the_worst_samples_say_what_the_model_took_them_for(run: Path) -> None:
         a={"true": 0, "predicted": 1, "probability": 0.75, "thumbnail": "previews/worst/a.jpg"},
         b={"true": 1, "predicted": 1, "thumbnail": "previews/worst/b.jpg"},
     )
-    html = worst(folder, ROOM)
+    html = worst(folder, ROOM, VERDICT)
     assert "<bdi>cat</bdi> → <bdi>dog</bdi> (75.0\xa0%)" in html
     assert "<bdi>dog</bdi>, rightly" in html
     assert html.index("a.png") < html.index("b.png")

@@ -381,7 +381,7 @@ def test_a_reference_that_cannot_be_one_is_told_before_training(
     for name, kind, message in cases:
         with pytest.raises(kind, match=message):
             session_of(with_select(reference=str(tmp_path / name)))
-    assert about["classes"] == [str(i) for i in range(10)]
+    assert about["task"]["classes"] == [str(i) for i in range(10)]
     splits = open_data(parse_recipe(SMALL))
     other = replace(splits, classes=["a", *splits.classes[1:]], val=None, test=None)
     with pytest.raises(RecipeError, match=r"its classes, 10 \(0, 1, 2, \.\.\.\), are not those of the data, 10 \(a, 1"):

@@ -45,7 +45,8 @@ class Good(BaseSelector):
     def in_batch(self, at: At) -> bool:
         return self.is_fresh
 
-    def keep(self, ids_G: Tensor, loss_G: Tensor, score_G: Tensor, right_G: Tensor, at: At) -> KeepMask:
+    def keep(self, seen_G: Observed, at: At) -> KeepMask:
+        ids_G = seen_G.ids_B
         kept = ids_G[ids_G.argsort()][: max(1, round(self.share(at) * len(ids_G)))]
         return KeepMask(torch.isin(ids_G, kept), torch.ones(len(ids_G), dtype=torch.float64))
 

@@ -16,6 +16,7 @@ from torch._dynamo.utils import counters
 from fewer.core.errors import ResourceError
 from fewer.recipe.parse import parse_recipe
 from fewer.session import build
+from fewer.session.build import Session
 from fewer.session.fit import fit, resume
 from fewer.testing.harness import interrupted, looked_at, one_thread, session_of, trained, weights
 from fewer.training.compile import Compiler
@@ -98,16 +99,22 @@ def test_a_run_compiled_by_inductor_resumes_bit_for_bit_and_may_be_looked_at() -
         "stages": [{"epochs": 1, "side_px": 16, "batch_size": 45}],
     }
     session = trained(content, look=looked_at)
-    assert session.run.sync.state_dict()["sizes"] == [45]
+    assert compiled(session)["sizes"] == [45]
     assert session.run.ledger.totals()["seconds"]["compile"] > 0
     assert interrupted(content, [1]).run.digest() == session.run.digest()
+
+
+def compiled(session: Session) -> dict[str, Any]:
+    """The compiler's part of a run's state."""
+    assert session.run.compiler is not None
+    return session.run.compiler.state_dict()
 
 
 def test_which_sizes_are_compiled_survives_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     with_backend(Counting(), monkeypatch)
     unstopped = trained(CONTENT)
-    assert unstopped.run.sync.state_dict()["sizes"]
-    assert interrupted(CONTENT, [5, 9]).run.sync.state_dict() == unstopped.run.sync.state_dict()
+    assert compiled(unstopped)["sizes"]
+    assert compiled(interrupted(CONTENT, [5, 9])) == compiled(unstopped)
 
 
 def test_a_failing_compiler_is_one_warning_and_the_plain_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +169,7 @@ def test_a_model_that_fails_by_itself_is_not_blamed_on_the_compiler(monkeypatch:
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             raise ZeroDivisionError("mine")
 
-    forward = session.run.sync.forward
-    worker = session.run.workers[0]
-    call = forward(type(worker)(0, Broken(), worker.optimizer), session.plan.stages[0], [4])
+    assert session.run.compiler is not None
+    call = session.run.compiler.forward(Broken(), session.plan.stages[0], [4])
     with pytest.raises(ZeroDivisionError, match="mine"):
         call(torch.zeros(4, 3, 16, 16))

@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 import torch
 
+from fewer.core.evaluation import Evaluate
 from fewer.core.types import Request
 from fewer.models.batchnorm import reestimate
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import Session
 from fewer.session.fit import fit
+from fewer.session.statistics import model_for
 from fewer.testing.harness import Content, one_thread, trained
 from fewer.training.loop import Row
 
 IMAGES = 200  # that BatchNorm is estimated from
+VAL = Evaluate("val", "val")
 SMALL: Content = {
     "data": {"source": "digits", "val": "none", "test": "70%", "cache": "no"},
     "stages": [{"epochs": 3, "side_px": 16}],
@@ -41,7 +44,7 @@ def _one_thread() -> Iterator[None]:
 
 def hard(images: int) -> dict[str, Any]:
     """Hard samples alone, with or without new statistics of BatchNorm."""
-    return {"method": "dbpd", "threshold": 0.3, "guards": {"batchnorm_images": images}}
+    return {"select": {"method": "dbpd", "threshold": 0.3}, "evaluate": {"batchnorm_images": images}}
 
 
 # --- BatchNorm --------------------------------------------------------------------------------------------------
@@ -56,9 +59,9 @@ def sessions() -> dict[int, tuple[Session, list[int]]]:
 
         def look(session: Session, row: Row, renewed: list[int] = renewed) -> None:
             if row.epoch_end:
-                renewed.append(session.evaluated_model()[1])
+                renewed.append(model_for(session, VAL)[1])
 
-        found[images] = trained({**BATCHNORM, "select": hard(images)}, look=look), renewed
+        found[images] = trained({**BATCHNORM, **hard(images)}, look=look), renewed
     return found
 
 
@@ -72,13 +75,13 @@ def test_new_statistics_leave_the_run_as_it_is(sessions: dict[int, tuple[Session
     with_guard, without = sessions[IMAGES][0].run, sessions[0][0].run
     assert with_guard.digest() == without.digest()
     before = {name: value.clone() for name, value in with_guard.workers[0].model.state_dict().items()}
-    sessions[IMAGES][0].evaluated_model()
+    model_for(sessions[IMAGES][0], VAL)
     assert all(torch.equal(value, before[name]) for name, value in with_guard.workers[0].model.state_dict().items())
 
 
 def test_new_statistics_change_what_an_evaluation_says(sessions: dict[int, tuple[Session, list[int]]]) -> None:
     """Only running statistics differ; the new ones are nearer to those of all training images, and so is the loss."""
-    models = {images: session.evaluated_model()[0] for images, (session, _) in sessions.items()}
+    models = {images: model_for(session, VAL)[0] for images, (session, _) in sessions.items()}
     states = {images: model.state_dict() for images, model in models.items()}
     changed = {name for name, value in states[0].items() if not torch.equal(value, states[IMAGES][name])}
     assert changed
@@ -111,8 +114,8 @@ def _distance(state: dict[str, torch.Tensor], true: dict[str, torch.Tensor]) -> 
 
 def test_new_statistics_are_in_the_ledger(tmp_path: Path) -> None:
     """Each image costs the model that is published a forward more, and nothing else does but training itself."""
-    content = {**BATCHNORM, "select": hard(IMAGES)}
-    content["select"]["guards"]["noise_cap"] = 0.0  # suspected labels are scored again
+    content = {**BATCHNORM, **hard(IMAGES)}
+    content["select"]["guards"] = {"noise_cap": 0.0}  # suspected labels are scored again
     result = fit(parse_recipe(content), tmp_path / "run")
     ledger, plan = result["ledger"], json.loads((tmp_path / "run" / "plan.json").read_text())
     assert result["best"]["batchnorm_images"] == IMAGES
