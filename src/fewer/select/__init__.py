@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fewer.core.observation import Column, Observed
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.select.base import (
     BaseSelector,
@@ -49,12 +50,14 @@ __all__ = [
     "At",
     "BaseSelector",
     "ChoiceParams",
+    "Column",
     "Expectation",
     "Guards",
     "InBatchParams",
     "InBatchSelector",
     "KeepMask",
     "MethodParams",
+    "Observed",
     "OpenShare",
     "Population",
     "ScoredParams",
