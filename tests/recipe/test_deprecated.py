@@ -62,3 +62,10 @@ def test_what_decides_what_is_published_is_part_of_the_digest() -> None:
 def test_an_unknown_metric_is_refused_with_the_nearest() -> None:
     with pytest.raises(RecipeError, match=r'evaluate\.best = "top2": there is no such metric; did you mean "top'):
         digest({"evaluate": {"best": "top2"}})
+
+
+def test_the_note_of_a_deprecated_spelling_names_the_argument() -> None:
+    recipe = parse_recipe(BASE, ["select.method=everything"])
+    assert recipe.notes == ('argument "select.method=everything": select.method = "everything" is now called "full"',)
+    assert recipe == parse_recipe(BASE)
+    assert make_plan(recipe, open_data(recipe)).notes[:1] == recipe.notes, "shown with the plan"

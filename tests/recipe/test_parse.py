@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fewer.core.errors import RecipeError
 from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.recipe.schema import Recipe
+from fewer.select import METHODS
 
 KEYS = st.sampled_from(
     [*Recipe.model_fields, "source", "name", "epochs", "lr", "method", "share", "warmup", "dir", "0", "ema", "val"]
@@ -112,3 +113,44 @@ def test_malicious_values_get_one_readable_line(section: dict[str, Any], overrid
     with pytest.raises(RecipeError) as caught:
         parse_recipe(content, [override] if override else [])
     assert all(problem.isprintable() and len(problem) < 1000 for problem in caught.value.problems)
+
+
+# As version 0.1 wrote them into run folders: keys without effect left out, the first spelling of `full`.
+OF_BEFORE = """
+[data]
+source = "digits"
+[model]
+name = "lenet5"
+[task]
+name = "classify"
+loss = "cross_entropy"
+class_weights = "none"
+flip_tta = false
+[select]
+method = "everything"
+revision = "0ep"
+[sync]
+method = "every_step"
+"""
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        'optimizer = "sgd"\nmomentum = 0.9\nnesterov = true\nschedule = "linear"\nwarmup = "5%"\nema = "off"',
+        'optimizer = "adamw"\nlr = 0.1\nbetas = [0.9, 0.999]\neps = 1e-8\nschedule = "constant"\nfinal = 0.0',
+        'schedule = "step"\nwarmup = "5%"\nfinal = 0.0\nstep_at = ["50%"]\nlookahead = {start = "3ep"}',
+        'schedule = "one_cycle"\nnesterov = true\nfinal = 0.0\ncycle_peak = "30%"\ncycle_momentum = [0.85, 0.95]',
+        'schedule = "one_cycle"\nmomentum = 0.9\nwarmup_start = 0.1\ncycle_momentum = "off"\nema = "1ep"',
+    ],
+)
+def test_recipes_that_run_folders_hold_are_read(tmp_path: Path, train: str) -> None:
+    path = tmp_path / "recipe.resolved.toml"
+    path.write_text(f"{OF_BEFORE}[train]\n{train}\n")
+    recipe = load_recipe(path)
+    assert recipe.select == METHODS.params("full")()
+    path.write_text(recipe.to_toml())
+    again = load_recipe(path)
+    assert again == recipe
+    assert recipe.notes == (f'{path}:12: select.method = "everything" is now called "full"',)
+    assert again.notes == (), "what is written out has today's spelling"

@@ -1,0 +1,74 @@
+"""Groups of parameters, and an optimizer's state by parameter name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fewer import optim
+from fewer.core.sections import section_of
+from fewer.models.nets.cnn import Cnn
+from fewer.optim.groups import grouped, load_optimizer_state, optimizer_state, parameter_groups, set_lr
+from parameter_kinds import DECAY, SCALE
+
+
+def sgd(model: torch.nn.Module, lr: float) -> torch.optim.Optimizer:
+    return optim.build_optimizer(section_of(optim.TrainParams), parameter_groups(model, lr, DECAY, SCALE))
+
+
+def test_parameters_fall_into_groups_by_what_they_are() -> None:
+    groups = grouped(Cnn(10, width=0.1, whiten=True))
+    assert list(groups["bias"]) == ["stem.bias"]
+    assert all(name.endswith(".bias") and "norm" in name for name in groups["norm"])
+    assert {name.rpartition(".")[2] for name in groups["weight"]} == {"weight"}
+    assert not any("stem.weight" in group for group in groups.values()), "frozen for good"
+
+
+def test_learning_rates_keep_their_ratio() -> None:
+    optimizer = sgd(Cnn(10, width=0.1), 0.5)
+    set_lr(optimizer, 0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.1, 3.2])
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0, 0.0]
+
+
+def test_momentum_comes_back_in_its_layout() -> None:
+    """Row-major storage must not change a channels-last model's momentum, or norms would add in another order."""
+    model = Cnn(10, width=0.25).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = sgd(model, 0.1)
+    model(torch.randn(4, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    saved = {name: value.contiguous() for name, value in optimizer_state(optimizer).items()}
+    load_optimizer_state(optimizer, saved)
+    for name, value in optimizer_state(optimizer).items():
+        assert torch.equal(value, saved[name])
+    momentum = optimizer.state[model.block2.conv1.weight]["momentum_buffer"]
+    assert momentum.is_contiguous(memory_format=torch.channels_last)
+
+
+class _Tokens(torch.nn.Module):
+    """What transformers hold beside matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cls_token = torch.nn.Parameter(torch.zeros(1, 1, 8))
+        self.pos_embed = torch.nn.Parameter(torch.zeros(1, 5, 8))
+        self.relative_position_bias_table = torch.nn.Parameter(torch.zeros(9, 2))
+        self.layer_scale = torch.nn.Parameter(torch.ones(8, 1, 1))
+        self.words = torch.nn.Embedding(4, 8)
+        self.attention = torch.nn.MultiheadAttention(8, 2)
+        self.norms = torch.nn.ModuleList([torch.nn.LayerNorm(8), torch.nn.GroupNorm(2, 8), torch.nn.RMSNorm(8)])
+        self.slope = torch.nn.PReLU()
+        self.head = torch.nn.Linear(8, 2)
+        self.tied = torch.nn.Linear(8, 2)
+        self.tied.weight = self.head.weight
+
+
+def test_only_matrices_and_filters_of_a_transformer_are_decayed() -> None:
+    groups = grouped(_Tokens())
+    assert list(groups["weight"]) == ["attention.in_proj_weight", "attention.out_proj.weight", "head.weight"]
+    assert list(groups["bias"]) == ["attention.in_proj_bias", "attention.out_proj.bias", "head.bias", "tied.bias"]
+    assert all(name.startswith("norms.") for name in groups["norm"])
+    rest = ["cls_token", "pos_embed", "relative_position_bias_table", "layer_scale", "words.weight", "slope.weight"]
+    assert list(groups["embedding"]) == rest
+    decays = [group["weight_decay"] for group in parameter_groups(_Tokens(), 0.1, DECAY, {})]
+    assert decays == [0.1, 0.0, 0.0, 0.0]
