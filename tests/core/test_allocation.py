@@ -40,3 +40,17 @@ def test_largest_remainders_by_hand() -> None:
     assert largest_remainders(count, 7, count, torch.ones_like(count)).tolist() == [3, 2, 1, 1]
     assert largest_remainders(count, 18, count).tolist() == [10, 5, 2, 1]
     assert largest_remainders(torch.tensor([1.0, 1.0, 1.0, 1.0]), 12, count).tolist() == [5, 4, 2, 1]
+
+
+def test_quotas_by_hand() -> None:
+    weight, capacity = torch.tensor([5.0, 3.0, 2.0]), torch.tensor([100, 100, 100])
+    assert largest_remainders(weight, 10, capacity).tolist() == [5, 3, 2]
+    assert largest_remainders(weight, 11, capacity).tolist() == [6, 3, 2], "largest remainder: 5.5, 3.3, 2.2"
+    assert largest_remainders(weight, 10, torch.tensor([2, 100, 100])).tolist() == [2, 5, 3], (
+        "8 by 3 : 2 is 4.8 and 3.2"
+    )
+    assert largest_remainders(weight, 10, capacity, torch.tensor([0, 0, 4])).tolist() == [4, 2, 4], (
+        "6 by 5 : 3 is 3.75 and 2.25"
+    )
+    assert largest_remainders(weight, 400, capacity).tolist() == [100, 100, 100]
+    assert largest_remainders(torch.zeros(3), 3, capacity).tolist() == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""The selection of an epoch, and observations as named columns: in our loop and in a loop of one's own."""
+"""The selection of an epoch, and further columns of observations: in our loop and in a loop of one's own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any, final
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from fewer import Chooser
@@ -17,8 +15,7 @@ from fewer.core.observation import Column, Observed
 from fewer.core.table import Table
 from fewer.core.types import At, Batch, Expectation, KeepMask, Selection
 from fewer.select.base import BaseSelector, unweighted
-from fewer.select.epoch import EpochSelection, occurrences
-from fewer.select.observations import Observations
+from fewer.select.epoch import EpochSelection
 from fewer.select.packer import Packed
 from fewer.sync.comm import SingleProcess
 from fewer.testing import check_selector
@@ -136,45 +133,6 @@ def test_a_loop_of_ones_own_gives_the_columns() -> None:
     other.load_state_dict(state)
     other.begin(1)
     assert list(other.sampler) == list(chooser.sampler)
-
-
-# --- Observations -------------------------------------------------------------------------------------------------
-
-rows = st.lists(st.tuples(st.integers(0, 5), st.floats(0, 5, width=32), st.booleans(), st.booleans()), max_size=12)
-
-
-@given(rows, st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
-def test_observations_do_not_depend_on_how_they_came(listed: list[Any], parts: int) -> None:
-    ids = torch.tensor([row[0] for row in listed], dtype=torch.int64)
-    copies = occurrences(ids)
-    loss = torch.tensor([row[1] for row in listed])
-    right, counts = (torch.tensor([row[place] for row in listed], dtype=torch.bool) for place in (2, 3))
-
-    def noted(order: Tensor, pieces: int) -> Observations:
-        found = Observations()
-        for index in order.tensor_split(pieces):
-            seen = Observed.of(ids[index], loss[index], torch.exp(-loss[index]), right[index])
-            found.add(seen, copies[index], counts[index])
-            if len(index) % 2:
-                found.gather(SingleProcess())
-        found.gather(SingleProcess())
-        return found
-
-    one, other = noted(torch.arange(len(ids)), 1), noted(torch.arange(len(ids) - 1, -1, -1), parts)
-    assert {name: values.tolist() for name, values in one.rows.items()} == {
-        name: values.tolist() for name, values in other.rows.items()
-    }
-    again = Observations()
-    again.load_state_dict(one.state_dict())
-    assert all(torch.equal(again.rows[name], values) for name, values in one.rows.items())
-    table = Table(6)
-    assert one.write(table, "trained", 3) == int(counts.sum())
-    assert table.visits_N.tolist() == torch.bincount(ids[counts], minlength=6).tolist()
-    assert not len(one.rows["ids"])
-
-
-# --- The epoch ----------------------------------------------------------------------------------------------------
 
 
 def test_an_epoch_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Whole runs whose images are read by loader processes: equal to runs from memory, and gone when they end."""
+"""Whole sessions: from loader processes as from memory, and around a selector of one's own as around ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fewer.data.decode.on_request import SquareReader
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.select.base import BaseSelector, unweighted
-from fewer.session.build import Session, open_data, open_session
+from fewer.session.build import Session, open_data, open_session, selector_of
 from fewer.testing.harness import one_thread, session_of, trained
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import train
@@ -204,3 +204,21 @@ def test_no_loader_process_outlives_the_training_process(
     while alive(loaders) and time.monotonic() < patience:
         time.sleep(0.01)
     assert not alive(loaders)
+
+
+def test_a_selector_of_ones_own_is_booked_by_the_side_that_it_scores_at() -> None:
+    """The same method, once by the recipe and once brought along: the same cost, predicted and spent."""
+    content = {
+        "data": {"source": "digits", "val": "none", "test": "none", "subset": 200},
+        "model": {"name": "lenet5", "width": 0.1},
+        "train": {"epochs": 2, "batch_size": 50},
+    }
+    chosen = {"method": "dbpd", "score": "fresh", "threshold": 0.9, "scorer_side_px": 16, "guards": "off"}
+    splits, costs = open_data(parse_recipe(content)), []
+    for selector in (None, selector_of(parse_recipe({**content, "select": chosen}), splits)):
+        recipe = parse_recipe(content if selector else {**content, "select": chosen})
+        session = open_session(recipe, splits, selector=selector)
+        for _ in train(session.task, session.train_data, session.run):
+            pass
+        costs.append((session.run.ledger.totals()["flops"], session.plan.predicted["flops"]))
+    assert costs[0] == costs[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.datasets import load_digits
 from fewer.recipe.parse import parse_recipe
 from fewer.session.fit import fit
 from fewer.testing import laws
-from fewer.testing.harness import Content, trained
+from fewer.testing.harness import Content, one_thread, trained
 
 DIGITS: Content = {
     "data": {"source": "digits", "val": "none", "test": "60%"},
@@ -104,3 +105,79 @@ def test_auto_finds_wrong_labels_once_right_ones_are_learnt_and_resumes(tmp_path
     assert found > 0.8 * len(suspects) > 100, "most of what is suspected is wrong: 0.4 would be by chance"
     steps = session.run.ledger.total("optimizer_steps")
     laws.resumed_is_never_stopped(content, session, kills=[steps // 4, steps // 2, steps - 3])
+
+
+SMALL: Content = {
+    "data": {"source": "digits", "val": "none", "test": "70%", "cache": "no"},
+    "stages": [{"epochs": 3, "side_px": 16}],
+    "train": {"batch_size": 64, "lr": 0.05, "precision": "fp32"},
+    "out": {"plots": False, "previews": False},
+}
+LENET: Content = {**SMALL, "model": {"name": "lenet5", "width": 0.2}}
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def warnings_of(folder: Path, chosen: dict[str, Any], **other: Any) -> tuple[list[str], list[dict[str, Any]], float]:
+    """What a run, of fresh DBPD by default, says of its scoring, its epochs' rows, and its cost in full epochs."""
+    method = {"method": "dbpd", "score": "fresh"} if "method" not in chosen else {}
+    result = fit(parse_recipe({**LENET, **other, "select": {**method, **chosen}}), folder)
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    said = [line for line in (folder / "log.txt").read_text().splitlines() if "costs more than it saves" in line]
+    return said, [row for row in rows if row["kind"] == "epoch"], result["ledger"]["full_epoch_equivalents"]
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_scoring_that_does_not_pay_is_told_once(tmp_path: Path) -> None:
+    """Nearly everything is kept: every epoch costs more than plain training, and one line says so, with both shares."""
+    said, epochs, cost = warnings_of(tmp_path / "run", {"threshold": 0.999})
+    assert len(said) == 1
+    share, limit = epochs[0]["kept_share"], _limit(tmp_path / "run")
+    assert share > limit
+    assert f"kept share {share:.2f} > {limit:.2f} in epoch 1" in said[0]
+    assert 0.5 < limit < 0.7, "a backward is about twice a forward, less for the first layer"
+    assert cost > len(epochs), "plain training is cheaper"
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_scoring_that_pays_is_not_complained_of(tmp_path: Path) -> None:
+    said, epochs, cost = warnings_of(tmp_path / "run", {"cost": 0.95})
+    assert max(row["kept_share"] for row in epochs) < _limit(tmp_path / "run")
+    assert said == []
+    assert cost < len(epochs), "cheaper than plain training, if by little"
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_scoring_for_two_epochs_must_pay_in_both(tmp_path: Path) -> None:
+    """A forward of everything, a third of an epoch, serves two: it pays where each leaves out more than a sixth."""
+    stages = [{"epochs": 4}]
+    said, epochs, cost = warnings_of(tmp_path / "dear", {"method": "alternate", "threshold": 0.999}, stages=stages)
+    assert cost > len(epochs)
+    assert len(said) == 1
+    assert "in epoch 3 to 4" in said[0]
+    said, epochs, cost = warnings_of(tmp_path / "cheap", {"method": "alternate", "cost": 0.95}, stages=stages)
+    assert epochs[2]["kept_share"] > _limit(tmp_path / "dear", scorings=1), "one epoch alone would not have paid"
+    assert cost < len(epochs)
+    assert said == []
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_the_warning_can_be_switched_off(tmp_path: Path) -> None:
+    said, epochs, cost = warnings_of(tmp_path / "run", {"threshold": 0.999, "guards": {"break_even": False}})
+    assert epochs[0]["kept_share"] > _limit(tmp_path / "run")
+    assert cost > len(epochs)
+    assert said == []
+
+
+def _limit(folder: Path, scorings: int = 0) -> float:
+    """The kept share at which scoring everything costs what it saves, from the ledger: 1 - forward / whole step."""
+    ledger = json.loads((folder / "result.json").read_text())["ledger"]
+    plan = json.loads((folder / "plan.json").read_text())
+    step = plan["plain_epoch_flops"] / plan["train_images"]
+    scored = (scorings or plan["epochs"]) * plan["train_images"]
+    forward = (ledger["flops"] - ledger["samples_backpropagated"] * step) / scored
+    return 1 - forward / step

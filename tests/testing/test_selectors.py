@@ -13,10 +13,12 @@ from torch import Tensor
 
 from fewer.core import rng
 from fewer.core.observation import Observed
+from fewer.core.protocols import Selector
 from fewer.core.table import Table
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
 from fewer.select.base import BaseSelector, unweighted
 from fewer.testing import Violation, check_selector
+from stories import build_on
 
 
 class Good(BaseSelector):
@@ -249,3 +251,20 @@ def test_each_broken_promise_is_named(name: str) -> None:
 @pytest.mark.parametrize("is_fresh", [False, True])
 def test_a_selector_that_keeps_all_promises_passes(is_fresh: bool) -> None:
     check_selector(lambda population: Good(population, is_fresh))
+
+
+def test_the_conformance_kit_catches_a_selector_that_breaks_it() -> None:
+    class Greedy:
+        """A selector that chooses samples of other splits."""
+
+        def __init__(self, inner: Selector) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def select(self, table: Table, pool_ids: torch.Tensor, at: At) -> Any:
+            return self.inner.select(table, torch.arange(60), at)
+
+    with pytest.raises(AssertionError, match="pool only"):
+        check_selector(lambda population: Greedy(build_on({"method": "full"}, population)))  # type: ignore[arg-type,return-value]

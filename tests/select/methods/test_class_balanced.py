@@ -1,4 +1,4 @@
-"""Class-balanced, square-root and repeat-factor sampling: hand-worked cases, properties, and whole runs."""
+"""Class-balanced and square-root sampling by hand, its properties, and whole runs, those of repeat factors too."""
 
 from __future__ import annotations
 
@@ -9,41 +9,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewer import select
 from fewer.core.errors import RecipeError
-from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At
 from fewer.recipe.parse import parse_recipe
 from fewer.testing import check_selector
 from fewer.testing.harness import interrupted, one_thread, trained, weights
+from stories import build_on, epoch_of, population_of
 
 VARIANTS: list[dict[str, Any]] = [
     {"method": "class_balanced", "power": 0.5, "revision": "2ep"},
     {"method": "class_balanced", "power": 0.0},
-    {"method": "repeat_factor", "threshold": 0.9},
-    {"method": "repeat_factor", "threshold": 0.0},
 ]
-
-
-def build(content: dict[str, Any], population: Population, epochs: int = 6) -> Selector:
-    return select.build(select.params(content["method"]).model_validate(content), population, epochs)
-
-
-def population_of(counts: list[int], seed: int = 0) -> Population:
-    label_N = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    return Population(seed, label_N, len(counts))
-
-
-def epoch_of(content: dict[str, Any], population: Population, epoch: int = 0) -> torch.Tensor:
-    size = len(population.group_N)
-    selector = build(content, population)
-    return selector.select(Table(size), torch.arange(size), At(epoch, 6, epoch / 6)).ids_M
 
 
 @pytest.mark.parametrize("content", VARIANTS, ids=str)
 def test_every_variant_keeps_the_contract(content: dict[str, Any]) -> None:
-    check_selector(lambda population: build(content, population))
+    check_selector(lambda population: build_on(content, population))
 
 
 @pytest.mark.parametrize(
@@ -68,13 +50,13 @@ def test_class_balanced_by_hand(power: float, parts: list[int]) -> None:
         assert len({tuple(sorted(ids.tolist())) for ids in epochs}) == 3, "drawn again in each epoch"
     else:
         assert all(sorted(ids.tolist()) == list(range(18)) for ids in epochs)
-    series = build({"method": "class_balanced", "power": power}, population).series(Table(18))
+    series = build_on({"method": "class_balanced", "power": power}, population).series(Table(18))
     assert series["quota_per_class"].tolist() == parts
 
 
 def test_class_balanced_draws_every_sample_of_a_class_equally_often() -> None:
     population, counts = population_of([12, 4, 2]), torch.zeros(18)
-    selector = build({"method": "class_balanced"}, population, epochs=1000)
+    selector = build_on({"method": "class_balanced"}, population, epochs=1000)
     for epoch in range(1000):
         counts += selector.select(Table(18), torch.arange(18), At(epoch, 1000, 0.0)).ids_M.bincount(minlength=18)
     assert (counts[:12] - 500).abs().max() < 5 * (1000 * 0.25) ** 0.5
@@ -94,42 +76,6 @@ def test_an_epoch_of_class_balanced_is_as_long_as_plain_training(counts: list[in
     for c in range(len(counts)):
         repeats = ids[population.group_N[ids] == c].bincount()[population.group_N.tolist().index(c) :]
         assert len(repeats) == 0 or int(repeats.max()) - int(repeats.min()) <= 1
-
-
-def test_repeat_factors_by_hand() -> None:
-    """Shares 12/18, 4/18, 2/18 with threshold 1/2: factors 1, 1.5, 2.1213."""
-    population = population_of([12, 4, 2])
-    selector = build({"method": "repeat_factor", "threshold": 0.5}, population)
-    assert selector.series(Table(18))["repeats_per_class"].tolist() == pytest.approx([1.0, 1.5, 4.5**0.5])
-    total = torch.zeros(18)
-    for epoch in range(2000):
-        repeats = selector.select(Table(18), torch.arange(18), At(epoch, 2000, 0.0)).ids_M.bincount(minlength=18)
-        assert repeats[:12].tolist() == [1] * 12
-        assert set(repeats[12:16].tolist()) <= {1, 2}
-        assert set(repeats[16:].tolist()) <= {2, 3}
-        total += repeats
-    assert (total[12:16] / 2000).tolist() == pytest.approx([1.5] * 4, abs=0.06)
-    assert (total[16:] / 2000).tolist() == pytest.approx([4.5**0.5] * 2, abs=0.06)
-    expects = selector.expected(At(0, 6, 0.0))
-    assert expects.kept_low <= (12 + 4 * 1.5 + 2 * 4.5**0.5) / 18 <= expects.kept_high <= (12 + 4 * 2 + 2 * 3) / 18
-
-
-def test_auto_is_an_equal_share() -> None:
-    population = population_of([30, 20, 10])
-    automatic, given_share = (
-        epoch_of({"method": "repeat_factor", "threshold": each}, population) for each in ("auto", 1 / 3)
-    )
-    assert torch.equal(automatic, given_share)
-    assert len(automatic) > 60
-
-
-def test_a_long_epoch_is_foretold_closely() -> None:
-    population = population_of([6000, 2000, 500, 60])
-    expects = build({"method": "repeat_factor"}, population).expected(At(0, 6, 0.0))
-    assert expects.kept_high - expects.kept_low < 0.03
-    for epoch in range(6):
-        share = len(epoch_of({"method": "repeat_factor"}, population, epoch)) / 8560
-        assert expects.kept_low <= share <= expects.kept_high
 
 
 @pytest.mark.parametrize(

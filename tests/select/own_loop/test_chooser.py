@@ -1,4 +1,4 @@
-"""Selection in loops that are not ours: the same choices as in our own, on any number of ranks, resumed anywhere."""
+"""Selection in loops that are not ours: the same choices as in our own, on any number of ranks."""
 
 from __future__ import annotations
 
@@ -10,154 +10,22 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import BatchSampler, ChainDataset, DataLoader, Dataset
 
 import fewer
 from fewer import select
-from fewer.core import rng
-from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, UsageError
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.errors import DataError, DivergedError, FewerError, RecipeError, UsageError
+from fewer.core.types import At, Expectation, Population, Selection
 from fewer.select.base import BaseSelector, unweighted
-from fewer.select.epoch import occurrences
 from fewer.select.method_params import MethodParams
-from fewer.select.own_loop import Chooser, Indexed
-from fewer.select.own_loop.in_batch import local_part
-from fewer.select.own_loop.shard import Shard
-from fewer.select.packer import Packed
+from fewer.select.own_loop import Chooser
 from fewer.select.registry import METHODS
 from fewer.testing import check_selector
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks
 from fewer.training.run import state_digest
+from own_loops import EPOCHS, LABELS, SETTINGS, SIZE, build, epochs_of, look, pickled, said, step
 from paths import EXAMPLES
-
-SIZE, CLASSES, EPOCHS = 61, 3, 6
-LABELS = torch.arange(SIZE) % CLASSES
-SETTINGS: list[dict[str, Any]] = [
-    {"method": "dbpd", "threshold": 0.6},
-    {"method": "dbpd", "threshold": 0.6, "refresh_every": 2, "guards": "off"},
-    {"method": "dbpd", "threshold": 0.4, "score": "fresh", "revision": "1ep"},
-    {"method": "kakurenbo", "hidden": 0.5},
-    {"method": "infobatch", "pruned": 0.7},
-    {"method": "class_balanced"},
-    {"method": "orderdp", "cost": 0.6},
-    {"method": "alternate", "cost": 0.8},
-]
-
-
-def build(content: dict[str, Any], comm: Any = None) -> Chooser:
-    return Chooser(**{"labels": LABELS, "epochs": EPOCHS, "seed": 4, "comm": comm, **content})
-
-
-def said(ids: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-    """Losses and logits of samples in an epoch: what a model would say, in any batch and on any rank."""
-    logits = torch.stack([4 * rng.uniform(ids, c, "logit", epoch) for c in range(CLASSES)], dim=1).float()
-    return torch.nn.functional.cross_entropy(logits, LABELS[ids], reduction="none"), logits
-
-
-def look(chooser: Chooser, epoch: int) -> None:
-    """What the method wants scored is scored."""
-    wanted = chooser.ids_to_score(epoch)
-    if len(wanted):
-        chooser.observe(wanted, *said(wanted, 100 + epoch), kind="scored")
-
-
-def step(chooser: Chooser, ids: Tensor, epoch: int) -> Tensor:
-    """What a loop does with a batch; returns weights of those that it trains on, by id."""
-    if not chooser.selector.in_batch(chooser._epochs.at):
-        weights = chooser.weights(ids)
-    else:
-        mask, weights, _ = chooser.keep(ids, *said(ids, 200 + epoch))
-        ids = ids[mask]
-    chooser.observe(ids, *said(ids, epoch))
-    return torch.zeros(SIZE).index_add_(0, ids, weights)
-
-
-def epochs_of(chooser: Chooser, first: int = 0, last: int = EPOCHS, batch_size: int = 8) -> list[list[int]]:
-    """The ids of each epoch as the sampler gives them, while everything is observed."""
-    told = []
-    for epoch in range(first, last):
-        look(chooser, epoch)
-        chooser.begin(epoch)
-        ids = list(chooser.sampler)
-        for batch in torch.tensor(ids, dtype=torch.int64).split(batch_size):
-            step(chooser, batch, epoch)
-        told.append(ids)
-    return told
-
-
-# --- The loop -------------------------------------------------------------------------------------------------------
-
-
-class Numbers(Dataset[Any]):
-    """Samples that are their own position, squared."""
-
-    def __len__(self) -> int:
-        return SIZE
-
-    def __getitem__(self, index: int) -> tuple[int, int]:
-        return index**2, int(LABELS[index])
-
-
-def test_loaders_get_what_was_chosen_in_every_epoch() -> None:
-    chooser = build({"method": "random", "share": 0.5})
-    sizes, seen = [], []
-    loader = DataLoader(Indexed(Numbers()), batch_size=8, sampler=chooser.sampler)
-    batches = DataLoader(Indexed(Numbers()), batch_sampler=BatchSampler(chooser.sampler, 7, drop_last=True))
-    assert len(loader) == 8, "before the first epoch: one on everything"
-    for epoch in range(3):
-        chooser.sampler.set_epoch(epoch)
-        sizes.append((len(loader), len(chooser.sampler), len(batches)))
-        squares, _, ids = map(torch.cat, zip(*loader, strict=True))
-        assert torch.equal(squares, ids**2)
-        assert sum(len(batch) for *_, batch in batches) == 28
-        chooser.observe(ids, *said(ids, epoch))
-        seen.append(ids.tolist())
-    assert sizes == [(4, 30, 4)] * 3
-    assert all(len(set(ids)) == 30 for ids in seen)
-    assert len({tuple(sorted(ids)) for ids in seen}) == 3
-
-
-@pytest.mark.parametrize("processes", [0, 2])
-def test_loader_processes_change_nothing(processes: int) -> None:
-    chooser = build({"method": "dbpd", "threshold": 0.6})
-    options: dict[str, Any] = {"num_workers": processes, "persistent_workers": processes > 0}
-    loader = DataLoader(Indexed(Numbers()), batch_size=8, sampler=chooser.sampler, **options)
-    told = []
-    for epoch in range(3):
-        chooser.begin(epoch)
-        told.append([])
-        for _, _, ids in loader:
-            step(chooser, ids, epoch)
-            told[-1] += ids.tolist()
-    other = build({"method": "dbpd", "threshold": 0.6})
-    for epoch in range(3):
-        other.begin(epoch)
-        assert list(other.sampler) == told[epoch]
-        for batch in torch.tensor(told[epoch]).split(8):
-            step(other, batch, epoch)
-    assert len(told[1]) < SIZE
-
-
-def test_indexed_brings_the_position_along() -> None:
-    class Dicts(Numbers):
-        def __getitem__(self, index: int) -> Any:
-            return {"image": index**2}
-
-        def __getitems__(self, indices: list[int]) -> list[Any]:
-            return [{"image": -index} for index in indices]
-
-    assert Indexed(Numbers())[3] == (9, 0, 3)
-    assert Indexed(Numbers()).__getitems__([2, 1]) == [(4, 2, 2), (1, 1, 1)]
-    assert Indexed(Dicts())[3] == {"image": 9, "id": 3}
-    assert Indexed(Dicts()).__getitems__([5]) == [{"image": -5, "id": 5}], "batches are fetched at once where they can"
-    assert len(Indexed(Numbers())) == SIZE
-    with pytest.raises(DataError, match="no positions"):
-        Indexed(ChainDataset([]))
-
 
 DIGITS: dict[str, Any] = {
     "data": {"source": "digits", "val": "none", "test": "90%"},
@@ -246,12 +114,6 @@ def _saved(comm: Any) -> Any:
     return said, pickled(chooser.state_dict()) if comm.rank == 0 else b"", list(chooser.sampler)
 
 
-def pickled(state: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="module")
 def ranks() -> list[Any]:
     """What two processes say of every setting."""
@@ -293,125 +155,6 @@ def test_a_state_of_two_processes_goes_on_in_one(ranks: list[Any]) -> None:
     epochs_of(whole, last=1)
     whole.begin(1)
     assert left == list(whole.sampler)[24:], "three batches of four on each of two ranks are done"
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.floats(0, 3)), max_size=30),
-    st.integers(1, 5),
-)
-@settings(max_examples=100, deadline=None)
-def test_shards_are_equally_long_and_count_every_sample_once(listed: list[tuple[int, float]], workers: int) -> None:
-    ids = torch.tensor([i for i, _ in listed], dtype=torch.int64)
-    weight = torch.tensor([w for _, w in listed], dtype=torch.float64)
-    samples = Packed(ids, weight, occurrences(ids), torch.zeros_like(ids))
-    shards = [Shard(samples, rank, workers, 10) for rank in range(workers)]
-    assert len({len(shard.left()) for shard in shards}) == 1
-    counted, total = [], torch.zeros(10, dtype=torch.float64)
-    for shard in shards:
-        for batch in shard.left().split(3):
-            total.index_add_(0, batch, shard.weights(batch).double())
-            copies, counts = shard.take(batch, 0)
-            counted += list(zip(batch[counts].tolist(), copies[counts].tolist(), strict=True))
-        assert not len(shard.left())
-    assert sorted(counted) == sorted(zip(ids.tolist(), samples.copy_G.tolist(), strict=True))
-    assert torch.allclose(total, torch.zeros(10, dtype=torch.float64).index_add_(0, ids, weight), atol=1e-5)
-
-
-@given(st.lists(st.booleans(), min_size=12, max_size=12), st.sampled_from([1, 2, 3]))
-@settings(max_examples=60, deadline=None)
-def test_parts_of_a_choice_average_to_the_mean_over_what_is_kept(mask: list[bool], workers: int) -> None:
-    ids = torch.randperm(12, generator=torch.Generator().manual_seed(sum(mask)))
-    keep = KeepMask(torch.tensor(mask), torch.linspace(0.5, 2, 12, dtype=torch.float64))
-    loss_N = torch.linspace(1, 3, 12)
-    means = []
-    for ids_B in ids.chunk(workers):
-        kept, own_B = local_part(ids_B, torch.ones_like(ids_B, dtype=torch.bool), ids, keep, workers)
-        assert int(kept.mask_B.sum()) >= 2
-        assert torch.equal(own_B, torch.isin(ids_B, ids[keep.mask_G]))
-        assert kept.samples == sum(mask)
-        means.append(float((kept.weight_K * loss_N[ids_B[kept.mask_B]]).mean()))
-    kept_loss = (keep.weight_G * loss_N[ids])[keep.mask_G]
-    assert sum(means) / workers == pytest.approx(float(kept_loss.mean()) if len(kept_loss) else 0.0, rel=1e-5)
-
-
-# --- State ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("content", SETTINGS, ids=str)
-def test_resumed_is_never_stopped(content: dict[str, Any]) -> None:
-    """Killed at an epoch's border and in the middle of one; states go through a file without pickle."""
-    unstopped = build(content)
-    expected = epochs_of(unstopped)
-    chooser, told = build(content), []
-    told += epochs_of(chooser, last=2)
-    chooser = resumed(chooser, content)
-    assert chooser.epoch == 2
-    look(chooser, 2)
-    chooser.begin(2)
-    ids = list(chooser.sampler)
-    for batch in torch.tensor(ids).split(8)[:2]:
-        step(chooser, batch, 2)
-    chooser = resumed(chooser, content)
-    assert chooser.epoch == 2
-    assert not len(chooser.ids_to_score(2)), "what was to be scored has been"
-    chooser.begin(2)
-    rest = list(chooser.sampler)
-    assert ids[16:] == rest
-    assert len(chooser.sampler) == len(rest)
-    for batch in torch.tensor(rest).split(8):
-        step(chooser, batch, 2)
-    told += [ids, *epochs_of(chooser, first=3)]
-    assert told == expected
-    assert state_digest(chooser.state_dict()) == state_digest(unstopped.state_dict())
-
-
-def resumed(chooser: Chooser, content: dict[str, Any]) -> Chooser:
-    state = torch.load(io.BytesIO(pickled(chooser.state_dict())), weights_only=True)
-    fresh = build(content)
-    fresh.load_state_dict(state)
-    return fresh
-
-
-def test_a_state_is_a_snapshot() -> None:
-    chooser = build(SETTINGS[0])
-    epochs_of(chooser, last=2)
-    state = chooser.state_dict()
-    digest = state_digest(state)
-    epochs_of(chooser, first=2)
-    assert state_digest(state) == digest
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"samples": 60}, "samples 60, here 61"),
-        ({"method": "ies"}, "method ies, here dbpd"),
-        ({"labels": "0"}, "listed in the same order"),
-        ({"seed": 5}, "seed 5, here 4"),
-        ({"table": {}}, '"trained.loss" of its table is missing'),
-        ({"order": {"ids": torch.tensor([0], dtype=torch.int32)}}, '"copy" of its order is missing'),
-        (
-            {
-                "order": {
-                    "ids": torch.tensor([61], dtype=torch.int32),
-                    "copy": torch.tensor([0], dtype=torch.int16),
-                    "weight": torch.tensor([1.0], dtype=torch.float64),
-                }
-            },
-            "order names samples that do not exist",
-        ),
-        ({"observed": None}, "observed missing"),
-        ({"selector": {}}, r"cannot take its state over \(KeyError: 'selector'\); build the chooser with the keys"),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_states_of_something_else_are_refused(change: dict[str, Any], message: str) -> None:
-    chooser = build(SETTINGS[0])
-    epochs_of(chooser, last=1)
-    state = chooser.state_dict()
-    with pytest.raises(CheckpointError, match=message):
-        build(SETTINGS[0]).load_state_dict({**state, **change})
-    build(SETTINGS[0]).load_state_dict(state)
 
 
 # --- What it costs --------------------------------------------------------------------------------------------------
@@ -516,33 +259,6 @@ def test_methods_that_compare_losses_need_a_reference(monkeypatch: pytest.Monkey
 
 
 # --- What can go wrong ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "error", "message"),
-    [
-        ({"method": "dpbd"}, RecipeError, 'did you mean "dbpd"'),
-        ({"method": "dbpd", "treshold": 0.3}, RecipeError, 'unknown key "treshold"; did you mean "threshold"'),
-        ({"method": "dbpd", "threshold": 3.0}, RecipeError, "threshold = 3.0"),
-        ({"method": "dbpd", "cost": 0.1}, RecipeError, "cannot do with less than 0.2"),
-        ({"method": "dbpd", "batches": "shrink"}, RecipeError, "batches are your loader's"),
-        ({"method": "dbpd", "score": "fresh", "scorer_side_px": 16}, RecipeError, "the scoring forward is your loop's"),
-        ({"method": "random", "revision": "9ep"}, RecipeError, "longer than the run"),
-        ({"method": "random", "epochs": 0}, RecipeError, "epochs = 0"),
-        ({"method": "random", "labels": None}, DataError, "labels are missing"),
-        ({"method": "random", "labels": [0.5, 1.0]}, DataError, "whole numbers"),
-        ({"method": "random", "labels": ["a", "b"]}, DataError, "not numbers"),
-        ({"method": "random", "labels": [[0, 1]]}, DataError, r"shape \(1, 2\)"),
-        ({"method": "random", "labels": [-1, -1, 3]}, DataError, "1 of 3 labels are 0 or more"),
-        ({"method": "random", "labels": [0, -2, 3]}, DataError, "the lowest is -2"),
-        ({"method": "random", "classes": 2}, DataError, "label 2 occurs"),
-        ({"method": "random", "reference_loss": [0.1]}, DataError, "1 reference losses for 61 labels"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-def test_what_cannot_be_built_says_why(content: dict[str, Any], error: type[FewerError], message: str) -> None:
-    with pytest.raises(error, match=message):
-        build(content)
 
 
 IDS = torch.tensor([1, 2])

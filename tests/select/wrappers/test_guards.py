@@ -20,6 +20,7 @@ from fewer.core.types import At, Population
 from fewer.data.sources import open_source
 from fewer.select.wrappers.guards import noisy_share
 from fewer.testing.harness import Content, session_of, trained
+from stories import build
 
 EPOCHS = 10
 AT = At(5, EPOCHS, 0.5)
@@ -253,3 +254,52 @@ def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
     losses = [float(line["loss"]) for line in listed]
     assert losses == sorted(losses, reverse=True)
     assert "labels are suspected to be wrong" in report.write(tmp_path / "run").read_text()
+
+
+@pytest.mark.parametrize("method", [name for name in select.names() if "guards" in select.params(name).model_fields])
+def test_losses_that_are_no_numbers_are_counted_and_never_a_reason_to_drop(method: str) -> None:
+    """Sample 0's loss and score are NaN: methods that rank or compare keep it; those that draw may not."""
+    selector, table, pool = build({"method": method}, [0, 1] * 10, epochs=10), Table(20), torch.arange(20)
+    loss = torch.linspace(0.01, 3.0, 20)
+    loss[0] = torch.nan
+    for epoch in range(8):
+        ids = selector.select(table, pool, At(epoch, 10, epoch / 10)).ids_M
+        assert len(ids) >= 2
+        if epoch and method != "auto":  # picks everything here, around which no guards stand
+            assert selector.counts()["guard.not_a_number"] == 1.0
+        if method not in ("apd", "orderdp", "periodic_full", "seta", "smrd", "warmup_random"):
+            assert 0 in ids, f"epoch {epoch}"
+        table.observe("trained", Observed.of(pool, loss, torch.exp(-loss), loss < 1), epoch)
+        table.observe("scored", Observed.of(pool, loss, torch.exp(-loss), loss < 1), epoch)
+
+
+def test_no_label_is_suspected_where_samples_are_drawn_at_random() -> None:
+    """A uniform draw within each class does not prefer high losses; leaving some out would bias its weights."""
+    score = torch.linspace(0.01, 0.9, 20)
+    table = Table(20)
+    table.observe("trained", Observed.of(torch.arange(20), -score.log(), score, torch.zeros(20, dtype=torch.bool)), 4)
+    for take, suspects in (("hardest", 2.0), ("random", None)):
+        selector = build({"method": "stratified", "take": take, "guards": {"noise_cap": 0.1}}, [0, 1] * 10, epochs=10)
+        selector.select(table, torch.arange(20), At(5, 10, 0.5))
+        assert selector.counts().get("guard.suspects") == suspects
+
+
+def test_a_raised_learning_rate_counts_what_guards_have_put_back() -> None:
+    """KAKURENBO hides all ten of class 1, of which the floor puts back five: 15 of 20 train, not 10."""
+    content = {"method": "kakurenbo", "hidden": 0.5, "milestones": [1.0, 1.0, 1.0], "guards": {"class_floor": 0.5}}
+    selector, table, pool = build(content, [0, 1] * 10, epochs=10), Table(20), torch.arange(20)
+    score = torch.where(pool % 2 == 1, 0.9, 0.1)
+    table.observe("trained", Observed.of(pool, -score.log(), score, score > 0.5), 4)
+    chosen = selector.select(table, pool, At(5, 10, 0.5))
+    assert len(chosen.ids_M) == 15
+    assert chosen.lr_scale == pytest.approx(20 / 15)
+
+
+def test_under_a_stated_cost_others_take_the_place_of_suspected_labels() -> None:
+    """Half of twenty is ten, though two of the hardest are suspected."""
+    content = {"method": "dbpd", "guards": {"noise_cap": 0.1, "class_floor": 0.0, "never_empty": False}}
+    selector, table, pool = build(content, [0, 1] * 10, epochs=10), Table(20), torch.arange(20)
+    score = torch.linspace(0.01, 0.9, 20)
+    table.observe("trained", Observed.of(pool, -score.log(), score, torch.zeros(20, dtype=torch.bool)), 4)
+    ids = selector.select(table, pool, At(5, 10, 0.5, share=0.5)).ids_M
+    assert ids.sort().values.tolist() == list(range(2, 12))

@@ -1,4 +1,4 @@
-"""Guards that need a whole run: BatchNorm's new statistics, and the warning that scoring costs more than it saves."""
+"""BatchNorm's new statistics, in whole runs: what they change, and what they leave as it is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ BATCHNORM: Content = {
     "model": {"name": "cnn", "width": 0.25, "logit_scale": 1.0},
     "train": {**SMALL["train"], "batch_size": 32, "lr": 0.3},
 }
-LENET: Content = {**SMALL, "model": {"name": "lenet5", "width": 0.2}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,9 +44,6 @@ def _one_thread() -> Iterator[None]:
 def hard(images: int) -> dict[str, Any]:
     """Hard samples alone, with or without new statistics of BatchNorm."""
     return {"select": {"method": "dbpd", "threshold": 0.3}, "evaluate": {"batchnorm_images": images}}
-
-
-# --- BatchNorm --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -126,63 +122,3 @@ def test_new_statistics_are_in_the_ledger(tmp_path: Path) -> None:
     renewed = ledger["flops"] - trained_on * step
     assert 0.25 * step * IMAGES < renewed < 0.5 * step * IMAGES, "a forward is about a third of a step"
     assert plan["predicted"]["high"]["flops"] == plan["epochs"] * plan["plain_epoch_flops"] + renewed
-
-
-# --- Break-even -------------------------------------------------------------------------------------------------
-
-
-def warnings_of(folder: Path, chosen: dict[str, Any], **other: Any) -> tuple[list[str], list[dict[str, Any]], float]:
-    """What a run, of fresh DBPD by default, says of its scoring, its epochs' rows, and its cost in full epochs."""
-    method = {"method": "dbpd", "score": "fresh"} if "method" not in chosen else {}
-    result = fit(parse_recipe({**LENET, **other, "select": {**method, **chosen}}), folder)
-    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    said = [line for line in (folder / "log.txt").read_text().splitlines() if "costs more than it saves" in line]
-    return said, [row for row in rows if row["kind"] == "epoch"], result["ledger"]["full_epoch_equivalents"]
-
-
-def test_scoring_that_does_not_pay_is_told_once(tmp_path: Path) -> None:
-    """Nearly everything is kept: every epoch costs more than plain training, and one line says so, with both shares."""
-    said, epochs, cost = warnings_of(tmp_path / "run", {"threshold": 0.999})
-    assert len(said) == 1
-    share, limit = epochs[0]["kept_share"], _limit(tmp_path / "run")
-    assert share > limit
-    assert f"kept share {share:.2f} > {limit:.2f} in epoch 1" in said[0]
-    assert 0.5 < limit < 0.7, "a backward is about twice a forward, less for the first layer"
-    assert cost > len(epochs), "plain training is cheaper"
-
-
-def test_scoring_that_pays_is_not_complained_of(tmp_path: Path) -> None:
-    said, epochs, cost = warnings_of(tmp_path / "run", {"cost": 0.95})
-    assert max(row["kept_share"] for row in epochs) < _limit(tmp_path / "run")
-    assert said == []
-    assert cost < len(epochs), "cheaper than plain training, if by little"
-
-
-def test_scoring_for_two_epochs_must_pay_in_both(tmp_path: Path) -> None:
-    """A forward of everything, a third of an epoch, serves two: it pays where each leaves out more than a sixth."""
-    stages = [{"epochs": 4}]
-    said, epochs, cost = warnings_of(tmp_path / "dear", {"method": "alternate", "threshold": 0.999}, stages=stages)
-    assert cost > len(epochs)
-    assert len(said) == 1
-    assert "in epoch 3 to 4" in said[0]
-    said, epochs, cost = warnings_of(tmp_path / "cheap", {"method": "alternate", "cost": 0.95}, stages=stages)
-    assert epochs[2]["kept_share"] > _limit(tmp_path / "dear", scorings=1), "one epoch alone would not have paid"
-    assert cost < len(epochs)
-    assert said == []
-
-
-def test_the_warning_can_be_switched_off(tmp_path: Path) -> None:
-    said, epochs, cost = warnings_of(tmp_path / "run", {"threshold": 0.999, "guards": {"break_even": False}})
-    assert epochs[0]["kept_share"] > _limit(tmp_path / "run")
-    assert cost > len(epochs)
-    assert said == []
-
-
-def _limit(folder: Path, scorings: int = 0) -> float:
-    """The kept share at which scoring everything costs what it saves, from the ledger: 1 - forward / whole step."""
-    ledger = json.loads((folder / "result.json").read_text())["ledger"]
-    plan = json.loads((folder / "plan.json").read_text())
-    step = plan["plain_epoch_flops"] / plan["train_images"]
-    scored = (scorings or plan["epochs"]) * plan["train_images"]
-    forward = (ledger["flops"] - ledger["samples_backpropagated"] * step) / scored
-    return 1 - forward / step
