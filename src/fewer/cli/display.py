@@ -44,7 +44,7 @@ class Live:
         )
         self.task: TaskID | None = None
         self.began: tuple[float, float] | None = None
-        self.said = time.monotonic()
+        self.shown_s = time.monotonic()
         self.speed = 0.0
         self.last = time.monotonic()
 
@@ -79,7 +79,7 @@ class Live:
 
     def epoch(self, text: str) -> None:
         self.note(text)
-        self.said = time.monotonic()
+        self.shown_s = time.monotonic()
 
     def phase(self, name: str) -> None:
         if self.task is not None:
@@ -89,9 +89,9 @@ class Live:
         if self.task is None:
             self.task = self.bar.add_task(name, total=1.0, line=line)
         self.bar.update(self.task, description=name, completed=done, line=line)
-        if not self.console.is_terminal and time.monotonic() - self.said > _PLAIN_SECONDS:
+        if not self.console.is_terminal and time.monotonic() - self.shown_s > _PLAIN_SECONDS:
             self._say(f"{name}  {line}")
-            self.said = time.monotonic()
+            self.shown_s = time.monotonic()
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
@@ -150,9 +150,9 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
     ledger, metrics = result["ledger"], result["metrics"]
     primary = metrics_of(document(folder / "plan.json")).primary
     found = {name: metrics.get(f"{name}/{primary.name}") for name in ("test", "val")}
-    said = [f"{name} {primary.label} {primary.text(value)}" for name, value in found.items() if value is not None]
+    ends = [f"{name} {primary.label} {primary.text(value)}" for name, value in found.items() if value is not None]
     print(
-        f"{', '.join(said) or 'trained'} after {result['epochs']} epochs; {ledger['full_epoch_equivalents']:.2f} FEE, "
+        f"{', '.join(ends) or 'trained'} after {result['epochs']} epochs; {ledger['full_epoch_equivalents']:.2f} FEE, "
         f"{ledger['effective_epochs']:.2f} EE, {ledger['seconds']['total']:.0f} s"
     )
     print(folder / "report.html")

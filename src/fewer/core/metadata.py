@@ -20,7 +20,7 @@ class TaskSetting:
     """The surroundings that a task is built for.
 
     Attributes:
-        classes: Names of what is told apart.
+        classes: Names of the classes.
         images_C: Training images of every class.
         label_smoothing: Share of the target spread over all classes.
         logit_scale: Factor between the cosines of a normalised head and its logits.

@@ -224,17 +224,17 @@ class Loader:
         slots = self.prefetch + 1
         if free is not None:
             slots = min(slots, int(free * SHARE_OF_MEMORY_AHEAD) // slot_bytes)
-        said = f"prefetched batches of {slot_bytes / 1e6:.1f} MB: memory for {max(0, slots)} of {self.prefetch + 1}"
+        shortage = f"prefetched batches of {slot_bytes / 1e6:.1f} MB: memory for {max(0, slots)} of {self.prefetch + 1}"
         if slots < 2:
-            self._give_up(said)
+            self._give_up(shortage)
             return False
         if slots <= self.prefetch:
             self.prefetch = slots - 1
-            self.note(f"{said} is free; only {self.prefetch} are read ahead")
+            self.note(f"{shortage} is free; only {self.prefetch} are read ahead")
         try:
             self._memory = Slots.allocated(slots, slot_bytes)
         except (OSError, ValueError):
-            self._give_up(said)
+            self._give_up(shortage)
             return False
         self._free = list(range(slots))
         return True

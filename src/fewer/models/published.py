@@ -246,8 +246,8 @@ def _about(folder: Path, data: bytes) -> ModelMetadata:
         return ModelMetadata.model_validate(content)
     except (ValueError, RecursionError) as error:
         details = error.errors() if isinstance(error, ValidationError) else []
-        said = [f"{'.'.join(map(str, detail['loc'])) or 'the file'}: {detail['msg']}" for detail in details]
-        raise _unusable(folder, f"{MODEL_ABOUT}: {'; '.join(said[:5]) or type(error).__name__}") from None
+        problems = [f"{'.'.join(map(str, detail['loc'])) or 'the file'}: {detail['msg']}" for detail in details]
+        raise _unusable(folder, f"{MODEL_ABOUT}: {'; '.join(problems[:5]) or type(error).__name__}") from None
 
 
 def _built(folder: Path, about: ModelMetadata) -> nn.Module:

@@ -92,19 +92,19 @@ def parse_recipe(
         places: What to call the place of a key path that is neither in a file nor an override.
     """
     content = copy.deepcopy(content)
-    said = dict(places or {})
-    problems = override(content, overrides, said)
+    origins = dict(places or {})
+    problems = override(content, overrides, origins)
     before = {new: old for old, new in moved(content).items()}
 
     def place(path: KeyPath) -> str:
         path = before.get(path, path)
         for length in range(len(path), 0, -1):
-            if path[:length] in said:
-                return said[path[:length]]
+            if path[:length] in origins:
+                return origins[path[:length]]
             if lines and path[:length] in lines:
                 return f"{origin}:{lines[path[:length]]}"
         # A section that is wrong as a whole, of which a key was given.
-        return next((where for other, where in said.items() if path and other[: len(path)] == path), origin)
+        return next((where for other, where in origins.items() if path and other[: len(path)] == path), origin)
 
     notes = [f"{place(new)}: {'.'.join(old)} is now called {'.'.join(new)}" for new, old in before.items()]
     chosen, wrong = {}, set()
@@ -171,10 +171,10 @@ def override(
                 node[path[-1]] = value
             seen[path] = where
         except (IndexError, ValueError):
-            said = f"no such entry in {'.'.join(path[:-1])}; give the whole list"
+            problem = f"no such entry in {'.'.join(path[:-1])}; give the whole list"
             if path[0] == "stages":
-                said = f"no such entry: the recipe has {len(content['stages'])} [[stages]]; add one to the recipe"
-            problems.append(f"{where}: {said}")
+                problem = f"no such entry: the recipe has {len(content['stages'])} [[stages]]; add one to the recipe"
+            problems.append(f"{where}: {problem}")
         except (TypeError, AttributeError):
             problems.append(f'{where}: "{path[-2]}" is a value, not a section; see docs for the keys')
     return problems

@@ -251,13 +251,13 @@ def _star(folder: Folder, story: History, key: str, axis: Axis) -> tuple[float, 
 
 
 def _description(panels: Sequence[Panel]) -> str:
-    said = []
+    sentences = []
     for panel in panels:
         for role, points in panel.lines:
             if points and role not in ("steps", "class"):
                 of = "" if role == "other" else f" on {role}"
-                said.append(f"{panel.name}{of}: {points[0][1]:.4g} at first, {points[-1][1]:.4g} at the end")
-    return "; ".join(said) + "."
+                sentences.append(f"{panel.name}{of}: {points[0][1]:.4g} at first, {points[-1][1]:.4g} at the end")
+    return "; ".join(sentences) + "."
 
 
 # --- Tables ------------------------------------------------------------------------------------------------------

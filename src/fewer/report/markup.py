@@ -71,8 +71,8 @@ def _header(row: Sequence[Html]) -> Sequence[str]:
 
 def details(summary: str, content: Html, label: str = "") -> Html:
     """Something that opens on a click, without script; `label` is its longer name for screen readers."""
-    said = f' aria-label="{esc(label)}"' if label else ""
-    return Html(f"<details><summary{said}>{esc(summary)}</summary>{content}</details>")
+    attribute = f' aria-label="{esc(label)}"' if label else ""
+    return Html(f"<details><summary{attribute}>{esc(summary)}</summary>{content}</details>")
 
 
 def section(title: str, lead: Html | str, content: Html, anchor: str) -> Html:

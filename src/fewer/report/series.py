@@ -30,11 +30,11 @@ def class_charts(folder: Folder, story: History) -> list[Chart]:
 
 
 def _chart(key: str, folder: Folder, story: History) -> Chart | None:
-    told = [(mark.epochs, sequence(dig(mark.row, "series", key))) for mark in story.epochs]
-    told = [(epochs, values) for epochs, values in told if values]
-    width = max((len(values) for _, values in told), default=0)
+    recorded = [(mark.epochs, sequence(dig(mark.row, "series", key))) for mark in story.epochs]
+    recorded = [(epochs, values) for epochs, values in recorded if values]
+    width = max((len(values) for _, values in recorded), default=0)
     lines: list[Line] = [[] for _ in range(width)]
-    for epochs, values in spread(told, POINTS):
+    for epochs, values in spread(recorded, POINTS):
         for line, value in zip(lines, map(number, values), strict=False):
             if value is not None:
                 line.append((epochs, value))
@@ -82,6 +82,6 @@ def _numbers(lines: Sequence[Line], names: Sequence[str], form: Callable[[float]
     for index in spread(range(len(lines)), ROWS):
         values = [y for _, y in lines[index]]
         if values:
-            told = (values[0], statistics.fmean(values), values[-1])
-            rows.append([(float(index), visible(names[index], NAME)), *((value, form(value)) for value in told)])
+            figures = (values[0], statistics.fmean(values), values[-1])
+            rows.append([(float(index), visible(names[index], NAME)), *((value, form(value)) for value in figures)])
     return Numbers(["class", "first", "mean", "last"], rows, len(lines), "classes")

@@ -60,6 +60,6 @@ def in_words(line: dict[str, Any], task: Task, epochs: int) -> str:
     if validated is not None:
         parts[f"val {task.primary.label}"] = task.primary.text(validated)
     costs = {"kept": f"{line['kept_share']:.0%}", "EE": f"{line['effective_epochs']:.2f}", "FEE": f"{line['fee']:.2f}"}
-    said = "  ".join(f"{name} {value}" for name, value in {**parts, **costs}.items())
+    figures = "  ".join(f"{name} {value}" for name, value in {**parts, **costs}.items())
     speed = f"{line['seconds']:.0f} s  {line['images_per_second']:,.0f} images/s"
-    return f"epoch {line['epoch'] + 1:>3}/{epochs}  {said}  {speed}"
+    return f"epoch {line['epoch'] + 1:>3}/{epochs}  {figures}  {speed}"

@@ -113,8 +113,8 @@ class Evaluator:
         metrics, tables = self._last_evaluations(last_model)
         session.book_decoding()
         run.ledger.book(run.plan.stages[-1].index, bytes_sent=session.run.comm.take_bytes_sent(), **self._renewed())
-        if said := run.plan.budget.missed_cost(run.ledger.total("flops")):
-            self.note(f"warning: {said}")
+        if warning := run.plan.budget.missed_cost(run.ledger.total("flops")):
+            self.note(f"warning: {warning}")
         suspected = list_suspects(session, folder)
         if suspected:
             self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")

@@ -33,7 +33,7 @@ class FitLoop:
     """One process's way through a run, from wherever its checkpoint stands."""
 
     recorder: Recorder | None = None
-    told = ""  # the selector's newest note
+    last_note = ""  # the selector's newest note
 
     def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
         self.session, self.folder, self.display, self.stop = session, folder, display, stop
@@ -123,7 +123,7 @@ class FitLoop:
         self.recorder = Recorder(self.folder.rows) if self.folder.writes else None
         for line in self.head:
             self._record(line)
-        for text in () if self.head else session.plan.notes:  # a resumed run has said them before
+        for text in () if self.head else session.plan.notes:  # a resumed run has shown them before
             self._note(text)
         self.stop.run = run
         if not compute_reference_losses(session, self._note, self._record):
@@ -185,8 +185,8 @@ class FitLoop:
         line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
         line |= selection_stats(session, row.epoch)
-        if (note := run.selection.selector.note()) and note != self.told:
-            self.told = line["note"] = note
+        if (note := run.selection.selector.note()) and note != self.last_note:
+            self.last_note = line["note"] = note
             self._note(note)
         self._record(line)
         self._warn(line)

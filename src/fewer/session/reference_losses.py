@@ -116,8 +116,8 @@ def _trained(session: Session, proxy: Run, note: Note, name: str) -> bool:
             return False
         proxy.stop_requested = session.run.stop_requested
         if row.epoch_end:
-            said = f"loss {row.loss:.4f}" if row.loss is not None else "no step"
-            note(f"{name}, epoch {row.epoch + 1}/{proxy.plan.epochs}: {said} in the last batch")
+            result = f"loss {row.loss:.4f}" if row.loss is not None else "no step"
+            note(f"{name}, epoch {row.epoch + 1}/{proxy.plan.epochs}: {result} in the last batch")
     return True
 
 

@@ -24,9 +24,9 @@ def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
     run, label_N = session.run, session.splits.train.label_N
     label_M, classes = label_N[run.selection.pool_ids], len(session.splits.classes)
     kept_M = run.selection.table.column("trained", "epoch")[run.selection.pool_ids] == epoch
-    told: dict[str, Any] = {}
+    recorded: dict[str, Any] = {}
     if counts := run.selection.selector.counts():
-        told["counts"] = counts
+        recorded["counts"] = counts
     series = {name: values.tolist() for name, values in run.selection.selector.series(run.selection.table).items()}
     if not kept_M.all() or series:
         present_C = torch.bincount(label_M, minlength=classes)
@@ -35,10 +35,10 @@ def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
         score_C = torch.zeros(classes, dtype=torch.float64).index_add_(0, label_M, score_M) / images_C
         kept_C = torch.bincount(label_M[kept_M], minlength=classes) / images_C
         own = {"kept_share_per_class": kept_C.tolist(), "difficulty_per_class": (1 - score_C).tolist()}
-        told["series"] = {**own, **series}
+        recorded["series"] = {**own, **series}
         if lost := int(((kept_C == 0) & (present_C > 0)).sum()):
-            told["counts"] = {**counts, "classes_left_out": lost}
-    return told
+            recorded["counts"] = {**counts, "classes_left_out": lost}
+    return recorded
 
 
 def complaints(session: Session, line: dict[str, Any], kept_share_E: Sequence[float]) -> dict[str, str]:

@@ -71,9 +71,9 @@ class Promises:
         except Violation:
             raise
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
+            raised = f"{type(error).__name__}: {error}"
             fix = "what was never seen has a NaN loss and score, and any pool of two samples or more is allowed"
-            raise Violation(f"{self.where}: {call} raised {told}; {fix}") from error
+            raise Violation(f"{self.where}: {call} raised {raised}; {fix}") from error
 
     @contextmanager
     def untouched(self, table: Table) -> Iterator[None]:

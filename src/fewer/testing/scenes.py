@@ -33,7 +33,7 @@ class Scene:
     def pool(self) -> Tensor:
         return (self.population.group_N >= 0).nonzero().flatten()
 
-    def said(self, ids: Tensor, purpose: str, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+    def made_up(self, ids: Tensor, purpose: str, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Made-up losses, scores and correctness; samples get easier from epoch to epoch."""
         score = rng.uniform(ids, 5, purpose, epoch) ** (1 / (1 + epoch))
         loss, right = -torch.log(score.clamp(min=1e-6)), score > 0.5
@@ -43,8 +43,8 @@ class Scene:
         return loss, score, right
 
     def observed(self, ids: Tensor, kind: str, epoch: int, columns: Sequence[Column] = ()) -> Observed:
-        """What `said` gives as named columns, with made-up numbers in those that the method asks for."""
-        loss, score, right = self.said(ids, kind, epoch)
+        """What `made_up` gives as named columns, with made-up numbers in those that the method asks for."""
+        loss, score, right = self.made_up(ids, kind, epoch)
         further = {}
         for column in columns:
             drawn = [rng.uniform(ids, 9, column.name, kind, epoch, place) for place in range(column.width)]

@@ -66,13 +66,13 @@ class _Play(Promises):
     """One run of a selector through a scene."""
 
     build: _Build
-    told: list[Any] = field(default_factory=list)
+    record: list[Any] = field(default_factory=list)
     columns: Sequence[Column] = ()
 
     def run(self) -> list[Any]:
         """Plays all epochs, and looks after the random streams; returns all choices."""
         before = stream_states()
-        told = self.play()
+        record = self.play()
         if stream_states() != before:  # a first import of scikit-learn moves Python's, too: once
             with other_streams():
                 before = stream_states()
@@ -82,7 +82,7 @@ class _Play(Promises):
                     "the random streams of torch, numpy and Python are left alone",
                     "draw from fewer.rng, which has no stream; do not seed or use theirs",
                 )
-        return told
+        return record
 
     def play(self) -> list[Any]:
         """Plays all epochs; returns all choices."""
@@ -97,7 +97,7 @@ class _Play(Promises):
             at = At(epoch, EPOCHS, epoch / EPOCHS, scene.share)
             self.where = f"{scene.name}, epoch {epoch}"
             self.epoch(selector, table, at)
-        return self.told
+        return self.record
 
     def epoch(self, selector: Selector, table: Table, at: At) -> None:
         expected = self.check_expected(selector, at)
@@ -128,7 +128,7 @@ class _Play(Promises):
             "ids_to_score: equal state gives an equal answer",
             "draw from fewer.rng by seed, epoch and sample id, and save all that the answer depends on in state_dict",
         )
-        self.told.append(wanted.sort().values.tolist())
+        self.record.append(wanted.sort().values.tolist())
         return wanted
 
     def check_select(self, selector: Selector, table: Table, at: At) -> Selection:
@@ -164,7 +164,7 @@ class _Play(Promises):
         )
         if shares:
             self.check_shares(shares, table, at)
-        self.told.append((by_id(chosen), chosen.lr_scale))
+        self.record.append((by_id(chosen), chosen.lr_scale))
         return chosen
 
     def check_shares(self, twins: list[Selector], table: Table, at: At) -> None:
@@ -221,10 +221,10 @@ class _Play(Promises):
             "keep: the answer does not depend on how the batch is listed",
             "ranks list it otherwise than one process: rank by value, break ties at random, and sort before sums",
         )
-        self.told.append(ids[keep.mask_G].sort().values.tolist())
+        self.record.append(ids[keep.mask_G].sort().values.tolist())
         return keep
 
-    # --- What is told -----------------------------------------------------------------------------------------
+    # --- What is recorded -----------------------------------------------------------------------------------------
 
     def check_attributes(self, selector: Selector) -> None:
         for name in ("packs", "scores_in_train_mode"):
@@ -239,13 +239,13 @@ class _Play(Promises):
         with self.trying("expected"):
             expected = [selector.expected(replace(at, share=share)) for share in (at.share, *_SHARES)]
         costs = []
-        for told in expected:
+        for forecast in expected:
             self.require(
-                0 <= told.kept_low <= told.kept_high and 0 <= told.scored < float("inf"),
+                0 <= forecast.kept_low <= forecast.kept_high and 0 <= forecast.scored < float("inf"),
                 "expected gives shares, the lower one first",
-                f"it gave {told}",
+                f"it gave {forecast}",
             )
-            costs.append(told.kept_high + told.scored / 3)
+            costs.append(forecast.kept_high + forecast.scored / 3)
         is_tiny = len(self.scene.pool) < _BATCH  # where a floor of two samples a class is all there is
         self.require(
             is_tiny or all(low <= high + 1e-9 for low, high in pairwise(costs[1:])),
@@ -254,7 +254,7 @@ class _Play(Promises):
         )
         return expected[0]
 
-    def check_amount(self, told: Expectation, count: int, at: At, fresh: bool) -> None:
+    def check_amount(self, forecast: Expectation, count: int, at: At, fresh: bool) -> None:
         """What is chosen lies within what is expected.
 
         A share of a small set is rounded to whole samples; in the batch it may be met on average only (three standard
@@ -264,12 +264,12 @@ class _Play(Promises):
             return
         size = len(self.scene.pool)
         slack = (-(-size // _BATCH) / size + 1.5 / size**0.5 if fresh else 1 / size) + 1e-9
-        told_low, told_high = told.kept_low - slack, told.kept_high + slack
+        expected_low, expected_high = forecast.kept_low - slack, forecast.kept_high + slack
         self.require(
-            told_low <= count / size <= told_high,
+            expected_low <= count / size <= expected_high,
             "expected bounds what is chosen",
-            f"{count} of {size} samples are a share of {count / size:.3f}, expected were {told.kept_low:.3f} to "
-            f"{told.kept_high:.3f} in an epoch with At.share = {at.share}; a plan's price would be wrong",
+            f"{count} of {size} samples are a share of {count / size:.3f}, expected were {forecast.kept_low:.3f} to "
+            f"{forecast.kept_high:.3f} in an epoch with At.share = {at.share}; a plan's price would be wrong",
         )
 
     def check_told(self, selector: Selector, table: Table) -> None:

@@ -141,9 +141,9 @@ def _outcomes(scene: _Scene) -> None:
     for metric in scene.task.step_metrics:
         if metric.is_share:
             require_share(f"outcome: {metric.name}", found.metrics[metric.name])
-    told = found.columns.get("order", torch.empty(0))
+    values = found.columns.get("order", torch.empty(0))
     fix = "give Outcome(columns=fewer.core.types.observe(columns, output, batch))"
-    require(told.tolist() == list(range(size)), "outcome: columns that are asked for are there", fix)
+    require(values.tolist() == list(range(size)), "outcome: columns that are asked for are there", fix)
 
 
 def _independence(scene: _Scene) -> None:
@@ -281,10 +281,10 @@ def _direction(scene: _Scene) -> None:
         (outcome.loss_sum_B.sum() / outcome.count_B.sum()).backward()
         optimizer.step()
     after = scene.evaluated([scene.batch]).scalars
-    told = f"{_STEPS} steps on these samples took it from {{:.4g}} to {{:.4g}}"
-    fix = told.format(before["loss"], after["loss"])
+    message = f"{_STEPS} steps on these samples took it from {{:.4g}} to {{:.4g}}"
+    fix = message.format(before["loss"], after["loss"])
     require(after["loss"] < before["loss"], "evaluate: training lowers the loss", f"{fix}; look at its sign")
-    fix = f"{told.format(before[primary.name], after[primary.name])}; look at Metric.higher_is_better"
+    fix = f"{message.format(before[primary.name], after[primary.name])}; look at Metric.higher_is_better"
     promise = f"primary: training does not make {primary.name} worse"
     require(primary.no_worse(after[primary.name], before[primary.name]), promise, fix)
 
@@ -304,12 +304,12 @@ def _predictions(scene: _Scene) -> None:
     form = scene.task.format(_MOST)
     for prediction, other in zip(found, alone, strict=True):
         with trying("format"):
-            text, told, cells = form.text(prediction), form.json(prediction), form.cells(prediction)
+            text, shown, cells = form.text(prediction), form.json(prediction), form.cells(prediction)
             caption = form.draw(Image.new("RGB", (32, 32)), prediction)
         require(isinstance(text, str) and "\n" not in text, "format: text is one line", f"it is {text!r}")
-        require_json("format", told)
+        require_json("format", shown)
         promise = "predictions: an image's prediction does not depend on the others"
-        require(alike(told, form.json(other)), promise, f"{told} became {form.json(other)}")
+        require(alike(shown, form.json(other)), promise, f"{shown} became {form.json(other)}")
         promise = "format: one cell a column"
         require(len(cells) == len(form.columns), promise, f"{len(cells)} cells for {form.columns}")
         require(all(isinstance(cell, str) for cell in cells), "format: cells are text", f"they are {cells!r}")

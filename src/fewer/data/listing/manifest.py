@@ -125,8 +125,8 @@ def difference(old_lines: Iterable[str], new_lines: Iterable[str]) -> str | None
         "with changed content": [key for key in shared if _content(old[key]) != _content(new[key])],
         "with a changed label": [key for key in shared if old[key][1:2] != new[key][1:2]],
     }
-    said = [f"{len(keys):,} {what} (first: {' '.join(keys[0])})" for what, keys in found.items() if keys]
-    return ", ".join(said) or None
+    parts = [f"{len(keys):,} {what} (first: {' '.join(keys[0])})" for what, keys in found.items() if keys]
+    return ", ".join(parts) or None
 
 
 def _joined(lines: Iterator[str]) -> Iterator[bytes]:

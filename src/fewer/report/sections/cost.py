@@ -50,11 +50,11 @@ def ledger(folder: Folder, story: History) -> Html:
 
 
 def _predicted(folder: Folder) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    said = mapping(folder.plan.get("predicted")) or mapping(folder.result.get("predicted"))
-    if "low" in said or "high" in said:
-        low, high = _flat(said.get("low")), _flat(said.get("high"))
+    predicted = mapping(folder.plan.get("predicted")) or mapping(folder.result.get("predicted"))
+    if "low" in predicted or "high" in predicted:
+        low, high = _flat(predicted.get("low")), _flat(predicted.get("high"))
         return low or high, high or low
-    return _flat(said), _flat(said)
+    return _flat(predicted), _flat(predicted)
 
 
 def _spent(folder: Folder, story: History) -> Mapping[str, float]:
@@ -116,7 +116,7 @@ def _seconds(folder: Folder) -> Html:
     total = sum(value for _, value in parts)
     if total <= 0:
         return Html("")
-    said = ", ".join(f"{_title(key)} {units.share(value / total)}" for key, value in parts)
+    shares = ", ".join(f"{_title(key)} {units.share(value / total)}" for key, value in parts)
     bar = join(_segment(i, key, value, total) for i, (key, value) in enumerate(parts))
     rows = [
         [
@@ -127,7 +127,7 @@ def _seconds(folder: Folder) -> Html:
         for i, (key, value) in enumerate(parts)
     ]
     return Html(
-        f'<div><h3>Where the seconds went</h3><div class="bar" role="img" aria-label="{esc(said)}">{bar}</div>'
+        f'<div><h3>Where the seconds went</h3><div class="bar" role="img" aria-label="{esc(shares)}">{bar}</div>'
         f"{table(['part', 'time', 'share'], rows, 'Seconds by part', kind='ledger')}</div>"
     )
 

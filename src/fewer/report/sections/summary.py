@@ -37,9 +37,9 @@ Cost = Mapping[str, float | None]
 
 def state(folder: Folder, story: History) -> str:
     """The state of the run: that of status.json, else what the rest of the folder lets one conclude."""
-    said = folder.status.get("state")
-    if isinstance(said, str) and said in STATES:
-        return said
+    reported = folder.status.get("state")
+    if isinstance(reported, str) and reported in STATES:
+        return reported
     if folder.result:
         return "done"
     recorded = folder.rows or folder.plan or folder.recipes
@@ -69,10 +69,10 @@ def headline(folder: Folder, story: History) -> Html:
         planned = whole(folder.plan.get("epochs"))
         of = f" of {planned:,}" if now != "done" and planned is not None else ""
         parts.append(f"after {units.plain(reached)}{of} {'epoch' if reached == 1 and not of else 'epochs'}")
-    said = " ".join(part for part in parts if part)
+    gain = " ".join(part for part in parts if part)
     # A run that is not over has spent on a part of an epoch too: it is compared with plain training up to there.
     price = _price(spent, reached if folder.result or story.last is None else story.last.epochs)
-    sentence = "; ".join(part for part in (said, price) if part)
+    sentence = "; ".join(part for part in (gain, price) if part)
     return esc(sentence[:1].upper() + sentence[1:] + "." if sentence else "There is no result yet.")
 
 
@@ -96,15 +96,15 @@ def _price(spent: Cost, epochs: float | None) -> str:
     fee, ee, seconds = spent["fee"], spent["ee"], spent["seconds"]
     if fee is None:
         return "" if seconds is None else f"cost: {units.duration(seconds)}"
-    said = [f"{units.epochs(fee)} full-epoch equivalents (FEE)"]
+    amounts = [f"{units.epochs(fee)} full-epoch equivalents (FEE)"]
     if ee is not None and seconds is not None:
-        said.append(f"{units.epochs(ee)} effective epochs (EE)")
+        amounts.append(f"{units.epochs(ee)} effective epochs (EE)")
     if seconds is not None:
-        said.append(units.duration(seconds))
+        amounts.append(units.duration(seconds))
     compared = ""
     if epochs:
         compared = f" — {100 * fee / epochs:.0f}{units.NBSP}% of plain training's {round(epochs, 1):g} FEE"
-    return f"cost: {', '.join(said)}{compared}"
+    return f"cost: {', '.join(amounts)}{compared}"
 
 
 def _epochs_reached(folder: Folder, story: History) -> float | None:
@@ -119,11 +119,11 @@ def head(folder: Folder, story: History) -> Html:
     kind, word = STATES[state(folder, story)]
     message = folder.status.get("message")
     why = MEANINGS[state(folder, story)]
-    said = f"<p class=state-note>{esc(why)}{esc(message, 2000) if message else ''}</p>" if why or message else ""
+    notice = f"<p class=state-note>{esc(why)}{esc(message, 2000) if message else ''}</p>" if why or message else ""
     return Html(
         f'<header class="top"><p class="brand">fewer · report of a run</p>'
         f'<h1><bdi>{esc(folder.name, 120)}</bdi> <span class="state {kind}">{word}</span></h1>'
-        f'<p class="headline">{headline(folder, story)}</p>{said}{_problems(folder)}'
+        f'<p class="headline">{headline(folder, story)}</p>{notice}{_problems(folder)}'
         f"{_tiles(folder, story)}{_facts(folder)}</header>\n"
     )
 
@@ -182,8 +182,8 @@ def _facts(folder: Folder) -> Html:
     if sequence(plan.get("classes")):
         facts.append(("classes", f"{len(plan['classes']):,}"))
     if select.get("method"):
-        said = {key: value for key, value in select.items() if key != "method" and value != "0ep" and _short(value)}
-        others = ", ".join(f"{key} {value}" for key, value in said.items())
+        options = {key: value for key, value in select.items() if key != "method" and value != "0ep" and _short(value)}
+        others = ", ".join(f"{key} {value}" for key, value in options.items())
         facts.append(("selection", f"{select['method']}{f' ({others})' if others else ''}"))
     if plan.get("precision"):
         layout = ", channels last" if plan.get("channels_last") is True else ""
@@ -227,6 +227,6 @@ def _handed_over(folder: Folder) -> str:
         return ""
     if isinstance(name, str) and value is None:
         return f"Of the model that was published: the one after epoch {epoch + 1:,} ({name})."
-    said = "" if value is None else units.metric(metrics_of(folder.plan)[str(name)], value)
-    reason = f", {name} {said}" if isinstance(name, str) and said else ""
+    reading = "" if value is None else units.metric(metrics_of(folder.plan)[str(name)], value)
+    reason = f", {name} {reading}" if isinstance(name, str) and reading else ""
     return f"Of the model that was published: the one after epoch {epoch + 1:,}{reason}."

@@ -218,8 +218,8 @@ class Auto(BaseSelector):
             return self.inner.expected(at)
         images = int((self.population.group_N >= 0).sum())
         scored = looked_at(images) / max(1, images) if self._may_look(at) else 0.0
-        told = [self._may_be(method, at).expected(at) for method in (_FREE if at.share is None else (_PAYABLE,))]
-        return Expectation(min(each.kept_low for each in told), max(each.kept_high for each in told), scored)
+        expected = [self._may_be(method, at).expected(at) for method in (_FREE if at.share is None else (_PAYABLE,))]
+        return Expectation(min(each.kept_low for each in expected), max(each.kept_high for each in expected), scored)
 
     def series(self, table: Table) -> dict[str, Tensor]:
         return self.inner.series(table) if self.inner else {}

@@ -292,12 +292,12 @@ class Chooser:
 
     def counts(self) -> dict[str, float]:
         """Numbers of this epoch: samples chosen, padding on this rank, and what method and guards tell."""
-        told = {
+        counts = {
             "chosen": float(len(order.samples) if (order := self._selection.order) else 0),
             "padded": float(self.sampler.shard.padded if self.sampler.shard else 0),
             "looked_at_by_training": float(self._epochs.added),
         }
-        return {name: count for name, count in told.items() if count} | self.selector.counts()
+        return {name: count for name, count in counts.items() if count} | self.selector.counts()
 
     def spent(self) -> dict[str, float]:
         """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered."""

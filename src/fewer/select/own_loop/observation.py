@@ -95,9 +95,9 @@ def with_columns(seen_B: Observed, asked: Sequence[Column], given: Mapping[str, 
         shape = (len(seen_B),) if column.width == 1 else (len(seen_B), column.width)
         values = given.get(column.name)
         if values is None or tuple(values.shape) != shape:
-            told = "is missing" if values is None else f"has shape {tuple(values.shape)}"
+            fault = "is missing" if values is None else f"has shape {tuple(values.shape)}"
             raise UsageError(
-                f'{method} asks for "{column.name}" of each sample, which {told}; give it in columns, of shape {shape}'
+                f'{method} asks for "{column.name}" of each sample, which {fault}; give it in columns, of shape {shape}'
             )
         found[column.name] = values.detach()
     return Observed(seen_B.ids_B, {**seen_B.columns, **found})

@@ -20,12 +20,12 @@ def current_comm() -> Comm:
     return TorchDistributed() if several else SingleProcess()
 
 
-def require_agreement(comm: Comm, told: int, epoch: int) -> None:
+def require_agreement(comm: Comm, identity: int, epoch: int) -> None:
     """Compares what ranks were built with: one that chooses otherwise would wait forever, or train on other parts.
 
     Args:
         comm: How ranks exchange tensors.
-        told: A 64-bit number that stands for all that this rank was built with.
+        identity: A 64-bit number that stands for all that this rank was built with.
         epoch: The epoch that this rank begins.
 
     Raises:
@@ -33,7 +33,7 @@ def require_agreement(comm: Comm, told: int, epoch: int) -> None:
     """
     if comm.world_size == 1:
         return
-    if len(comm.gather(torch.tensor([[told >> 1, epoch]])).unique(dim=0)) > 1:
+    if len(comm.gather(torch.tensor([[identity >> 1, epoch]])).unique(dim=0)) > 1:
         raise UsageError(
             f"ranks disagree about epoch {epoch}: each builds its Chooser with the same method, keys, labels, epochs "
             "and seed, and begins the same epoch"

@@ -68,8 +68,8 @@ def checked(state: State, identity: State) -> State:
     state = {**state, "method": METHODS.canonical(state["method"])}
     for name, fix in fixes.items():
         if state[name] != identity[name]:
-            told, here = printable(str(state[name])), identity[name]
-            raise CheckpointError(f"the state is of another data set or chooser: {name} {told}, here {here}; {fix}")
+            saved, here = printable(str(state[name])), identity[name]
+            raise CheckpointError(f"the state is of another data set or chooser: {name} {saved}, here {here}; {fix}")
     _require_shapes(state, identity["samples"])
     return state
 

@@ -200,12 +200,12 @@ class GuardedSelector(SelectorWrapper):
         return replace(own, kept_low=low, kept_high=high, scored=min(1.0, own.scored + again))
 
     def counts(self) -> dict[str, float]:
-        told = {f"guard.{name}": float(count) for name, count in self.added.items() if count}
+        counts = {f"guard.{name}": float(count) for name, count in self.added.items() if count}
         if len(self.suspects):
-            told |= {"guard.suspects": float(len(self.suspects)), "guard.noise_cap": self.cap}
+            counts |= {"guard.suspects": float(len(self.suspects)), "guard.noise_cap": self.cap}
         if self.not_a_number:  # looked at, but the loss was none: methods take them for hard
-            told["guard.not_a_number"] = float(self.not_a_number)
-        return {**self.selector.counts(), **told}
+            counts["guard.not_a_number"] = float(self.not_a_number)
+        return {**self.selector.counts(), **counts}
 
     def suspected(self) -> Tensor:
         return torch.cat([self.selector.suspected(), self.suspects]).sort().values

@@ -68,13 +68,13 @@ def _matrix(value: object) -> Matrix:
 
 def _kept(story: History) -> list[float | None]:
     """Mean share of each class that selection kept, over the epochs that tell."""
-    told = [sequence(dig(mark.row, "series", "kept_share_per_class")) for mark in story.epochs]
-    told = [series for series in told if series]
-    if not told or not story.selected():
+    recorded = [sequence(dig(mark.row, "series", "kept_share_per_class")) for mark in story.epochs]
+    recorded = [series for series in recorded if series]
+    if not recorded or not story.selected():
         return []
-    width = len(told[-1])
+    width = len(recorded[-1])
     sums, counts = [0.0] * width, [0] * width
-    for series in told:
+    for series in recorded:
         for i, value in enumerate(map(number, series[:width])):
             if value is not None:
                 sums[i] += value
@@ -161,10 +161,10 @@ def _hardest(folder: Folder) -> Html:
     files = sequence(dig(folder.result, "tables", "test/worst"))[:HARDEST]
     if not files:
         return Html("")
-    told = map(mapping, sequence(dig(folder.result, "tables", "test/worst_samples"))[:HARDEST])
-    said = [Html(f": {verdict(folder, sample)[1]}" if "predicted" in sample else "") for sample in told]
-    said += [Html("")] * (len(files) - len(said))
-    items = join(Html(f"<li>{name(file, 160)}{text}</li>") for file, text in zip(files, said, strict=False))
+    samples = map(mapping, sequence(dig(folder.result, "tables", "test/worst_samples"))[:HARDEST])
+    verdicts = [Html(f": {verdict(folder, sample)[1]}" if "predicted" in sample else "") for sample in samples]
+    verdicts += [Html("")] * (len(files) - len(verdicts))
+    items = join(Html(f"<li>{name(file, 160)}{text}</li>") for file, text in zip(files, verdicts, strict=False))
     return details("Hardest test images, the worst first", Html(f'<ol class="notes files">{items}</ol>'))
 
 

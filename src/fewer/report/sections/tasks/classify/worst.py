@@ -15,10 +15,10 @@ def verdict(folder: Folder, sample: Mapping[str, Any]) -> tuple[str, Html]:
     """True class, prediction and its probability, as text and as HTML."""
     true, predicted = (_class(folder, sample.get(key)) for key in ("true", "predicted"))
     sure = number(sample.get("probability"))
-    said = "" if sure is None else f" ({units.share(sure)})"
+    confidence = "" if sure is None else f" ({units.share(sure)})"
     if true == predicted:
-        return f"{true}, rightly", Html(f"{name(true, 40)}, rightly{esc(said)}")
-    return f"{true}, taken for {predicted}", Html(f"{name(true, 40)} → {name(predicted, 40)}{esc(said)}")
+        return f"{true}, rightly", Html(f"{name(true, 40)}, rightly{esc(confidence)}")
+    return f"{true}, taken for {predicted}", Html(f"{name(true, 40)} → {name(predicted, 40)}{esc(confidence)}")
 
 
 def _class(folder: Folder, index: object) -> str:
