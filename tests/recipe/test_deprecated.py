@@ -40,6 +40,21 @@ def test_a_key_in_both_forms_is_an_unknown_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "overrides"),
+    [
+        ({"evaluate": {"every": 2}}, ["out.evaluate_every=3"]),
+        ({"out": {"evaluate_every": 2}}, ["evaluate.every=3"]),
+        ({}, ["evaluate.every=2", "out.evaluate_every=3"]),
+        ({}, ["out.evaluate_every=2", "evaluate.every=3"]),
+    ],
+)
+def test_an_override_wins_over_an_earlier_value_in_the_other_spelling(
+    content: dict[str, Any], overrides: list[str]
+) -> None:
+    assert parse_recipe({**BASE, **content}, overrides).evaluate.every == 3
+
+
+@pytest.mark.parametrize(
     ("content", "expected"),
     [
         ({}, "5739d437e8121142"),

@@ -21,6 +21,9 @@ def deterministic(asked: bool) -> Iterator[None]:
 
     Args:
         asked: Whether to; nothing happens otherwise.
+
+    Raises:
+        RecipeError: An operation has no deterministic form.
     """
     if not asked:
         yield
@@ -33,7 +36,8 @@ def deterministic(asked: bool) -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     cudnn.deterministic, cudnn.benchmark = True, False
     try:
-        yield
+        with named_operations():
+            yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         cudnn.deterministic, cudnn.benchmark = flags

@@ -33,6 +33,19 @@ def moved(content: dict[str, Any]) -> dict[KeyPath, KeyPath]:
     return found
 
 
+def drop_other_spelling(content: dict[str, Any], path: KeyPath) -> None:
+    """Takes a key out of a recipe's content where it is spelled in another way than now; a later value wins.
+
+    Args:
+        content: The recipe's content, which is changed.
+        path: The key, as it is about to be set.
+    """
+    for pair in MOVED.items():
+        if path in pair:
+            other = pair[0] if path == pair[1] else pair[1]
+            (_section(content, other[:-1]) or {}).pop(other[-1], None)
+
+
 def _section(content: Any, path: KeyPath) -> dict[str, Any] | None:
     for name in path:
         content = content.get(name) if isinstance(content, dict) else None

@@ -22,7 +22,7 @@ from fewer.core.messages import KeyPath, explain, readable
 from fewer.core.sections import parse_section, section_of
 from fewer.models import ModelParams
 from fewer.recipe import checks
-from fewer.recipe.deprecated import moved
+from fewer.recipe.deprecated import drop_other_spelling, moved
 from fewer.recipe.schema import Recipe, SyncRecipe, TaskRecipe, TrainRecipe
 from fewer.select import MethodParams
 
@@ -169,6 +169,7 @@ def override(
                 node[int(path[-1])] = value
             else:
                 node[path[-1]] = value
+            drop_other_spelling(content, path)
             seen[path] = where
         except (IndexError, ValueError):
             problem = f"no such entry in {'.'.join(path[:-1])}; give the whole list"
