@@ -35,6 +35,7 @@ train.batch_size = 10
 stages = [{ epochs = 1, side_px = 16 }]
 """
 _SECONDS = 120.0  # far beyond what any child takes; a test that hangs must end with a message
+_STOP = {"stop": True}  # ends the server
 
 
 # --- The tests' side ---------------------------------------------------------------------------------------------
@@ -178,6 +179,7 @@ class Server:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
+            self.send(_STOP)  # the end of stdin is not enough: forked loader processes hold its other end, too
             self._process.stdin.close()
         self._process.wait(_SECONDS)
         self._process.stdout.close()
@@ -243,10 +245,11 @@ def _serve(folder: Path) -> None:
         if 0 not in readable:
             continue
         received = os.read(0, 1 << 16)
-        if not received:
-            break
         *lines, buffer = (buffer + received).split(b"\n")
-        for request in map(json.loads, lines):
+        requests = list(map(json.loads, lines))
+        if not received or _STOP in requests:
+            break
+        for request in requests:
             if "kill" in request:
                 for pid in [pid for pid, number in children.items() if number == request["kill"]]:
                     os.kill(pid, request["signal"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -176,8 +178,10 @@ def test_a_turned_box_that_is_seen_whole_is_that_of_the_moved_mask(id: int, crop
     width, height = (int(value) for value in crop.crop_M6[0, :2])
     left, top, right, bottom = (int(value) for value in crop.crop_M6[0, 2:])
     assume((right - left) == (bottom - top))  # else a turned square is sheared, and its corners are sharp
-    x, y = data.draw(st.integers(left, right - 2)), data.draw(st.integers(top, bottom - 2))
-    rectangle = x, y, data.draw(st.integers(x + 2, right)), data.draw(st.integers(y + 2, bottom))
+    thin = math.ceil((right - left) / SIDE / 0.4)  # one pixel of the view: a thinner end falls between pixels
+    assume(right - left >= thin)
+    x, y = data.draw(st.integers(left, right - thin)), data.draw(st.integers(top, bottom - thin))
+    rectangle = x, y, data.draw(st.integers(x + thin, right)), data.draw(st.integers(y + thin, bottom))
     found = augment.view(key_of(id), SIDE, 1.0, crop)
     mask_HW = found.of_masks([mask_with(rectangle, width, height)], ignore=0)[0]
     boxes = found.of_boxes([torch.tensor([rectangle], dtype=torch.float64)])[0]
