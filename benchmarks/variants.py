@@ -132,7 +132,7 @@ BEST: dict[str, tuple[str, ...]] = {
 TIER_1 = ROOT / "benchmarks" / "studies" / "cifar10-10k.toml"
 # Labels of which 40 % are another class, drawn at random: mistakes without a reason. Written by selection.py.
 UNIFORM = {name: ROOT / "runs" / f"{name}-uniform40.csv" for name in ("cifar10", "digits")}
-WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label"}'
+WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label", numbers="positions"}'
 STUDIES = {
     # What `--smoke` runs: every step of the way, and nothing that means anything.
     "smoke": Study(
@@ -177,7 +177,7 @@ STUDIES = {
             TRUSTED: GUARDS[TRUSTED],
             "auto": OWN["auto"],
         },
-        (f'data.labels={{csv="{UNIFORM["cifar10"]}", column="label"}}',),
+        (f'data.labels={{csv="{UNIFORM["cifar10"]}", column="label", numbers="positions"}}',),
         "cifar10",
     ),
     # Easy images, of which the right ones are learnt at once: 719 test images.

@@ -29,7 +29,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
-    content["data"].get("labels", {}).pop("csv", None)
+    for name in ("csv", "max_differing"):
+        content["data"].get("labels", {}).pop(name, None)
     content["model"] = _model(recipe, facts.model.weights)
     content["select"] = own_selector or _selection(recipe, facts)
     content |= _evaluation(recipe, own_selector)

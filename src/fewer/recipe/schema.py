@@ -57,7 +57,14 @@ class LabelsRecipe(Section):
     key: str = "file"
     """Column that names images by their path in the source, with or without a leading `train/`."""
     column: str
-    """Column with the labels: class names, or indices into the classes as the source orders them."""
+    """Column with the labels."""
+    numbers: Literal["names", "positions"] = "names"
+    """Labels that are numbers: names of classes (`1` is `01`, too), or positions in the source's order of classes,
+    from 0; that of class folders is the order of their names as text, in which 10 comes before 2. Numbers of CIFAR and
+    of Hugging Face's `ClassLabel` are their own, and need no such key."""
+    max_differing: Share = 0.5
+    """Largest share of these labels that may differ from the source's own; more is taken for rows of other images or
+    other numbers of classes, and refused. 1: any labels, such as random ones."""
 
 
 class LongTailRecipe(Section):

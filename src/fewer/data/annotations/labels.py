@@ -5,16 +5,17 @@ N: all ids of the source.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
+from fewer.data.annotations.label_csv import read_columns
+from fewer.data.annotations.meaning import Meaning, meaning_of
+from fewer.data.annotations.paths import below_train, ids_of
 from fewer.data.sources import Source
 
 _SHOWN = 3
@@ -27,12 +28,16 @@ class LabelFile:
     Attributes:
         csv: Its path.
         key: The column that names images by their path in the source.
-        column: The column with the labels: class names, or indices into the classes as the source orders them.
+        column: The column with the labels.
+        numbers: Whether labels that are numbers are names of classes, or positions in the source's order of them.
+        max_differing: Largest share of the labels that may differ from the source's own.
     """
 
     csv: str
     key: str
     column: str
+    numbers: Literal["names", "positions"] = "names"
+    max_differing: float = 0.5
 
 
 def overridden(
@@ -54,27 +59,40 @@ def overridden(
 
     Raises:
         DataError: The file is unreadable, lacks a column, names unknown images, a training image twice or not at all,
-            or unknown classes; with the counts and the first few.
+            or unknown classes, with the counts and the first few; or more of its labels differ from the source's own
+            than `file.max_differing` allows.
     """
     trains = np.zeros(len(source), bool)
     trains[train_ids] = True
     rows, problems = _matched(file, source, trains, notes)
     known = [source.classes[i] for i in np.unique(source.labels[train_ids])]
-    index, meaning = _meaning(rows.values(), source.classes, known)
-    problems.append(_problem("labels are no class", (value for value in rows.values() if value not in index)))
+    meaning = meaning_of(rows.values(), source, known, file.numbers)
+    strangers = [value for value in rows.values() if value not in meaning.index]
+    problems.append(_problem("labels are no class", strangers))
     if any(problems):
         example = f"{source.names[int(train_ids[0])]!r}; classes are {', '.join(known[:10])}"
+        hint = _hint(file, source, rows, known) if strangers else ""
         raise DataError(
             f"{file.csv}: does not fit {source.name}: {'; '.join(filter(None, problems))}; allowed: one row for each "
-            f"training image, named in column {file.key!r} as {example}{', ...' if len(known) > 10 else ''}, or their "
-            "indices; fix: mend these rows, or choose other columns with data.labels.key and data.labels.column"
+            f"training image, named in column {file.key!r} as {example}{', ...' if len(known) > 10 else ''}; fix: "
+            f"{hint or 'mend these rows, or choose other columns with data.labels.key and data.labels.column'}"
         )
     label_N = source.labels.copy()
-    label_N[list(rows)] = [index[value] for value in rows.values()]
-    changed = int((label_N != source.labels).sum())
+    label_N[list(rows)] = [meaning.index[value] for value in rows.values()]
+    changed = np.flatnonzero(label_N != source.labels)
+    share = len(changed) / max(1, len(rows))
+    if share > file.max_differing:
+        first = int(changed[0])
+        raise DataError(
+            f"{file.csv}: {len(changed):,} of {len(rows):,} labels ({share:.2%}) differ from the class of {source.name}"
+            f" (first: {source.names[first]} is labelled {rows[first]!r}, read as class "
+            f"{source.classes[int(label_N[first])]!r}); allowed: {file.max_differing:.0%}, so that rows of other images"
+            " and other numbers of classes are noticed; fix: check data.labels.csv and data.labels.column, or set "
+            "data.labels.max_differing = 1.0 where these labels are meant"
+        )
     notes.append(
-        f"labels of {len(rows):,} training images are those of {file.csv}, column {file.column}, read as {meaning}: "
-        f"{changed:,} ({changed / max(1, len(rows)):.2%}) differ from the source's own, which test images keep"
+        f"labels of {len(rows):,} training images are those of {file.csv}, column {file.column}, read as "
+        f"{meaning.words}: {len(changed):,} ({share:.2%}) differ from the source's own, which test images keep"
     )
     return label_N
 
@@ -85,15 +103,15 @@ def _matched(
     """The label of each training image as the file writes it, and what is wrong with its rows."""
     id_of: dict[str, int] = {}
     for id, name in enumerate(source.names):
-        if id_of.setdefault(_trimmed(name), id) != id and trains[id]:
+        if id_of.setdefault(below_train(name), id) != id and trains[id]:
             raise DataError(
-                f"{file.csv}: {source.names[id_of[_trimmed(name)]]} and {name} of {source.name} have the same path "
+                f"{file.csv}: {source.names[id_of[below_train(name)]]} and {name} of {source.name} have the same path "
                 "below train/, so rows cannot tell them apart; fix: rename one of them"
             )
     rows: dict[int, str] = {}
     unknown, twice, spare = [], [], 0
-    for path, value in zip(*_columns(file), strict=True):
-        id = id_of.get(_trimmed(path), -1)
+    paths, values = read_columns(file.csv, file.key, file.column)
+    for id, path, value in zip(ids_of(paths, id_of, source.location), paths, values, strict=True):
         if id < 0:
             unknown.append(path)
         elif not trains[id]:
@@ -112,64 +130,18 @@ def _matched(
     ]
 
 
-def _columns(file: LabelFile) -> tuple[list[str], list[str]]:
-    """The two columns, without blanks around their values."""
-    paths, values = [], []
-    with _reading(file), Path(file.csv).open(encoding="utf-8-sig", newline="") as text:
-        reader = csv.DictReader(text, strict=True)
-        header = list(reader.fieldnames or ())
-        missing = [name for name in (file.key, file.column) if name not in header]
-        if missing:
-            raise DataError(
-                f"{file.csv}: there is no column {' and no column '.join(map(repr, missing))}; allowed: "
-                f"{', '.join(header) or 'nothing, the file is empty'}; fix: set data.labels.key and data.labels.column"
-            )
-        for row in reader:
-            path, value = row[file.key], row[file.column]
-            if path is None or value is None or None in row:
-                what = "more" if None in row else "fewer"
-                raise DataError(
-                    f"{file.csv}:{reader.line_num}: the line has {what} values than the {len(header)} columns of the "
-                    "header; fix: mend the line, or put quotes around values with commas"
-                )
-            paths.append(path.strip())
-            values.append(value.strip())
-    return paths, values
-
-
-@contextmanager
-def _reading(file: LabelFile) -> Iterator[None]:
-    """Turns what goes wrong in reading into `DataError`."""
-    try:
-        yield
-    except OSError as error:
-        what = error.strerror
-    except UnicodeDecodeError:
-        what = "it is no UTF-8 text"
-    except (csv.Error, ValueError) as error:  # a path with a null byte is a ValueError
-        what = f"it is no CSV: {error}"
-    else:
-        return
-    raise DataError(
-        f"{file.csv}: cannot be read: {what}; allowed: a CSV with a header line; fix: check data.labels.csv"
+def _hint(file: LabelFile, source: Source, rows: dict[int, str], known: list[str]) -> str:
+    """The fix for numbers that would fit as positions; "" where they would not."""
+    if file.numbers == "positions":
+        return ""
+    positions: Meaning = meaning_of(rows.values(), source, known, "positions")
+    if not all(value in positions.index for value in rows.values()):
+        return ""
+    agree = sum(positions.index[value] == source.labels[id] for id, value in rows.items()) / len(rows)
+    return (
+        f"write names of classes, or, if these numbers are {positions.words}, which makes {agree:.0%} of them the "
+        'source\'s own, set data.labels.numbers = "positions"'
     )
-
-
-def _trimmed(path: str) -> str:
-    """A path below its folder `train/`, where it has one that holds folders."""
-    folders = path.removeprefix("./").split("/")
-    start = folders.index("train") + 1 if "train" in folders[:-2] else 0
-    return "/".join(folders[start:])
-
-
-def _meaning(values: Iterable[str], classes: list[str], known: list[str]) -> tuple[dict[str, int], str]:
-    """What labels stand for: names if all are, else indices if all are, else names."""
-    index = {name: i for i, name in enumerate(classes)}
-    names = {name: index[name] for name in known}
-    indices = {str(index[name]): index[name] for name in known}
-    seen = set(values)
-    by_index = not seen <= names.keys() and seen <= indices.keys()
-    return (indices, "indices of classes") if by_index else (names, "names of classes")
 
 
 def _problem(what: str, found: Iterable[str]) -> str:

@@ -42,6 +42,8 @@ class Cifar(Source):
         label_key: What the labels are called in the files.
     """
 
+    numbers_classes = True
+
     def __init__(self, name: str, folder: str, published: Any, label_key: str) -> None:
         self._folder = Path(folder).expanduser().absolute() if folder else cache_folder() / name
         content = _content(published, self._folder)

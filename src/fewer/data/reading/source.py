@@ -29,7 +29,10 @@ class Source(ABC):
         classes: Names of the classes: folders sorted, others in the order that the data has them.
         parts: Ids of `train`, `val` and `test` where the source is laid out that way; else empty.
         notes: What the user should know of the listing, a sentence each.
+        numbers_classes: Whether the data set itself numbers its classes, in the order of `classes`.
     """
+
+    numbers_classes = False
 
     def __init__(self, name: str, found: Arranged) -> None:
         self.name = name

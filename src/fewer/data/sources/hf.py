@@ -46,6 +46,7 @@ class HuggingFace(Source):
         super().__init__(name, found)
         self._table, self._row = found.columns[:, 1], found.columns[:, 2]
         self._files = [_file(table) for table in self._tables]
+        self.numbers_classes = all(hasattr(table.features[label], "int2str") for table in splits.values())
         self.notes += notes
 
     def read(self, id: int) -> bytes:
