@@ -198,6 +198,8 @@ def _named(annotation: Any) -> str:
         return f"[{', '.join(map(_named, arguments))}]"
     if origin is tuple:
         return f"list of {_named(arguments[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"{{ {', '.join(annotation.model_fields)} }}"
     words = {bool: "true or false", int: "whole number", float: "number", str: "text", Duration: "duration"}
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
 

@@ -16,7 +16,7 @@ from fewer import models
 from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.models.files import read_tensors
 from fewer.models.pretrained import read_weights
-from fewer.session.build import make_plan, open_data, open_session
+from fewer.session.build import build_model, build_optimizer, make_plan, open_data, open_session
 from first_weights import CIFAR, recipe, state
 
 
@@ -86,18 +86,23 @@ def test_a_place_without_weights_is_refused(tmp_path: Path, weights: str, said: 
         read_weights(models.params("resnet18_cifar")(**{**CIFAR, "weights": place}))
 
 
+NUMBERS = {"mean": [0.4, 0.5, 0.6], "std": [0.1, 0.2, 0.3]}
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, and with the file that it began from."""
     folder = tmp_path_factory.mktemp("trained")
     save_file(state(), folder / "w.safetensors")
-    fewer.fit(recipe({**CIFAR, "weights": str(folder / "w.safetensors")}), folder / "run")
+    fewer.fit(recipe({**CIFAR, "weights": str(folder / "w.safetensors")}, normalize=NUMBERS), folder / "run")
     return folder
 
 
 def test_a_run_hands_its_model_and_its_statistics_on(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "run", tmp_path / "run", symlinks=True)
     best = tmp_path / "run" / "checkpoints" / "best"
+    about = json.loads((best / "model.json").read_text())
+    assert (about["mean"], about["std"]) == (NUMBERS["mean"], NUMBERS["std"]), "what predict normalises by"
     about = json.loads((best / "model.json").read_text())
     asked = recipe({**CIFAR, "weights": str(tmp_path / "run")})
     session = open_session(asked, open_data(asked))
@@ -117,15 +122,31 @@ def test_a_resumed_run_keeps_its_first_weights(trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "mean"), [("auto", 0.25), ("imagenet", 0.485), ("dataset", None)], ids=lambda value: str(value)
+    ("asked", "mean"),
+    [("auto", 0.25), ("imagenet", 0.485), ("dataset", None), (NUMBERS, 0.4)],
+    ids=lambda value: str(value),
 )
-def test_images_are_normalised_as_asked(tmp_path: Path, asked: str, mean: float | None) -> None:
+def test_images_are_normalised_as_asked(tmp_path: Path, asked: str | dict[str, Any], mean: float | None) -> None:
     said = {"mean": "[0.25, 0.25, 0.25]", "std": "[0.5, 0.5, 0.5]"}
     save_file(state(), tmp_path / "w.safetensors", metadata=said)
     chosen = recipe({**CIFAR, "weights": str(tmp_path / "w.safetensors")}, normalize=asked)
     session = open_session(chosen, open_data(chosen))
     assert session.train_data.mean[0] == (mean or session.train_data.moments(16)[0][0])
     assert session.train_data.mean[0] != 0.25 or asked == "auto"
+    assert isinstance(asked, str) or session.train_data.std == (0.1, 0.2, 0.3)
+    assert ("normalised by" in str(session.plan.notes)) == (asked == "auto")
+
+
+def test_the_last_layer_may_learn_faster_than_the_others() -> None:
+    asked = recipe()
+    train = asked.train.model_copy(update={"head_lr_scale": 10.0})
+    plan = make_plan(asked.model_copy(update={"train": train}), open_data(asked))
+    groups = build_optimizer(plan, build_model(plan)).param_groups
+    assert {name for group in groups if group["base_lr"] == 10 * train.lr for name in group["names"]} == {
+        "fc.weight",
+        "fc.bias",
+    }
+    assert {group["base_lr"] for group in groups} == {train.lr, 10 * train.lr}
 
 
 @pytest.mark.parametrize("std", ["[0, 1, 1]", "[1, 1]", "nothing", '["a", 1, 1]', "[NaN, 1, 1]"])

@@ -31,6 +31,15 @@ def test_learning_rates_keep_their_ratio() -> None:
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0, 0.0]
 
 
+def test_a_layer_may_have_a_rate_of_its_own_beside_that_of_its_kind() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 3))
+    groups = parameter_groups(model, 0.1, DECAY, SCALE, {"1": 10.0})
+    assert {tuple(group["names"]): group["base_lr"] for group in groups} == pytest.approx(
+        {("0.weight",): 0.1, ("1.weight",): 1.0, ("0.bias",): 0.2, ("1.bias",): 2.0}
+    )
+    assert len(parameter_groups(model, 0.1, DECAY, SCALE, {"1": 1.0})) == 2, "equal rates stay together"
+
+
 def test_momentum_comes_back_in_its_layout() -> None:
     """Row-major storage must not change a channels-last model's momentum, or norms would add in another order."""
     model = Cnn(10, width=0.25).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -39,3 +39,10 @@ def test_a_stage_takes_what_it_does_not_state_from_data_and_recipe() -> None:
 @pytest.mark.parametrize(("native", "side"), [(8, 32), (28, 32), (32, 32), (64, 64), (300, 128)])
 def test_without_stages_the_side_follows_the_data_within_reason(native: int, side: int) -> None:
     assert stages_of(recipe(), native)[0].side_px == side
+
+
+def test_one_key_sets_the_side_and_a_stage_goes_before_it() -> None:
+    train = {"side_px": 96}
+    assert [stage.side_px for stage in stages_of(recipe(train=train), 300)] == [96]
+    asked = recipe(train=train, stages=[{"epochs": 1, "side_px": 64}, {"epochs": 1}])
+    assert [(stage.side_px, stage.evaluation_side_px) for stage in stages_of(asked, 300)] == [(64, 64), (96, 96)]

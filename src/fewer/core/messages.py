@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -78,8 +78,11 @@ def explain(
 
 def _path(detail: Any) -> KeyPath:
     """The key of a pydantic error; pydantic names the branch of a union in the place, a user wrote none."""
-    branches = ("function-", "literal[", "constrained-", "tuple[")
-    return tuple(str(part) for part in detail["loc"] if part != "int" and not str(part).startswith(branches))
+    branches, places = ("function-", "literal[", "constrained-", "tuple[", "branch:"), list(map(str, detail["loc"]))
+    # An unknown key is the user's own word, whatever it looks like.
+    last = places.pop() if detail["type"] == "extra_forbidden" else None
+    path = tuple(part for part in places if part != "int" and not part.startswith(branches))
+    return path if last is None else (*path, last)
 
 
 def _explained(
@@ -138,15 +141,19 @@ def _fields_at(path: KeyPath, model: type[BaseModel]) -> dict[str, FieldInfo]:
         if part.isdigit():
             continue
         annotation = model.model_fields[part].annotation
-        found = [
-            kind
-            for kind in (annotation, *get_args(annotation))
-            if isinstance(kind, type) and issubclass(kind, BaseModel)
-        ]
+        found = [kind for kind in _types_in(annotation) if issubclass(kind, BaseModel)]
         if not found:
             return {}
         model = found[0]
     return dict(model.model_fields)
+
+
+def _types_in(annotation: Any) -> Iterator[type]:
+    """The classes of a field's annotation, those in unions and under their metadata included."""
+    if isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _types_in(part)
 
 
 def written(value: Any) -> str:

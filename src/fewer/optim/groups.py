@@ -47,7 +47,11 @@ def _kind(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
 
 
 def parameter_groups(
-    model: nn.Module, lr: float, weight_decay: Mapping[str, float], lr_scale: Mapping[str, float]
+    model: nn.Module,
+    lr: float,
+    weight_decay: Mapping[str, float],
+    lr_scale: Mapping[str, float],
+    layer_lr_scale: Mapping[str, float] = {},
 ) -> list[dict[str, Any]]:
     """Groups for any of torch's optimizers; each remembers its peak rate as `base_lr` and its parameters' `names`.
 
@@ -56,18 +60,29 @@ def parameter_groups(
         lr: Peak learning rate of the weights.
         weight_decay: Decay for each kind of parameter; 0 where a kind is left out.
         lr_scale: Factor on `lr` for each kind of parameter; 1 where a kind is left out.
+        layer_lr_scale: A further factor for all parameters of a layer, by the layer's name; 1 where it is left out.
     """
     return [
         {
             "params": list(named.values()),
             "names": list(named),
-            "lr": lr * lr_scale.get(kind, 1.0),
-            "base_lr": lr * lr_scale.get(kind, 1.0),
+            "lr": lr * lr_scale.get(kind, 1.0) * factor,
+            "base_lr": lr * lr_scale.get(kind, 1.0) * factor,
             "weight_decay": weight_decay.get(kind, 0.0),
         }
-        for kind, named in grouped(model).items()
-        if named
+        for kind, of_kind in grouped(model).items()
+        for factor, named in _by_factor(of_kind, layer_lr_scale).items()
     ]
+
+
+def _by_factor(
+    named: Mapping[str, nn.Parameter], layer_lr_scale: Mapping[str, float]
+) -> dict[float, dict[str, nn.Parameter]]:
+    """Parameters by the factor of the layer that they belong to."""
+    found: dict[float, dict[str, nn.Parameter]] = {}
+    for name, parameter in named.items():
+        found.setdefault(layer_lr_scale.get(name.rpartition(".")[0], 1.0), {})[name] = parameter
+    return found
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -9,11 +9,11 @@ from fewer.recipe.schema import Recipe
 
 
 def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
-    """The recipe's stages; without any, one at the data's own side, kept between 32 px and 128 px.
+    """The recipe's stages; without any, one at `train.side_px`, or else at the data's own side within 32 and 128 px.
 
     Both small nets were designed for 32 px; photos at their full size would take hours where 128 px take minutes.
     """
-    own_side = min(max(native_side_px, 32), 128)
+    own_side = recipe.train.side_px or min(max(native_side_px, 32), 128)
     if not recipe.stages:
         return (Stage(0, 0, recipe.train.epochs, own_side, recipe.train.batch_size),)
     stages, first = [], 0

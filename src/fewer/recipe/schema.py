@@ -30,6 +30,7 @@ from fewer.core.registry import Registry
 from fewer.core.sections import section_of
 from fewer.models import ModelParams
 from fewer.optim import TrainParams
+from fewer.recipe.normalize import Normalize
 from fewer.select import MethodParams
 from fewer.sync.methods import SYNC_METHODS
 from fewer.tasks import TASKS
@@ -101,9 +102,10 @@ class DataRecipe(Section):
     """Seed of every held-out share, of `subset` and of `long_tail`, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"
     """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
-    normalize: Literal["auto", "dataset", "imagenet"] = "auto"
+    normalize: Normalize = "auto"
     """Mean and standard deviation that images are brought to 0 and 1 from: `auto` (those that `model.weights` were
-    trained with, where known, else the data's own), those of the training images, or ImageNet's."""
+    trained with, where known, else the data's own), those of the training images, ImageNet's, or numbers:
+    `{ mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }`, one a channel, white is 1."""
     cache: Literal["auto", "no"] = "auto"
     """Whether content hashes are remembered between runs."""
     in_memory: Literal["auto", "yes", "no"] = "auto"
@@ -169,6 +171,9 @@ class TrainRecipe(TrainParams):
 
     epochs: Epochs = 10
     """Left out where `[[stages]]` say how many epochs they take."""
+    side_px: Side | None = None
+    """Side of the square images that are trained on and evaluated. Left out: the images' own side (median of the
+    shorter), but 32 px at least and 128 px at most. A stage's `side_px` goes before it."""
     batch_size: Count = 128
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1
@@ -177,6 +182,8 @@ class TrainRecipe(TrainParams):
     """Peak learning rate. The default is for `sgd`; `adamw` wants one of its own, about a hundredth of that."""
     weight_decay: NonNegative = 5e-4
     """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
+    head_lr_scale: Positive = 1.0
+    """Factor on the learning rate of the last layer, which starts at random while `model.weights` fill the others."""
     bias_lr_scale: Positive = 1.0
     """Factor on the learning rate of biases outside normalisation layers."""
     bias_weight_decay: NonNegative = 0.0
@@ -204,7 +211,7 @@ class StageRecipe(Section):
 
     epochs: Epochs
     side_px: Side | None = None
-    """Left out: the images' own side (median of the shorter), but 32 px at least and 128 px at most."""
+    """Left out: `train.side_px`."""
     batch_size: Count | None = None
     """Left out: `train.batch_size`."""
     strength: Share = 1.0

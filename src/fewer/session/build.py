@@ -27,6 +27,7 @@ from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
 from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
 from fewer.machine.precision import autocast_dtype, weights_dtype
+from fewer.models.matching import heads
 from fewer.models.pretrained import read_weights
 from fewer.optim.average import Setting
 from fewer.optim.groups import parameter_groups
@@ -34,6 +35,7 @@ from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import MOMENTS_IMAGES
 from fewer.plan.gather import gather_facts
 from fewer.plan.plan import Plan
+from fewer.recipe.normalize import NormalizeRecipe
 from fewer.recipe.schema import Recipe
 from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
@@ -164,8 +166,10 @@ def _opened(
 
 
 def _moments(plan: Plan, data: ImageData) -> Moments:
-    """What images are normalised by: what the first weights were trained with, ImageNet's, or the data's own."""
+    """What images are normalised by: given numbers, the first weights' own, ImageNet's, or the data's."""
     asked = plan.recipe.data.normalize
+    if isinstance(asked, NormalizeRecipe):
+        return asked.mean, asked.std
     if asked == "imagenet":
         return IMAGENET
     if asked == "auto" and plan.facts.model.moments:
@@ -254,11 +258,12 @@ def build_model(plan: Plan, images: Callable[[int], torch.Tensor] | None = None)
 
 
 def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer for a model, with decay and learning rate by kind of parameter."""
-    train = plan.recipe.train
+    """The recipe's optimizer for a model, with decay and learning rate by kind of parameter, and for the last layer."""
+    train, head = plan.recipe.train, heads(model, len(plan.facts.data.classes))
     decay = {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay}
     scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
-    groups = parameter_groups(model, train.lr, {**decay, "embedding": train.embedding_weight_decay}, scale)
+    decay["embedding"] = train.embedding_weight_decay
+    groups = parameter_groups(model, train.lr, decay, scale, dict.fromkeys(head, train.head_lr_scale))
     return optim.build_optimizer(train, groups)
 
 
