@@ -160,7 +160,7 @@ class Turns:
     def ignore(self, *_: Any) -> None:
         return
 
-    decoding = note = phase = epoch = ignore
+    decoding = note = begin = phase = epoch = ignore
 
 
 def by_fewer(args: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ class Bar:
     def ignore(self, *_: Any) -> None:
         return
 
-    decoding = note = phase = epoch = ignore
+    decoding = note = begin = phase = epoch = ignore
 
     def row(self, row: Any, session: Any) -> None:
         done = row.progress + 1 / row.batches / session.plan.epochs

@@ -24,6 +24,8 @@ def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(trained: Ended
     assert {"test/top1", "test/top5", "test/macro_f1", "test/loss", "val/top1"} <= result["metrics"].keys()
     seconds = dict(result["ledger"]["seconds"])
     assert seconds.pop("total") == pytest.approx(sum(seconds.values()))
+    first, *_ = trained.stderr.splitlines()
+    assert first == "done: lenet5 on cpu, trained on digits"
     lines = [line for line in trained.stderr.splitlines() if line.startswith("epoch ")]
     assert len(lines) == 2
     assert all("images/s" in line for line in lines), "a line is never wrapped where there is no terminal"

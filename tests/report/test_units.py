@@ -16,6 +16,7 @@ from fewer.tasks.classify.metrics import PRIMARY
         (units.count(999_999), "1.00 M"), (units.amount(7.44e12, "FLOP"), "7.44 TFLOP"), (units.amount(0, "B"), "0 B"),
         (units.duration(0), "0 s"), (units.duration(0.42), "0.42 s"), (units.duration(214), "214 s"),
         (units.duration(725), "12 min 05 s"), (units.duration(12_000), "3 h 20 min"), (units.share(0.931), "93.1 %"),
+        (units.clock(42), "0:42"), (units.clock(3599), "59:59"), (units.clock(12_000), "3h20"),
         (units.metric(PRIMARY, 0.931), "93.1 %"), (units.metric(LOSS, 0.2411), "0.241"),
     ],
 )  # fmt: skip

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from fewer.core.evaluation import Metric
-from fewer.plan.plan import Plan
-from fewer.plan.table import table
+from fewer.machine.device import expected_device
+from fewer.report import units
 from fewer.report.load import document
 from fewer.report.metrics import metrics_of
+from fewer.session.progress import opening
+from fewer.sync.launch import is_rank
 
 if TYPE_CHECKING:
+    from fewer.cli.epoch_table import EpochTable
+    from fewer.recipe.schema import Recipe
     from fewer.session.build import Session
+    from fewer.session.pace import Pace
     from fewer.session.progress import Display
     from fewer.training.loop import Row
 
@@ -30,7 +34,7 @@ _BAR_COLUMNS = 105  # a narrower terminal has no room for a bar beside the numbe
 
 
 class Live:
-    """A line with epoch, loss, metrics, speed, kept share, time left and memory; one that stays for every epoch."""
+    """A line with epoch, loss, metrics, speed, time left, kept share and memory; one that stays for every epoch."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -43,10 +47,9 @@ class Live:
             disable=not console.is_terminal,
         )
         self.task: TaskID | None = None
-        self.began: tuple[float, float] | None = None
+        self.pace: Pace | None = None
+        self.table: EpochTable | None = None
         self.shown_s = time.monotonic()
-        self.speed = 0.0
-        self.last = time.monotonic()
 
     def decoding(self, done: int, total: int) -> None:
         self._show("decoding", done / max(1, total), f"{done:,} of {total:,} images")
@@ -54,31 +57,41 @@ class Live:
     def note(self, text: str) -> None:
         self._say(text)
 
+    def begin(self, session: Session) -> None:
+        from fewer.session.pace import Pace
+
+        self.pace = Pace(session)
+
     def row(self, row: Row, session: Session) -> None:
         from fewer.core.ledger import peak_memory_bytes
 
-        now = time.monotonic()
-        done = row.progress + 1 / row.batches / session.plan.epochs
-        if self.began is None:
-            self.began = (now, row.progress)
-        else:
-            rate = row.candidates / max(1e-9, now - self.last)
-            self.speed = rate if not self.speed else 0.9 * self.speed + 0.1 * rate
-        self.last = now
-        left = (now - self.began[0]) / max(1e-9, done - self.began[1]) * (1 - done)
+        assert self.pace is not None, "a run begins before its first batch"
+        pace = self.pace
+        pace.add(row)
         parts = [
             f"loss {row.loss:.3f}" if row.loss is not None else "loss -",
             *(_metric(metric, row.metrics[metric.name]) for metric in session.task.step_metrics),
-            f"{self.speed:,.0f} images/s",
-            f"kept {row.kept / row.candidates:.0%}",
-            f"{_clock(left)} left",
+            f"{pace.images_per_second:,.0f} images/s",
+            f"{units.clock(pace.seconds_left)} left",
+            *([f"kept {row.kept / row.candidates:.0%}"] if row.kept < row.candidates else []),
             f"{peak_memory_bytes() / 2**30:.1f} GiB",
         ]
         name = f"epoch {row.epoch + 1}/{session.plan.epochs}"
-        self._show(name, done, "  ".join(parts))
+        done = (row.epoch + (row.batch + 1) / row.batches) / session.plan.epochs
+        self._show(name, done, _within(parts, self.console.width - len(name) - 2))
 
-    def epoch(self, text: str) -> None:
-        self.note(text)
+    def epoch(self, line: Mapping[str, Any], session: Session) -> None:
+        from fewer.cli.epoch_table import EpochTable
+        from fewer.session.epoch_metrics import in_words, validation_metrics
+
+        if self.console.is_terminal:
+            validated = validation_metrics(session.plan.recipe, session.task)
+            self.table = self.table or EpochTable(session, validated)
+            line = {**line, "seconds_left": self.pace.seconds_left if self.pace else 0.0}
+            for text in self.table.next(line, self.console.width):
+                self._say(text)
+        else:
+            self._say(in_words(line, session))
         self.shown_s = time.monotonic()
 
     def phase(self, name: str) -> None:
@@ -107,11 +120,20 @@ class OneOfMany(Live):
     def note(self, text: str) -> None:
         return
 
+    def epoch(self, line: Mapping[str, Any], session: Session) -> None:
+        return
+
     def phase(self, name: str) -> None:
         super().phase(f"{self.title}: {name}")
 
     def _show(self, name: str, done: float, line: str) -> None:
         super()._show(f"{self.title}: {name}", done, line)
+
+
+def announce(folder: Path, recipe: Recipe) -> None:
+    """A run's first line, on stderr: a second after the command, long before its data is read."""
+    if not is_rank():
+        print(opening(folder, recipe, expected_device()), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -151,73 +173,26 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
     primary = metrics_of(document(folder / "plan.json")).primary
     found = {name: metrics.get(f"{name}/{primary.name}") for name in ("test", "val")}
     ends = [f"{name} {primary.label} {primary.text(value)}" for name, value in found.items() if value is not None]
-    print(
-        f"{', '.join(ends) or 'trained'} after {result['epochs']} epochs; {ledger['full_epoch_equivalents']:.2f} FEE, "
-        f"{ledger['effective_epochs']:.2f} EE, {ledger['seconds']['total']:.0f} s"
-    )
+    epochs = f"{result['epochs']} epoch{'s' if result['epochs'] > 1 else ''}"
+    cost = f"{ledger['full_epoch_equivalents']:.2f} FEE, {ledger['effective_epochs']:.2f} EE"
+    print(f"{', '.join(ends) or 'trained'} after {epochs}; {cost}, {ledger['seconds']['total']:.0f} s")
     print(folder / "report.html")
     return 0
-
-
-def show_plan(plan: Plan) -> None:
-    """Prints a plan's stages and predicted cost on stdout."""
-    console = Console(highlight=False)
-    data, machine, train = plan.facts.data, plan.facts.machine, plan.recipe.train
-    console.print(
-        f"{plan.recipe.model.name}, {plan.facts.model.parameters:,} parameters, {len(data.classes)} classes; "
-        f"{data.train_images:,} training, {data.val_images:,} validation, {data.test_images:,} test images",
-        soft_wrap=True,
-    )
-    console.print(
-        f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {machine.device}, "
-        f"{machine.processes} rank(s) of {machine.threads} thread(s); {train.optimizer}, {train.schedule}"
-        f"{', compiled' if train.compile != 'no' else ''}{', deterministic' if train.deterministic else ''}; "
-        f"digest {plan.digest}",
-        soft_wrap=True,
-    )
-    console.print(f"{_loading(plan)}; {_device_settings(plan)}", soft_wrap=True)
-    header, *rows = table(plan)
-    grid = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        grid.add_row(*row)
-    console.print(grid)
-    cost = Table("predicted", "lowest", "highest", box=None, pad_edge=False)
-    for name, (low, high) in plan.predicted.items():
-        cost.add_row(name, _amount(name, low), _amount(name, high))
-    console.print(cost)
-    for note in plan.notes:
-        console.print(f"- {note}", markup=False, soft_wrap=True)
-
-
-def _loading(plan: Plan) -> str:
-    loading = plan.loading
-    if loading.in_memory:
-        return f"images decoded once into memory by {loading.threads} thread(s)"
-    if not loading.processes:
-        return "images read in the training process"
-    ahead = loading.prefetched_batches
-    return f"images read by {loading.processes} loader process(es) a rank, {ahead} batches ahead"
-
-
-def _device_settings(plan: Plan) -> str:
-    settings = asdict(plan.device_settings)
-    return ", ".join(f"{name.replace('_', ' ')} {'on' if value else 'off'}" for name, value in settings.items())
-
-
-def _amount(name: str, value: float) -> str:
-    if name in ("effective_epochs", "full_epoch_equivalents"):
-        return f"{value:.2f}"
-    return f"{value:.4g}" if name == "flops" else f"{value:,.0f}"
 
 
 def _metric(metric: Metric, value: float | None) -> str:
     return f"{metric.label} {'-' if value is None else metric.text(value, digits=1)}"
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _within(parts: Sequence[str], width: int) -> str:
+    """The first parts, as many as fit: a live line that wraps would leave its upper half behind."""
+    text = ""
+    for part in parts:
+        longer = f"{text}  {part}" if text else part
+        if len(longer) > width:
+            break
+        text = longer
+    return text
 
 
-__all__ = ["Live", "OneOfMany", "counted", "finish", "show_plan", "shown"]
+__all__ = ["Live", "OneOfMany", "announce", "counted", "finish", "shown"]

@@ -18,7 +18,7 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, devices: Devices = 1, 
 
         print(json.dumps(plan_json(compiled), indent=1))
     else:
-        from fewer.cli.display import show_plan
+        from fewer.cli.plan_view import show_plan
 
         show_plan(compiled)
     return 0

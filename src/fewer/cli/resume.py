@@ -18,11 +18,15 @@ def resume(
 
     Only out.*, data.in_memory, data.processes, data.cache and train.epochs may change.
     """
+    from fewer.cli.display import announce, finish, shown
+    from fewer.recipe.parse import load_recipe
+    from fewer.runs.folder import RESOLVED
     from fewer.sync.launch import is_rank, joined, launch
 
+    if (run / RESOLVED).is_file():
+        announce(run, load_recipe(run / RESOLVED))
     if devices > 1 and not is_rank():
         return launch(devices, ["resume", str(run), *(overrides or []), *(["--json"] if as_json else [])])
-    from fewer.cli.display import finish, shown
     from fewer.session.fit import resume as resume_run
 
     with joined() as comm, shown(comm.rank) as display:

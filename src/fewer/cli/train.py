@@ -23,12 +23,13 @@ def train(
 
     checked = load_recipe(recipe, overrides or [])
     folder = out or Path(checked.out.dir or Path("runs") / recipe.stem)
+    from fewer.cli.display import announce, finish, shown
     from fewer.sync.launch import is_rank, joined, launch
 
+    announce(folder, checked)
     if devices > 1 and not is_rank():
         flags = ["--json"] if as_json else []
         return launch(devices, ["train", str(recipe), *(overrides or []), "--out", str(folder), *flags])
-    from fewer.cli.display import finish, shown
     from fewer.session.fit import fit
 
     with joined() as comm, shown(comm.rank) as display:

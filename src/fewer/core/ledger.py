@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fewer.core.protocols import Comm
 
 PHASES = ("train", "select", "data_wait", "evaluate", "checkpoint", "compile", "sync", "other")
+TRAINING = ("train", "select", "data_wait", "compile", "sync")  # those that a batch consists of
 
 # Equal on every rank and part of the run's state: a resumed run continues them exactly.
 EXACT = (
@@ -89,6 +90,12 @@ class Ledger:
     def total_seconds(self) -> float:
         self._lap()
         return sum(sum(seconds.values()) for seconds in self.seconds)
+
+    @property
+    def training_seconds(self) -> float:
+        """Seconds of all that batches took; evaluations, checkpoints, plots and what came before are left out."""
+        self._lap()
+        return sum(seconds[phase] for seconds in self.seconds for phase in TRAINING)
 
     def totals(self) -> dict[str, Any]:
         """The whole ledger as `result.json` holds it."""

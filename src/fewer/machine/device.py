@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 
@@ -13,6 +14,14 @@ def device_kind() -> str:
     if torch.cuda.is_available():  # untested: needs a GPU
         return "cuda"
     return "cpu"  # also on Macs: their MPS has no float64, in which losses, scores and views' maps are kept
+
+
+def expected_device() -> str:
+    """What `device_kind` is going to say, in words and without torch: "cpu" where no other answer is possible."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux inside Windows
+    if sys.platform == "darwin" or (sys.platform == "linux" and not any(map(os.path.exists, drivers))):
+        return "cpu"
+    return "a GPU if PyTorch finds one"
 
 
 def usable_cores() -> int:

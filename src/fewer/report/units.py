@@ -49,6 +49,12 @@ def duration(seconds: float) -> str:
     return f"{sign}{hours:,}{NBSP}h{NBSP}{rest:02d}{NBSP}min"
 
 
+def clock(seconds: float) -> str:
+    """0:42 · 12:05 · 3h20: short enough for a column."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
 def share(value: float) -> str:
     """93.1 %."""
     return f"{100 * value:.1f}{NBSP}%"

@@ -166,14 +166,16 @@ def write_json(path: Path, content: Any) -> None:
     publish(path, json.dumps(_strict(content), indent=1, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, rows: Iterable[dict[str, Any]], step_metrics: Sequence[Metric], primary: Metric) -> None:
+def write_csv(
+    path: Path, rows: Iterable[dict[str, Any]], step_metrics: Sequence[Metric], validated: Sequence[Metric]
+) -> None:
     """Publishes `metrics.csv`: one line an epoch, validation beside it.
 
     Args:
         path: The file.
         rows: The run's rows of epochs and evaluations.
         step_metrics: The task's metrics of training, a column each.
-        primary: The task's metric that validation shows beside the loss.
+        validated: The metrics of validation, likewise.
     """
     lines: dict[int, dict[str, Any]] = {}
     for row in rows:
@@ -183,7 +185,7 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]], step_metrics: Sequence
             scalars = {f"val_{name}": value for name, value in row["scalars"].items()}
             lines.setdefault(row["epoch"], {}).update(scalars)
     trained, spent = ("lr", "momentum", "kept_share"), ("effective_epochs", "fee", "seconds", "images_per_second")
-    measured = ("loss", *(metric.name for metric in step_metrics), f"val_{primary.name}", "val_loss")
+    measured = ("loss", *(metric.name for metric in step_metrics), *(f"val_{metric.name}" for metric in validated))
     write_table(path, ("epoch", "step", *measured, *trained, *spent), (lines[epoch] for epoch in sorted(lines)))
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fewer import tasks
-from fewer.core.evaluation import Evaluate, Evaluation, Metric
-from fewer.core.protocols import Task
+from fewer.core.evaluation import Evaluate, Evaluation
 from fewer.core.types import Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import SCHEMA, link_model, load_model, publish_model
-from fewer.recipe.schema import Recipe
 from fewer.runs.folder import SUSPECTS, RunFolder
-from fewer.session.epoch_metrics import costs
+from fewer.session.epoch_metrics import costs, decisive_metric
 from fewer.session.selection_stats import list_suspects
 from fewer.session.statistics import evaluation_side_px, model_for
 
@@ -237,11 +234,3 @@ class Evaluator:
                 "metrics": evaluation.scalars if evaluation else {},
             }
             return publish_model(model, about, self.folder.checkpoints, run.cursor.epoch).name
-
-
-def decisive_metric(recipe: Recipe, task: Task) -> Metric:
-    """The metric that the best model is chosen by."""
-    if recipe.evaluate.best == "auto":
-        return task.primary
-    metrics: tuple[Metric, ...] = tasks.module(task.name).METRICS
-    return next(metric for metric in metrics if metric.name == recipe.evaluate.best)

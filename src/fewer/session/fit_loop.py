@@ -21,9 +21,10 @@ from fewer.runs.record import Recorder, read_json, read_rows, rewind, write_csv,
 from fewer.session import signals
 from fewer.session.artifacts import Artifacts
 from fewer.session.build import Session
-from fewer.session.epoch_metrics import EpochSums, costs, in_words
+from fewer.session.closing import closing
+from fewer.session.epoch_metrics import EpochSums, costs, in_words, validation_metrics
 from fewer.session.evaluation import Evaluator
-from fewer.session.progress import Display
+from fewer.session.progress import Display, opening
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.selection_stats import complaints, selection_stats
 from fewer.training.loop import Row, train
@@ -119,6 +120,7 @@ class FitLoop:
     def _train(self) -> dict[str, Any]:
         session, run = self.session, self.session.run
         self._write_head()
+        self._log(opening(self.folder.path, session.plan.recipe, session.plan.facts.machine.device))
         self.artifacts.open()
         self.recorder = Recorder(self.folder.rows) if self.folder.writes else None
         for line in self.head:
@@ -129,7 +131,8 @@ class FitLoop:
         if not compute_reference_losses(session, self._note, self._record):
             again = f"`fewer resume {self.folder.path}` computes them again"
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
-        self.epoch.since = time.monotonic()
+        self.display.begin(session)
+        self.epoch.begin()
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
             self._amend()
@@ -148,6 +151,8 @@ class FitLoop:
                     f"`fewer resume {self.folder.path}` goes on"
                 )
         result = self.evaluator.finish()
+        for text in closing(result, self.lines, session):
+            self._log(text)
         self.folder.status("done", **self._where())
         return result
 
@@ -191,14 +196,14 @@ class FitLoop:
         self._record(line)
         self._warn(line)
         last = run.cursor.epoch == run.plan.epochs
+        shown = validation_metrics(session.plan.recipe, session.task)
         if scalars := self.evaluator.validate(last):
-            line |= {f"val_{name}": scalars[name] for name in (session.task.primary.name, "loss")}
+            line |= {f"val_{metric.name}": scalars.get(metric.name) for metric in shown}
         if self.folder.writes:
-            write_csv(self.folder.path / "metrics.csv", self.lines, session.task.step_metrics, session.task.primary)
+            write_csv(self.folder.path / "metrics.csv", self.lines, session.task.step_metrics, shown)
         self.folder.status("running", **self._where())
-        words = in_words(line, session.task, run.plan.epochs)
-        self.display.epoch(words)
-        self._log(words)
+        self.display.epoch(line, session)
+        self._log(in_words(line, session))
         if not last:
             self.artifacts.plots()
 

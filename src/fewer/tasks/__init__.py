@@ -3,7 +3,8 @@
 A task's folder gives, without importing torch:
 
 - `Params`: its keys of `[task]`; `build(params, setting)`: the task of a recipe;
-- `METRICS`, of which `PRIMARY` decides and `STEP_METRICS` are recorded at every step;
+- `METRICS`, of which `PRIMARY` decides, `STEP_METRICS` are recorded at every step, and `VALIDATION_METRICS` stand in
+  the line of an epoch;
 - `metric_names(images_C)`: the metrics that an evaluation may have, by the training images of each class;
 - `Metadata`: its part of `model.json`, a `fewer.core.metadata.TaskMetadata`, and `EVALUATION_KEYS`: the keys of it that
   an evaluation may change;

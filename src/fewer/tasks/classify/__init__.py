@@ -13,7 +13,7 @@ from fewer.core.registry import Registry
 from fewer.tasks.classify.by_class import by_class
 from fewer.tasks.classify.loss import LOSSES
 from fewer.tasks.classify.metadata import EVALUATION_KEYS, Metadata
-from fewer.tasks.classify.metrics import METRICS, PRIMARY, STEP_METRICS, metric_names
+from fewer.tasks.classify.metrics import METRICS, PRIMARY, STEP_METRICS, VALIDATION_METRICS, metric_names
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ __all__ = [
     "METRICS",
     "PRIMARY",
     "STEP_METRICS",
+    "VALIDATION_METRICS",
     "Metadata",
     "Params",
     "build",

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRIMARY = Metric("top1", "top-1")
+MACRO_F1 = Metric("macro_f1", "macro-F1")
 STEP_METRICS = (PRIMARY,)
+VALIDATION_METRICS = (PRIMARY, MACRO_F1, LOSS)
 METRICS = (
     PRIMARY,
     Metric("top5", "top-5"),
     LOSS,
-    Metric("macro_f1", "macro-F1"),
+    MACRO_F1,
     Metric("balanced_accuracy", "balanced accuracy"),
     *(Metric(f"{name}_shot", f"{name}-shot") for name in shots.NAMES),
 )

@@ -1,0 +1,33 @@
+"""`log.txt` and `metrics.csv` of a run: what an epoch says, and how the log ends."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+
+def test_an_epoch_names_every_metric_and_the_rates(shown: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = shown
+    words = [line for line in (folder / "log.txt").read_text().splitlines() if "epoch   1/3" in line]
+    assert len(words) == 1
+    for name in ("loss", "train top-1", "val top-1", "val macro-F1", "val loss", "lr", "momentum 0.9", "EE", "FEE"):
+        assert f"  {name} " in f"{words[0]} ", name
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["val_macro_f1"] and row["val_loss"]) for row in rows] == [True] * 3
+
+
+def test_the_log_begins_with_the_run_and_ends_with_best_last_test_and_total(
+    shown: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = shown
+    lines = [line.partition("Z  ")[2] for line in (folder / "log.txt").read_text().splitlines()]
+    assert lines[0] == f"{folder}: lenet5 on cpu, trained on digits"
+    best, last, test, total = lines[-4:]
+    assert best.startswith(f"best: epoch {result['best']['epoch'] + 1}, val top-1 {result['best']['value']:.2%}")
+    assert last.startswith("last: epoch 3, loss ")
+    assert "val macro-F1" in last
+    assert f"macro-F1 {result['metrics']['test/macro_f1']:.2%}" in test
+    assert total.startswith(f"total: {result['ledger']['seconds']['total']:.0f} s")
+    assert total.endswith(" EE")
