@@ -23,7 +23,8 @@ from fewer.data.stores.decoding import too_damaged
 from fewer.machine.device import device_kind
 from fewer.machine.precision import auto_precision, autocast_dtype, native_bf16, weights_dtype
 from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
-from fewer.recipe.parse import load_recipe, override, parse_recipe
+from fewer.recipe.parse import override, parse_recipe
+from fewer.recipe.recorded import load_recorded
 from fewer.runs.folder import RESOLVED, RunFolder
 from fewer.session.build import open_data
 from fewer.session.resume import refuse_other_data
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from fewer.recipe.schema import Recipe
 
 # Keys that an evaluation may change, beside some of the task's; all others belong to the model.
-CHANGEABLE = ("data.test", "data.damaged", "data.cache", "train.precision")
+CHANGEABLE = ("data.test", "data.class_level", "data.damaged", "data.cache", "train.precision")
 _OTHERS = "or evaluate other images with data.test=folder:PATH"
 
 
@@ -133,7 +134,8 @@ def evaluate(
     handed = load_published(folder, precision=precision, side_px=side_px, task=settings)
     notes: list[str] = []
     if source:
-        images = open_given(recipe.data.test, list(handed.about.classes), "test", ("test", "val"), notes)
+        classes, level = list(handed.about.classes), recipe.data.class_level
+        images = open_given(recipe.data.test, classes, "test", ("test", "val"), notes, level)
     else:
         assert run is not None
         images = _own(run, recipe, handed.about, split)
@@ -169,7 +171,7 @@ def _require_changeable(overrides: Sequence[str], split: str, changeable: Sequen
 def _content(folder: Path, run: Path | None, source: str) -> dict[str, Any]:
     """The run's recipe; of a model on its own, what its metadata holds, and the images that it is evaluated on."""
     if run is not None:
-        return load_recipe(run / RESOLVED).model_dump(mode="json", exclude_none=True)
+        return load_recorded(run / RESOLVED).model_dump(mode="json", exclude_none=True)
     if not source:
         raise RecipeError(f"{folder}: this model lies outside its run; say what to evaluate on: data.test=folder:PATH")
     _, about = open_model(folder)

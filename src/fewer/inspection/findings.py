@@ -37,6 +37,8 @@ KINDS: dict[str, Kind] = {
     "link-loop": Kind("error", "stops", "links back to a folder above", "remove the link"),
     "not-a-file": Kind("error", "stops", "pipes, sockets, devices or links to nothing", "remove it"),
     "outside-class-folder": Kind("error", "stops", "images outside class folders", "move it into a class folder"),
+    "nested-folder": Kind("error", "stops", "folders with images inside class folders", "move it out of the class"),
+    "refused": Kind("error", "stops", "reasons why fewer plan and fewer train refuse", "do what the reason names"),
     "empty-class": Kind("error", "stops", "class folders without images", "add images or remove the folder"),
     "class-only-in-test": Kind("error", "stops", "classes that training does not have", "rename or remove that folder"),
     "unreadable": Kind("error", "damaged", "files that cannot be read", f"make it readable, {_LEAVE_OUT}"),

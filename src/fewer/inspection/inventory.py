@@ -8,11 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fewer.core.errors import DataError
+from fewer.core.errors import DataError, RecipeError
 from fewer.data.decode.decode import Pixels
-from fewer.data.listing.layout import PARTS, arranged, grouped, is_image, is_visible
+from fewer.data.listing.class_folders import ClassLevel, classified, empty_classes
+from fewer.data.listing.class_summary import class_problem
+from fewer.data.listing.layout import arranged, grouped, is_image
+from fewer.data.listing.left_out import LeftOut, is_run, is_visible
+from fewer.data.listing.split_folders import layout_of
 from fewer.data.listing.tar import members
 from fewer.data.sources import Source, is_source, open_source
+from fewer.data.sources.tar import images_of
 from fewer.inspection.findings import Finding
 
 ALL = "all"  # the only split of a source without splits
@@ -54,7 +59,7 @@ class Inventory:
         return sum(map(len, self.parts))
 
 
-def inventory_of(text: str) -> Inventory:
+def inventory_of(text: str, class_level: ClassLevel = "auto") -> Inventory:
     """Lists a source, or the sources of a recipe (a path that ends in `.toml`).
 
     A source that training would refuse is listed as far as possible, with findings.
@@ -66,10 +71,11 @@ def inventory_of(text: str) -> Inventory:
     if text.endswith(".toml"):
         return _of_recipe(text)
     try:
-        source = open_source(text)
+        source = open_source(text, class_level)
     except DataError as error:
-        return _as_far_as_possible(text, error)
-    return Inventory(_parts(source), list(source.notes))
+        return _as_far_as_possible(text, error, class_level)
+    problem = class_problem(source.train_classes())
+    return Inventory(_parts(source), list(source.notes), [Finding("refused", "", "", problem, text)] if problem else [])
 
 
 def named(text: str) -> tuple[str, str]:
@@ -100,27 +106,33 @@ def _of_recipe(path: str) -> Inventory:
     from fewer.recipe.parse import load_recipe
 
     recipe = load_recipe(path)
-    from fewer.session.build import open_data
+    from fewer.session.build import make_plan, open_data
 
     try:
         splits = open_data(recipe)
     except DataError as error:
-        return _one_by_one({"train": recipe.data.source, "val": recipe.data.val, "test": recipe.data.test}, error)
+        data = recipe.data
+        return _one_by_one({"train": data.source, "val": data.val, "test": data.test}, data.class_level, error)
     parts = []
     for name in ("train", "val", "test"):
         split = getattr(splits, name)
         if split is not None:
             ids, label_N = split.ids_M.tolist(), split.label_N.tolist()
             parts.append(_part(split.source, name, ids, [split.classes[label_N[i]] for i in ids]))
-    return Inventory(parts, list(splits.notes))
+    whole = Inventory(parts, list(splits.notes))
+    try:
+        whole.notes = list(make_plan(recipe, splits).notes)
+    except (DataError, RecipeError) as error:
+        whole.findings += [Finding("refused", "", "", problem) for problem in str(error).splitlines()]
+    return whole
 
 
-def _one_by_one(texts: dict[str, str], refusal: DataError) -> Inventory:
+def _one_by_one(texts: dict[str, str], class_level: ClassLevel, refusal: DataError) -> Inventory:
     whole = Inventory([])
     for split, text in texts.items():
         if not is_source(text):
             continue  # a share, "auto" or "none"
-        other = inventory_of(text)
+        other = inventory_of(text, class_level)
         wanted = [part for part in other.parts if part.split == split] or [p for p in other.parts if p.split == ALL]
         chosen = other.parts if split == "train" else wanted or other.parts[:1]
         for part in chosen:
@@ -135,29 +147,32 @@ def _one_by_one(texts: dict[str, str], refusal: DataError) -> Inventory:
     return whole
 
 
-def _as_far_as_possible(text: str, refusal: DataError) -> Inventory:
+def _as_far_as_possible(text: str, refusal: DataError, class_level: ClassLevel) -> Inventory:
     kind, _, path = text.partition(":")
     root = Path(path).expanduser().absolute()
     findings: list[Finding] = []
+    left_out = LeftOut()
     try:
         if kind == "folder" and root.is_dir():
-            sizes, folders = _walked(str(root), text, findings)
+            sizes, folders = _walked(str(root), text, left_out, findings)
             read: Callable[[str], bytes] = lambda name: (root / name).read_bytes()  # noqa: E731
         elif kind == "tar" and root.is_file():
-            sizes, folders, read = _packed(root)
+            sizes, folders, left_out, read = _packed(root)
         else:
             raise refusal
     except OSError:
         raise refusal from None
-    names = _sifted(text, sizes, folders, findings)
+    names = _sifted(text, sizes, class_level, findings)
+    _find_empty(text, names, left_out.without_runs(folders), class_level, findings)
     try:
-        found = arranged(text, grouped({name: (sizes[name],) for name in names}), ())
+        held = grouped({name: (sizes[name],) for name in names})
+        found = arranged(text, held, (), class_level, left_out.notes)
     except DataError as error:
         if not names and not findings:
             raise refusal from None
         findings.append(Finding("layout", "", "", str(error), text))
         labels = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
-        return Inventory([_by_name(ALL, text, names, labels, sizes, read)], [], findings)
+        return Inventory([_by_name(ALL, text, names, labels, sizes, read)], left_out.notes, findings)
     if not findings:
         findings.append(Finding("layout", "", "", str(refusal), text))
     ids_of = {split: ids.tolist() for split, ids in found.parts.items()} or {ALL: list(range(len(found.names)))}
@@ -176,25 +191,24 @@ def _by_name(
     return Part(split, text, names, labels, [sizes[name] for name in names], lambda at: read(names[at]))
 
 
-def _packed(path: Path) -> tuple[dict[str, int], list[str], Callable[[str], bytes]]:
-    """Files with their sizes, folders and a reader of a tar whose headers are sound.
+def _packed(path: Path) -> tuple[dict[str, int], list[str], LeftOut, Callable[[str], bytes]]:
+    """Files with their sizes, folders, what is left out, and a reader of a tar whose headers are sound.
 
     Raises:
         DataError: They are not.
     """
     with path.open("rb") as file:
-        found = members(file.fileno(), str(path))
-    files = {name: place for name, place in found.files.items() if is_visible(name) and is_image(name)}
+        files, folders, left_out = images_of(members(file.fileno(), str(path)))
 
     def read(name: str) -> bytes:
         offset, size = files[name]
         with path.open("rb") as file:
             return os.pread(file.fileno(), size, offset)
 
-    return {name: size for name, (_, size) in files.items()}, [f for f in found.folders if f and is_visible(f)], read
+    return {name: size for name, (_, size) in files.items()}, folders, left_out, read
 
 
-def _walked(root: str, text: str, findings: list[Finding]) -> tuple[dict[str, int], list[str]]:
+def _walked(root: str, text: str, left_out: LeftOut, findings: list[Finding]) -> tuple[dict[str, int], list[str]]:
     """Files with their sizes, and folders; what cannot be listed is a finding."""
     sizes: dict[str, int] = {}
     folders: list[str] = []
@@ -216,8 +230,10 @@ def _walked(root: str, text: str, findings: list[Finding]) -> tuple[dict[str, in
         for entry in entries:
             path = below + entry.name
             if not is_visible(entry.name):
-                continue
-            if _is_folder(entry):
+                left_out.add_hidden(path)
+            elif _is_folder(entry) and is_run(entry.path):
+                left_out.runs.add(path)
+            elif _is_folder(entry):
                 folders.append(path)
                 waiting.append((path + "/", (*above, here)))
             elif is_image(entry.name):
@@ -244,29 +260,34 @@ def _add(entry: os.DirEntry[str], path: str, text: str, sizes: dict[str, int], f
         findings.append(Finding("not-a-file", "", path, "neither a file nor a folder", text))
 
 
-def _sifted(text: str, sizes: dict[str, int], folders: list[str], findings: list[Finding]) -> list[str]:
-    """The paths less those outside class folders; these, and empty class folders, become findings."""
-    holder_of = {name: name.rpartition("/")[0] for name in sizes}
-    holders = set(holder_of.values())
-    above = {folder for holder in holders for folder in _above(holder)}
-    astray = {
-        holder
-        for holder in holders
-        if holder in above
-        or not holder
-        or (holder.rpartition("/")[2] in PARTS and PARTS.keys().isdisjoint(holder.split("/")[:-1]))
-    }
-    for name in sorted(name for name, holder in holder_of.items() if holder in astray):
-        where = f"directly in {holder_of[name]}/" if holder_of[name] else "directly in the root"
-        findings.append(Finding("outside-class-folder", "", name, f"lies {where}", text))
-    sound = holders - astray
-    siblings = {holder.rpartition("/")[0] for holder in sound}
-    known = {finding.path.rpartition("/")[0] for finding in findings}
-    full = {*sound, *above, *astray}
-    for folder in sorted(set(folders) - full - known):
-        if folder.rpartition("/")[0] in siblings:
-            findings.append(Finding("empty-class", "", folder, "holds no images", text))
-    return sorted(name for name, holder in holder_of.items() if holder in sound)
+def _sifted(text: str, sizes: dict[str, int], class_level: ClassLevel, findings: list[Finding]) -> list[str]:
+    """The paths less those in the root, and less folders inside class folders with images; these become findings."""
+    holders = {name.rpartition("/")[0] for name in sizes}
+    for name in sorted(name for name in sizes if "/" not in name):
+        findings.append(Finding("outside-class-folder", "", name, "lies directly in the root", text))
+    inner: dict[str, str] = {}
+    for holder in sorted(holders if not isinstance(class_level, int) else ()):
+        if outer := next((above for above in _above(holder) if above in holders), ""):
+            inner[holder] = outer
+            reason = f"lies inside {outer}/, which holds images itself"
+            findings.append(Finding("nested-folder", "", holder, reason, text))
+    return sorted(name for name in sizes if "/" in name and name.rpartition("/")[0] not in inner)
+
+
+def _find_empty(
+    text: str, names: list[str], folders: list[str], class_level: ClassLevel, findings: list[Finding]
+) -> None:
+    """Makes findings of class folders without images, as far as it can be told what is a class."""
+    first = {name.rpartition("/")[0]: name.rpartition("/")[2] for name in names}
+    holders = sorted(first, key=lambda holder: f"{holder}/")
+    try:
+        layout = layout_of(text, holders, first, class_level == "auto")
+        found = classified(text, layout, holders, class_level)
+    except DataError:
+        return
+    known = {finding.path for finding in findings} | {finding.path.rpartition("/")[0] for finding in findings}
+    for folder in empty_classes(found, holders, set(folders) - known):
+        findings.append(Finding("empty-class", "", folder, "holds no images", text))
 
 
 def _above(holder: str) -> list[str]:

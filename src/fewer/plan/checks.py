@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fewer import tasks
 from fewer.core.messages import nearest
 from fewer.core.types import Stage
+from fewer.data.listing.class_summary import class_problem
 from fewer.plan.facts import Facts, workers_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget
@@ -16,8 +17,8 @@ from fewer.select.method_params import InBatchParams
 def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     """What in a recipe does not fit the data, the model or the machine."""
     problems = list(facts.model.problems)
-    if len(facts.data.classes) < 2:
-        problems.append(f"data.source: {len(facts.data.classes)} class; a classifier needs two or more class folders")
+    if problem := class_problem(facts.data.classes):
+        problems.append(problem)
     workers, processes = workers_of(recipe, facts.machine), facts.machine.processes
     if workers % processes:
         text = f"sync.workers = {workers} cannot be shared evenly by {processes} processes"

@@ -23,7 +23,7 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         "out": True,
         "evaluate": True,
         "train": {"seed"},
-        "data": {"in_memory", "processes", "cache"},
+        "data": {"in_memory", "processes", "cache", "class_level"},  # the facts hold what becomes of class_level
         "select": True,
     }
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
@@ -31,6 +31,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         content["data"][name] = getattr(recipe.data, name).partition(":")[0]
     for name in ("csv", "max_differing"):
         content["data"].get("labels", {}).pop(name, None)
+    if recipe.data.val == "auto":  # once the default was called after its share
+        content["data"]["val"] = "5%"
     content["model"] = _model(recipe, facts.model.weights)
     content["select"] = own_selector or _selection(recipe, facts)
     content |= _evaluation(recipe, own_selector)

@@ -85,8 +85,11 @@ def _splits(recipe: Recipe) -> Iterator[Problem]:
         share = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
         if share and not 0 < float(share[1]) < 100:
             yield ("data", name), f'data.{name} = "{value}": a held-out share lies between 0% and 100%'
-        words = ("none", "auto") if name == "test" else ("none",)
-        if not share and value not in words and not sources.is_source(value):
-            yield ("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, or "none"'
+        if not share and value not in ("none", "auto") and not sources.is_source(value):
+            yield ("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, "auto" or "none"'
+    level = recipe.data.class_level
+    if isinstance(level, int) and not any(map(sources.has_class_folders, (recipe.data.source, recipe.data.test))):
+        text = f"data.class_level = {level}: only sources of class folders take it (folder:PATH, tar:PATH)"
+        yield ("data", "class_level"), f"{text}; leave it out"
     if not sources.is_source(source := recipe.data.source):
         yield ("data", "source"), f'unknown data.source "{source}"; {sources.allowed(source)}'

@@ -47,6 +47,9 @@ def _subset(value: object) -> object:
 Subset = Annotated[int | str, BeforeValidator(_subset)]
 
 
+Level = Annotated[int, Field(ge=1, le=20, strict=True)]
+
+
 class LabelsRecipe(Section):
     """`[data.labels]`: labels from a CSV in place of the source's own, for training images only.
 
@@ -89,8 +92,14 @@ class DataRecipe(Section):
     `cifar10:FOLDER`), `hf:NAME` (Hugging Face); a path is relative to the recipe's own folder."""
     test: str = "auto"
     """`auto` (the source's own split, else 20 % held out), a source, a share such as `"20%"`, or `none`."""
-    val: str = "5%"
-    """A share of the training images, a source, or `none`. Settings are chosen on it, never on test."""
+    val: str = "auto"
+    """`auto` (the source's own split, else 5 % of the training images held out), a share, a source, or `none`.
+    Settings are chosen on it, never on test."""
+    class_level: Level | Literal["auto", "innermost"] = "auto"
+    """Which folder is the class, where folders lie in folders: 1 is the folder just below the split folder or the root,
+    2 the one below it, and so on; a leading folder that everything lies in does not count. `auto`: 1 where another
+    class holds its images itself or each has one folder inside only; else you are asked. `innermost`: the folder that
+    holds the images."""
     labels: LabelsRecipe | None = None
     """Labels of the training images from a CSV; left out: the source's own."""
     subset: Subset | None = None

@@ -85,7 +85,9 @@ def open_data(recipe: Recipe) -> Splits:
     labels = LabelFile(**data.labels.model_dump()) if data.labels else None
     tail = LongTail(**data.long_tail.model_dump()) if data.long_tail else None
     cache = data.cache == "auto"
-    return open_splits(data.source, data.test, data.val, data.split_seed, cache, labels, data.subset, tail)
+    return open_splits(
+        data.source, data.test, data.val, data.split_seed, cache, labels, data.subset, tail, data.class_level
+    )
 
 
 def make_plan(

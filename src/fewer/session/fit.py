@@ -10,7 +10,7 @@ from typing import Any
 from fewer.core.errors import RecipeError, Stopped
 from fewer.core.protocols import Comm, Selector
 from fewer.machine.determinism import deterministic
-from fewer.recipe.parse import load_recipe
+from fewer.recipe.recorded import load_recorded
 from fewer.recipe.schema import Recipe
 from fewer.runs.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
 from fewer.session import signals, tensorboard
@@ -93,7 +93,7 @@ def resume(
     folder = RunFolder(Path(path), writes=comm.rank == 0)
     if not (folder.path / RESOLVED).is_file():
         raise RecipeError(f"{path}: not a run folder: it has no {RESOLVED}; give the folder that `fewer train` made")
-    before = load_recipe(folder.path / RESOLVED)
+    before = load_recorded(folder.path / RESOLVED)
     recipe = extended(before, overrides)
     if recipe.out.tensorboard:
         tensorboard.require()

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fewer.data.listing.layout import PARTS, arranged, grouped, is_image, is_visible
+from fewer.data.listing.layout import arranged, grouped, is_image
+from fewer.data.listing.left_out import is_visible
+from fewer.data.listing.split_folders import part_of
 from sources import NAMES
+
+
+def is_text(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 @given(paths=st.sets(st.tuples(NAMES, NAMES, NAMES), min_size=1, max_size=20))
 def test_ids_are_positions_in_the_sorted_paths(paths: set[tuple[str, str, str]]) -> None:
     """However folders and characters sort: "a-b/" lies between "a!/" and "a/"."""
     files = {"/".join(path): (len(path[2]), number) for number, path in enumerate(sorted(paths))}
-    assume(PARTS.keys().isdisjoint(name for path in paths for name in path))
-    found = arranged("x", grouped(files), ())
+    assume(not any(part_of(name) for path in paths for name in path[:2]))
+    assume(all(is_text(path[1]) for path in paths))
+    found = arranged("x", grouped(files), (), "innermost")
     assert list(found.names) == sorted(files)
     assert [tuple(row) for row in found.columns.tolist()] == [files[name] for name in sorted(files)]
-    assert [found.classes[label] for label in found.labels] == [name.split("/")[1] for name in sorted(files)]
+    classes = [normalize("NFC", name.split("/")[1]) for name in sorted(files)]
+    assert [normalize("NFC", found.classes[label]) for label in found.labels] == classes
 
 
 @pytest.mark.parametrize(
@@ -27,6 +37,7 @@ def test_ids_are_positions_in_the_sorted_paths(paths: set[tuple[str, str, str]])
         ("a/x.png", True, True), ("a/x.JPG", True, True), ("a/x.txt", False, True), ("a/png", False, True),
         (".a/x.png", True, False), ("a/.x.png", True, False), ("__MACOSX/a/x.png", True, False),
         ("a/x.y.png", True, True),
+        ("a/@eaDir/x.png/0.jpg", True, False), ("$RECYCLE.BIN/x.png", True, False), ("a/lost+found2/x.png", True, True),
     ],
 )  # fmt: skip
 def test_images_are_known_by_their_ending_and_hidden_ones_left_out(path: str, image: bool, visible: bool) -> None:

@@ -44,6 +44,22 @@ def test_layouts(tmp_path: Path) -> None:
     assert sizes(open_splits(f"folder:{lone}", test=f"folder:{three}", val=f"folder:{three}")) == (40, 40, 40)
 
 
+def test_a_share_that_is_asked_for_wins_over_a_folder(tmp_path: Path) -> None:
+    three = folder(tmp_path / "3", {f"{part}/{c}": 20 for part in ("Train", "Val", "Test") for c in "ab"})
+    assert sizes(open_splits(f"folder:{three}")) == (40, 40, 40)
+    splits = open_splits(f"folder:{three}", val="10%")
+    assert sizes(splits) == (36, 4, 40)
+    assert f'the folder val/ of folder:{three} is not used: data.val = "10%"' in splits.notes
+
+
+def test_the_level_of_classes_holds_for_all_sources(tmp_path: Path) -> None:
+    train = folder(tmp_path / "a", {f"{c}/{year}": 5 for c in "ab" for year in (1, 2)})
+    test = folder(tmp_path / "b", {f"{c}/{year}": 5 for c in "ab" for year in (3, 4)})
+    assert "which folder is the class?" in refusal(f"folder:{train}", test=f"folder:{test}")
+    splits = open_splits(f"folder:{train}", test=f"folder:{test}", val="none", class_level=1)
+    assert (splits.classes, sizes(splits)) == (["a", "b"], (20, 0, 20))
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     counts=st.lists(st.integers(1, 40), min_size=1, max_size=6), share=st.floats(0.01, 0.99), seed=st.integers(0, 99)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from fewer.data.listing.files import files_of
 from fewer.data.listing.layout import arranged, grouped
 from fewer.data.listing.splits import open_splits, stratified
 from fewer.data.sources import open_source
@@ -31,6 +32,27 @@ def test_links_in_folders_are_followed(tmp_path: Path) -> None:
     assert list(open_source(f"folder:{root}").names) == ["a/000.png", "b/link.png", "c/000.png", "c/001.png"]
     (root / "a" / "up").symlink_to(root)
     assert "links back" in refusal(f"folder:{root}")
+
+
+def test_folders_of_systems_and_of_runs_are_no_data(tmp_path: Path) -> None:
+    junk = {"@eaDir/000.png": 1, "a/@eaDir/000.png": 1, "lost+found/x": 1, "$RECYCLE.BIN": 1, "runs/r/previews": 1}
+    root = folder(tmp_path / "f", {"a": 2, "b": 2, **junk})
+    (root / "runs" / "r" / "recipe.resolved.toml").touch()
+    one, other = (open_source(text) for text in (f"folder:{root}", f"tar:{packed(tmp_path / 'x.tar', root)}"))
+    assert list(one.names) == list(other.names) == ["a/000.png", "a/001.png", "b/000.png", "b/001.png"]
+    assert (
+        one.notes
+        == other.notes
+        == [
+            "left out: 4 folders of a system or network drive (first: $RECYCLE.BIN/)",
+            "left out: 1 folder of runs, which fewer train made (first: runs/r/)",
+        ]
+    )
+    assert [file.path for file in files_of([root])] == [f"{root}/{name}" for name in one.names]
+    begun = root / "runs" / "begun"
+    (begun / "checkpoints").mkdir(parents=True)
+    (begun / ".lock").touch()
+    assert len(open_source(f"folder:{root}")) == 4, "of another rank, a moment before its recipe is written"
 
 
 def test_ten_thousand_classes_of_any_name(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from fewer.core.errors import DataError
 from fewer.data.decode.decode import Damaged
-from fewer.data.listing.layout import is_image, is_visible
+from fewer.data.listing.layout import is_image
+from fewer.data.listing.left_out import is_run, is_visible
 from fewer.data.sources import Source
 
 _BYTES_MAX = 2**30  # one image may not fill the memory
@@ -58,8 +59,8 @@ def read_image(path: str) -> bytes:
 def files_of(paths: Iterable[str | Path]) -> Iterator[Found]:
     """The images below folders, sorted folder by folder, and files as they are named; in the order of `paths`.
 
-    Files and folders that are hidden are left out unless they are named themselves. Links are followed, but not back
-    to a folder above them. Lazy: a folder's names are held in memory, not those of all folders.
+    Run folders, and files and folders that are hidden, are left out unless they are named themselves. Links are
+    followed, but not back to a folder above them. Lazy: a folder's names are held in memory, not those of all folders.
 
     Raises:
         DataError: Paths that do not exist, that are neither file nor folder, or folders without an image; all at once,
@@ -94,6 +95,8 @@ def _below(folder: str, above: tuple[str, ...]) -> Iterator[Found]:
         if not is_visible(entry.name):
             continue
         if entry.is_dir():
+            if is_run(entry.path):
+                continue
             yield from _below(entry.path, (*above, real))
         elif is_image(entry.name):
             # Opening a pipe would wait for ever.

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonpath
 
 import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
+from fewer.data.listing.class_folders import ClassLevel, classified, refuse_empty
+from fewer.data.listing.split_folders import layout_of
 from fewer.data.listing.string_array import Names
 
 IMAGE_SUFFIXES = frozenset(("jpg", "jpeg", "png", "bmp", "gif", "webp", "ppm", "pgm", "tif", "tiff"))
-PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-
 
 Columns = npt.NDArray[np.int64]
 
@@ -59,11 +58,6 @@ def is_image(path: str) -> bool:
     return path.rpartition(".")[2].lower() in IMAGE_SUFFIXES
 
 
-def is_visible(path: str) -> bool:
-    """Whether no component is hidden (`.name`) or macOS's shadow folder."""
-    return not (path.startswith((".", "__MACOSX")) or "/." in path or "/__MACOSX" in path)
-
-
 def grouped(files: Mapping[str, tuple[int, ...]]) -> dict[str, Held]:
     """Files by the folder that holds them, from path to whole numbers."""
     found: dict[str, list[str]] = {}
@@ -75,45 +69,50 @@ def grouped(files: Mapping[str, tuple[int, ...]]) -> dict[str, Held]:
     }
 
 
-def arranged(source: str, held: Mapping[str, Held], folders: Iterable[str]) -> Arranged:
+def arranged(
+    source: str,
+    held: Mapping[str, Held],
+    folders: Iterable[str],
+    class_level: ClassLevel = "auto",
+    notes: Iterable[str] = (),
+) -> Arranged:
     """Sorts images by path into ids, and finds classes and parts.
 
-    The class of an image is the folder that holds it, at whatever depth. Where all class folders lie below `train/`
-    and its siblings `val/` (or `valid/`, `validation/`) and `test/`, those are the parts, and other siblings are left
-    out with a note. A leading folder that everything lies in (`cifar10/...`, a lone `train/...`) means nothing.
+    Folders called after splits, of which one is for training, are the parts (`fewer.data.listing.split_folders`);
+    other folders beside them are left out with a note. Which folder below them is the class, `class_level` says
+    (`fewer.data.listing.class_folders`). Leading folders that everything lies in mean nothing.
 
     Args:
         source: What to call the source in messages.
         held: Images by the path of their folder, `/`-separated, relative to the root of the source.
         folders: Paths of folders, so that empty classes are noticed.
+        class_level: Which folder is the class, counted from the root or the split folder.
+        notes: What the user should know already.
 
     Raises:
-        DataError: No images, images outside class folders, an empty class, or `val/` and `test/` without `train/`.
+        DataError: No images, images outside class folders, an empty class, or folders that can be read in two ways.
     """
-    _check(source, held, folders)
-    # No folder of images lies in another one, so this is the order of whole paths.
+    _require_images(source, held)
+    # Ids are positions of whole paths: "a-b/" lies between "a!/" and "a/".
     holders = sorted(held, key=lambda holder: f"{holder}/")
-    notes: list[str] = []
-    base = _base(holders)
-    tops = {holder: holder[len(base) :].partition("/") for holder in holders}
-    if any(top == "train" and below for top, _, below in tops.values()):
-        holders = _without_strangers(holders, tops, notes)
-    elif len(found := {top for top, _, below in tops.values() if below and top in PARTS}) > 1:
-        have = ", ".join(f"{part}/" for part in sorted(found))
-        raise DataError(f"{source}: there is {have} but no train/; fix: name the folder to train on train/")
-    else:
-        tops = {}
-        _check_no_hidden_parts(source, holders)
-    classes = sorted({holder.rpartition("/")[2] for holder in holders})
+    first = {holder: held[holder].names[0] for holder in holders}
+    layout = layout_of(source, holders, first, class_level == "auto")
+    found = classified(source, layout, holders, class_level)
+    refuse_empty(source, found, holders, folders)
+    placed = found.places
+    holders = [holder for holder in holders if holder in placed]
+    classes = sorted({place.label for place in placed.values()})
     index = {name: i for i, name in enumerate(classes)}
     counts = [len(held[holder].names) for holder in holders]
-    labels = np.repeat(np.array([index[holder.rpartition("/")[2]] for holder in holders], np.int64), counts)
-    part_N = np.repeat([PARTS[tops[holder][0]] if tops else "" for holder in holders], counts)
-    if not tops and len(classes) < len(holders):
-        notes.append(f"{source}: class folders of one name in different places are one class")
+    labels = np.repeat(np.array([index[placed[holder].label] for holder in holders], np.int64), counts)
+    part_N = np.repeat([placed[holder].part for holder in holders], counts)
     names = Names(f"{holder}/{name}" for holder in holders for name in held[holder].names)
     columns = np.concatenate([held[holder].columns for holder in holders])
-    return _complete(source, Arranged(names, columns, classes, labels, _parts(part_N), notes))
+    if found.nested:
+        order = np.array(sorted(range(len(names)), key=lambda i: names[i]), np.int64)
+        names, columns, labels, part_N = Names(names[i] for i in order), columns[order], labels[order], part_N[order]
+    all_notes = [*notes, *layout.notes, *found.notes]
+    return Arranged(names, columns, classes, labels, _parts(part_N), all_notes)
 
 
 def tabled(source: str, tables: Sequence[Rows], classes: list[str]) -> Arranged:
@@ -140,7 +139,7 @@ def tabled(source: str, tables: Sequence[Rows], classes: list[str]) -> Arranged:
     columns.append(np.concatenate([np.arange(count) for count in counts]))
     part_N = np.repeat([tables[i].part for i in order], counts)
     labels = np.concatenate([tables[i].labels for i in order])
-    return _complete(source, Arranged(names, np.stack(columns, axis=1), classes, labels, _parts(part_N), []))
+    return Arranged(names, np.stack(columns, axis=1), classes, labels, _parts(part_N), [])
 
 
 def _parts(part_N: npt.NDArray[np.str_]) -> dict[str, npt.NDArray[np.int64]]:
@@ -148,62 +147,13 @@ def _parts(part_N: npt.NDArray[np.str_]) -> dict[str, npt.NDArray[np.int64]]:
     return {part: ids for part, ids in found.items() if len(ids)}
 
 
-def _complete(source: str, found: Arranged) -> Arranged:
-    present = np.unique(found.labels)
-    if len(present) == 1:
-        only = found.classes[int(present[0])]
-        found.notes.append(f"{source} has one class only ({only!r}): there is nothing to classify")
-    return found
-
-
-def _base(holders: Iterable[str]) -> str:
-    """The leading folders that all class folders share, ending in `/`; "" without any."""
-    above = {holder.rpartition("/")[0] for holder in holders}
-    shared = "" if "" in above else commonpath(above)
-    return f"{shared}/" if shared else ""
-
-
-def _without_strangers(holders: list[str], tops: dict[str, tuple[str, str, str]], notes: list[str]) -> list[str]:
-    strangers = sorted({top for top, _, below in tops.values() if top not in PARTS or not below})
-    if strangers:
-        notes.append(f"left out, being neither train/, val/ nor test/: {', '.join(f'{top}/' for top in strangers)}")
-    return [holder for holder in holders if tops[holder][0] in PARTS and tops[holder][2]]
-
-
-def _check(source: str, held: Mapping[str, Held], folders: Iterable[str]) -> None:
+def _require_images(source: str, held: Mapping[str, Held]) -> None:
     allowed = "allowed: images in class folders, such as cat/1.png and dog/1.png"
     if not held:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(f"{source}: no images found ({known}); {allowed}; fix: check the path")
-    full = {holder[:end] for holder in held for end in _ends(holder)}
-    outer = {path.rpartition("/")[0] for path in full} | {""}
-    for holder in sorted(held):
-        above, _, last = holder.rpartition("/")
-        if holder in outer or (last in PARTS and PARTS.keys().isdisjoint(above.split("/"))):
-            here = f"directly in {holder}/" if holder else "directly in the root"
-            first = f"{holder}/{held[holder].names[0]}".lstrip("/")
-            raise DataError(f"{source}: images lie {here} (first: {first}); {allowed}; fix: move them to class folders")
-    siblings = {holder.rpartition("/")[0] for holder in held}
-    empty = sorted(path for path in folders if path not in full and path.rpartition("/")[0] in siblings)
-    if empty:
-        more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+    if "" in held:
+        first = held[""].names[0]
         raise DataError(
-            f"{source}: class folder {empty[0]}/{more} holds no images; allowed: at least one image a class; "
-            f"fix: add images to it or remove it"
+            f"{source}: images lie directly in the root (first: {first}); {allowed}; fix: move them to class folders"
         )
-
-
-def _check_no_hidden_parts(source: str, holders: Iterable[str]) -> None:
-    """Refuses `x/train/cat` and `x/test/cat` beside `y/dog`: taken as classes they would mix test into training."""
-    above = {folder for holder in holders for folder in holder.split("/")[:-1]}
-    others = sorted((above & PARTS.keys()) - {"train"})
-    if "train" in above and others:
-        raise DataError(
-            f"{source}: train/ and {others[0]}/ lie below other folders; allowed: both directly in the root or in one "
-            f"leading folder; fix: give the path of the folder that holds them"
-        )
-
-
-def _ends(path: str) -> list[int]:
-    """Where each of the path's leading folders ends, the path itself included."""
-    return [i for i, letter in enumerate(path) if letter == "/"] + [len(path)]

@@ -17,12 +17,13 @@ from torch import Tensor
 from fewer.core.errors import DataError
 from fewer.data.annotations.labels import LabelFile, overridden
 from fewer.data.listing import fingerprint
+from fewer.data.listing.class_folders import ClassLevel
 from fewer.data.listing.manifest import Entries, Manifest
 from fewer.data.listing.strata import grouped, leading, percent
 from fewer.data.listing.subsample import LongTail, subset, thinned
 from fewer.data.sources import Source, open_source
 
-_TEST_SHARE = 0.2
+_TEST_SHARE, _VAL_SHARE = 0.2, 0.05
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,13 @@ class Splits:
 def open_splits(
     source: str,
     test: str = "auto",
-    val: str = "5%",
+    val: str = "auto",
     split_seed: int = 0,
     cache: bool = True,
     labels: LabelFile | None = None,
     part: int | str | None = None,
     tail: LongTail | None = None,
+    class_level: ClassLevel = "auto",
 ) -> Splits:
     """Opens a source and splits its images.
 
@@ -119,8 +121,9 @@ def open_splits(
     training images ("20%"), another source ("folder:PATH"; of a source laid out in parts its `test/`, else its
     `val/`), or "none".
 
-    The validation set is the folder `val/` if the source has one that is not already the test; else what `val` says:
-    a share of the training images, another source (its `val/`, else its `test/`), or "none".
+    The validation set is, under `val = "auto"`: the folder `val/` if the source has one that is not already the test;
+    else 5 % of the training images. Otherwise what `val` says: a share of the training images, another source (its
+    `val/`, else its `test/`), or "none".
 
     Shares are drawn class by class from (`split_seed`, "test" or "val", id), so they depend neither on the training
     seed nor on the order of anything: round(share x images), at least 1 of a class of 2 or more, never a whole class.
@@ -136,37 +139,42 @@ def open_splits(
     Args:
         source: A text such as `digits` or `folder:PATH`; see `fewer.data.sources`.
         test: "auto", a share, a source or "none".
-        val: A share, a source or "none".
+        val: "auto", a share, a source or "none".
         split_seed: Seed of held-out shares.
         cache: Whether content hashes may be kept in the user's cache folder.
         labels: Labels of the training images; the source's own if left out.
         part: How many images train, or a share such as "20%"; all if left out.
         tail: The long tail that the training images are thinned to.
+        class_level: Which folder is the class, in all sources of class folders.
 
     Raises:
         RecipeError: `part` asks for more images than there are, or for fewer than there are classes.
         DataError: A source is missing, empty or malformed, a test class is unknown in training, or the file of
             labels does not fit the images.
     """
-    draft = _Draft(open_source(source), split_seed, labels)
+    draft = _Draft(open_source(source, class_level), split_seed, labels, class_level)
     test_split = draft.test(test)  # before val: what is left may then validate
     val_split = draft.val(val)
     draft.thin(part, tail)
     train = draft.split(draft.train_M, "train")
-    notes = draft.notes + [f"the folder {part}/ of {source} is not used" for part in draft.free]
+    notes = draft.notes + [
+        f'the folder {part}/ of {source} is not used: data.{part} = "{asked}"'
+        for part, asked in (("val", val), ("test", test))
+        if part in draft.free
+    ]
     return Splits(train, val_split, test_split, draft.classes, notes, cache)
 
 
 class _Draft:
     """What is still free of a source while its splits are taken from it."""
 
-    def __init__(self, source: Source, split_seed: int, labels: LabelFile | None) -> None:
+    def __init__(self, source: Source, split_seed: int, labels: LabelFile | None, class_level: ClassLevel) -> None:
         self.source = source
         self.notes = list(source.notes)
         self.free = {part: torch.from_numpy(ids) for part, ids in source.parts.items()}
         self.train_M = self.free.pop("train", torch.arange(len(source)))
-        self.classes = [source.classes[i] for i in np.unique(source.labels[self.train_M.numpy()])]
-        self._split_seed = split_seed
+        self.classes = source.train_classes()
+        self._split_seed, self._class_level = split_seed, class_level
         self._label_N = overridden(labels, source, self.train_M.numpy(), self.notes) if labels else source.labels
 
     def test(self, text: str) -> Split | None:
@@ -180,11 +188,11 @@ class _Draft:
 
     def val(self, text: str) -> Split | None:
         share = _share(text, "data.val")
+        if text == "auto":
+            return self._folder("val", "val") if "val" in self.free else self._held_out(_VAL_SHARE, "val")
         if text == "none":
             return None
-        if share is None:
-            return self._given(text, "val", ("val", "test"))
-        return self._folder("val", "val") if "val" in self.free else self._held_out(share, "val")
+        return self._held_out(share, "val") if share else self._given(text, "val", ("val", "test"))
 
     def thin(self, part: int | str | None, tail: LongTail | None) -> None:
         """Leaves out training images that are not wanted."""
@@ -213,10 +221,17 @@ class _Draft:
         return self.split(ids_M, purpose)
 
     def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
-        return open_given(text, self.classes, purpose, parts, self.notes)
+        return open_given(text, self.classes, purpose, parts, self.notes, self._class_level)
 
 
-def open_given(text: str, classes: list[str], purpose: str, parts: tuple[str, str], notes: list[str]) -> Split:
+def open_given(
+    text: str,
+    classes: list[str],
+    purpose: str,
+    parts: tuple[str, str],
+    notes: list[str],
+    class_level: ClassLevel = "auto",
+) -> Split:
     """Images of a source of their own: those of the first of `parts` that it is laid out in, else all.
 
     Args:
@@ -225,11 +240,12 @@ def open_given(text: str, classes: list[str], purpose: str, parts: tuple[str, st
         purpose: What the images are for, in messages.
         parts: Which parts of the source to look for.
         notes: Where a sentence about the outcome is added.
+        class_level: Which folder is the class, where classes are folders.
 
     Raises:
         DataError: The source is missing, empty or malformed, or has an image of another class.
     """
-    source = open_source(text)
+    source = open_source(text, class_level)
     part = next((part for part in parts if part in source.parts), None)
     ids_M = torch.from_numpy(source.parts[part]) if part else torch.arange(len(source))
     where = f"the folder {part}/ of {text}" if part else text

@@ -43,6 +43,10 @@ class Source(ABC):
         self.parts: dict[str, npt.NDArray[np.int64]] = found.parts
         self.notes: list[str] = found.notes
 
+    def train_classes(self) -> list[str]:
+        """Names of the classes of training images: those of the part `train`, or of all."""
+        return [self.classes[i] for i in np.unique(self.labels[self.parts.get("train", slice(None))])]
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -1,8 +1,9 @@
 """Kinds of sources of images, one file each: `data.source` begins with the name of one.
 
 A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
-what follows the colon, "" without one. A `PATH` or `FOLDER` in a form is relative to the recipe's own folder. What
-needs another rule has a function `absolute(place, base)`. Listing needs no torch. Installed packages add kinds through
+what follows the colon, "" without one. A kind whose classes are folders has `CLASS_FOLDERS = True`, and its `opened`
+takes `class_level` as well (`fewer.data.listing.class_folders`). A `PATH` or `FOLDER` in a form is relative. What needs
+another rule has a function `absolute(place, base)`. Listing needs no torch. Installed packages add kinds through
 the entry point group `fewer.sources`; what kinds share lies in `fewer.data.reading`.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from fewer.core.errors import DataError
 from fewer.core.registry import Registry
+from fewer.data.listing.class_folders import ClassLevel
 from fewer.data.reading.source import Source as Source
 from fewer.data.reading.source import Stamp as Stamp
 
@@ -38,8 +40,17 @@ def is_source(text: str) -> bool:
     return any((":" in form) == bool(colon) for form in SOURCES.module(kind).FORMS)
 
 
-def open_source(text: str) -> Source:
+def has_class_folders(text: str) -> bool:
+    """Whether the classes of the source that a text names are folders."""
+    return is_source(text) and getattr(SOURCES.module(text.partition(":")[0]), "CLASS_FOLDERS", False)
+
+
+def open_source(text: str, class_level: ClassLevel = "auto") -> Source:
     """Lists the source that a text such as `digits` or `folder:PATH` names; `forms` has all.
+
+    Args:
+        text: The source.
+        class_level: Which folder is the class, where classes are folders.
 
     Raises:
         DataError: No such kind; missing, unreadable, damaged or empty; no classes.
@@ -47,7 +58,8 @@ def open_source(text: str) -> Source:
     if not is_source(text):
         raise DataError(f"{text!r} names no data; {allowed(text)}")
     kind, _, place = text.partition(":")
-    source: Source = SOURCES.module(kind).opened(text, place)
+    options = {"class_level": class_level} if has_class_folders(text) else {}
+    source: Source = SOURCES.module(kind).opened(text, place, **options)
     return source
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
-from fewer.data.listing.layout import PARTS, Rows, tabled
+from fewer.data.listing.layout import Rows, tabled
+from fewer.data.listing.split_folders import PARTS
 from fewer.data.reading.source import Source, Stamp
 
 FORMS = ("hf:NAME",)
@@ -141,7 +142,7 @@ def _parts(name: str, splits: dict[str, Any], label: str) -> tuple[dict[str, str
     """The split of each part, and what is left out."""
     import pyarrow.compute as pc
 
-    known = {**PARTS, "dev": "val"}
+    known = PARTS
     hidden = {
         split
         for split, table in splits.items()

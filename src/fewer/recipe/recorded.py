@@ -1,0 +1,43 @@
+"""Reading of the recipe that a run folder keeps: keys that came later mean what was done then."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from fewer.recipe.parse import parse_recipe, read_toml
+from fewer.recipe.schema import Recipe
+
+_PLAN = "plan.json"
+
+
+def load_recorded(path: Path) -> Recipe:
+    """The resolved recipe of a run folder.
+
+    Before `data.class_level` the innermost folder was the class, and a share as `data.val` gave way to a folder `val/`
+    of the source.
+
+    Args:
+        path: The file `recipe.resolved.toml`.
+
+    Raises:
+        RecipeError: It cannot be read, or is no recipe.
+    """
+    content, lines = read_toml(path)
+    data = content.get("data")
+    if isinstance(data, dict) and "class_level" not in data:
+        data["class_level"] = "innermost"
+        if re.fullmatch(r"5(\.0+)?%", str(data.get("val", ""))) or _validated_on_folder(path.with_name(_PLAN)):
+            data["val"] = "auto"
+    return parse_recipe(content, origin=str(path), lines=lines, base=path.resolve().parent)
+
+
+def _validated_on_folder(plan: Path) -> bool:
+    """Whether the run's plan says that it validates on a folder of its source."""
+    try:
+        content: Any = json.loads(plan.read_bytes())
+        return any(note.startswith("val is the folder ") and " of " in note for note in content["notes"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
