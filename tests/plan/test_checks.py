@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fewer.plan.checks import exceeds_plain_cost, mismatches
+from fewer.plan.checks import exceeds_plain_cost, mismatches, unusual_lr
 from fewer.plan.cost_model import budget_of
 from fewer.plan.evaluations import Reestimation
 from fewer.plan.facts import Reference
@@ -58,3 +58,22 @@ def test_reference_losses_that_make_a_run_cost_more_than_plain_training_are_warn
     assert "costs more than plain training: 5.00 FEE > 4.00" in said
     assert not exceeds_plain_cost(costly, budget, {"flops": (4.0 * costly.plain_epoch_flops,) * 2})
     assert not exceeds_plain_cost(facts(), budget, {"flops": (5.0 * costly.plain_epoch_flops,) * 2})
+
+
+@pytest.mark.parametrize(
+    ("train", "weights", "said"),
+    [
+        ({"optimizer": "adamw", "lr": 0.1}, "", 'far too high for "adamw" from random weights; 0.0003 to 0.005 is'),
+        ({"optimizer": "adamw", "lr": 0.01}, "", ""),
+        ({"optimizer": "adamw", "lr": 0.01}, "abc", 'far too high for "adamw" with first weights from elsewhere'),
+        ({"lr": 0.5}, "abc", "0.001 to 0.05 is usual, e.g. train.lr=0.007"),
+        ({"lr": 0.0001}, "", 'far too low for "sgd"'),
+        ({"lr": 4.0, "batch_size": 128}, "", "far too high"),
+        ({"lr": 4.0, "batch_size": 1024}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_a_rate_far_from_the_usual_is_warned_of(train: dict[str, Any], weights: str, said: str) -> None:
+    warning = unusual_lr(recipe(train=train), facts(weights=weights))
+    assert said in warning
+    assert bool(said) == bool(warning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fewer.core.errors import printable
+from fewer.core.spelling import closest
 
 KeyPath = tuple[str, ...]
 Place = Callable[[KeyPath], str]  # where a key was given: file and line, or the argument
@@ -23,9 +23,9 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 
 def nearest(name: str, known: Sequence[str], prefix: Sequence[str] = ()) -> str:
     """The known name that is closest to a wrong one, as a question; all of them where none is close."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    dotted = [".".join((*prefix, key)) for key in (close or known)]
-    return f'did you mean "{dotted[0]}"?' if close else f"allowed: {', '.join(dotted)}"
+    found = closest(name, known)
+    dotted = [".".join((*prefix, key)) for key in ([found] if found else known)]
+    return f'did you mean "{dotted[0]}"?' if found else f"allowed: {', '.join(dotted)}"
 
 
 def readable(problem: str) -> str:
@@ -98,7 +98,9 @@ def _explained(
     name, above, kind = ".".join(whole), path[:-1], detail["type"]
     if kind == "extra_forbidden":
         known = list(_fields_at(above, model))
-        return whole, f'unknown key "{name}"; {advice(whole) or nearest(path[-1], known, prefix=whole[:-1])}'
+        homes = () if above else [section for section in known if name in _fields_at((section,), model)]
+        home = f'did you mean "{homes[0]}.{name}"?' if homes and not prefix else ""
+        return whole, f'unknown key "{name}"; {home or advice(whole) or nearest(path[-1], known, prefix=whole[:-1])}'
     if kind == "missing" and path[-1].isdigit():
         field = _fields_at(path[:-2], model).get(path[-2])
         example = "" if field is None else f", e.g. {written(field.get_default())}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
 from fewer.core.registry import Registry
+from fewer.core.spelling import closest
 
 _MOST_SHOWN = 12  # names in a message
 FAMILIES = Registry("fewer.models.families", "family of models", "fewer.models", "name")
@@ -42,9 +42,8 @@ class Models(Registry):
         """What to do about a name that no model has."""
         if name.startswith("timm:") and find_spec("timm") is None:
             return "models of timm need its package: pip install timm"
-        close = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.6)
-        if close:
-            return f'did you mean "{close[0]}"?'
+        if close := closest(name, self.names()):
+            return f'did you mean "{close}"?'
         own = [each for each in self.names() if self.family_of[each] == each]
         return f'allowed: {", ".join(own[:_MOST_SHOWN])}, a torchvision classifier ("resnet18"), or "timm:NAME"'
 

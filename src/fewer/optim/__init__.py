@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fewer.optim.average import Setting
     from fewer.optim.shapes import Shape
 
+_USUAL_BATCH = 256  # images in a step that usual learning rates are stated for
+
 
 class TrainParams(Section):
     """The keys of `[train]` that name optimizer and schedule; averages have keys of their own names."""
@@ -43,6 +45,21 @@ def build_optimizer(train: TrainParams, groups: list[dict[str, Any]]) -> torch.o
     """
     optimizer: torch.optim.Optimizer = OPTIMIZERS.module(train.optimizer).build(train, groups)
     return optimizer
+
+
+def usual_lr(train: TrainParams, first_weights: str, batch_size: int) -> tuple[float, float] | None:
+    """The lowest and the highest usual learning rate; None where the optimizer's file does not say.
+
+    Args:
+        train: The section that names the optimizer.
+        first_weights: "random" or "given".
+        batch_size: Images in a step. Beyond 256, usual rates grow with it (Goyal et al. 2017).
+    """
+    stated = getattr(OPTIMIZERS.module(train.optimizer), "USUAL_LR", None)
+    if stated is None:
+        return None
+    low, high = stated[first_weights]
+    return low, high * max(1.0, batch_size / _USUAL_BATCH)
 
 
 def lr_shape(train: TrainParams, epochs: int) -> Shape:

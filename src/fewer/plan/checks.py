@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fewer import tasks
+from fewer import optim, tasks
 from fewer.core.messages import nearest
 from fewer.core.types import Stage
 from fewer.data.listing.class_summary import class_problem
@@ -12,6 +12,8 @@ from fewer.plan.facts import Facts, workers_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget
 from fewer.select.method_params import InBatchParams
+
+_FAR = 3.0  # times beyond what is usual deserves a warning
 
 
 def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
@@ -49,6 +51,24 @@ def _batch_size_problems(recipe: Recipe, facts: Facts, stage: Stage) -> list[str
             f"forward; use {2 * accumulate * workers} or more"
         )
     return problems
+
+
+def unusual_lr(recipe: Recipe, facts: Facts) -> str:
+    """A warning where the learning rate is far from what is usual for the optimizer and the first weights."""
+    train, given = recipe.train, bool(facts.model.weights)
+    usual = optim.usual_lr(train, "given" if given else "random", train.batch_size)
+    if usual is None or usual[0] / _FAR <= train.lr <= usual[1] * _FAR:
+        return ""
+    low, high = usual
+    weights = "with first weights from elsewhere" if given else "from random weights"
+    what = "high" if train.lr > high else "low"
+    text = f'warning: train.lr = {train.lr:g} is far too {what} for "{train.optimizer}" {weights}'
+    return f"{text}; {low:g} to {high:g} is usual, e.g. train.lr={_round((low * high) ** 0.5):g}"
+
+
+def _round(value: float) -> float:
+    """To one digit, as learning rates are written."""
+    return float(f"{value:.0e}")
 
 
 def exceeds_plain_cost(facts: Facts, budget: Budget, predicted: Mapping[str, tuple[float, float]]) -> str:

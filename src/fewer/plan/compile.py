@@ -54,7 +54,11 @@ def compile_plan(
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
     predicted = costs.predicted(expected, packs)
-    warnings = checks.exceeds_plain_cost(facts, budget, predicted), mostly_scored(budget, expected)
+    warnings = (
+        checks.unusual_lr(recipe, facts),
+        checks.exceeds_plain_cost(facts, budget, predicted),
+        mostly_scored(budget, expected),
+    )
     return Plan(
         recipe=recipe,
         facts=facts,

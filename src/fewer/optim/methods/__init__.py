@@ -1,7 +1,9 @@
 """Optimizers, one file each: `train.optimizer` names one.
 
 A file has `Params` and `build(params, groups)`, which returns a `torch.optim.Optimizer` over groups of parameters, as
-`fewer.optim.groups.parameter_groups` gives them: each has its own learning rate and weight decay.
+`fewer.optim.groups.parameter_groups` gives them: each has its own learning rate and weight decay. It may have
+`USUAL_LR`: the lowest and highest usual `train.lr` for batches of up to 256 images, from `random` weights and from
+`given` ones; a rate far outside is warned of.
 """
 
 from fewer.core.registry import Registry

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 EXAMPLES = [{"lr": 0.003, "weight_decay": 0.05}]
+USUAL_LR = {"random": (0.0003, 0.005), "given": (0.0001, 0.003)}
 
 
 class Params(Section):

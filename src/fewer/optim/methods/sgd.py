@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 EXAMPLES = [{"lr": 0.05}, {"lr": 0.05, "momentum": 0.0, "nesterov": False}]
+USUAL_LR = {"random": (0.01, 0.5), "given": (0.001, 0.05)}
 
 
 class Params(Section):
