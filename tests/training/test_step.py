@@ -90,6 +90,37 @@ def test_micro_batches_make_the_same_step() -> None:
     torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
 
 
+def test_every_micro_batch_draws_its_own_dropout() -> None:
+    """The same images in two micro-batches are thinned out at different places."""
+    session, candidate = first_step(accumulate=2)
+    model = session.run.workers[0].model
+    model.register_module("thinned", torch.nn.Dropout(0.5))
+    masks: list[torch.Tensor] = []
+    model.register_forward_hook(lambda m, inputs, logits_BC: masks.append(m.thinned(torch.ones(64))))
+    step(session, candidate)
+    assert len(masks) == 2
+    assert not torch.equal(*masks)
+
+
+def test_averages_count_the_samples_that_were_stepped_on() -> None:
+    """Not the recipe's batch size: under selection, steps are smaller."""
+    session, candidate = first_step()
+    half = torch.arange(len(candidate.samples) // 2)
+    smaller = replace(
+        candidate, samples=candidate.samples.take(half), positions=[half], loaded=[candidate.loaded[0].take(half)]
+    )
+    seen: list[tuple[int, int]] = []
+
+    class Recorder:
+        def update(self, models: Any, samples: int, step: int, progress: float) -> None:
+            seen.append((samples, step))
+
+    session.run.averages = {"recorder": Recorder()}
+    step(session, smaller)
+    step(session, candidate)
+    assert seen == [(len(half), 1), (len(candidate.samples), 2)]
+
+
 def test_clipping_limits_the_norm_of_the_whole_gradient() -> None:
     session, candidate = first_step(clip_norm=0.01)
     before = flat(session)

@@ -30,6 +30,26 @@ def test_boxes_are_drawn_as_torchvision_draws_them() -> None:
         assert np.abs(ranks[0] - ranks[1]).max() < 1.95 * (2 / 4000) ** 0.5
 
 
+def test_wide_boxes_are_wide_and_every_pixel_is_reached() -> None:
+    """In a square picture; bounds of the shape above 1 ask for boxes wider than high."""
+    boxes = RandomResizedCrop((0.2, 0.6), (1.5, 3.0)).drawn(Key(torch.arange(500), 0, 0), 1.0)
+    assert boxes is not None
+    found = np.array([boxes.box(i, 12, 12) for i in range(500)])
+    wide, high = found[:, 2] - found[:, 0], found[:, 3] - found[:, 1]
+    assert (wide > high).all()
+    assert [found[:, 0].min(), found[:, 1].min(), found[:, 2].max(), found[:, 3].max()] == [0, 0, 12, 12]
+
+
+def test_every_copy_of_a_sample_has_a_box_of_its_own() -> None:
+    ids, copies = torch.tensor([7, 7, 7, 8]), torch.tensor([0, 1, 2, 0])
+    boxes = RandomResizedCrop().drawn(Key(ids, 0, 0, copies), 1.0)
+    alone = RandomResizedCrop().drawn(Key(ids[:1], 0, 0), 1.0)
+    assert boxes is not None
+    assert alone is not None
+    assert len({boxes.box(i, 300, 200) for i in range(4)}) == 4
+    assert boxes.box(0, 300, 200) == alone.box(0, 300, 200)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     width=st.integers(1, 400),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewer.data.listing.tar import members
 from sources import folder, member, packed, png, refusal, tar_of
 
 
@@ -70,6 +72,25 @@ def test_a_tar_cut_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory,
     end = whole.rstrip(b"\0")  # what lies behind is the end mark and its padding
     (tmp_path / "cut.tar").write_bytes(end[: int(len(end) * keep)])
     refusal(f"tar:{tmp_path / 'cut.tar'}")
+
+
+def test_members_beyond_what_octal_digits_can_tell_are_found(tmp_path: Path) -> None:
+    """From 8 GiB on, GNU tar writes sizes to base 256. The file is sparse: it takes no room."""
+    size, path = 2**33 + 513, tmp_path / "x.tar"
+    big, small = tarfile.TarInfo("a/big.png"), tarfile.TarInfo("a/small.png")
+    big.size, small.size = size, 3
+    padded = -(-size // 512) * 512
+    with path.open("wb") as file:
+        file.write(big.tobuf(tarfile.GNU_FORMAT))
+        file.seek(512 + padded)
+        file.write(small.tobuf(tarfile.GNU_FORMAT) + b"xyz")
+        file.truncate(512 + padded + 1024 + 1024)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        found = members(descriptor, "x.tar").files
+    finally:
+        os.close(descriptor)
+    assert found == {"a/big.png": (512, size), "a/small.png": (512 + padded + 512, 3)}
 
 
 def test_other_files_are_no_tar(tmp_path: Path) -> None:
