@@ -71,7 +71,8 @@ def planned(content: dict[str, Any], overrides: list[str]) -> Plan:
     recipe = parse_recipe(content, overrides)
     population = Population(0, torch.arange(IMAGES) % CLASSES, CLASSES)
     classes = tuple(map(str, range(CLASSES)))
-    data = DataFacts(IMAGES, 0, 1000, classes, native_side_px=32, class_images=(IMAGES // CLASSES,) * CLASSES)
+    val = 0 if recipe.data.val == "none" else IMAGES // 20
+    data = DataFacts(IMAGES, val, 1000, classes, native_side_px=32, class_images=(IMAGES // CLASSES,) * CLASSES)
     facts = Facts(data, ModelFacts(FLOPS, plain_sample_flops=3 * 224 * 224, parameters=10))
     selector = select.build(recipe.select, population, recipe.epochs)  # type: ignore[arg-type]
     return compile_plan(recipe, facts, selector.expected)
@@ -89,6 +90,7 @@ def test_every_recipe_can_be_planned(content: dict[str, Any], overrides: list[st
     plan = planned(content, overrides)
     low, high = plan.predicted["full_epoch_equivalents"]
     assert 0 < low <= high
+    assert [each.every for each in plan.evaluations if each.name == "val"] == [1], "accuracy over time, and a best"
 
 
 FLAGS = (

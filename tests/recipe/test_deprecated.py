@@ -29,6 +29,12 @@ def test_old_keys_are_read_with_a_note() -> None:
     assert parse_recipe({**BASE, "evaluate": {"every": 3}}).notes == ()
 
 
+def test_the_metric_that_decides_may_be_asked_for_under_out() -> None:
+    asked = parse_recipe(BASE, ["out.best_by=macro_f1"])
+    assert asked.evaluate.best == "macro_f1"
+    assert asked.notes[0].endswith("out.best_by is now called evaluate.best")
+
+
 def test_a_wrong_value_is_reported_at_the_place_where_it_was_written() -> None:
     with pytest.raises(RecipeError, match=r'argument "out.evaluate_every=-1": evaluate.every = -1'):
         parse_recipe(BASE, ["out.evaluate_every=-1"])

@@ -13,7 +13,7 @@ from fewer.compare.arms import Arm, with_seed
 from fewer.core.errors import DivergedError, FewerError, RecipeError, ResourceError, Stopped, printable
 from fewer.recipe.schema import Recipe
 from fewer.report.load import document
-from fewer.runs.folder import RESOLVED
+from fewer.runs.folder import RESOLVED, planned_epochs
 from fewer.runs.record import publish, writing
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_cell(arm: Arm, seed: int, runs: Path) -> Cell:
     """The state of a run, read from its folder."""
     folder = arm.folder(runs) / f"seed{seed}"
     result, status = document(folder / "result.json"), document(folder / "status.json")
-    if result.get("epochs") == arm.recipe.epochs and isinstance(result.get("metrics"), dict):
+    if planned_epochs(result) == arm.recipe.epochs and isinstance(result.get("metrics"), dict):
         return Cell(arm, seed, folder, "done", result)
     if status.get("state") == "failed" and status.get("exit_code") in FINAL:
         return Cell(arm, seed, folder, "failed", {}, printable(str(status.get("message", ""))), status["exit_code"])

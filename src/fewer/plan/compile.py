@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fewer.core.errors import RecipeError
 from fewer.core.types import At, Expectation, Stage
@@ -11,6 +12,7 @@ from fewer.optim import evaluates_average
 from fewer.plan import checks
 from fewer.plan.cost_model import CostModel, budget_of
 from fewer.plan.digest import digest_of
+from fewer.plan.ending import earliest_end, shortened
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
 from fewer.plan.facts import Facts, MachineFacts, Reference
@@ -54,6 +56,10 @@ def compile_plan(
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
     predicted = costs.predicted(expected, packs)
+    if has_val and (earliest := earliest_end(recipe, stages)) < budget.epochs:
+        early_stages, early_budget = shortened(stages, budget, earliest)
+        early = replace(costs, stages=early_stages, budget=early_budget).predicted(expected, packs)
+        predicted = {key: (min(early[key][0], low), high) for key, (low, high) in predicted.items()}
     warnings = (
         checks.unusual_lr(recipe, facts),
         checks.exceeds_plain_cost(facts, budget, predicted),

@@ -6,7 +6,7 @@ A plan can be printed, priced and compared without training, and never changes s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fewer.core.allocation import batch_sizes
@@ -16,6 +16,7 @@ from fewer.machine.device import DeviceSettings
 from fewer.machine.loading import Loading
 from fewer.optim import lr_shape, momentum_shape
 from fewer.optim.shapes import Shape
+from fewer.plan.ending import Ending, shortened
 from fewer.plan.evaluations import Reestimation, evaluation_side_px
 from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
@@ -43,6 +44,7 @@ class Plan:
         predicted: Ledger keys with their lowest and highest predicted value.
         own_selector: Name of a selector that the caller brought in place of the recipe's.
         notes: What the user should know before the run starts.
+        ending: How the run ends once its patience is out; None before.
     """
 
     recipe: Recipe
@@ -59,10 +61,16 @@ class Plan:
     predicted: Mapping[str, tuple[float, float]]
     own_selector: str = ""
     notes: tuple[str, ...] = ()
+    ending: Ending | None = None
 
     @property
     def epochs(self) -> int:
         return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def scheduled_epochs(self) -> int:
+        """The epochs that schedules are drawn over: those that were planned, also where a run ends early."""
+        return self.ending.planned if self.ending else self.epochs
 
     @property
     def largest_side_px(self) -> int:
@@ -83,12 +91,22 @@ class Plan:
         """What one plain epoch costs: all training images at the largest side, nothing frozen."""
         return self.facts.plain_epoch_flops
 
+    def ended_by(self, ending: Ending) -> Plan:
+        """The plan of a run whose patience is out."""
+        stages, budget = shortened(self.stages, self.budget, ending.epochs)
+        return replace(self, stages=stages, budget=budget, ending=ending)
+
     def stage(self, epoch: int) -> Stage:
         return stage_of(self.stages, epoch)
 
     def at(self, epoch: int, batch: int = 0, batches: int = 1, share: float | None = None) -> At:
         """The moment before a batch of an epoch, in which a given share of the images may be trained on."""
-        return At(epoch, self.epochs, (epoch + batch / batches) / self.epochs, share)
+        past = epoch + batch / batches
+        if self.ending and epoch >= self.ending.begins:
+            progress = self.ending.progress(past)
+        else:
+            progress = past / self.scheduled_epochs
+        return At(epoch, self.epochs, progress, share)
 
     def lr_factor(self, progress: float) -> float:
         """Learning rate at `progress`, as a share of `train.lr`."""
@@ -100,11 +118,11 @@ class Plan:
 
     @cached_property
     def _lr_shape(self) -> Shape:
-        return lr_shape(self.recipe.train, self.epochs)
+        return lr_shape(self.recipe.train, self.scheduled_epochs)
 
     @cached_property
     def _momentum_shape(self) -> Shape | None:
-        return momentum_shape(self.recipe.train, self.epochs)
+        return momentum_shape(self.recipe.train, self.scheduled_epochs)
 
     def sample_flops(self, epoch: int) -> Flops:
         """FLOPs of one sample that is trained on in an epoch."""

@@ -20,7 +20,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
     found = list(_epochs(recipe, content))
     for name in ("model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
-    checks = (_checkpoints, _batches, _loss, _views, _splits)
+    checks = (_patience, _checkpoints, _batches, _loss, _views, _splits)
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
 
@@ -29,6 +29,25 @@ def _epochs(recipe: Recipe, content: Any) -> Iterator[Problem]:
     if recipe.stages and "epochs" in content.get("train", {}) and asked != total:
         text = f"train.epochs = {asked}, but the stages take {total} epochs; leave train.epochs out"
         yield ("train", "epochs"), text
+
+
+def _patience(recipe: Recipe) -> Iterator[Problem]:
+    """Patience needs something to watch, often enough."""
+    patience = recipe.train.patience
+    if patience == "off":
+        return
+    lacks = {
+        'data.val = "none"': recipe.data.val == "none" and 'give a validation set, such as data.val = "10%"',
+        "evaluate.every = 0": recipe.evaluate.every == 0 and "set evaluate.every = 1",
+    }
+    for reason, fix in lacks.items():
+        if fix:
+            yield ("train", "patience"), f'train.patience = "{patience}" watches validations, and {reason}; {fix}'
+    if not patience.value:
+        yield (
+            ("train", "patience"),
+            f'train.patience = "{patience}" is no time at all; give epochs, or "off"',
+        )
 
 
 def _checkpoints(recipe: Recipe) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from fewer.core.messages import KeyPath
 # Key paths as they were, and as they are.
 MOVED: dict[KeyPath, KeyPath] = {
     ("out", "evaluate_every"): ("evaluate", "every"),
+    ("out", "best_by"): ("evaluate", "best"),
     ("select", "guards", "batchnorm_images"): ("evaluate", "batchnorm_images"),
 }
 

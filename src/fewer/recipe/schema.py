@@ -183,6 +183,10 @@ class TrainRecipe(TrainParams):
     side_px: Side | None = None
     """Side of the square images that are trained on and evaluated. Left out: the images' own side (median of the
     shorter), but 32 px at least and 128 px at most. A stage's `side_px` goes before it."""
+    patience: Span | Literal["off"] = "off"
+    """Early stopping: once so long no validation has been better than the best, by the metric of `evaluate.best`, the
+    rest of the schedule is passed through in as many epochs again, and the run ends. With stages it counts in the last
+    of them."""
     batch_size: Count = 128
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1

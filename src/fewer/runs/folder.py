@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, final
 
@@ -16,6 +17,8 @@ GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.t
 SUSPECTS = "suspects.csv"
 
 _PROBE_BYTES = 1 << 20
+
+
 # What a run leaves that ended before its first step; its record begins when training does.
 _BEGINNINGS = {
     ".lock",
@@ -30,6 +33,19 @@ _BEGINNINGS = {
     "status.json",
     "report.html",
 }
+
+
+def planned_epochs(result: Mapping[str, Any]) -> int | None:
+    """The epochs that a finished run was planned for, of which it has fewer where its patience was out.
+
+    Args:
+        result: The content of `result.json`; what is no result gives None.
+    """
+    try:
+        shorter = result.get("amendments", {}).get("train.epochs")
+        return int(shorter["old"] if shorter else result["epochs"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 @final

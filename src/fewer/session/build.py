@@ -54,7 +54,6 @@ IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Session:
     """What a plan needs in order to run."""
 
-    plan: Plan
     splits: Splits
     task: Task
     run: Run
@@ -64,6 +63,11 @@ class Session:
     damaged: list[tuple[str, DamagedImage]]
     loader: Loader | None = None
     _decoded: tuple[int, int] = (0, 0)
+
+    @property
+    def plan(self) -> Plan:
+        """The run's plan, which is shorter from the moment at which its patience is out."""
+        return self.run.plan
 
     def book_decoding(self) -> None:
         """Books what has been decoded since the last call."""
@@ -164,7 +168,7 @@ def _opened(
     for part in data.values():
         part.mean, part.std = mean, std
     run = open_run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
-    return Session(plan, splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
+    return Session(splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
 
 
 def _moments(plan: Plan, data: ImageData) -> Moments:

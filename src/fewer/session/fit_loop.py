@@ -22,11 +22,12 @@ from fewer.session import signals
 from fewer.session.artifacts import Artifacts
 from fewer.session.build import Session
 from fewer.session.closing import closing
-from fewer.session.epoch_metrics import EpochSums, costs, in_words, validation_metrics
+from fewer.session.epoch_metrics import EpochSums, costs, decisive_metric, in_words, validation_metrics
 from fewer.session.evaluation import Evaluator
 from fewer.session.progress import Display, opening
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.selection_stats import complaints, selection_stats
+from fewer.training import patience
 from fewer.training.loop import Row, train
 
 
@@ -65,6 +66,7 @@ class FitLoop:
             for text in damaged:
                 self._note(f"passed over a damaged checkpoint: {text}")
             run.load_state_dict(state)
+            patience.restore(run)
             self.amended = set(run.amendments)
             self.epoch = EpochSums(self.session)
             self._note(f"resumed from {path.name}")
@@ -92,10 +94,10 @@ class FitLoop:
     def _announce(self, epochs_before: int, exact: bool) -> None:
         """Prepares the rows that say that, and how, the run was resumed."""
         run = self.session.run
-        where = {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
+        where = self._here()
         self.head.append({"kind": "resume", **where, "exact": exact})
-        if epochs_before != run.plan.epochs:
-            change = {"key": "train.epochs", "old": epochs_before, "new": run.plan.epochs}
+        if epochs_before != run.plan.scheduled_epochs:
+            change = {"key": "train.epochs", "old": epochs_before, "new": run.plan.scheduled_epochs}
             self.head.append({"kind": "amendment", **change, **where})
 
     # --- Training ---------------------------------------------------------------------------------------------
@@ -162,8 +164,7 @@ class FitLoop:
         for key in run.amendments.keys() - self.amended:
             change = {"key": key, **run.amendments[key]}
             self._note(f'warning: {key} = "{change["old"]}" became "{change["new"]}": {change["reason"]}')
-            where = {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
-            self._record({"kind": "amendment", **change, **where})
+            self._record({"kind": "amendment", **change, **self._here()})
             self.amended.add(key)
 
     def _note(self, text: str) -> None:
@@ -199,6 +200,7 @@ class FitLoop:
         shown = validation_metrics(session.plan.recipe, session.task)
         if scalars := self.evaluator.validate(last):
             line |= {f"val_{metric.name}": scalars.get(metric.name) for metric in shown}
+            self._follow_patience(scalars)
         if self.folder.writes:
             write_csv(self.folder.path / "metrics.csv", self.lines, session.task.step_metrics, shown)
         self.folder.status("running", **self._where())
@@ -206,6 +208,20 @@ class FitLoop:
         self._log(in_words(line, session))
         if not last:
             self.artifacts.plots()
+
+    def _follow_patience(self, scalars: dict[str, float]) -> None:
+        """Ends the run early where its recipe asks for that and no validation has been better for long."""
+        run = self.session.run
+        metric = decisive_metric(run.plan.recipe, self.session.task)
+        if words := patience.follow(run, metric, scalars[metric.name]):
+            self._note(words)
+            change = {"key": "train.epochs", "old": run.plan.scheduled_epochs, "new": run.plan.epochs}
+            self._record({"kind": "amendment", **change, **self._here()})
+            self.amended.add("train.epochs")
+
+    def _here(self) -> dict[str, Any]:
+        run = self.session.run
+        return {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
 
     def _warn(self, line: dict[str, Any]) -> None:
         """Says, once each, what selection does that it should not."""

@@ -14,7 +14,7 @@ from fewer.data.listing.splits import Splits
 from fewer.plan.plan import Plan
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe, changed_keys
-from fewer.runs.folder import MANIFEST, RunFolder
+from fewer.runs.folder import MANIFEST, RunFolder, planned_epochs
 from fewer.runs.record import read_json
 from fewer.select import METHODS
 
@@ -28,7 +28,7 @@ def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:
     """The result of a run that stands at its end."""
     try:
         result: dict[str, Any] = read_json(folder.result)
-        return result if result["epochs"] == recipe.epochs else None
+        return result if planned_epochs(result) == recipe.epochs else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

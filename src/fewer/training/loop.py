@@ -132,7 +132,7 @@ def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]
         batches=candidate.batches,
         step=run.cursor.step,
         steps=int(total.steps),
-        progress=at.progress,
+        progress=(at.epoch + candidate.number / candidate.batches) / at.epochs,
         lr=lr,
         momentum=_momentum(run, at),
         loss=total.loss / total.losses if kept else None,

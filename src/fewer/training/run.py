@@ -40,6 +40,7 @@ class Run:
         stop_requested: Set from outside (signals); all processes leave after the same batch.
         amendments: What of the plan had to change on the way: key to {"old", "new", "reason"}.
         best: The best validation so far: metric, its value, epoch, and the model that was published of it.
+        patience: What early stopping goes by: the best value, after how many epochs, and the ending once it has begun.
     """
 
     plan: Plan
@@ -54,6 +55,7 @@ class Run:
     stop_requested: bool = False
     amendments: dict[str, dict[str, str]] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
+    patience: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -91,6 +93,7 @@ class Run:
             "ledger": {**self.ledger.state_dict(), "local": self.comm.gather(ledger).tolist()},
             "amendments": dict(self.amendments),
             "best": dict(self.best),
+            **({"patience": dict(self.patience)} if self.patience else {}),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -117,6 +120,7 @@ class Run:
         self.amendments.clear()
         self.amendments |= state.get("amendments", {})
         self.best = dict(state["best"])
+        self.patience = dict(state.get("patience", {}))
 
     def digest(self) -> str:
         """Hash of the whole state but best metric, evaluation counts, seconds, memory and what else the machine did."""

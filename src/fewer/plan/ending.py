@@ -1,0 +1,60 @@
+"""The early ending of a run: once patience is out, the rest of the schedule is passed through in a few epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fewer.core.clock import Duration
+from fewer.core.types import Stage
+
+if TYPE_CHECKING:
+    from fewer.recipe.schema import Recipe
+    from fewer.select.budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the schedule's clock goes on once patience is out.
+
+    Attributes:
+        begins: The first epoch of the ending.
+        epochs: All epochs of the run, the ending included.
+        planned: The epochs that the run would have had.
+    """
+
+    begins: int
+    epochs: int
+    planned: int
+
+    def progress(self, past: float) -> float:
+        """Where in the whole schedule the run stands after so many epochs, in [0, 1]: faster in the ending."""
+        start = self.begins / self.planned
+        return start + (1 - start) * (past - self.begins) / (self.epochs - self.begins)
+
+
+def patience_of(recipe: Recipe) -> int | None:
+    """Epochs without improvement that end a run, which are also the epochs of its ending; None: it never ends early."""
+    asked = recipe.train.patience
+    return asked.whole_epochs(recipe.epochs) if isinstance(asked, Duration) else None
+
+
+def earliest_end(recipe: Recipe, stages: Sequence[Stage]) -> int:
+    """The fewest epochs that a run may have: where its first validation in the last stage stays the best.
+
+    The first stages are always trained: their models do not compare with those of the last, which may see other images.
+    """
+    patience, every, planned = patience_of(recipe), recipe.evaluate.every, stages[-1].first_epoch + stages[-1].epochs
+    if patience is None or not every:
+        return planned
+    first = (stages[-1].first_epoch // every + 1) * every
+    out = -(-(first + patience) // every) * every
+    return min(out + patience, planned)
+
+
+def shortened(stages: Sequence[Stage], budget: Budget, epochs: int) -> tuple[tuple[Stage, ...], Budget]:
+    """Stages and budget of a run that ends after so many epochs, within its last stage."""
+    last = replace(stages[-1], epochs=epochs - stages[-1].first_epoch)
+    flops = budget.training_flops[:epochs], budget.scoring_flops[:epochs]
+    return (*stages[:-1], last), replace(budget, training_flops=flops[0], scoring_flops=flops[1])
