@@ -69,7 +69,7 @@ def recipe_keys() -> str:
         "A recipe is a TOML file. Every key has a default but `data.source` and `model.name`; unknown keys are errors. "
         "Any key can be given on the command line as `section.key=value`, a stage's as `stages.0.side_px=24`.\n\n"
         'A duration has a unit: `"2ep"` (epochs), `"5%"` (of the run), and for checkpoints also `"500step"` and '
-        '`"10min"`. Paths of sources are relative to the recipe\'s folder.\n\n'
+        '`"10min"`. Where relative paths start: [recipes.md](recipes.md#paths).\n\n'
         f"`[select]` takes the keys of its method: {cards}.\n\n"
     )
     return NOTE + head + "\n".join(sections)

@@ -17,7 +17,7 @@ def test_the_document_is_stable(checked: Ended) -> None:
     assert checked.code == 3
     assert checked.stderr == ""
     document = checked.json
-    assert document.keys() == {"schema", "source", "images", "counts", "notes", "findings"}
+    assert document.keys() == {"schema", "source", "images", "classes", "counts", "notes", "findings"}
     assert document["schema"] == 1
     assert document["images"] == {"train": 6 + len(damaged_files()) + len(odd_files()) + 4, "test": 7}
     for finding in document["findings"]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from fewer.core.errors import DataError
-from fewer.data.sources import open_source
+from fewer.core.errors import DataError, FewerError
+from fewer.data.sources import named, open_source
 from fewer.inspection.check import check
-from fewer.inspection.inventory import inventory_of, named
+from fewer.inspection.inventory import inventory_of
 from fewer.inspection.scan import scan
+from fewer.recipe.parse import parse_recipe
+from fewer.session.build import make_plan, open_data
 from server import Ended
 from zoo import encoded, findings, picture, plain, written
 
@@ -70,6 +73,42 @@ def test_a_recipe_is_looked_at_as_it_would_train(tmp_path: Path) -> None:
 
 def test_bare_paths(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"")
-    assert named(str(tmp_path))[0] == f"folder:{tmp_path}"
-    assert named(str(tmp_path / "x.tar"))[0] == f"tar:{tmp_path / 'x.tar'}"
-    assert named("digits") == ("digits", "")
+    assert named(str(tmp_path), tmp_path) == f"folder:{tmp_path}"
+    assert named("x.tar", tmp_path) == "tar:x.tar"
+    assert named("digits", tmp_path) == "digits"
+
+
+SITUATIONS = {
+    ("x",): "data.source: 1 class ('x')",
+    ("images/a", "images/b", "masks/a", "masks/b"): "which folder is the class?",
+    ("cat/2021", "cat/2022", "dog/2021", "dog/2022"): "which folder is the class?",
+    ("train", "test"): "without class folders",
+    ("train_a/x", "train_b/x", "test/x"): "both look like train images",
+    ("ant", "b\udce9e"): "is no UTF-8 text",
+}
+NOTED = {
+    ("Training/a", "Training/b", "Testing/a"): "Training/ as train/, Testing/ as test/",
+    ("a", "b", "@eaDir/x.png"): "of a system or network drive",
+    ("cat/indoor", "cat/outdoor", "dog"): "cat/indoor/ as 'cat'",
+    ("train/n01/images", "train/n02/images", "val/images"): "have no labels",
+}
+
+
+@pytest.mark.parametrize("folders", SITUATIONS)
+def test_what_training_refuses_is_an_error(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    root = written(tmp_path, {f"{each}/{i}.png": encoded(picture(i)) for each in folders for i in range(2)})
+    inventory = inventory_of(f"folder:{root}")
+    (found,) = (f for f in inventory.findings if f.kind.effect == "stops")
+    assert SITUATIONS[folders] in found.reason
+    recipe = parse_recipe({"data": {"source": f"folder:{root}"}, "model": {"name": "lenet5"}})
+    with pytest.raises(FewerError, match=re.escape(SITUATIONS[folders])):
+        make_plan(recipe, open_data(recipe))
+
+
+@pytest.mark.parametrize("folders", NOTED)
+def test_what_was_decided_is_a_note(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    root = written(tmp_path, {f"{each}/{i}.png": encoded(picture(i)) for each in folders for i in range(2)})
+    inventory = inventory_of(f"folder:{root}")
+    assert not inventory.findings
+    assert any(NOTED[folders] in note for note in inventory.notes)
+    assert len(inventory.classes) == 2

@@ -58,10 +58,10 @@ def check(
         import json
 
         images = {part.split: len(part) for part in inventory.parts}
-        print(json.dumps({"schema": 1, "source": text, "images": images, "counts": counts, "notes": inventory.notes,
-                          "findings": [finding.as_json() for finding in found]}))  # fmt: skip
+        print(json.dumps({"schema": 1, "source": text, "images": images, "classes": inventory.classes, "counts": counts,
+                          "notes": inventory.notes, "findings": [finding.as_json() for finding in found]}))  # fmt: skip
     else:
-        _show(found, len(inventory), counts, everything)
+        _show(found, inventory, counts, everything)
     return FOUND if counts["error"] or counts["warning"] else 0
 
 
@@ -105,19 +105,24 @@ def _inventory(source: str) -> tuple[Inventory, str]:
     import sys
 
     from fewer.core.errors import printable
-    from fewer.inspection.inventory import inventory_of, named
+    from fewer.data.sources import named
+    from fewer.inspection.inventory import inventory_of
 
-    text, remark = named(source)
+    text = named(source, Path.cwd())
     inventory = inventory_of(text)
-    for line in [remark] if remark else []:
-        print(printable(line), file=sys.stderr)
+    if text != source:
+        print(printable(f"{source} is taken as {text}"), file=sys.stderr)
     return inventory, text
 
 
-def _show(found: list[Finding], images: int, counts: dict[str, int], everything: bool) -> None:
+def _show(found: list[Finding], inventory: Inventory, counts: dict[str, int], everything: bool) -> None:
     from itertools import groupby
 
     from fewer.core.errors import printable
+    from fewer.data.listing.class_summary import class_line
+
+    for note in inventory.notes:
+        print(f"note    {printable(note)}")
 
     for code, group in groupby(found, lambda finding: finding.code):
         findings = list(group)
@@ -132,7 +137,9 @@ def _show(found: list[Finding], images: int, counts: dict[str, int], everything:
         if len(findings) > len(shown):
             print(f"        ... and {len(findings) - len(shown):,} more (--all lists them)")
     totals = ", ".join(f"{count:,} {level}{'' if count == 1 else 's'}" for level, count in counts.items())
-    print(f"{images:,} images: {totals}")
+    if classes := inventory.classes:
+        print(printable(class_line(list(classes), list(classes.values()))))
+    print(f"{len(inventory):,} images: {totals}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from fewer.core.errors import RecipeError, printable
 from fewer.core.messages import nearest
 from fewer.recipe.parse import foreign_keys, override, parse_recipe, read_toml
+from fewer.recipe.paths import all_absolute
 from fewer.recipe.schema import Recipe, flat
 
 Content = dict[str, Any]
@@ -158,7 +159,8 @@ def _from_file(file: Path) -> list[Change]:
     if bad:
         where = printable(f'{file}, variant "{bad[0]}"')
         raise RecipeError(f'{where}: a variant is a table of keys, e.g. select.method = "dbpd"; add some, or remove it')
-    return [Change(name, f'{file}, variant "{name}"', table) for name, table in tables.items()]
+    folder = file.resolve().parent
+    return [Change(name, f'{file}, variant "{name}"', all_absolute(table, folder)) for name, table in tables.items()]
 
 
 def _together(changes: Sequence[Change]) -> Change:

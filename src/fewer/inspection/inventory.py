@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,12 @@ class Inventory:
     notes: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """Training images of every class; all images, in a source without splits."""
+        counts = Counter(label for part in self.parts if part.split in ("train", ALL) for label in part.labels)
+        return dict(sorted(counts.items()))
+
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
@@ -76,15 +83,6 @@ def inventory_of(text: str, class_level: ClassLevel = "auto") -> Inventory:
         return _as_far_as_possible(text, error, class_level)
     problem = class_problem(source.train_classes())
     return Inventory(_parts(source), list(source.notes), [Finding("refused", "", "", problem, text)] if problem else [])
-
-
-def named(text: str) -> tuple[str, str]:
-    """The source that a bare path means, and a remark about it; other texts stay unchanged."""
-    if is_source(text):
-        return text, ""
-    path = Path(text).expanduser()
-    kind = "folder" if path.is_dir() else "tar" if text.endswith(".tar") and path.is_file() else ""
-    return (f"{kind}:{text}", f"{text} is taken as {kind}:{text}") if kind else (text, "")
 
 
 def _parts(source: Source) -> list[Part]:
@@ -121,7 +119,7 @@ def _of_recipe(path: str) -> Inventory:
             parts.append(_part(split.source, name, ids, [split.classes[label_N[i]] for i in ids]))
     whole = Inventory(parts, list(splits.notes))
     try:
-        whole.notes = list(make_plan(recipe, splits).notes)
+        make_plan(recipe, splits)
     except (DataError, RecipeError) as error:
         whole.findings += [Finding("refused", "", "", problem) for problem in str(error).splitlines()]
     return whole

@@ -32,8 +32,7 @@ class ModelParams(Section):
     """A model of this package, a torchvision classifier such as `resnet18`, or `timm:NAME` (extra `timm`)."""
     weights: Annotated[str, AfterValidator(_path_or_word)] = "none"
     """First weights: `none` (random), a `.safetensors`, `.pt`, `.pth` or `.bin` file of named tensors, a run folder
-    (its best model), or `default` (those that torchvision or timm publish). A head of another size is replaced.
-    A path is relative to the recipe's own folder."""
+    (its best model), or `default` (those that torchvision or timm publish). A head of another size is replaced."""
 
     head: Literal["linear", "normalized"] = "linear"
     """The last layer: as the model has it, or, in its place, cosines between features and a direction for each class,

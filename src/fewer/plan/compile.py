@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fewer.core.errors import RecipeError
 from fewer.core.types import At, Expectation, Stage
+from fewer.data.listing.class_summary import class_line
 from fewer.machine.precision import auto_precision
 from fewer.optim import evaluates_average
 from fewer.plan import checks
@@ -79,7 +80,14 @@ def compile_plan(
         reestimation=reestimation,
         predicted=predicted,
         own_selector=own_selector,
-        notes=(*recipe.notes, *facts.data.notes, *facts.model.notes, *_notes(facts, stages), *filter(None, warnings)),
+        notes=(
+            *recipe.notes,
+            class_line(facts.data.classes, facts.data.class_images),
+            *facts.data.notes,
+            *facts.model.notes,
+            *_notes(facts, stages),
+            *filter(None, warnings),
+        ),
     )
 
 

@@ -105,7 +105,8 @@ def _splits(recipe: Recipe) -> Iterator[Problem]:
         if share and not 0 < float(share[1]) < 100:
             yield ("data", name), f'data.{name} = "{value}": a held-out share lies between 0% and 100%'
         if not share and value not in ("none", "auto") and not sources.is_source(value):
-            yield ("data", name), f'data.{name} = "{value}": give a share ("5%"), a source, "auto" or "none"'
+            what = "no folder or tar lies there; " if set("/~.") & set(value) else ""
+            yield ("data", name), f'data.{name} = "{value}": {what}give a share ("5%"), a source, "auto" or "none"'
     level = recipe.data.class_level
     if isinstance(level, int) and not any(map(sources.has_class_folders, (recipe.data.source, recipe.data.test))):
         text = f"data.class_level = {level}: only sources of class folders take it (folder:PATH, tar:PATH)"

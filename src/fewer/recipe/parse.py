@@ -21,7 +21,7 @@ from fewer.core.errors import RecipeError
 from fewer.core.messages import KeyPath, explain, readable
 from fewer.core.sections import parse_section, section_of
 from fewer.models import ModelParams
-from fewer.recipe import checks
+from fewer.recipe import checks, paths
 from fewer.recipe.deprecated import drop_other_spelling, moved
 from fewer.recipe.schema import Recipe, SyncRecipe, TaskRecipe, TrainRecipe
 from fewer.select import MethodParams
@@ -40,7 +40,7 @@ _EXAMPLES = {"data": '[data] source = "digits"', "data.source": '"digits"'}
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a TOML recipe and applies overrides such as `train.epochs=20` or `stages.0.side_px=24`.
 
-    Relative paths of sources are resolved against the recipe's own folder.
+    Relative paths in the recipe start at its own folder, those in overrides at the current one.
 
     Raises:
         RecipeError: With every problem found, each with file and line or the override it comes from.
@@ -88,7 +88,7 @@ def parse_recipe(
         overrides: `key.sub=value` texts, later ones win.
         origin: What to call the recipe in messages.
         lines: Line number of each key path, for messages.
-        base: Folder that relative source paths are resolved against; the current one if left out.
+        base: Folder that relative paths in the content start at; the current one if left out.
         places: What to call the place of a key path that is neither in a file nor an override.
     """
     content = copy.deepcopy(content)
@@ -135,7 +135,7 @@ def parse_recipe(
 def override(
     content: dict[str, Any], overrides: Sequence[str], seen: dict[KeyPath, str], called: str = ""
 ) -> list[str]:
-    """Puts `key.sub=value` texts into a recipe's content.
+    """Puts `key.sub=value` texts into a recipe's content. Relative paths in them start at the current folder.
 
     Args:
         content: The content, which is changed.
@@ -159,6 +159,7 @@ def override(
             value = tomllib.loads(f"value = {written}")["value"]
         except (ValueError, RecursionError):
             value = raw  # a bare word is a string: data.source=digits
+        value = paths.all_absolute(value, Path.cwd(), path)
         node: Any = content
         if path[0] == "stages" and len(path) > 1:
             content.setdefault("stages", [])
@@ -188,30 +189,22 @@ def foreign_keys(section: str, content: Mapping[str, Any]) -> list[str]:
 
 
 def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple[KeyPath, str]]]:
-    from fewer.data import sources
-
     problems: list[tuple[KeyPath, str]] = []
-    updates: dict[str, Any] = {}
-    data = recipe.data
-    for name, text in (("source", data.source), ("test", data.test), ("val", data.val)):
-        try:
-            updates[name] = sources.absolute(text, base)
-        except (OSError, ValueError, RuntimeError) as error:
-            problems.append((("data", name), f'data.{name} = "{text}": no path: {error}; check it'))
 
     def placed(text: str, *path: str) -> str:
         try:
-            return str((base / Path(text).expanduser()).resolve())
+            return paths.absolute(path, text, base)
         except (OSError, ValueError, RuntimeError) as error:
             problems.append((path, f'{".".join(path)} = "{text}": no path: {error}; check it'))
             return text
 
+    data = recipe.data
+    updates: dict[str, Any] = {name: placed(getattr(data, name), "data", name) for name in ("source", "test", "val")}
     if data.labels:
         csv = placed(data.labels.csv, "data", "labels", "csv")
         updates["labels"] = data.labels.model_copy(update={"csv": csv})
     model, chosen = recipe.model, recipe.select
-    if model.weights not in ("none", "default"):
-        model = model.model_copy(update={"weights": placed(model.weights, "model", "weights")})
+    model = model.model_copy(update={"weights": placed(model.weights, "model", "weights")})
     if reference := getattr(chosen, "reference", None):
         chosen = chosen.model_copy(update={"reference": placed(reference, "select", "reference")})
     if "\0" in recipe.out.dir:

@@ -16,9 +16,6 @@ _PLAN = "plan.json"
 def load_recorded(path: Path) -> Recipe:
     """The resolved recipe of a run folder.
 
-    Before `data.class_level` the innermost folder was the class, and a share as `data.val` gave way to a folder `val/`
-    of the source.
-
     Args:
         path: The file `recipe.resolved.toml`.
 
@@ -26,12 +23,25 @@ def load_recorded(path: Path) -> Recipe:
         RecipeError: It cannot be read, or is no recipe.
     """
     content, lines = read_toml(path)
+    complete(content, path.parent)
+    return parse_recipe(content, origin=str(path), lines=lines, base=path.resolve().parent)
+
+
+def complete(content: dict[str, Any], run: Path) -> None:
+    """Gives keys that came later the value that means what the run did.
+
+    Before `data.class_level` the innermost folder was the class, and a share as `data.val` gave way to a folder `val/`
+    of the source.
+
+    Args:
+        content: The content of a run's resolved recipe, which is changed.
+        run: The run folder.
+    """
     data = content.get("data")
     if isinstance(data, dict) and "class_level" not in data:
         data["class_level"] = "innermost"
-        if re.fullmatch(r"5(\.0+)?%", str(data.get("val", ""))) or _validated_on_folder(path.with_name(_PLAN)):
+        if re.fullmatch(r"5(\.0+)?%", str(data.get("val", ""))) or _validated_on_folder(run / _PLAN):
             data["val"] = "auto"
-    return parse_recipe(content, origin=str(path), lines=lines, base=path.resolve().parent)
 
 
 def _validated_on_folder(plan: Path) -> bool:

@@ -57,7 +57,7 @@ class LabelsRecipe(Section):
     """
 
     csv: str
-    """Path of a CSV with a header line, relative to the recipe's own folder."""
+    """Path of a CSV with a header line."""
     key: str = "file"
     """Column that names images by their path in the source, with or without a leading `train/`."""
     column: str
@@ -89,7 +89,8 @@ class DataRecipe(Section):
 
     source: str
     """`digits`, `folder:PATH`, `tar:PATH`, `idx:PATH` (MNIST's files), `cifar10` or `cifar100` (downloaded once, or
-    `cifar10:FOLDER`), `hf:NAME` (Hugging Face); a path is relative to the recipe's own folder."""
+    `cifar10:FOLDER`), `hf:NAME` (Hugging Face); the path of a folder or a tar
+    alone will do."""
     test: str = "auto"
     """`auto` (the source's own split, else 20 % held out), a source, a share such as `"20%"`, or `none`."""
     val: str = "auto"

@@ -2,8 +2,8 @@
 
 A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
 what follows the colon, "" without one. A kind whose classes are folders has `CLASS_FOLDERS = True`, and its `opened`
-takes `class_level` as well (`fewer.data.listing.class_folders`). A `PATH` or `FOLDER` in a form is relative. What needs
-another rule has a function `absolute(place, base)`. Listing needs no torch. Installed packages add kinds through
+takes `class_level` as well (`fewer.data.listing.class_folders`). A `PATH` or `FOLDER` in a form may be relative. What
+needs another rule has a function `absolute(place, base)`. Listing needs no torch. Installed packages add kinds through
 the entry point group `fewer.sources`; what kinds share lies in `fewer.data.reading`.
 """
 
@@ -66,14 +66,26 @@ def open_source(text: str, class_level: ClassLevel = "auto") -> Source:
 def absolute(text: str, base: Path) -> str:
     """The same source, with a path that does not depend on the current folder; any other text as it is.
 
+    A bare path of a folder or a tar becomes a source: `photos` is `folder:/home/me/photos`.
+
     Raises:
         OSError, ValueError, RuntimeError: The path is none.
     """
+    text = named(text, base)
     kind, _, place = text.partition(":")
     if not place or not is_source(text):
         return text
     own = getattr(SOURCES.module(kind), "absolute", None)
     return f"{kind}:{own(place, base) if own else (base / Path(place).expanduser()).resolve()}"
+
+
+def named(text: str, base: Path) -> str:
+    """The source that a bare path of a folder or a tar means; other texts stay unchanged."""
+    if is_source(text) or text in ("", "auto", "none"):
+        return text
+    place = os.path.join(base, os.path.expanduser(text))
+    kind = "folder" if os.path.isdir(place) else "tar" if text.endswith(".tar") and os.path.isfile(place) else ""
+    return f"{kind}:{text}" if kind else text
 
 
 def allowed(text: str) -> str:

@@ -58,7 +58,7 @@ class Params(InBatchParams):
     """Share of the samples, or of each candidate batch, that is trained on; 1 keeps all."""
     reference: Annotated[str, AfterValidator(_path)] | None = None
     """Model that the reference losses come from: a run folder (its best model), or a file of weights of the recipe's
-    own model; best trained on other images. A path is relative to the recipe's own folder. Left out: two proxies are
+    own model; best trained on other images. Left out: two proxies are
     trained first, within the run and its costs."""
     proxy_epochs: Span = Duration(100, "%")
     """Epochs of each proxy, over a half of the images; `100%` costs as much as plain training."""
