@@ -17,6 +17,7 @@ from fewer.recipe.parse import parse_recipe
 from fewer.session.build import Session
 from fewer.session.fit import fit
 from fewer.session.statistics import model_for
+from fewer.testing.flops import FlopsFromShapes
 from fewer.testing.harness import Content, one_thread, trained
 from fewer.training.loop import Row
 
@@ -86,7 +87,7 @@ def test_new_statistics_change_what_an_evaluation_says(sessions: dict[int, tuple
     session, _ = sessions[0]
     true, side = session.run.evaluated_model(), session.plan.evaluation_side_px
     views = [Request(session.run.selection.pool_ids, 3, side)]
-    reestimate(true, session.train_data.batches(views), session.task.predict)
+    reestimate(true, session.train_data.batches(views), session.task.output)
     away = {images: _distance(state, true.state_dict()) for images, state in states.items()}
     assert away[IMAGES] < 0.7 * away[0]
 
@@ -96,6 +97,19 @@ def test_new_statistics_change_what_an_evaluation_says(sessions: dict[int, tuple
         for name, model in {**models, "true": true}.items()
     }
     assert abs(loss[IMAGES] - loss["true"]) < abs(loss[0] - loss["true"])
+
+
+def test_new_statistics_take_one_forward_an_image_however_models_are_evaluated(
+    sessions: dict[int, tuple[Session, list[int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted from outside; an evaluation of mirror images would take two, and half of its statistics from them."""
+    session, _ = sessions[IMAGES]
+    plain = model_for(session, VAL)[0].state_dict()
+    monkeypatch.setattr(session.task, "flip_tta", True)
+    with FlopsFromShapes() as flops:
+        model, images = model_for(session, VAL)
+    assert flops.total == images * session.plan.sample_flops(2).forward
+    assert all(torch.equal(value, plain[name]) for name, value in model.state_dict().items())
 
 
 def _distance(state: dict[str, torch.Tensor], true: dict[str, torch.Tensor]) -> float:

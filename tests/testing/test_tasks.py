@@ -45,7 +45,7 @@ class Bright:
         return
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
-        logit_BHW = forward(dense(batch.inputs))[:, 0]
+        logit_BHW = self.output(forward, batch.inputs)
         loss_B, right_B, count_B = self.sums(logit_BHW, batch.targets)
         with torch.no_grad():
             share_B = right_B / count_B
@@ -64,10 +64,13 @@ class Bright:
             torch.tensor([mask.numel() for _, mask in pairs], device=logit_BHW.device),
         )
 
+    def output(self, forward: Forward, inputs: Values) -> Tensor:
+        logit_BHW: Tensor = forward(dense(inputs))[:, 0]
+        return logit_BHW
+
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Values) -> Tensor:
-        logit_BHW: Tensor = model(dense(inputs))[:, 0]
-        return logit_BHW
+        return self.output(model, inputs)
 
     def predictions(self, model: nn.Module, inputs: Values, most: int) -> list[Any]:
         return list(self.predict(model, inputs) > 0)
@@ -305,6 +308,9 @@ BROKEN: dict[str, type[Bright]] = {
     ),
     "dummy_batch has two samples": with_(
         dummy_batch=lambda self, *given: Bright.dummy_batch(self, *given).take(slice(0, 1))
+    ),
+    "output is one forward": with_(
+        output=lambda self, *given: (Bright.output(self, *given) + Bright.output(self, *given)) / 2
     ),
     "metadata has the task's name": with_(metadata=lambda self: {"name": "other"}),
     "metadata: JSON can hold it": with_(metadata=lambda self: {"name": "bright", "sizes": {1, 2}}),

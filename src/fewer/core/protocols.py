@@ -85,8 +85,15 @@ class Task(Protocol):
         """
         ...
 
+    def output(self, forward: Forward, inputs: Values) -> Any:
+        """The model's output for some images: one forward, in the precision of training.
+
+        BatchNorm's statistics are estimated by it, and the ledger books one forward an image.
+        """
+        ...
+
     def predict(self, model: torch.nn.Module, inputs: Values) -> Any:
-        """What is evaluated of a model's output, in the precision of training."""
+        """What is evaluated of a model's output, of one forward or more, in the precision of training."""
         ...
 
     def predictions(self, model: torch.nn.Module, inputs: Values, most: int) -> list[Any]:

@@ -37,7 +37,7 @@ def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn
     Args:
         model: A model in eval mode.
         batches: Training images.
-        forward: Computes a model's output for the inputs of a batch, in the precision of training.
+        forward: Computes a model's output for the inputs of a batch, in the precision of training, in one forward.
 
     Returns:
         How many images were looked at.

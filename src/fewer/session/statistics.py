@@ -34,7 +34,7 @@ def model_for(session: Session, evaluate: Evaluate) -> tuple[nn.Module, int]:
     stage = session.plan.stage(epoch - 1)
     requests = (Request(part, epoch, side_px, stage.strength) for part in ids.split(sizes))
     with run.ledger.phase("evaluate"):
-        images = reestimate(model, session.train_data.batches(requests), session.task.predict)
+        images = reestimate(model, session.train_data.batches(requests), session.task.output)
     run.ledger.book(stage.index, samples_evaluated=images)
     return model, images
 

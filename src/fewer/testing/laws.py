@@ -8,12 +8,12 @@ import sys
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from fewer.select.registry import METHODS
 from fewer.session.build import Session
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.testing.draw import draw_recipe
+from fewer.testing.flops import FlopsFromShapes
 from fewer.testing.harness import Content, interrupted, looked_at, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import Row, train
@@ -76,7 +76,7 @@ def equal_stages_are_one(content: Content) -> None:
 
 
 def ledger_is_what_happened(content: Content) -> None:
-    """Law 6: samples, steps and FLOPs counted from outside, by hooks and by torch, are those of the ledger."""
+    """Law 6: samples, steps and FLOPs counted from outside, by hooks and from shapes, are those of the ledger."""
     session = session_of(content)
     compute_reference_losses(session)
     run = session.run
@@ -102,10 +102,10 @@ def ledger_is_what_happened(content: Content) -> None:
     first.register_forward_hook(forwarded)
     run.workers[0].optimizer.register_step_post_hook(stepped)
     session.train_data.batches = loading  # type: ignore[method-assign]
-    with FlopCounterMode(display=False) as flops:
+    with FlopsFromShapes() as flops:
         rows: list[Row] = list(train(session.task, session.train_data, run))
     session.book_decoding()
-    counts["flops"] = flops.get_total_flops()
+    counts["flops"] = flops.total
     for name in names:
         assert counts[name] == run.ledger.total(name) - before[name], name
     assert counts["samples_backpropagated"] == sum(row.kept for row in rows), "rows do not add up"

@@ -47,7 +47,8 @@ def check_task(build: Build, batch: Batch) -> None:
       metric and the loss; nothing is learnt, and no random stream moves;
     - direction: training on the samples does not make the primary metric worse, and lowers the loss;
     - predictions: one an image, as text, as JSON, as cells of a table and on a thumbnail;
-    - `prepare` is idempotent, a dummy batch goes through the model on "meta", and the metadata is JSON.
+    - `prepare` is idempotent, a dummy batch goes through the model on "meta", `output` is one forward, and the metadata
+      is JSON.
 
     Args:
         build: Builds a fresh task and a small model for it, on the CPU.
@@ -203,6 +204,11 @@ def _dummy(scene: _Scene) -> None:
         model.train()
         scene.task.prepare(model, scene.stage, 0)
         scene.task.outcome(model, dummy, _AT).loss_sum_B.sum().backward()
+    calls = list[Any]()
+    model.eval().register_forward_hook(lambda *_: calls.append(None))
+    with trying("output"), torch.no_grad():
+        scene.task.output(model, dummy.inputs)
+    require(len(calls) == 1, "output is one forward", f"it calls the model {len(calls)} times")
 
 
 def _metadata(scene: _Scene) -> None:

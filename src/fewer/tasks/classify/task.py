@@ -69,7 +69,7 @@ class Classify:
             model.prepare(epoch)
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
-        logits_BC, label_B = self._logits(forward, dense(batch.inputs)), dense(batch.targets)
+        logits_BC, label_B = self.output(forward, batch.inputs), dense(batch.targets)
         outcome = self.loss(logits_BC, label_B)
         loss_B = outcome.loss_sum_B
         if self.reweighting is not None and self.reweighting.applies(at):
@@ -106,13 +106,20 @@ class Classify:
         loss, in_top5 = sums.tolist()
         return Evaluation(scalars(counts_CC, loss, in_top5, self.images_C), tables(counts_CC), worst)
 
+    def output(self, forward: Forward, inputs: Values) -> Tensor:
+        """Logits (B, C) from one forward."""
+        image_BCHW = dense(inputs)
+        if self.autocast is None:
+            return first(forward(image_BCHW))
+        with torch.autocast(image_BCHW.device.type, dtype=self.autocast):
+            return first(forward(image_BCHW))
+
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Values) -> Tensor:
         """The logits that are evaluated (B, C), of a model in eval mode."""
-        image_BCHW = dense(inputs)
-        logits_BC = self._logits(model, image_BCHW)
+        logits_BC = self.output(model, inputs)
         if self.flip_tta:
-            logits_BC = (logits_BC + self._logits(model, image_BCHW.flip(-1))) / 2
+            logits_BC = (logits_BC + self.output(model, dense(inputs).flip(-1))) / 2
         return logits_BC
 
     def predictions(self, model: nn.Module, inputs: Values, most: int) -> list[Ranking]:
@@ -128,7 +135,7 @@ class Classify:
         return Batch(ids_B, images, (ids_B % self.classes).to(device))
 
     def dry_run(self, model: nn.Module, batch: Batch) -> None:
-        shape = tuple(self._logits(model, dense(batch.inputs)).shape)
+        shape = tuple(self.output(model, batch.inputs).shape)
         if shape != (len(batch), self.classes):
             raise ValueError(f"gives outputs of shape {shape} for {len(batch)} images and {self.classes} classes")
 
@@ -136,12 +143,6 @@ class Classify:
         counts = tuple(self.images_C)
         about = Metadata(classes=self.names, train_images_per_class=counts, flip_tta=self.flip_tta)
         return about.model_dump(mode="json")
-
-    def _logits(self, forward: Forward, inputs: Tensor) -> Tensor:
-        if self.autocast is None:
-            return first(forward(inputs))
-        with torch.autocast(inputs.device.type, dtype=self.autocast):
-            return first(forward(inputs))
 
 
 def _worst_sample(row: Sequence[float]) -> WorstSample:
