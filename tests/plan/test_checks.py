@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fewer.plan.checks import exceeds_plain_cost, mismatches, unusual_lr
+from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import budget_of
 from fewer.plan.evaluations import Reestimation
 from fewer.plan.facts import Reference
@@ -77,3 +78,9 @@ def test_a_rate_far_from_the_usual_is_warned_of(train: dict[str, Any], weights: 
     warning = unusual_lr(recipe(train=train), facts(weights=weights))
     assert said in warning
     assert bool(said) == bool(warning)
+
+
+@pytest.mark.parametrize(("images", "warned"), [(0, False), (2, True), (19, True), (20, False)])
+def test_a_handful_of_validation_images_that_choose_the_best_epoch_is_warned_of(images: int, warned: bool) -> None:
+    notes = compile_plan(recipe(), facts(val_images=images)).notes
+    assert any("the best epoch is chosen by" in note for note in notes) is warned

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fewer import tasks
 from fewer.report.charts import Chart, best, curve_charts, judged_by, schedule_charts, stacked, star_name
 from fewer.report.history import history
 from fewer.report.load import Folder, load
+from fewer.report.loss_axis import top_of
+from fewer.report.plots import svg
 from run_folders import DIGITS, Json, plan_document
 
 
@@ -66,6 +69,33 @@ def test_one_spike_does_not_flatten_the_loss(tmp_path: Path) -> None:
     assert max(y for _, y in panel.lines[0][1]) == 1e6, "the value itself stays"
     few = folder_of(tmp_path, steps(losses[150:250]))
     assert curve_charts(few, history(few))[0].panels[0].top is None
+
+
+@pytest.mark.parametrize("wild", [0, 2, 5])
+def test_one_wild_epoch_is_cut_off_and_marked(wild: int, tmp_path: Path) -> None:
+    losses = [2.3, 1.0, 0.7, 0.5, 0.4, 0.3]
+    losses[wild] = 60.0
+    rows = [{"kind": "evaluation", "split": "val", "epoch": i, "scalars": {"loss": y}} for i, y in enumerate(losses)]
+    folder = folder_of(tmp_path, rows)
+    panel = curve_charts(folder, history(folder))[0].panels[0]
+    assert panel.top is not None
+    assert panel.top < 3
+    assert panel.clipped == [(wild + 1, 60.0)]
+    assert "60" in svg(curve_charts(folder, history(folder))[0])
+
+
+def test_a_loss_that_falls_far_is_shown_whole() -> None:
+    assert top_of([2.3, 1.1, 0.6, 0.3, 0.2, 0.15], []) is None
+
+
+def test_macro_f1_has_a_panel_of_its_own(tmp_path: Path) -> None:
+    scalars = {"loss": 1.0, "top1": 0.5, "macro_f1": 0.4}
+    rows = [{"kind": "evaluation", "split": "val", "epoch": 0, "scalars": scalars}]
+    folder_of(tmp_path, rows)
+    (tmp_path / "plan.json").write_text(json.dumps({"task": tasks.description("classify")}))
+    folder = load(tmp_path)
+    panels = curve_charts(folder, history(folder))[0].panels
+    assert [panel.name for panel in panels] == ["loss", "top-1, %", "macro-F1, %"]
 
 
 def test_what_holds_nothing_is_not_drawn(tmp_path: Path) -> None:

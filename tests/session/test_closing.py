@@ -6,6 +6,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from fewer.core.evaluation import interval
+from fewer.runs.record import read_json
+
 
 def test_an_epoch_names_every_metric_and_the_rates(shown: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = shown
@@ -31,3 +34,10 @@ def test_the_log_begins_with_the_run_and_ends_with_best_last_test_and_total(
     assert f"macro-F1 {result['metrics']['test/macro_f1']:.2%}" in test
     assert total.startswith(f"total: {result['ledger']['seconds']['total']:.0f} s")
     assert total.endswith(" EE")
+
+
+def test_the_result_says_how_exactly_its_accuracy_is_known(shown: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = shown
+    assert {"test/top1", "test/top5", "val/top1"} <= result["intervals"].keys() <= result["metrics"].keys()
+    images = read_json(folder / "plan.json")["test_images"]
+    assert result["intervals"]["test/top1"] == list(interval(result["metrics"]["test/top1"], images))

@@ -170,12 +170,17 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
         print(json.dumps(result))
         return 0
     ledger, metrics = result["ledger"], result["metrics"]
-    primary = metrics_of(document(folder / "plan.json")).primary
+    plan = document(folder / "plan.json")
+    primary = metrics_of(plan).primary
     found = {name: metrics.get(f"{name}/{primary.name}") for name in ("test", "val")}
-    ends = [f"{name} {primary.label} {primary.text(value)}" for name, value in found.items() if value is not None]
+    said = {name: f"{name} {primary.label} {primary.text(value)}" for name, value in found.items() if value is not None}
+    known = next(iter(said), "")
+    if bounds := result.get("intervals", {}).get(f"{known}/{primary.name}"):
+        images = plan[f"{known}_images"]
+        said[known] += f" ({' to '.join(primary.text(bound, digits=1) for bound in bounds)} by {images:,} images)"
     epochs = f"{result['epochs']} epoch{'s' if result['epochs'] > 1 else ''}"
     cost = f"{ledger['full_epoch_equivalents']:.2f} FEE, {ledger['effective_epochs']:.2f} EE"
-    print(f"{', '.join(ends) or 'trained'} after {epochs}; {cost}, {ledger['seconds']['total']:.0f} s")
+    print(f"{', '.join(said.values()) or 'trained'} after {epochs}; {cost}, {ledger['seconds']['total']:.0f} s")
     print(folder / "report.html")
     return 0
 

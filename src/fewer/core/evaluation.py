@@ -19,12 +19,14 @@ class Metric:
         label: Its name as the field writes it, such as `top-1`.
         higher_is_better: Its direction; False for losses and errors.
         is_share: It lies in [0, 1], and is shown as a percentage.
+        counts_images: It is the share of the images that are right: their number tells how exactly it is known.
     """
 
     name: str
     label: str
     higher_is_better: bool = True
     is_share: bool = True
+    counts_images: bool = False
 
     @property
     def sign(self) -> int:
@@ -43,6 +45,22 @@ class Metric:
     def text(self, value: float, digits: int = 2) -> str:
         """The value in words: `93.10%`, or four digits of what is no share."""
         return f"{value:.{digits}%}" if self.is_share else f"{value:.4f}"
+
+
+def interval(share: float, images: int) -> tuple[float, float]:
+    """The 95 % interval of a share of images that are right: what other images of the same kind could have given.
+
+    Wilson's interval (1927, "Probable inference, the law of succession, and statistical inference"), which holds for
+    few images and for shares near 0 and 1, too.
+
+    Args:
+        share: Of the images that were counted.
+        images: How many these were, 1 at least.
+    """
+    z = 1.959964
+    centre = (share + z * z / (2 * images)) / (1 + z * z / images)
+    half = z / (1 + z * z / images) * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 LOSS = Metric("loss", "loss", higher_is_better=False, is_share=False)  # the one metric that every task has

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fewer import optim, tasks
+from fewer.core.evaluation import interval
 from fewer.core.messages import nearest
 from fewer.core.types import Stage
 from fewer.data.listing.class_summary import class_problem
@@ -14,6 +15,8 @@ from fewer.select.budget import Budget
 from fewer.select.method_params import InBatchParams
 
 _FAR = 3.0  # times beyond what is usual deserves a warning
+
+FEW_IMAGES = 20  # of a validation set: fewer tell an accuracy to some 20 points only
 
 
 def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
@@ -69,6 +72,18 @@ def unusual_lr(recipe: Recipe, facts: Facts) -> str:
 def _round(value: float) -> float:
     """To one digit, as learning rates are written."""
     return float(f"{value:.0e}")
+
+
+def few_validation_images(facts: Facts) -> str:
+    """A warning where the best epoch is chosen by a handful of images; else nothing."""
+    images = facts.data.val_images
+    if not 0 < images < FEW_IMAGES:
+        return ""
+    low, high = interval(0.5, images)
+    return (
+        f"warning: the best epoch is chosen by {images} validation image{'s' if images > 1 else ''}, which tell an "
+        f"accuracy to ±{50 * (high - low):.0f} points only; a larger data.val holds out more"
+    )
 
 
 def exceeds_plain_cost(facts: Facts, budget: Budget, predicted: Mapping[str, tuple[float, float]]) -> str:

@@ -63,6 +63,7 @@ def compile_plan(
         predicted = {key: (min(early[key][0], low), high) for key, (low, high) in predicted.items()}
     warnings = (
         checks.unusual_lr(recipe, facts),
+        checks.few_validation_images(facts),
         checks.exceeds_plain_cost(facts, budget, predicted),
         mostly_scored(budget, expected),
     )

@@ -14,6 +14,7 @@ from fewer.core.evaluation import LOSS, Metric
 from fewer.report import units
 from fewer.report.history import AXES, Axis, History, Line, Mark, line, spread, thinned
 from fewer.report.load import Folder
+from fewer.report.loss_axis import top_of
 from fewer.report.metrics import metrics_of
 from fewer.report.values import dig, mapping, number
 
@@ -53,6 +54,7 @@ class Panel:
         percent: The values are shares in [0, 1].
         star: Where the model that was published stands.
         top: Upper limit of the values, if a spike should not flatten the rest.
+        clipped: Points above it, which are marked at the edge with their values.
         labels: Words above or below points.
         spots: Points with intervals, beside the curves.
     """
@@ -62,6 +64,7 @@ class Panel:
     percent: bool = False
     star: tuple[float, float] | None = None
     top: float | None = None
+    clipped: Line = field(default_factory=list)
     labels: Sequence[tuple[float, float, str, Literal["above", "below"]]] = ()
     spots: Sequence[Spot] = ()
 
@@ -130,10 +133,11 @@ def curve_charts(folder: Folder, story: History) -> list[Chart]:
     """Loss and the task's metric against epochs, seconds and FEE; those that hold anything."""
     metric = judged_by(folder)
     steps, values = thinned(story.steps, "loss", POINTS)
-    ceiling = _ceiling(values)
+    further = [other for other in metrics_of(folder.plan).validated if other.name not in (metric.name, LOSS.name)]
     charts = []
     for axis in AXES:
-        panels = [_loss(story, steps, ceiling, axis), _metric(folder, story, metric, axis)]
+        panels = [_loss(story, steps, values, axis), _metric(folder, story, metric, axis)]
+        panels += [_metric(folder, story, other, axis) for other in further]
         panels = [panel for panel in panels if any(points for _, points in panel.lines)]
         if panels:
             charts.append(
@@ -193,7 +197,7 @@ def _scale(story: History, axis: Axis) -> tuple[float, str]:
 def _scaled(panel: Panel, scale: float) -> Panel:
     lines = [(role, [(x / scale, y) for x, y in points]) for role, points in panel.lines]
     star = (panel.star[0] / scale, panel.star[1]) if panel.star else None
-    return replace(panel, lines=lines, star=star)
+    return replace(panel, lines=lines, star=star, clipped=[(x / scale, y) for x, y in panel.clipped])
 
 
 def _line(marks: Sequence[Mark], axis: Axis, key: str) -> Line:
@@ -207,21 +211,13 @@ def _scalar(key: str) -> Value:
 # --- Loss and metric ---------------------------------------------------------------------------------------------
 
 
-def _loss(story: History, shown: Sequence[Mark], ceiling: float | None, axis: Axis) -> Panel:
+def _loss(story: History, shown: Sequence[Mark], losses: Sequence[float], axis: Axis) -> Panel:
     steps, means = _line(shown, axis, "loss"), _line(story.epochs, axis, "loss")
     val = line(story.evaluated("val"), axis, _scalar("loss"))
     lines: list[tuple[Role, Line]] = [("steps", steps), ("train", means), ("val", val)]
-    top = None if ceiling is None else max([ceiling, *(y for _, y in means + val)])
-    return Panel("loss", lines, top=None if top is None else top + 0.05 * abs(top))
-
-
-def _ceiling(losses: Sequence[float]) -> float | None:
-    """Cuts the highest hundredth of the single steps off, so that one spike does not flatten the curve."""
-    if len(losses) < 200:
-        return None
-    ordered = sorted(losses)
-    top = ordered[int(0.99 * (len(ordered) - 1))]
-    return top if top > ordered[0] else None
+    top = top_of([y for _, y in means + val], losses)
+    clipped = [] if top is None else [(x, y) for x, y in means + val if y > top]
+    return Panel("loss", lines, top=top, clipped=clipped)
 
 
 def _metric(folder: Folder, story: History, metric: Metric, axis: Axis) -> Panel:

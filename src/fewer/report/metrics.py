@@ -9,6 +9,7 @@ from fewer import tasks
 from fewer.core.evaluation import Metric
 from fewer.report.values import mapping, sequence
 
+_MOST = 8  # metrics of an epoch that are read
 _BEFORE = "classify"  # the task of records that name none
 
 
@@ -25,6 +26,7 @@ class Metrics:
         known = map(_metric, map(mapping, sequence(task.get("metrics"))))
         self._known = {metric.name: metric for metric in known}
         self.primary = self[str(task.get("primary", "loss"))]
+        self.validated = [self[str(name)] for name in sequence(task.get("validation_metrics"))[:_MOST]]
 
     def __getitem__(self, name: str) -> Metric:
         """A metric by its name, behind its split or without one: `top1`, `val/top1`, `test/raw/top1`."""
@@ -40,4 +42,5 @@ def metrics_of(plan: Mapping[str, Any]) -> Metrics:
 def _metric(entry: Mapping[str, Any]) -> Metric:
     name = str(entry.get("name", ""))
     higher, share = (bool(entry.get(key, "loss" not in name)) for key in ("higher_is_better", "is_share"))
-    return Metric(name, str(entry.get("label", name.replace("_", " "))), higher, share)
+    counts = bool(entry.get("counts_images", False))
+    return Metric(name, str(entry.get("label", name.replace("_", " "))), higher, share, counts)

@@ -62,6 +62,7 @@ class Sheet:
 PAGE = Sheet(310, 132, 22, 41, 42, 8, 0.36)
 FILE = Sheet(620, 190, 82, 44, 62, 18, 0.30)
 FAINT: tuple[Role, ...] = ("steps", "class")  # many curves at once
+CLIPPED = 3  # points above the axis whose values are written beside them, at most
 FILE_DPI = 144
 FILE_COMPRESSION = 2  # of zlib's 9: drawing lasts half as long, and the files are still small
 STYLES: dict[Role, Style] = {
@@ -190,6 +191,7 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
                     color=paint("ink"), zorder=4)  # fmt: skip
     if panel.top is not None:
         ax.set_ylim(top=panel.top)
+        _clipped(ax, panel, panel.top, paint)
     if panel.star is not None:
         ax.plot(*panel.star, marker="*", markersize=12, color=paint("star"), markeredgecolor=paint("ink2"),
                 markeredgewidth=0.6, zorder=5, clip_on=False)  # fmt: skip
@@ -197,6 +199,15 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -0.02), min(high, 1.02))
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}")
+
+
+def _clipped(ax: Axes, panel: Panel, top: float, paint: Paint) -> None:
+    """Arrowheads at the edge where points lie above it, each with the value that it stands for."""
+    for x, y in panel.clipped:
+        ax.plot([x], [top], marker="^", markersize=5, color=paint("ink2"), linestyle="none", clip_on=False, zorder=5)
+        if len(panel.clipped) <= CLIPPED:
+            ax.annotate(f"{y:.3g}", (x, top), xytext=(5, -3), textcoords="offset points", va="top", fontsize=9,
+                        color=paint("ink2"), zorder=6)  # fmt: skip
 
 
 def _frame(ax: Axes, name: str, sheet: Sheet, paint: Paint) -> None:

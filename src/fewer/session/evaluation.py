@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.evaluation import Evaluate, Evaluation
+from fewer import tasks
+from fewer.core.evaluation import Evaluate, Evaluation, interval
 from fewer.core.types import Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import SCHEMA, link_model, load_model, publish_model
@@ -122,6 +123,7 @@ class Evaluator:
             "epochs": run.cursor.epoch,
             "steps": run.cursor.step,
             "metrics": metrics,
+            "intervals": self._intervals(metrics),
             "best": run.best,
             "ledger": run.ledger.of_all_ranks(run.comm),
             # A number where it is certain, [lowest, highest] where a threshold decides.
@@ -163,6 +165,16 @@ class Evaluator:
         paths = self.artifacts.worst(self._data(evaluate), evaluation.worst)
         for sample, path in zip(tables[f"{evaluate.split}/worst_samples"], paths, strict=False):
             sample["thumbnail"] = path
+
+    def _intervals(self, metrics: Mapping[str, float]) -> dict[str, list[float]]:
+        """How exactly the images of their set tell those metrics that are shares of images."""
+        images = {"val": self.session.val_data, "test": self.session.test_data}
+        counting = {metric.name for metric in tasks.module(self.session.task.name).METRICS if metric.counts_images}
+        return {
+            key: list(interval(value, len(data.split)))
+            for key, value in metrics.items()
+            if key.rpartition("/")[2] in counting and (data := images[key.partition("/")[0]])
+        }
 
     def _renewed(self) -> dict[str, int]:
         """Ledger entries of the BatchNorm statistics of the published model; those of others are evaluation."""

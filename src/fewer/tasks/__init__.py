@@ -39,7 +39,12 @@ def module(name: str) -> Any:
 
 
 def description(name: str) -> dict[str, Any]:
-    """What a run records of its task: its name, its primary metric's, and how to read all of its metrics."""
+    """What a run records of its task: its name, its primary metric's, those of an epoch, and how to read all."""
     found = module(name)
     metrics: tuple[Metric, ...] = found.METRICS
-    return {"name": name, "primary": found.PRIMARY.name, "metrics": [asdict(metric) for metric in metrics]}
+    return {
+        "name": name,
+        "primary": found.PRIMARY.name,
+        "metrics": [asdict(metric) for metric in metrics],
+        "validation_metrics": [metric.name for metric in found.VALIDATION_METRICS],
+    }

@@ -10,6 +10,7 @@ from echo import Echo
 from fewer.core.types import At, Batch
 from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify.cross_entropy import cross_entropy
+from fewer.tasks.classify.metrics import metric_names
 from fewer.tasks.classify.task import Classify
 
 
@@ -31,6 +32,14 @@ def test_cross_entropy_equals_torchs(smoothing: float) -> None:
     assert torch.allclose(ours.score_B, probability, atol=1e-12), "the score does not know of smoothing"
     assert torch.equal(ours.right_B, logits.argmax(1) == labels)
     assert ours.count_B.tolist() == [1] * 32
+
+
+@pytest.mark.parametrize(("classes", "known"), [(5, False), (6, True)])
+def test_no_top5_of_five_classes(classes: int, known: bool) -> None:
+    logits, labels = torch.randn(20, classes), torch.arange(20) % classes
+    evaluation = Classify(classes).evaluate(Echo(), [batch_of(logits, labels)], SingleProcess())
+    assert ("top5" in evaluation.scalars) is known
+    assert ("top5" in metric_names((4,) * classes)) is known
 
 
 def test_metrics_equal_scikit_learns_whatever_the_batches() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fewer.core.evaluation import Metric, interval
 from fewer.report import units
 from fewer.report.charts import judged_by
 from fewer.report.history import History
@@ -85,10 +86,20 @@ def _quality(folder: Folder, story: History) -> str:
         if value is None and marks:
             value = number(dig(marks[-1].row, "scalars", metric.name))
         if value is not None:
-            return f"{units.metric(metric, value)} {metric.label} {wording}"
+            return f"{units.metric(metric, value)} {metric.label} {wording}{_known_to(folder, split, metric, value)}"
     last = story.last
     value = number(last.row.get(metric.name)) if last else None
     return "" if value is None else f"{units.metric(metric, value)} {metric.label} in training"
+
+
+def _known_to(folder: Folder, split: str, metric: Metric, value: float) -> str:
+    """How exactly a set of this size tells a share of its images; empty for other metrics."""
+    images = whole(folder.plan.get(f"{split}_images"))
+    if not metric.counts_images or not images or not 0 <= value <= 1:
+        return ""
+    low, high = interval(value, images)
+    between = f"{units.share(low).partition(units.NBSP)[0]} to {units.share(high)}"
+    return f" (95{units.NBSP}% interval {between}, {units.count(images)} images)"
 
 
 def _price(spent: Cost, epochs: float | None) -> str:

@@ -14,24 +14,27 @@ from fewer.tasks.classify import shots
 if TYPE_CHECKING:
     from torch import Tensor
 
-PRIMARY = Metric("top1", "top-1")
+PRIMARY = Metric("top1", "top-1", counts_images=True)
 MACRO_F1 = Metric("macro_f1", "macro-F1")
 STEP_METRICS = (PRIMARY,)
 VALIDATION_METRICS = (PRIMARY, MACRO_F1, LOSS)
 METRICS = (
     PRIMARY,
-    Metric("top5", "top-5"),
+    Metric("top5", "top-5", counts_images=True),
     LOSS,
     MACRO_F1,
     Metric("balanced_accuracy", "balanced accuracy"),
     *(Metric(f"{name}_shot", f"{name}-shot") for name in shots.NAMES),
 )
 
+_TOP = 5  # classes: of no more than these, one of the five most probable is always right
+
 
 def metric_names(images_C: Sequence[int]) -> tuple[str, ...]:
     """Names of the metrics that an evaluation may have, by the training images of each class."""
     by_shots = ("balanced_accuracy", *(f"{name}_shot" for name in shots.groups(images_C)))
-    return ("top1", "top5", "loss", "macro_f1", *(by_shots if shots.is_imbalanced(images_C) else ()))
+    top5 = () if 0 < len(images_C) <= _TOP else ("top5",)
+    return ("top1", *top5, "loss", "macro_f1", *(by_shots if shots.is_imbalanced(images_C) else ()))
 
 
 def scalars(confusion_CC: Tensor, loss: float, in_top5: float, images_C: Sequence[int]) -> dict[str, float]:
@@ -50,7 +53,7 @@ def scalars(confusion_CC: Tensor, loss: float, in_top5: float, images_C: Sequenc
     f1_C = 2 * right_C / (true_C + said_C).clamp(min=1)
     return {
         "top1": float(right_C.sum()) / count,
-        "top5": in_top5 / count,
+        **({"top5": in_top5 / count} if len(confusion_CC) > _TOP else {}),
         "loss": loss / count,
         "macro_f1": float(f1_C[present_C].mean()) if present_C.any() else 0.0,
         **_by_shots(_accuracy(confusion_CC), images_C),
