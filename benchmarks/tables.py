@@ -105,6 +105,8 @@ def savings(lines: Sequence[Line]) -> str:
 
 
 METRICS = {"longtail": ("macro_f1", "few_shot")}  # a study's own metrics, the one that decides first; else top-1
+IMAGES = {"digits_uniform": 719}  # that test a study; else those of CIFAR-10
+CIFAR10_IMAGES = 10_000
 NAMES = {"top1": "top-1", "macro_f1": "macro-F1", "few_shot": "few-shot"}
 
 
@@ -120,7 +122,8 @@ def selection(lines: Sequence[Line]) -> str:
             rows.append((name, str(len(runs)), "failed", *[""] * (len(metrics) + 5)))
             continue
         told = [_spread([100 * run["metrics"][key] for run in done.values()]) for key in metrics]
-        at_equal, verdict = _judged(name, runs, done, plain, metrics[0])
+        images = IMAGES.get(lines[0]["study"], CIFAR10_IMAGES)
+        at_equal, verdict = _judged(name, runs, done, plain, metrics[0], images)
         costs = (f"{_mean(list(done.values()), key):.2f}" for key in ("effective_epochs", "full_epoch_equivalents"))
         seconds = f"{statistics.median(run['seconds']['total'] for run in done.values()):.0f}"
         rows.append((name, str(len(done)), *told, at_equal, *costs, seconds, verdict))
@@ -208,30 +211,38 @@ def _fee(runs: Arm) -> float:
     return statistics.fmean(run.get("full_epoch_equivalents", 0.0) for run in runs.values())
 
 
-def _judged(name: str, runs: Arm, done: Arm, plain: dict[str, Arm], metric: str) -> tuple[str, str]:
+def _judged(name: str, runs: Arm, done: Arm, plain: dict[str, Arm], metric: str, images: int) -> tuple[str, str]:
     """Difference from plain training at equal cost with its interval, and the verdict; the curve has neither."""
     if name in plain:
         return "–", "plain training" if name == "plain" else "plain training, shortened"
     values = {seed: run["metrics"][metric] for seed, run in done.items()}
     full = {seed: run["metrics"][metric] for seed, run in plain["plain"].items()}
-    difference = _over_plain(done, plain, metric)
+    difference = _over_plain(done, plain, metric, images)
     cost = _fee(done) / _fee(plain["plain"])
-    verdict = judge(Evidence(cost, paired(values, full), difference, len(runs) - len(done), len(runs))).text
+    over_full = paired(values, full, images=images)
+    verdict = judge(Evidence(cost, over_full, difference, len(runs) - len(done), len(runs))).text
     if difference is None:
         return "–", verdict
     half = "" if difference.high is None else f" ± {100 * (difference.high - difference.mean):.2f}"
     return f"{100 * difference.mean:+.2f}{half}", verdict
 
 
-def _over_plain(done: Arm, plain: dict[str, Arm], metric: str) -> Sample | None:
-    """The mean difference from plain training of the same cost, seed by seed; None where no length reaches it."""
+def _over_plain(done: Arm, plain: dict[str, Arm], metric: str, images: int = 0) -> Sample | None:
+    """The mean difference from plain training of the same cost, seed by seed; None where no length reaches it.
+
+    Left out, `images` leaves their noise out of the interval.
+    """
     values = {seed: run["metrics"][metric] for seed, run in done.items()}
     costs = {seed: run["full_epoch_equivalents"] for seed, run in done.items()}
     budgets = [
-        {seed: (run["full_epoch_equivalents"], run["metrics"][metric]) for seed, run in arm.items()}
+        {
+            seed: (run["full_epoch_equivalents"], run["metrics"][metric])
+            for seed, run in arm.items()
+            if "error" not in run
+        }
         for arm in plain.values()
     ]
-    return over_curve(values, costs, whole_curves(budgets))
+    return over_curve(values, costs, whole_curves(budgets), images=images)
 
 
 def _threshold(line: Line) -> str:

@@ -60,14 +60,15 @@ def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(
     server: Server, compared: Ended, home: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(home, tmp_path, symlinks=True, dirs_exist_ok=True)
-    ended = server.run(*ASKED, "--no-curve", "--margin", "100", "--confirm", "2", "--json", cwd=tmp_path)
+    asked = ("--seeds", "3", "--no-curve", "--margin", "100", "--confirm", "2", "--json")  # the last --seeds counts
+    ended = server.run(*ASKED, *asked, cwd=tmp_path)
     assert ended.code == 0, ended.stderr
     confirmation = ended.json["confirmation"]
     assert (ended.json["metric"], confirmation["metric"]) == ("val/top1", "test/top1")
-    assert (ended.json["seeds"], confirmation["seeds"]) == ([0, 1], [2, 3])
+    assert (ended.json["seeds"], confirmation["seeds"]) == ([0, 1, 2], [3, 4])
     assert [arm["name"] for arm in confirmation["arms"]] == ["plain", f"some {EVIL}"]
     frame = fewer.load_runs(tmp_path / "cmp")
-    assert set(frame[frame["data.val"] == "none"]["seed"]) == {2, 3}
+    assert set(frame[frame["data.val"] == "none"]["seed"]) == {3, 4}
     assert (frame["data.val"] == "none").sum() == 4
     text = (tmp_path / "cmp" / "compare.html").read_text()
     assert "On fresh seeds: some &lt;script&gt;" in text
@@ -93,6 +94,7 @@ def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(
         (["--vary", 'data={source="digits",val="30%"}'], ["data.val cannot be varied", "same images"]),
         (["--vary", "train={epochs=2,lr=0.1,seed=7}"], ["train.seed cannot be varied", "--seeds"]),
         (["--vary", "out.keep=1,2"], ["out.keep cannot be varied"]),
+        (["--vary", "evaluate.every=1,2"], ["evaluate.every cannot be varied", "once, at the end"]),
         (["--vary", "train.lr=0.05,0.1"], ["--vary train.lr=0.05: changes nothing"]),
         (["--vary", "select.method=everything"], ["changes nothing", "always run as the baseline"]),
         (["--vary", "train.lr=0.1,0.10"], ['the same recipe as variant "lr=0.1"']),
@@ -130,11 +132,20 @@ def test_a_folder_with_another_baseline_is_refused(server: Server, compared: End
     complains(ended, 2, "another baseline", "model.width was 0.2, is 0.3", "train.epochs was 2, is 3", "--out")
 
 
-def test_a_finished_run_of_other_data_is_refused(server: Server, compared: Ended, home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home, tmp_path, symlinks=True, dirs_exist_ok=True)
-    for path in (tmp_path / "cmp" / "runs").glob("plain-1*/seed1/result.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "digest": "0123456789abcdef"}))
-    complains(server.run(*ASKED, cwd=tmp_path), 2, "plain-1-epoch", "digest is 0123456789abcdef", "--out")
+def test_every_run_is_evaluated_at_its_end_only(compared: Ended, home: Path) -> None:
+    """The best of several epochs, by the images that judge, would favour the arm with more epochs."""
+    for folder, result in results(home).items():
+        rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+        assert sum(row.get("split") == "val" for row in rows) == 1
+        assert result["best"]["epoch"] == result["epochs"] - 1
+
+
+def test_the_runs_are_announced_with_their_reason_and_their_time(compared: Ended) -> None:
+    first, second, *_ = compared.stderr.splitlines()
+    assert first.startswith("10 runs: 2 seeds of plain training and 2 variants, and of 2 shorter runs")
+    assert "--no-curve leaves out these 4" in first
+    assert re.search(r"they take 1[0-9] to 1[0-9] full-epoch equivalents, less than a minute by a probe", second)
+    assert "less than a minute left" in next(line for line in compared.stderr.splitlines() if line.startswith("1/10"))
 
 
 def test_an_unknown_metric_is_told_with_those_that_there_are(server: Server, compared: Ended, home: Path) -> None:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from fewer.compare.comparison_page import comparison_page
+from fewer.compare.comparison_page import chart, comparison_page
 from server import Ended
 from small_comparison import EVIL
 
@@ -45,3 +45,22 @@ def test_the_page_is_a_function_of_the_document(summary: dict[str, Any], home: P
     assert comparison_page(summary) == (home / "cmp" / "compare.html").read_text()
     evil = {**summary, "recipe": EVIL, "metric": f"val/{EVIL}"}
     assert "<script" not in comparison_page(evil)
+
+
+def test_a_curve_is_interrupted_at_a_budget_all_of_whose_runs_failed() -> None:
+    def arm(kind: str, epochs: int, top1: float | None) -> dict[str, Any]:
+        metrics = {} if top1 is None else {"val/top1": {"mean": top1, "low": top1, "high": top1}}
+        fee = None if top1 is None else {"mean": float(epochs)}
+        name = f"{kind} {epochs}"
+        budget = {} if kind == "baseline" else {"budget_epochs": epochs}
+        return {"name": name, "kind": kind, "metrics": metrics, "full_epoch_equivalents": fee, **budget}
+
+    arms = [arm("baseline", 8, 0.9), arm("plain", 2, 0.7), arm("plain", 4, None), arm("plain", 6, 0.8)]
+    arms += [arm("random", epochs, 0.6) for epochs in (2, 4, 6)]
+    summary = {"arms": arms, "metric": "val/top1", "task": {}, "epochs": 8}
+    (panel,) = chart(summary, {}, "full_epoch_equivalents", "key").panels
+    assert panel.lines == [
+        ("plain", [(2.0, 0.7)]),
+        ("plain", [(6.0, 0.8), (8.0, 0.9)]),
+        ("random", [(2.0, 0.6), (4.0, 0.6), (6.0, 0.6), (8.0, 0.9)]),
+    ]

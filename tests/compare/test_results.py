@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from fewer.compare.arms import arms_of, epochs_of
 from fewer.compare.grid import Cell
 from fewer.compare.results import Criteria, Results, chosen, summarised
 from fewer.compare.variants import Base, changes_of, variants_of
+from fewer.compare.verdict import binomial_variance
 from server import Ended
 from small_comparison import EVIL, arm_of, results
 
@@ -24,6 +26,20 @@ def test_the_best_and_the_cheapest_that_passed_are_confirmed() -> None:
     arms = [arm("a", 0.9, 0.5, ["x"]), arm("b", 0.95, 0.8, ["x"]), arm("c", 0.99, 0.2, []), arm("d", 0.8, 0.4, ["x"])]
     assert chosen({"metric": "val/top1", "task": {}, "arms": arms}) == ["b", "d"]
     assert chosen({"metric": "val/top1", "task": {}, "arms": arms[2:3]}) == []
+
+
+def test_the_best_by_loss_has_the_lowest() -> None:
+    arms = [
+        {"name": name, "cost": cost, "holds": ["x"], "metrics": {"val/loss": {"mean": loss}}}
+        for name, loss, cost in (("worst", 0.9, 0.8), ("best", 0.2, 0.9), ("cheapest", 0.5, 0.3))
+    ]
+    assert chosen({"metric": "val/loss", "task": {}, "arms": arms}) == ["best", "cheapest"]
+
+
+@pytest.mark.parametrize("metric", ["val/top1", "val/loss"])
+def test_the_images_are_noise_of_shares_only(metric: str) -> None:
+    criteria = Criteria(metric, 0.5, range(3), 100.0, 72)
+    assert criteria.counted == (72 if metric == "val/top1" else 0)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +64,7 @@ def test_each_curve_is_read_at_its_own_cost_and_less_loss_is_better(
         ledger = {"effective_epochs": fee, "flops": 100 * fee, "optimizer_steps": 1, "seconds": {"total": seconds}}
         result = {"metrics": {"val/top1": top1, "val/loss": loss}, "ledger": ledger}
         cells += [Cell(arm, seed, Path("x"), "done", result) for seed in range(2)]
-    told = summarised(Results(Criteria(metric, 0.5, range(2), 100.0), arms, cells))["arms"][1]
+    told = summarised(Results(Criteria(metric, 0.5, range(2), 100.0, 1000), arms, cells))["arms"][1]
     asked = ("difference", "over_plain_at_equal_fee", "over_plain_at_equal_seconds", "over_random_at_equal_fee")
     assert [told[key]["mean"] for key in asked] == pytest.approx(expected)
 
@@ -71,7 +87,11 @@ def test_means_differences_and_costs_are_those_of_the_runs(summary: dict[str, An
     assert told["full_epoch_equivalents"]["mean"] == pytest.approx(sum(flops) / 2 / summary["plain_epoch_flops"])
     assert told["difference"]["mean"] == pytest.approx((sum(some) - sum(plain)) / 2)
     spread = abs((some[0] - plain[0]) - (some[1] - plain[1])) / 2  # the error of a mean of two
-    assert told["difference"]["least"] == pytest.approx(told["difference"]["mean"] - 6.313752 * spread)
+    images = summary["images"]
+    variance = sum(binomial_variance(share, images) for share in (*some, *plain)) / 4  # of a mean of two differences
+    half = max(6.313752 * spread, 1.644854 * math.sqrt(variance))
+    assert images == 287
+    assert told["difference"]["least"] == pytest.approx(told["difference"]["mean"] - half)
     costs = [flop / summary["plain_epoch_flops"] for flop in flops]
     over = [d - (s + (p - s) * (c - 1)) for d, p, s, c in zip(some, plain, short, costs, strict=True)]
     assert told["over_plain_at_equal_fee"]["mean"] == pytest.approx(sum(over) / 2)

@@ -82,7 +82,8 @@ class Follower:
 
         from fewer.core.errors import printable
 
-        print(printable(text), file=sys.stderr)
+        for line in text.splitlines():
+            print(printable(line), file=sys.stderr)
 
     @contextmanager
     def training(self, title: str) -> Iterator[Display]:
@@ -95,8 +96,9 @@ class Follower:
         with live.bar:
             yield live
 
-    def ended(self, cell: Cell, done: int, total: int) -> None:
+    def ended(self, cell: Cell, done: int, total: int, left_s: float | None) -> None:
         from fewer import tasks
+        from fewer.compare.outlook import roughly
 
         metrics, ledger = cell.result.get("metrics", {}), cell.result.get("ledger")
         primary = tasks.module(cell.arm.recipe.task.name).PRIMARY
@@ -105,7 +107,8 @@ class Follower:
         if ledger:
             numbers += [f"{ledger['full_epoch_equivalents']:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
         what = ", ".join(numbers) if cell.state == "done" else f"failed: {cell.message}"
-        self.note(f"{done}/{total}  {cell.arm.name}, seed {cell.seed}: {what}")
+        left = f"; {roughly(left_s)} left" if left_s else ""
+        self.note(f"{done}/{total}  {cell.arm.name}, seed {cell.seed}: {what}{left}")
 
 
 def _show(summary: dict[str, Any], confirms: bool = False) -> None:

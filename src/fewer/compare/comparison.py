@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from fewer import tasks
-from fewer.compare.arms import BUDGETS, Arm, arms_of, distinct, epochs_of
+from fewer.compare.arms import BUDGETS, Arm, arms_of, at_end, distinct, epochs_of
 from fewer.compare.grid import Cell, Watch, complete, read_cell
+from fewer.compare.outlook import Outlook
 from fewer.compare.output import write
 from fewer.compare.results import Criteria, Results, chosen, summarised
+from fewer.compare.reuse import Prepared, refuse_foreign
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import INTERRUPTED, RecipeError, Stopped
 from fewer.core.messages import nearest
@@ -21,11 +23,8 @@ from fewer.recipe.schema import changed_keys
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import publish, writing
 
-if TYPE_CHECKING:
-    from fewer.plan.plan import Plan
-
 BASELINE = "baseline.toml"
-SEEDS_LEAST = 2  # one run has no spread
+RUNS_LEAST = 2  # of an arm: one has no spread
 APART = ("out.*", "train.seed")  # keys that do not change what is trained
 
 
@@ -95,23 +94,24 @@ def compare(question: Question, out: Path, watch: Observer) -> dict[str, Any]:
         for key in arm.variant.left_out:
             watch.note(f"{arm.name}: its method has no {key}, which is left out")
     _checked_confirmation(question, choice)
-    plans = _planned(choice.arms)
-    _require_known(choice.metric, plans[choice.arms[0].key])
+    prepared = _prepared(choice.arms)
+    _require_known(choice.metric, prepared[choice.arms[0].key])
     folder = RunFolder(out)
     _claim(out, choice)
     folder.lock()
     try:
-        return _carried_out(question, choice, plans, out, watch)
+        return _carried_out(question, choice, prepared, out, watch)
     finally:
         folder.release()
 
 
 def _carried_out(
-    question: Question, choice: Round, plans: Mapping[str, Plan], out: Path, watch: Observer
+    question: Question, choice: Round, prepared: Mapping[str, Prepared], out: Path, watch: Observer
 ) -> dict[str, Any]:
     """Trains and judges, and writes all files after each seed: a comparison may take days."""
-    about = {"recipe": question.recipe.stem, "baseline_digest": plans[choice.arms[0].key].digest, "confirmation": None}
-    for results in _by_seed(choice, plans, out, watch):
+    digest = prepared[choice.arms[0].key].plan.digest
+    about = {"recipe": question.recipe.stem, "baseline_digest": digest, "confirmation": None}
+    for results in _by_seed(choice, prepared, out, watch):
         summary = {**summarised(results), **about}
         write(summary, [("choice", results)], out)
     names = chosen(summary) if question.confirm else []
@@ -120,7 +120,7 @@ def _carried_out(
     if names:
         watch.note(f"confirming {', '.join(names)} with {question.confirm} fresh seeds, on test images")
         again = _confirmation(question, choice, names)
-        for fresh in _by_seed(again, _planned(again.arms), out, watch):
+        for fresh in _by_seed(again, _prepared(again.arms), out, watch):
             summary["confirmation"] = summarised(fresh)
             write(summary, [("choice", results), ("confirmation", fresh)], out)
     return summary
@@ -128,10 +128,10 @@ def _carried_out(
 
 def _round(question: Question) -> Round:
     problems = []
-    if question.seeds < SEEDS_LEAST:
-        problems.append(f"--seeds {question.seeds}: spread needs {SEEDS_LEAST} or more; 5 is a good number")
-    if question.confirm and question.confirm < SEEDS_LEAST:
-        problems.append(f"--confirm {question.confirm}: spread needs {SEEDS_LEAST} seeds or more; or leave it out")
+    if question.seeds < RUNS_LEAST:
+        problems.append(f"--seeds {question.seeds}: spread needs {RUNS_LEAST} or more; 5 is a good number")
+    if question.confirm and question.confirm < RUNS_LEAST:
+        problems.append(f"--confirm {question.confirm}: spread needs {RUNS_LEAST} seeds or more; or leave it out")
     if not 0 <= question.margin <= 100:
         problems.append(f"--margin {question.margin:g}: percentage points between 0 and 100, such as 0.5")
     if problems:
@@ -184,8 +184,8 @@ def _confirmation(question: Question, choice: Round, names: Sequence[str]) -> Ro
     return replace(again, arms=arms, seeds=range(first, first + question.confirm), metric=metric)
 
 
-def _planned(arms: Sequence[Arm]) -> dict[str, Plan]:
-    """The plan of every arm, by its key.
+def _prepared(arms: Sequence[Arm]) -> dict[str, Prepared]:
+    """Plan and data of every arm, by its key.
 
     Raises:
         RecipeError: With the problems of all arms.
@@ -194,19 +194,19 @@ def _planned(arms: Sequence[Arm]) -> dict[str, Plan]:
     from fewer.session.build import make_plan, open_data
 
     listed: dict[str, Splits] = {}
-    plans: dict[str, Plan] = {}
+    found: dict[str, Prepared] = {}
     problems: list[str] = []
     for arm in distinct(arms):
         try:
             data = arm.recipe.data.model_dump_json()
             if data not in listed:
                 listed[data] = open_data(arm.recipe)
-            plans[arm.key] = make_plan(arm.recipe, listed[data])
+            found[arm.key] = Prepared(make_plan(at_end(arm.recipe), listed[data]), listed[data])
         except RecipeError as error:
             problems += [f"{arm.name}: {problem}" for problem in error.problems]
     if problems:
         raise RecipeError(problems)
-    return plans
+    return found
 
 
 def _claim(out: Path, choice: Round) -> None:
@@ -237,55 +237,40 @@ def _claim(out: Path, choice: Round) -> None:
     publish(file, baseline.to_toml())
 
 
-def _by_seed(round: Round, plans: Mapping[str, Plan], out: Path, watch: Observer) -> Iterator[Results]:
+def _by_seed(round: Round, prepared: Mapping[str, Prepared], out: Path, watch: Observer) -> Iterator[Results]:
     """Trains the missing runs of a round; yields the results after each seed that lacked one, and all at the end."""
     from fewer.session import signals
 
     runs, given = out / "runs", round.base.content.get("out", {})
     arms, cells = list(distinct(round.arms)), []
     total = len(arms) * len(round.seeds)
-    task = tasks.description(arms[0].recipe.task.name)
-    criteria = Criteria(round.metric, round.margin, round.seeds, plans[arms[0].key].plain_epoch_flops, task)
     there = [read_cell(arm, seed, runs) for seed in round.seeds for arm in arms]
     lacking = {cell.seed for cell in there if cell.state in ("missing", "begun")}
-    _refuse_stale(there, plans)
-    watch.note(f"{len(arms)} recipes with {len(round.seeds)} seeds, {_outlook(there, plans)}")
+    refuse_foreign(there, prepared, round.metric)
+    outlook = Outlook(there, {key: each.plan for key, each in prepared.items()})
+    watch.note(outlook.announced())
     try:
         with signals.caught():
-            for cell in complete(arms, round.seeds, runs, given, watch):
+            for cell in complete(arms, round.seeds, runs, given, watch, outlook.left_s):
                 _require_metric(cell, round.metric)
                 cells.append(cell)
                 if len(cells) % len(arms) == 0 and (cell.seed in lacking or len(cells) == total):
-                    yield Results(criteria, round.arms, list(cells))
+                    yield Results(_criteria(round, prepared[arms[0].key]), round.arms, list(cells))
     except Stopped as stop:
         word = "interrupted" if stop.exit_code == INTERRUPTED else "stopped"
         text = f"{out}: {word} after {len(cells)} of {total} runs; the same command continues"
         raise Stopped(text, stop.exit_code) from None
 
 
-def _outlook(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> str:
-    """The number of runs, and the predicted cost of the missing ones."""
-    missing = [plans[cell.arm.key] for cell in cells if cell.state in ("missing", "begun")]
-    counts = f"{len(cells)} runs; {len(cells) - len(missing)} of them are done"
-    if not missing:
-        return counts
-    unit = plans[cells[0].arm.key].plain_epoch_flops
-    low, high = (f"{sum(plan.predicted['flops'][i] for plan in missing) / unit:,.0f}" for i in (0, 1))
-    return f"{counts}, the others take {low if low == high else f'{low} to {high}'} full-epoch equivalents"
+def _criteria(round: Round, baseline: Prepared) -> Criteria:
+    facts = baseline.plan.facts.data
+    images = facts.val_images if round.metric.startswith("val/") else facts.test_images
+    task = tasks.description(baseline.plan.recipe.task.name)
+    return Criteria(round.metric, round.margin, round.seeds, baseline.plan.plain_epoch_flops, images, task)
 
 
-def _refuse_stale(cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
-    """Refuses finished runs of the same recipe on other images, or of a version that trains differently."""
-    for cell in cells:
-        was, now = cell.result.get("digest"), plans[cell.arm.key].digest
-        if cell.state == "done" and was != now:
-            raise RecipeError(
-                f"{cell.folder}: its digest is {was}, but the same recipe now has {now}: the data or the version of "
-                "fewer has changed; give another folder with --out"
-            )
-
-
-def _require_known(metric: str, plan: Plan) -> None:
+def _require_known(metric: str, baseline: Prepared) -> None:
+    plan = baseline.plan
     known = tasks.module(plan.recipe.task.name).metric_names(plan.facts.data.class_images)
     if (name := metric.rpartition("/")[2]) not in known:
         raise RecipeError(f'--metric {metric}: there is no metric "{name}"; {nearest(name, known)}')

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from fewer.compare import formatting
-from fewer.compare.verdict import CONFIDENCE
+from fewer.compare.verdict import CHEAPER, CONFIDENCE, SEEDS_LEAST
 from fewer.report import units
 from fewer.report.charts import NAMES, NO_NUMBERS, TIME, Chart, Panel, Role, Spot
 from fewer.report.history import Line
@@ -23,18 +24,20 @@ LISTED = 100  # failed runs
 GLOSSARY = (
     ("plain", "The recipe without selection: all images in every epoch. It is the baseline of every difference."),
     ("±", f"Half of the {CONFIDENCE:.0%} interval of the mean over seeds (Student's t). Differences are taken seed by "
-          "seed, so effects of the seed alone cancel."),
+          "seed, so effects of the seed alone cancel; their interval is never narrower than the binomial noise of the "
+          "images that judge."),
     ("FEE", "Full-epoch equivalents: the arithmetic of the whole training, scoring included, in units of one plain "
             "epoch of the baseline."),
     ("EE", "Effective epochs: samples backpropagated / training images; leaves out the cost of choosing them."),
     ("cost", "FEE as a share of the baseline's."),
-    ("non-inferior", "Cheaper than plain training, and not worse by more than the margin "
-                     f"(one-sided paired t-test, {CONFIDENCE:.0%})."),
+    ("non-inferior", f"Cheaper than plain training by {1 - CHEAPER:.0%} or more, and not worse by more than the "
+                     f"margin (one-sided, {CONFIDENCE:.0%})."),
     ("beats plain at equal cost", "Better than plain training of the same FEE, shortened and annealed to its end: the "
                                   "curve between the budgets, seed by seed (the same test against 0)."),
-    ("no saving", "Not cheaper, or worse than plain training by more than the margin, or worse than plain training "
-                  "of the same cost."),
-    ("undecided", "So few seeds decide none of these."),
+    ("no saving", f"Not cheaper by {1 - CHEAPER:.0%}, or worse than plain training by more than the margin, or worse "
+                  "than plain training of the same cost."),
+    ("undecided", "So few seeds, or so few images, decide none of these; a verdict takes "
+                  f"{SEEDS_LEAST} seeds or more."),
 )  # fmt: skip
 STYLE = """
 .verdict{min-width:12rem;max-width:24rem}
@@ -61,6 +64,7 @@ def _head(summary: Summary) -> Html:
     is_confirmed, seeds, metrics = judged is not summary, summary["seeds"], Metrics(summary["task"])
     facts = [
         ("decides", formatting.metric_title(metrics, summary["metric"])),
+        ("images", f"{summary['images']:,}"),
         ("margin", f"{summary['margin']:g} points"),
         ("seeds", f"{seeds[0]}–{seeds[-1]}, paired"),
         ("epochs", f"{summary['epochs']:,}"),
@@ -69,7 +73,7 @@ def _head(summary: Summary) -> Html:
     if is_confirmed:
         fresh = judged["seeds"]
         title = formatting.metric_title(metrics, judged["metric"])
-        facts.insert(3, ("confirmed by", f"{title}, seeds {fresh[0]}–{fresh[-1]}"))
+        facts.insert(4, ("confirmed by", f"{title}, seeds {fresh[0]}–{fresh[-1]}"))
     items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
     headline = ("On fresh seeds: " if is_confirmed else "") + formatting.headline(judged)
     note = formatting.caution(judged, is_confirmed)
@@ -198,12 +202,21 @@ def _left_out(arm: Arm) -> Html:
 def _curves(summary: Summary, number: Mapping[str, int], prefix: str) -> Html:
     shown = [role for role in CURVES if any(arm["kind"] == role for arm in summary["arms"])]
     items = join(Html(f"<li>{swatch(role)}{NAMES[role]}</li>") for role in shown)
-    charts = (_chart(summary, number, axis, f"{prefix}cost-{axis}") for axis in ("full_epoch_equivalents", "seconds"))
+    charts = (chart(summary, number, axis, f"{prefix}cost-{axis}") for axis in ("full_epoch_equivalents", "seconds"))
     drawn = join(Html(f"<figure>{svg(chart)}</figure>\n") for chart in charts)
     return Html(f'<ul class="legend">{items}</ul><div class="pair">{drawn}</div>')
 
 
-def _chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> Chart:
+def _pieces(summary: Summary, role: Role, there: Mapping[str, tuple[float, float]]) -> Iterator[Line]:
+    """A curve, interrupted at every budget all of whose runs failed: what training reaches there is unknown."""
+    arms = [arm for arm in summary["arms"] if arm["kind"] in (role, "baseline")]
+    arms.sort(key=lambda arm: arm.get("budget_epochs", summary["epochs"]))
+    for is_there, piece in groupby((there.get(arm["name"]) for arm in arms), lambda point: point is not None):
+        if is_there:
+            yield sorted(point for point in piece if point)
+
+
+def chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> Chart:
     """The metric against one kind of cost: both curves, and the variants by number."""
     metric, metrics = summary["metric"], Metrics(summary["task"])
     done = [arm for arm in summary["arms"] if arm["metrics"].get(metric) and arm[axis]]
@@ -212,10 +225,8 @@ def _chart(summary: Summary, number: Mapping[str, int], axis: str, key: str) -> 
         longest = max((arm[axis]["mean"] for arm in done), default=0.0)
         scale, unit = next((scale, unit) for least, scale, unit in TIME if longest >= least)
     places = [(arm, arm[axis]["mean"] / scale, arm["metrics"][metric]) for arm in done]
-    curves: list[tuple[Role, Line]] = [
-        (role, sorted((x, estimate["mean"]) for arm, x, estimate in places if arm["kind"] in (role, "baseline")))
-        for role in CURVES[:2]
-    ]
+    there = {arm["name"]: (x, estimate["mean"]) for arm, x, estimate in places}
+    curves = [(role, line) for role in CURVES[:2] for line in _pieces(summary, role, there)]
     # Few seeds make intervals that would flatten all the rest: they are cut at half the spread of the means.
     means = [estimate["mean"] for _, _, estimate in places] or [0.0]
     room = max((max(means) - min(means)) / 2, 0.005)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +48,7 @@ class Watch(Protocol):
 
     def training(self, title: str) -> AbstractContextManager[Display | None]: ...
 
-    def ended(self, cell: Cell, done: int, total: int) -> None: ...
+    def ended(self, cell: Cell, done: int, total: int, left_s: float | None) -> None: ...
 
 
 def read_cell(arm: Arm, seed: int, runs: Path) -> Cell:
@@ -63,7 +63,12 @@ def read_cell(arm: Arm, seed: int, runs: Path) -> Cell:
 
 
 def complete(
-    arms: Sequence[Arm], seeds: Sequence[int], runs: Path, out: Mapping[str, object], watch: Watch
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    runs: Path,
+    out: Mapping[str, object],
+    watch: Watch,
+    left_s: Callable[[Cell], float | None],
 ) -> Iterator[Cell]:
     """Trains the missing runs and yields every run, done or failed.
 
@@ -76,6 +81,7 @@ def complete(
         runs: Folder of the run folders.
         out: The keys of `[out]` that the recipe sets.
         watch: Follows the progress.
+        left_s: Told of every run that has ended; gives the seconds that the others will take, None if unknown.
 
     Raises:
         Stopped: By a signal; the run is saved.
@@ -91,7 +97,7 @@ def complete(
                 with watch.training(f"{done + 1}/{total}  {arm.name}, seed {seed}") as display:
                     cell = _trained(cell, with_seed(arm.recipe, seed, out), display)
             done += 1
-            watch.ended(cell, done, total)
+            watch.ended(cell, done, total, left_s(cell))
             if cell.state == "failed" and arm.kind == "baseline" and not turn:
                 raise _nothing_to_compare_with(cell)
             yield cell

@@ -26,6 +26,7 @@ class Criteria:
         margin: Loss of quality that still counts as none, in points: hundredths of the metric.
         seeds: The seeds of every arm.
         plain_epoch_flops: One plain epoch of the baseline: the unit of every arm's FEE.
+        images: How many images judge.
         task: Its name and metrics, as `fewer.tasks.description` gives them; left out: a classifier's.
     """
 
@@ -33,12 +34,18 @@ class Criteria:
     margin: float
     seeds: Sequence[int]
     plain_epoch_flops: float
+    images: int
     task: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sign(self) -> int:
         """-1 for a metric where less is better."""
         return Metrics(self.task)[self.metric].sign
+
+    @property
+    def counted(self) -> int:
+        """The images that the metric is a share of; 0 where it is none, such as a loss."""
+        return self.images if Metrics(self.task)[self.metric].is_share else 0
 
 
 class Results:
@@ -84,10 +91,13 @@ class Results:
 
     def over_curve(self, arm: Arm, kind: Literal["plain", "random"], axis: Axis) -> Sample | None:
         """The gain of an arm over a curve at the arm's own cost, seed by seed."""
-        return over_curve(self.metric(arm), self.cost(arm, axis), self.curve(kind, axis), self.criteria.sign)
+        criteria = self.criteria
+        curves = self.curve(kind, axis)
+        return over_curve(self.metric(arm), self.cost(arm, axis), curves, criteria.sign, criteria.counted)
 
     def over_baseline(self, arm: Arm) -> Sample | None:
-        return paired(self.metric(arm), self.metric(self.arms[0]), self.criteria.sign)
+        criteria = self.criteria
+        return paired(self.metric(arm), self.metric(self.arms[0]), criteria.sign, criteria.counted)
 
 
 def summarised(results: Results) -> dict[str, Any]:
@@ -98,6 +108,7 @@ def summarised(results: Results) -> dict[str, Any]:
         "metric": criteria.metric,
         "task": criteria.task,
         "margin": criteria.margin,
+        "images": criteria.images,
         "seeds": list(criteria.seeds),
         "runs": {"asked": len({arm.key for arm in results.arms}) * len(criteria.seeds), "there": len(results.cells)},
         "plain_epoch_flops": criteria.plain_epoch_flops,

@@ -1,7 +1,9 @@
 """Statistics over paired seeds: intervals, the matched-cost curve, and the verdict on a variant. Free of torch.
 
 A seed gives every arm the same first weights, order of images and augmentation, so what is tested is the mean of the
-differences of the same seed: Student's t with n - 1 degrees of freedom, which takes them as roughly normal.
+differences of the same seed. It has two sources of chance, the seeds and the images that judge, and an interval is the
+wider of two: Student's t of the seeds' differences, and the normal interval of the images' binomial noise. The second
+keeps a few equal differences from passing for certainty (ADR 0038).
 """
 
 from __future__ import annotations
@@ -10,9 +12,13 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 CONFIDENCE = 0.95
-CHEAPER = 0.995  # of the baseline's cost: a share that rounds to 1.00 saves nothing
+CHEAPER = 0.95  # of the baseline's cost, at most: a smaller saving is not worth a method and its settings
+SEEDS_LEAST = 3  # for a verdict: the spread of two says next to nothing
+SEEDS_OF_IMAGES = 5  # seeds share their images: noise of the images averages out over so many seeds at most
+TIMES_MOST = 100  # as many images nobody labels
 POWER = 0.8  # of the test, with the stated number of seeds
 SEEDS_MOST = 200  # nobody trains more
 EDGE = 0.01  # share by which a cost may lie beyond a curve's ends and still be compared with the end
@@ -24,60 +30,95 @@ class Sample:
 
     Attributes:
         values: One for each seed.
+        noise: Standard deviation of one value that comes from the choice of the evaluation images; 0 if unknown.
         low, high: The two-sided interval at `CONFIDENCE`; None for one value alone.
         least, most: The one-sided bounds, each by itself at `CONFIDENCE`.
     """
 
     values: tuple[float, ...]
     mean: float
+    noise: float
     low: float | None
     high: float | None
     least: float | None
     most: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Sample | None:
+    def of(cls, values: Sequence[float], noise: float = 0.0) -> Sample | None:
         """The sample of some values; None without values."""
         n = len(values)
         if not n:
             return None
         mean = math.fsum(values) / n
         if n == 1:
-            return cls(tuple(values), mean, None, None, None, None)
-        from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats takes a second to import
+            return cls(tuple(values), mean, noise, None, None, None, None)
+        deviation = _deviation(values, mean)
+        both, one = (max(_seeds_half(n, deviation, p), _images_half(n, noise, p)) for p in (_TWO_SIDED, CONFIDENCE))
+        return cls(tuple(values), mean, noise, mean - both, mean + both, mean - one, mean + one)
 
-        error = _deviation(values, mean) / math.sqrt(n)
-        both, one = (float(stdtrit(n - 1, p)) * error for p in ((1 + CONFIDENCE) / 2, CONFIDENCE))
-        return cls(tuple(values), mean, mean - both, mean + both, mean - one, mean + one)
+    @property
+    def decides(self) -> bool:
+        """Whether there are seeds enough for a verdict."""
+        return len(self.values) >= SEEDS_LEAST
 
     def above(self, limit: float) -> bool:
-        """Whether the mean lies above a limit, by the one-sided test."""
-        return self.least is not None and self.least > limit
+        """Whether the mean certainly lies above a limit, by the one-sided test."""
+        return self.decides and self.least is not None and self.least > limit
 
     def below(self, limit: float) -> bool:
-        """Whether the mean lies below a limit, by the one-sided test."""
-        return self.most is not None and self.most < limit
+        """Whether the mean certainly lies below a limit, by the one-sided test."""
+        return self.decides and self.most is not None and self.most < limit
 
     def seeds_needed(self, limit: float) -> int | None:
         """Number of seeds that would decide with `POWER` on which side of a limit the mean lies, if it is as estimated.
 
         None if unknown: from one value, without any spread, or for more than `SEEDS_MOST`.
         """
-        n = len(self.values)
+        n, effect = len(self.values), abs(self.mean - limit)
         spread = _deviation(self.values, self.mean) if n > 1 else 0.0
-        effect = abs(self.mean - limit) / spread if spread else 0.0
-        if not effect:
+        if not effect or not spread:
             return None
         from scipy.special import nctdtr, stdtrit
 
-        for more in range(max(2, n + 1), SEEDS_MOST + 1):
-            if 1 - nctdtr(more - 1, effect * math.sqrt(more), stdtrit(more - 1, CONFIDENCE)) >= POWER:
+        for more in range(max(SEEDS_LEAST, n + 1), SEEDS_MOST + 1):
+            power = 1 - nctdtr(more - 1, effect / spread * math.sqrt(more), stdtrit(more - 1, CONFIDENCE))
+            if power >= POWER and effect > _images_half(more, self.noise, CONFIDENCE):
                 return more
         return None
+
+    def images_times(self, limit: float) -> float | None:
+        """How many times the evaluation images would decide, where more seeds alone cannot; None where they can."""
+        effect = abs(self.mean - limit)
+        times = (_images_half(SEEDS_MOST, self.noise, CONFIDENCE) / effect) ** 2 if effect else math.inf
+        return times if 1 < times <= TIMES_MOST else None
+
+
+_TWO_SIDED = (1 + CONFIDENCE) / 2
+
+
+def _seeds_half(n: int, deviation: float, p: float) -> float:
+    """Half of an interval by the spread over seeds, by Student's t."""
+    from scipy.special import stdtrit  # the quantile; scipy.stats takes a second to import
+
+    return float(stdtrit(n - 1, p)) * deviation / math.sqrt(n)
+
+
+def _images_half(n: int, noise: float, p: float) -> float:
+    """Half of an interval by the noise of the evaluation images, by the normal distribution."""
+    return NormalDist().inv_cdf(p) * noise / math.sqrt(min(n, SEEDS_OF_IMAGES))
 
 
 def _deviation(values: Sequence[float], mean: float) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def binomial_variance(share: float, images: int) -> float:
+    """Variance of a share of so many images, such as an accuracy, over the choice of the images.
+
+    With one image more of each outcome (Agresti and Caffo, 2000): all of 72 images right is no proof of 100 %.
+    """
+    likely = (share * images + 1) / (images + 2)
+    return likely * (1 - likely) / images
 
 
 Points = Sequence[tuple[float, float]]  # cost and metric, of one seed
@@ -98,13 +139,30 @@ def at_cost(points: Points, cost: float) -> float | None:
     return highest
 
 
-def paired(values: Mapping[int, float], others: Mapping[int, float], sign: int = 1) -> Sample | None:
-    """The differences of two arms over the seeds that both have; with sign -1 less is better."""
-    return Sample.of([sign * (values[seed] - others[seed]) for seed in sorted(values) if seed in others])
+def paired(values: Mapping[int, float], others: Mapping[int, float], sign: int = 1, images: int = 0) -> Sample | None:
+    """The differences of two arms over the seeds that both have.
+
+    The noise is that of two independent shares. Two models err on the same images more often than by chance, so the
+    paired difference has less; what is left over pays for images that all seeds of one arm get wrong.
+
+    Args:
+        values: The metric of every seed.
+        others: The other arm's.
+        sign: -1 where less is better.
+        images: That the values are shares of; 0 for other metrics, whose noise is unknown.
+    """
+    seeds = [seed for seed in sorted(values) if seed in others]
+    both = [arm[seed] for seed in seeds for arm in (values, others)]
+    variance = math.fsum(binomial_variance(share, images) for share in both) / len(seeds) if images and seeds else 0.0
+    return Sample.of([sign * (values[seed] - others[seed]) for seed in seeds], math.sqrt(variance))
 
 
 def over_curve(
-    values: Mapping[int, float], costs: Mapping[int, float], curves: Mapping[int, Points], sign: int = 1
+    values: Mapping[int, float],
+    costs: Mapping[int, float],
+    curves: Mapping[int, Points],
+    sign: int = 1,
+    images: int = 0,
 ) -> Sample | None:
     """The gain of an arm over each seed's own curve, at the arm's own cost.
 
@@ -114,21 +172,22 @@ def over_curve(
         values: The metric of every seed.
         costs: The cost of every seed.
         curves: Of plain training, or another; seeds without one are left out.
-        sign: -1 for a metric where less is better.
+        sign: As for `paired`.
+        images: As for `paired`.
     """
     reached = {seed: at_cost(curves[seed], costs[seed]) for seed in values if seed in curves}
     met = {seed: value for seed, value in reached.items() if value is not None}
-    return paired(values, met, sign) if len(met) == len(reached) else None
+    return paired(values, met, sign, images) if len(met) == len(reached) else None
 
 
 def whole_curves(arms: Sequence[Mapping[int, tuple[float, float]]]) -> dict[int, Points]:
     """Each seed's curve, from cost and metric of every budget's seeds.
 
-    A seed with a missing run has no curve: a straight line over the gap would lie below the missing point.
+    A seed with a missing run has no curve: a straight line over the gap would lie below the missing point. A budget
+    all of whose runs failed leaves no seed a curve.
     """
-    there = [arm for arm in arms if arm]
-    seeds = set.intersection(*(set(arm) for arm in there)) if len(there) > 1 else set()
-    return {seed: [arm[seed] for arm in there] for seed in sorted(seeds)}
+    seeds = set.intersection(*map(set, arms)) if len(arms) > 1 else set()
+    return {seed: [arm[seed] for arm in arms] for seed in sorted(seeds)}
 
 
 @dataclass(frozen=True)
@@ -173,7 +232,7 @@ def judge(evidence: Evidence) -> Verdict:
     if difference is None or cost is None:
         return Verdict("unfinished")
     holds, phrases = [], []
-    if cost < CHEAPER and difference.above(-evidence.margin):
+    if cost <= CHEAPER and difference.above(-evidence.margin):
         holds.append("non-inferior")
         phrases.append(f"non-inferior at {cost:.2f} of the cost")
     if equal is not None and equal.above(0):
@@ -185,19 +244,28 @@ def judge(evidence: Evidence) -> Verdict:
         return Verdict(", ".join([" and ".join(phrases), *caveat]), tuple(holds))
     if reason := _no_saving(evidence):
         return Verdict(f"no saving: {reason}")
-    asked = [difference.seeds_needed(-evidence.margin), equal.seeds_needed(0) if equal else None]
-    needed = min((seeds for seeds in asked if seeds), default=None)
-    more = f" (about {needed} seeds would decide)" if needed else ""
-    if not needed and len(difference.values) > 1:
-        more = f" (too close to the margin for {SEEDS_MOST} seeds)"
-    return Verdict(f"undecided: n too small{more}", seeds_needed=needed)
+    return _undecided([(difference, -evidence.margin), *([(equal, 0.0)] if equal else [])])
+
+
+def _undecided(asked: Sequence[tuple[Sample, float]]) -> Verdict:
+    """What would decide, by whichever of the questions is nearer to an answer."""
+    if not asked[0][0].decides:
+        return Verdict(f"undecided: a verdict takes {SEEDS_LEAST} seeds or more", seeds_needed=SEEDS_LEAST)
+    seeds = [found for sample, limit in asked if (found := sample.seeds_needed(limit))]
+    if seeds:
+        return Verdict(f"undecided: n too small (about {min(seeds)} seeds would decide)", seeds_needed=min(seeds))
+    times = [more for sample, limit in asked if (more := sample.images_times(limit))]
+    if times:
+        return Verdict(f"undecided: too few images (about {math.ceil(min(times))} times as many would decide)")
+    return Verdict(f"undecided: n too small (too close to the margin for {SEEDS_MOST} seeds)")
 
 
 def _no_saving(evidence: Evidence) -> str:
     """The reason why nothing is saved; "" if that is not certain."""
     difference, equal, cost = evidence.difference, evidence.at_equal_cost, evidence.cost
-    if cost is not None and cost >= CHEAPER:
-        return f"{cost:.2f} of the cost"
+    if cost is not None and cost > CHEAPER:
+        least = f"; {CHEAPER:g} or less would be one" if cost < 1 else ""
+        return f"{cost:.2f} of the cost{least}"
     if equal is not None and equal.below(0):
         return "plain training, shortened to that cost, is better"
     if difference is not None and difference.below(-evidence.margin):

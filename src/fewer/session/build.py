@@ -168,7 +168,7 @@ def _opened(
     for part in data.values():
         part.mean, part.std = mean, std
     run = open_run(plan, splits, data["train"], comm, selector or selector_of(recipe, splits), began)
-    return Session(splits, _task(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
+    return Session(splits, task_of(plan), run, data["train"], data.get("val"), data.get("test"), damaged, loader)
 
 
 def _moments(plan: Plan, data: ImageData) -> Moments:
@@ -231,7 +231,8 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
     return replace(splits, train=changed["train"], val=changed.get("val"), test=changed.get("test")), data
 
 
-def _task(plan: Plan) -> Task:
+def task_of(plan: Plan) -> Task:
+    """The recipe's task, for the plan's classes."""
     data, recipe = plan.facts.data, plan.recipe
     setting = TaskSetting(
         classes=tuple(data.classes),
