@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,3 +67,18 @@ def test_no_arguments_is_help(run: Callable[..., Ended]) -> None:
     ended = run()
     assert "resume" in ended.stdout + ended.stderr
     assert ended.code in (0, 2)
+
+
+def test_what_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fewer.cli import _prepare_terminal
+
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "latin-1"))
+    with warnings.catch_warnings():
+        _prepare_terminal()
+        print("na\u00efve \u0436", flush=True)
+        # Pillow's, which name no file; tests turn warnings into errors.
+        warnings.warn_explicit("Corrupt EXIF data.", UserWarning, "plugin.py", 982, "PIL.TiffImagePlugin")
+        with pytest.raises(UserWarning, match="ours"):
+            warnings.warn_explicit("ours", UserWarning, "file.py", 1, "fewer.data")
+    assert shown.getvalue() == b"na\xefve \\u0436\n"

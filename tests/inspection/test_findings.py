@@ -47,6 +47,7 @@ def test_training_agrees_with_the_severity(server: Server, zoo: Path, tmp_path: 
         assert ended.json["quarantined"] == len(damaged_files())
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks, which the command line does not show
 def test_each_file_alone_is_judged_as_the_decoder_judges_it() -> None:
     for code, raw in damaged_files().values():
         assert (KINDS[code].severity, KINDS[code].effect) == ("error", "damaged")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from PIL import Image
 
 from fewer.data.decode.decode import Damaged, decode
@@ -11,6 +12,7 @@ from fewer.inspection.probe import probe
 from zoo import encoded, odd_files, picture
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks, which the command line does not show
 def test_random_bytes_are_judged_as_the_decoder_judges_them() -> None:
     draw = random.Random(0)
     sound = [raw for _, raw in odd_files().values()]

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fewer.data.listing.splits import Split, open_splits
+from zoo import bare_png
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -19,6 +20,13 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
     out = io.BytesIO()
     image.save(out, format, **options)
     return out.getvalue()
+
+
+def png16(values: np.ndarray, key: bytes = b"") -> bytes:
+    """A PNG of 16 bits a channel, (height, width) or (height, width, channels); `key` names its transparent colour."""
+    height, width, channels = (*values.shape, 1)[:3]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return bare_png(width, height, 16, (0, 4, 2, 6)[channels - 1], rows, key)
 
 
 def write_images(root: Path, images: int = 24) -> Path:

@@ -41,16 +41,21 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def bare_png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
+def bare_png(width: int, height: int, bits: int, colour: int, rows: bytes, key: bytes = b"") -> bytes:
+    """A PNG of these rows; `key` names its transparent colour."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    body = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    body = png_chunk(b"IHDR", header) + (png_chunk(b"tRNS", key) if key else b"")
+    return b"\x89PNG\r\n\x1a\n" + body + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
 
 
 def turned() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
     return encoded(picture(20, SIDE, SIDE * 2), "JPEG", exif=exif)
+
+
+def corrupt_exif() -> bytes:
+    return encoded(picture(25), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0" + b"\x0f\x01\x02\0\xff\0\0\0\xff\0\0\0")
 
 
 def frames(format: str) -> bytes:
@@ -90,6 +95,7 @@ def odd_files() -> dict[str, tuple[set[str], bytes]]:
         "pages.tif": ({"animated"}, frames("TIFF")),
         "1x1.png": ({"tiny"}, encoded(picture(34, 1, 1))),
         "turned.jpg": ({"exif-rotated"}, turned()),
+        "corrupt-exif.jpg": ({"corrupt-metadata"}, corrupt_exif()),
         "long.png": ({"extreme-aspect"}, encoded(picture(35, 10 * SIDE, SIDE))),
         "really-jpeg.png": ({"wrong-suffix"}, encoded(picture(36), "JPEG")),
         "bell\x07.png": ({"odd-name"}, encoded(picture(37))),

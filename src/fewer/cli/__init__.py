@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 
 import typer
 
@@ -35,6 +37,7 @@ def main() -> None:
     from fewer.machine.memory import keep_freed_memory
 
     keep_freed_memory()  # before torch is imported
+    _prepare_terminal()
     try:
         code = app(standalone_mode=False)
     except FewerError as error:
@@ -54,6 +57,14 @@ def main() -> None:
             raise
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _prepare_terminal() -> None:
+    """What the terminal cannot show is escaped; remarks of Pillow's, which name no file, are `fewer data check`'s."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _complain(text: str) -> None:

@@ -43,7 +43,9 @@ def predict(
 
     Images that cannot be read are listed, the rest is predicted, and the exit code is 3.
     """
-    from fewer.core.errors import DataError, RecipeError
+    import sys
+
+    from fewer.core.errors import DataError, RecipeError, printable
 
     if as_json and csv:
         raise RecipeError("--json and --csv: give one of the two")
@@ -54,11 +56,13 @@ def predict(
     from fewer.cli.display import counted
     from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
     from fewer.data.listing.files import files_of
+    from fewer.data.listing.left_out import LeftOut
     from fewer.inference.evaluate import load_published
     from fewer.inference.predict import predict as predicted
     from fewer.runs.record import publishing
 
-    files = files_of(images)
+    left_out = LeftOut()
+    files = files_of(images, left_out)
     tally = Tally()
     with ExitStack() as stack:
         # Opened first: a place that cannot be written is an error before anything is computed.
@@ -79,6 +83,8 @@ def predict(
     for path in (csv, sheet):
         if path and not as_json:
             print(path)
+    if left_out.unread:
+        print(printable(left_out.unread_note), file=sys.stderr)
     if tally.damaged:
         raise DataError(f"{tally.damaged:,} of {tally.images:,} images could not be read; the rest was predicted")
     return 0
@@ -92,7 +98,8 @@ def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, format: Predictio
     from fewer.runs.record import writing
 
     sound = tally.images - tally.damaged
-    tiles = [Tile(shown.path, partial(format.draw, prediction=shown.answer)) for shown in tally.shown]
+    depth = handed.about.depth
+    tiles = [Tile(shown.path, partial(format.draw, prediction=shown.answer), depth) for shown in tally.shown]
     count = f"{len(tiles):,} images" if len(tiles) == sound else f"the first {len(tiles):,} of {sound:,} images"
     run = run_of(handed.folder)
     title = f"{run.name if run else handed.folder.name} ({handed.about.model.name}): {count}"

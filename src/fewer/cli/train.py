@@ -20,6 +20,7 @@ def train(
 ) -> int:
     """Train a recipe: evaluates, checkpoints, and writes a run folder with a report."""
     from fewer.recipe.parse import load_recipe
+    from fewer.recipe.toml_file import read_text
 
     checked = load_recipe(recipe, overrides or [])
     folder = out or Path(checked.out.dir or Path("runs") / recipe.stem)
@@ -33,5 +34,5 @@ def train(
     from fewer.session.fit import fit
 
     with joined() as comm, shown(comm.rank) as display:
-        result = fit(checked, folder, given=recipe.read_text(encoding="utf-8"), comm=comm, display=display)
+        result = fit(checked, folder, given=read_text(recipe), comm=comm, display=display)
     return finish(result, folder, as_json, comm.rank)

@@ -11,9 +11,10 @@ from typing import Any
 
 from fewer.core.errors import RecipeError, printable
 from fewer.core.messages import nearest
-from fewer.recipe.parse import foreign_keys, override, parse_recipe, read_toml
+from fewer.recipe.parse import foreign_keys, override, parse_recipe
 from fewer.recipe.paths import all_absolute
 from fewer.recipe.schema import Recipe, flat
+from fewer.recipe.toml_file import read_toml
 
 Content = dict[str, Any]
 KeyPath = tuple[str, ...]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fewer.core.types import Batch, Request
+from fewer.data.decode.depth import FULL
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.images import ImageData
 from fewer.data.listing.splits import Split
@@ -48,7 +49,7 @@ def chunks(split: Split, size: int) -> Iterator[Split]:
 
 
 def once(
-    splits: Iterable[Split], side_px: int, inputs: InputSettings | None = None, threads: int = 0
+    splits: Iterable[Split], side_px: int, inputs: InputSettings | None = None, depth: int = FULL, threads: int = 0
 ) -> Iterator[Chunk]:
     """Decodes splits one after another, several at a time; yields them in order.
 
@@ -56,6 +57,7 @@ def once(
         splits: May be lazy and without end: no more than `threads` + 1 are taken ahead.
         side_px: Height and width of the images.
         inputs: How images become a model's inputs.
+        depth: Bits that the values of 16-bit images have.
         threads: Decoding threads; 0 for one a core. A split is decoded by one thread.
     """
     threads = threads or usable_cores()
@@ -63,7 +65,7 @@ def once(
     with ThreadPoolExecutor(threads) as pool:
         try:
             for split in splits:
-                ahead.append(pool.submit(_decoded, split, side_px, inputs))
+                ahead.append(pool.submit(_decoded, split, side_px, inputs, depth))
                 if len(ahead) > threads:
                     yield _chunk(*ahead.popleft().result(), side_px)
             while ahead:
@@ -89,8 +91,10 @@ def evenly(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
         yield Batch.joined(held)
 
 
-def _decoded(split: Split, side_px: int, inputs: InputSettings | None) -> tuple[ImageData, list[DamagedImage]]:
-    data = ImageData(split, inputs=inputs, reads=ReadSettings(threads=1, damaged="quarantine"))
+def _decoded(
+    split: Split, side_px: int, inputs: InputSettings | None, depth: int
+) -> tuple[ImageData, list[DamagedImage]]:
+    data = ImageData(split, inputs=inputs, reads=ReadSettings(threads=1, damaged="quarantine", depth=depth))
     return data, data.prepare(side_px)
 
 

@@ -11,6 +11,7 @@ import torch
 from fewer.core.types import Request
 from fewer.data.augment import Augment, Key
 from fewer.data.augment.random_resized_crop import Boxes, RandomResizedCrop
+from fewer.data.decode.depth import FULL
 
 Policy = Literal["error", "quarantine"]
 Progress = Callable[[int, int], None]
@@ -68,6 +69,7 @@ class ReadSettings:
         damaged: Whether a damaged image stops the run ("error") or is listed ("quarantine").
         keep_sides: In memory: how many sides are kept decoded; the one that was not asked for the longest goes first.
         cache: From files: whether it is remembered which of them are sound (policy "quarantine").
+        depth: Bits that the values of 16-bit images have; see `fewer.data.decode.depth`.
         on_progress: Called with (images decoded, images in all) now and then, from the calling thread.
     """
 
@@ -75,6 +77,7 @@ class ReadSettings:
     damaged: Policy = "error"
     keep_sides: int = 1
     cache: bool = True
+    depth: int = FULL
     on_progress: Progress | None = None
 
     def report(self, done: int, images: int) -> None:

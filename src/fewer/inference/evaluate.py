@@ -207,7 +207,7 @@ def _measured(
 
     def sound() -> Iterator[Batch]:
         done = 0
-        for chunk in once(chunks(images, size), handed.side_px, handed.inputs):
+        for chunk in once(chunks(images, size), handed.side_px, handed.inputs, handed.about.depth):
             damaged.extend(chunk.damaged)
             done += len(chunk.split)
             if on_progress is not None:

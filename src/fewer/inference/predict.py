@@ -45,7 +45,7 @@ def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_siz
         One prediction an image; images that cannot be read have a fault in place of an answer.
     """
     size = batch_size or evaluation_batch_size(handed.side_px)
-    for chunk in once(_splits(files, size), handed.side_px, handed.inputs):
+    for chunk in once(_splits(files, size), handed.side_px, handed.inputs, handed.about.depth):
         yield from _predictions(handed, chunk, top)
 
 

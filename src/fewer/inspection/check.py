@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fewer.data.decode.depth import FULL, depth_for
+from fewer.data.decode.formats import ENDINGS, ending_of
 from fewer.inspection.duplicates import duplicates
 from fewer.inspection.findings import KINDS, Finding
 from fewer.inspection.inventory import ALL, Inventory, Part
@@ -15,10 +17,7 @@ from fewer.inspection.probe import ImageFacts
 TINY_PX = 8  # of the short side; below it no model of this package can learn anything
 LONG = 4.0  # of the long side in short sides
 UNEVEN = 8.0  # of the 95th percentile of short sides in 5th percentiles
-_ENDINGS = {
-    "JPEG": ("jpg", "jpeg"), "MPO": ("jpg", "jpeg"), "PNG": ("png",), "BMP": ("bmp",), "GIF": ("gif",),
-    "WEBP": ("webp",), "PPM": ("ppm", "pgm"), "TIFF": ("tif", "tiff"),
-}  # fmt: skip
+_ENDINGS = {**ENDINGS, "MPO": ENDINGS["JPEG"]}
 _MODES = {
     "1": "black and white", "L": "grey", "I": "grey", "I;16": "grey", "LA": "grey with transparency", "P": "palette",
     "PA": "palette with transparency", "RGBA": "with transparency", "RGBX": "with a fourth channel",
@@ -37,6 +36,7 @@ def check(inventory: Inventory, facts_of: list[list[ImageFacts]]) -> list[Findin
         for name, each in zip(part.names, facts, strict=True):
             found += (Finding(code, part.split, name, reason, part.source) for code, reason in _of_file(name, each))
         found += _uneven(part, facts)
+    found += _narrow(inventory.parts, facts_of)
     found += duplicates(inventory.parts, facts_of)
     found += _of_classes(inventory.parts)
     rank = {code: i for i, code in enumerate(KINDS)}
@@ -63,11 +63,13 @@ def _of_file(name: str, facts: ImageFacts) -> Iterator[tuple[str, str]]:
         yield "exif-rotated", "EXIF states an orientation"
     if facts.bits > 8:
         yield "16-bit", f"{facts.bits} bits a channel"
+    if facts.remarks:
+        yield "corrupt-metadata", facts.remarks
     if facts.mode == "CMYK":
         yield "cmyk", f"{facts.format} in CMYK"
     elif facts.mode != "RGB":
         yield "not-rgb", _MODES.get(facts.mode, facts.mode)
-    ending = name.rpartition(".")[2].lower()
+    ending = ending_of(name)
     if facts.format in _ENDINGS and ending not in _ENDINGS[facts.format]:
         yield "wrong-suffix", f"{facts.format} named .{ending}"
 
@@ -80,6 +82,16 @@ def _uneven(part: Part, facts: list[ImageFacts]) -> Iterator[Finding]:
     if high > UNEVEN * low:
         reason = f"short sides from {low:,.0f} px (5th percentile) to {high:,.0f} px (95th)"
         yield Finding("uneven-sizes", part.split, "", reason, part.source)
+
+
+def _narrow(parts: list[Part], facts_of: list[list[ImageFacts]]) -> Iterator[Finding]:
+    """A set whose 16-bit images use fewer bits, of which training decides by some and this by all."""
+    deep = [(each.peak, at, i) for i, facts in enumerate(facts_of) for at, each in enumerate(facts) if each.peak]
+    if not deep or depth_for(max(deep)[0]) == FULL:
+        return
+    peak, at, i = max(deep)
+    reason = f"the largest value of {len(deep):,} images is {peak:,}, so they are read as {depth_for(peak)} bits"
+    yield Finding("narrow-range", parts[i].split, parts[i].names[at], reason, parts[i].source)
 
 
 def _of_classes(parts: list[Part]) -> Iterator[Finding]:

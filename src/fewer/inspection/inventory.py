@@ -82,13 +82,19 @@ def inventory_of(text: str, class_level: ClassLevel = "auto") -> Inventory:
     except DataError as error:
         return _as_far_as_possible(text, error, class_level)
     problem = class_problem(source.train_classes())
-    return Inventory(_parts(source), list(source.notes), [Finding("refused", "", "", problem, text)] if problem else [])
+    refusals = [Finding("refused", "", "", problem, text)] if problem else []
+    return Inventory(_parts(source), list(source.notes), [*refusals, *_unread(text, source.left_out)])
 
 
 def _parts(source: Source) -> list[Part]:
     ids_of = {split: ids.tolist() for split, ids in source.parts.items()} or {ALL: list(range(len(source)))}
     labels = source.labels.tolist()
     return [_part(source, split, ids, [source.classes[labels[i]] for i in ids]) for split, ids in ids_of.items()]
+
+
+def _unread(text: str, left_out: LeftOut) -> list[Finding]:
+    """A finding for each format of images that is not read."""
+    return [Finding("unread-format", "", first, f"{count} files", text) for first, count in left_out.unread_formats()]
 
 
 def _part(source: Source, split: str, ids: list[int], labels: list[str]) -> Part:
@@ -117,7 +123,9 @@ def _of_recipe(path: str) -> Inventory:
         if split is not None:
             ids, label_N = split.ids_M.tolist(), split.label_N.tolist()
             parts.append(_part(split.source, name, ids, [split.classes[label_N[i]] for i in ids]))
-    whole = Inventory(parts, list(splits.notes))
+    sources = {id(split.source): split.source for split in (splits.train, splits.val, splits.test) if split}
+    unread = [finding for source in sources.values() for finding in _unread(source.name, source.left_out)]
+    whole = Inventory(parts, list(splits.notes), unread)
     try:
         make_plan(recipe, splits)
     except (DataError, RecipeError) as error:
@@ -139,7 +147,8 @@ def _one_by_one(texts: dict[str, str], class_level: ClassLevel, refusal: DataErr
         whole.notes += other.notes
         whole.findings += other.findings
     train = {label for part in whole.parts if part.split in ("train", ALL) for label in part.labels}
-    explained = whole.findings or any(set(part.labels) - train for part in whole.parts)
+    stops = [finding for finding in whole.findings if finding.code != "unread-format"]
+    explained = stops or any(set(part.labels) - train for part in whole.parts)
     if not explained:
         whole.findings.append(Finding("layout", "", "", str(refusal)))
     return whole
@@ -160,6 +169,7 @@ def _as_far_as_possible(text: str, refusal: DataError, class_level: ClassLevel) 
             raise refusal
     except OSError:
         raise refusal from None
+    unread = _unread(text, left_out)
     names = _sifted(text, sizes, class_level, findings)
     _find_empty(text, names, left_out.without_runs(folders), class_level, findings)
     try:
@@ -170,7 +180,7 @@ def _as_far_as_possible(text: str, refusal: DataError, class_level: ClassLevel) 
             raise refusal from None
         findings.append(Finding("layout", "", "", str(error), text))
         labels = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
-        return Inventory([_by_name(ALL, text, names, labels, sizes, read)], left_out.notes, findings)
+        return Inventory([_by_name(ALL, text, names, labels, sizes, read)], left_out.notes, [*findings, *unread])
     if not findings:
         findings.append(Finding("layout", "", "", str(refusal), text))
     ids_of = {split: ids.tolist() for split, ids in found.parts.items()} or {ALL: list(range(len(found.names)))}
@@ -180,7 +190,7 @@ def _as_far_as_possible(text: str, refusal: DataError, class_level: ClassLevel) 
         )
         for split, ids in ids_of.items()
     ]
-    return Inventory(parts, found.notes, findings)
+    return Inventory(parts, found.notes, [*findings, *unread])
 
 
 def _by_name(
@@ -236,6 +246,8 @@ def _walked(root: str, text: str, left_out: LeftOut, findings: list[Finding]) ->
                 waiting.append((path + "/", (*above, here)))
             elif is_image(entry.name):
                 _add(entry, path, text, sizes, findings)
+            else:
+                left_out.add_file(path)
     return sizes, folders
 
 

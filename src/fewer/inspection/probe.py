@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from fewer.data.decode.decode import Damaged, Pixels, decode_whole, opened
+from fewer.data.decode.decode import Damaged, Pixels, decode_whole, deep_values, opened
+from fewer.data.decode.depth import peak_of, stored_bits
 
 _CUT = re.compile(r"truncat|premature|unexpected end|end of (file|data|stream)|not enough (image )?data|no end", re.I)
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
-_PNG_DEPTH = 24  # byte of a PNG that states bits a channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,12 @@ class ImageFacts:
         width_px, height_px: Upright.
         format, mode: As Pillow names them; `PIXELS` for a source that holds no files.
         bits: Of one channel as stored.
+        peak: Largest value of an image with more than eight bits; 0 for others, and where Pillow reads eight of them.
         frames: Whether there are more than one.
         turned: Whether EXIF says that it is stored rotated or mirrored.
-        bytes_hash, pixels_hash: Of the file, and of upright RGB pixels with their size (blake2b, 16 bytes).
+        remarks: What Pillow has to say of its metadata.
+        bytes_hash, pixels_hash: Of the file, and of upright RGB pixels with their size (blake2b, 16 bytes); of the
+            values themselves where they have more than eight bits.
         sums, squares: Of the values 0..255 of red, green and blue.
     """
 
@@ -39,8 +41,10 @@ class ImageFacts:
     format: str = ""
     mode: str = ""
     bits: int = 8
+    peak: int = 0
     frames: bool = False
     turned: bool = False
+    remarks: str = ""
     bytes_hash: bytes = b""
     pixels_hash: bytes = b""
     sums: tuple[int, int, int] = (0, 0, 0)
@@ -49,22 +53,26 @@ class ImageFacts:
 
 def probe(raw: bytes | Pixels) -> ImageFacts:
     """Reads the facts of one image; hostile bytes give a reason, never an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow, about metadata
+    with warnings.catch_warnings(record=True) as caught:  # of Pillow, about metadata
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
         try:
-            return _facts(raw)
+            facts = _facts(raw)
         except Damaged as error:
             return ImageFacts(_code(error), error.reason)
         except MemoryError:
             return ImageFacts("undecodable", "decoding it needs more memory than there is")
+    remarks = {" ".join(str(warning.message).split()).rstrip(". ") for warning in caught}
+    return replace(facts, remarks="; ".join(sorted(remarks))) if remarks else facts
 
 
 def _facts(raw: bytes | Pixels) -> ImageFacts:
     header = opened(raw)
-    frames, turned, bits = _quietly_animated(header), _turned(header), _bits(header, raw)
+    frames, turned, bits = _quietly_animated(header), _turned(header), stored_bits(header, raw)
     image = Image.fromarray(decode_whole(raw)[0])
     pixels = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
-    pixels.update(image.tobytes())
+    values = deep_values(raw) if bits > 8 else None
+    pixels.update(image.tobytes() if values is None else values.tobytes())
     sums, squares = _moments(image)
     return ImageFacts(
         width_px=image.width,
@@ -72,6 +80,7 @@ def _facts(raw: bytes | Pixels) -> ImageFacts:
         format=header.format or "PIXELS",
         mode=header.mode,
         bits=bits,
+        peak=0 if values is None else peak_of(values),
         frames=frames,
         turned=turned,
         bytes_hash=hashlib.blake2b(bytes(raw), digest_size=16).digest(),
@@ -105,23 +114,11 @@ def _turned(header: Image.Image) -> bool:
         return False
 
 
-def _bits(header: Image.Image, raw: bytes | Pixels) -> int:
-    """Bits of one channel as stored; Pillow gives 8-bit pixels for some 16-bit files."""
-    if header.format == "PNG" and isinstance(raw, bytes):
-        return raw[_PNG_DEPTH]
-    if header.format == "TIFF":
-        try:
-            return int(max(header.tag_v2[_BITS_PER_SAMPLE]))  # type: ignore[attr-defined]
-        except Exception:  # the tag may be missing, or hold anything
-            return 8
-    return 16 if header.mode.startswith("I") else 8
-
-
 def _code(error: Damaged) -> str:
-    if isinstance(error.__cause__, Image.DecompressionBombError) or "megapixels are decoded" in error.reason:
+    if "megapixels are decoded" in error.reason:
         return "decompression-bomb"
     if error.reason.startswith("the file is empty"):
         return "empty-file"
-    if error.reason.startswith("not an image"):
+    if error.reason.startswith(("not an image", "this is ")):
         return "not-an-image"
     return "truncated" if _CUT.search(error.reason) else "undecodable"

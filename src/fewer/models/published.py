@@ -18,6 +18,7 @@ from fewer.core.errors import CheckpointError, RecipeError, printable
 from fewer.core.messages import readable
 from fewer.core.metadata import TaskMetadata
 from fewer.core.sections import parse_section
+from fewer.data.decode.depth import FULL, Bits
 from fewer.machine.device import device_kind
 from fewer.machine.precision import PRECISIONS, weights_dtype
 from fewer.runs.checkpoint import (
@@ -75,6 +76,7 @@ class ModelMetadata(BaseModel):
         digest: The plan's.
         epochs: Epochs that it was trained for.
         metrics: Of the validation set, when it was published.
+        depth: Bits that the values of 16-bit images have; see `fewer.data.decode.depth`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -91,6 +93,7 @@ class ModelMetadata(BaseModel):
     digest: _Name = ""
     epochs: Index = 0
     metrics: dict[_Name, float] = {}
+    depth: Bits = FULL
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from fewer.data.decode.depth import FULL
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
 from fewer.select.method_params import OFF, ScoredParams
@@ -23,7 +24,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         "out": True,
         "evaluate": True,
         "train": {"seed"},
-        "data": {"in_memory", "processes", "cache", "class_level"},  # the facts hold what becomes of class_level
+        # The facts hold what becomes of class_level and depth.
+        "data": {"in_memory", "processes", "cache", "class_level", "depth"},
         "select": True,
     }
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
@@ -38,6 +40,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     content |= _evaluation(recipe, own_selector)
     data = facts.data
     content["facts"] = [data.train_images, data.val_images, data.test_images, data.classes, data.native_side_px]
+    if data.depth != FULL:  # what an older version read with all 16 bits keeps its digest
+        content["facts"].append(data.depth)
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

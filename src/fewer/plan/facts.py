@@ -18,6 +18,7 @@ class DataFacts:
         classes: Class names.
         native_side_px: Median short side of the images.
         class_images: Training images of every class; empty where that is not known.
+        depth: Bits that the values of 16-bit images have.
         notes: What the user should know of the data.
     """
 
@@ -27,6 +28,7 @@ class DataFacts:
     classes: tuple[str, ...]
     native_side_px: int
     class_images: tuple[int, ...] = ()
+    depth: int = 16
     notes: tuple[str, ...] = ()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fewer import tasks
+from fewer.data.depth import depth_of
 from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
 from fewer.machine.precision import native_bf16
@@ -22,6 +23,7 @@ from fewer.recipe.schema import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
+    from fewer.data.decode.depth import Depth
     from fewer.data.listing.splits import Splits
     from fewer.models.pretrained import Weights
 
@@ -46,13 +48,14 @@ def gather_facts(
         available: Free memory in bytes, where it was looked at before; else it is now.
         scoring_side_px: Image side that the selector scores at, where it is not that of training.
     """
-    data = data_facts(splits)
+    data = data_facts(splits, recipe.data.depth)
     model = model_facts(recipe, len(data.classes), data.native_side_px, weights, scoring_side_px)
     return Facts(data, model, machine_facts(processes, available))
 
 
-def data_facts(splits: Splits) -> DataFacts:
-    """Facts of listed data."""
+def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
+    """Facts of listed data, which are read by the depth that a recipe asks for."""
+    depth, depth_notes = depth_of(splits.train.source, asked_depth)
     return DataFacts(
         train_images=len(splits.train),
         val_images=len(splits.val) if splits.val else 0,
@@ -60,7 +63,8 @@ def data_facts(splits: Splits) -> DataFacts:
         classes=tuple(splits.classes),
         native_side_px=splits.train.native_side_px(),
         class_images=tuple(splits.train.class_images()),
-        notes=tuple(splits.notes),
+        depth=depth,
+        notes=(*splits.notes, *depth_notes),
     )
 
 

@@ -24,6 +24,7 @@ from fewer.models import ModelParams
 from fewer.recipe import checks, paths
 from fewer.recipe.deprecated import drop_other_spelling, moved
 from fewer.recipe.schema import Recipe, SyncRecipe, TaskRecipe, TrainRecipe
+from fewer.recipe.toml_file import backslash_problem, read_toml
 from fewer.select import MethodParams
 
 # Sections whose keys depend on the parts that they name.
@@ -48,28 +49,6 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = Path(path)
     content, lines = read_toml(path)
     return parse_recipe(content, overrides, origin=str(path), lines=lines, base=path.resolve().parent)
-
-
-def read_toml(path: Path, noun: str = "recipe") -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Content of a TOML file, and the line number of each key path, for messages.
-
-    Args:
-        path: The file.
-        noun: What it holds, for messages.
-
-    Raises:
-        RecipeError: The file cannot be read, or is no TOML.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot read the {noun}: {error.strerror}; check the path") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"{path}: the {noun} must be UTF-8 text, this file is not; save it as UTF-8") from None
-    try:
-        return tomllib.loads(text), _lines(text)
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}; strings need quotes, see recipes/") from None
 
 
 def parse_recipe(
@@ -193,10 +172,13 @@ def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple
 
     def placed(text: str, *path: str) -> str:
         try:
-            return paths.absolute(path, text, base)
+            found = paths.absolute(path, text, base)
         except (OSError, ValueError, RuntimeError) as error:
             problems.append((path, f'{".".join(path)} = "{text}": no path: {error}; check it'))
             return text
+        if problem := backslash_problem(text, found):
+            problems.append((path, f'{".".join(path)} = "{text}": {problem}'))
+        return found
 
     data = recipe.data
     updates: dict[str, Any] = {name: placed(getattr(data, name), "data", name) for name in ("source", "test", "val")}
@@ -211,21 +193,3 @@ def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple
         problems.append((("out", "dir"), "out.dir: a path cannot hold a null byte; check it"))
     changed = {"data": data.model_copy(update=updates), "model": model, "select": chosen}
     return recipe.model_copy(update=changed), problems
-
-
-def _lines(text: str) -> dict[KeyPath, int]:
-    """Line number of every key and section of a TOML text; nearly right suffices, it is for messages."""
-    found: dict[KeyPath, int] = {}
-    section: KeyPath = ()
-    arrays: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):
-            section = tuple(part.strip(" \"'") for part in header[2].split("."))
-            if header[1] == "[[":
-                arrays[header[2]] = arrays.get(header[2], -1) + 1
-                section = (*section, str(arrays[header[2]]))
-            found.setdefault(section, number)
-        elif entry := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            path = tuple(part.strip("\"'") for part in entry[1].split("."))
-            found.setdefault((*section, *path), number)
-    return found

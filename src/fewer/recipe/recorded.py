@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fewer.recipe.parse import parse_recipe, read_toml
+from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
+from fewer.recipe.toml_file import read_toml
 
 _PLAN = "plan.json"
 

@@ -112,6 +112,9 @@ class DataRecipe(Section):
     """Seed of every held-out share, of `subset` and of `long_tail`, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"
     """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
+    depth: Literal["auto", 8, 10, 12, 14, 16] = "auto"
+    """Bits that the values of 16-bit images have, so that contrast is kept. `auto`: the fewest that hold the values of
+    up to 256 images of the source. Decided once for all images of run and model; what lies above becomes white."""
     normalize: Normalize = "auto"
     """Mean and standard deviation that images are brought to 0 and 1 from: `auto` (those that `model.weights` were
     trained with, where known, else the data's own), those of the training images, ImageNet's, or numbers:

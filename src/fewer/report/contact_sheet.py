@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fewer.core.errors import printable
 from fewer.core.types import Caption
 from fewer.data.decode.decode import Damaged, decode
+from fewer.data.decode.depth import FULL
 from fewer.data.listing.files import read_image
 
 SHOWN_MAX = 200
@@ -33,10 +34,12 @@ class Tile:
     Attributes:
         path: Its file.
         draw: Draws on its thumbnail what the model found there, and gives the caption.
+        depth: Bits that the values of 16-bit images have.
     """
 
     path: str
     draw: Callable[[Image.Image], Caption]
+    depth: int = FULL
 
 
 def sheet(tiles: Sequence[Tile], title: str, format: str) -> bytes:
@@ -99,7 +102,7 @@ def drawable(label: str, number: int, font: Font) -> str:
 
 def _draw(picture: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
     try:
-        thumbnail = Image.fromarray(decode(read_image(tile.path), _THUMB))
+        thumbnail = Image.fromarray(decode(read_image(tile.path), _THUMB, tile.depth))
     except Damaged:  # it could be read a moment ago
         thumbnail = Image.new("RGB", (_THUMB, _THUMB), _TRACK)
     caption = tile.draw(thumbnail)

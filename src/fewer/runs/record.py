@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TextIO, final
 
@@ -87,7 +87,7 @@ def publish(path: Path, content: str | bytes) -> None:
             write_flushed(temporary, content.encode() if isinstance(content, str) else content)
             os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            _drop(temporary)
 
 
 @contextmanager
@@ -111,7 +111,13 @@ def publishing(path: Path) -> Iterator[IO[bytes]]:
         with writing(path):
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _drop(temporary)
+
+
+def _drop(temporary: Path) -> None:
+    """Removes what a failure has left; its reason counts, and a disk that cannot be written to has no such file."""
+    with suppress(OSError):
+        temporary.unlink()
 
 
 def sweep(folder: Path) -> None:

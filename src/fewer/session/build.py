@@ -215,6 +215,7 @@ def _data(
         damaged=recipe.data.damaged,
         keep_sides=2 if name == "train" and plan.keeps_two_sides else 1,
         cache=recipe.data.cache == "auto",
+        depth=plan.facts.data.depth,
         on_progress=on_progress,
     )
     return ImageData(split, views, inputs, reads, loader)  # type: ignore[arg-type]

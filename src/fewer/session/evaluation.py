@@ -241,6 +241,7 @@ class Evaluator:
                 "channels_last": run.plan.channels_last,
                 "mean": list(session.train_data.mean),
                 "std": list(session.train_data.std),
+                "depth": run.plan.facts.data.depth,
                 "digest": run.plan.digest,
                 "epochs": run.cursor.epoch,
                 "metrics": evaluation.scalars if evaluation else {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fewer.data.decode import decode as decoding
 from fewer.data.decode.decode import Damaged, decode, decode_square, decode_whole, short_side_px
-from image_files import encoded, noise
+from image_files import encoded, noise, png16
+from zoo import bare_png
 
 
 def test_rgb_at_its_own_side_is_untouched() -> None:
@@ -84,12 +87,96 @@ def test_what_is_no_image_is_damaged() -> None:
     for raw, reason in (
         (b"", "0 bytes"),
         (b"hello", "not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),  # Pillow would start Ghostscript
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "this is PostScript"),  # Pillow would start Ghostscript
         (b"P4\n20000 5001\n", "megapixels"),
         (encoded(Image.new("F", (4, 4)), "TIFF"), "floating-point"),
     ):
         with pytest.raises(Damaged, match=reason):
             decode(raw, 8)
+
+
+def test_a_picture_of_another_format_is_called_by_its_name() -> None:
+    """Whatever its ending says, a user who opens it sees a picture."""
+    for raw, name in (
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "this is HEIC; read are JPEG"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "this is SVG"),
+        (b"\xff\x0a\xfa\x1f", "this is JPEG XL"),
+        (b"\0" * 128 + b"DICM", "this is DICOM"),
+        (b"\n<!DOCTYPE html><html>", "this is a page of HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "this is a Git LFS pointer"),
+    ):
+        with pytest.raises(Damaged, match=name):
+            decode(raw, 8)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000", "DIB"])
+def test_further_formats_are_read(format: str) -> None:
+    found = decode(encoded(Image.new("RGB", (16, 16), (200, 30, 30)), format), 16)
+    assert np.abs(found.astype(int) - (200, 30, 30)).max() <= 6
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as the command line does
+@pytest.mark.parametrize("megapixels", [9.5, 12, 24])
+def test_large_images_are_told_in_one_way(monkeypatch: pytest.MonkeyPatch, megapixels: float) -> None:
+    """As 95, 120 and 240 megapixels are: above Pillow's warning, above our limit, above Pillow's own."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8_900_000)
+    monkeypatch.setattr(decoding, "PIXELS_MAX", 10_000_000)
+    raw = b"P4\n%d %d\n" % (1000, megapixels * 1000)
+    if megapixels < 10:
+        assert short_side_px(raw) == 1000
+    else:
+        with pytest.raises(Damaged, match=f"^{megapixels} megapixels; at most 10 megapixels are decoded$"):
+            short_side_px(raw)
+
+
+# --- More than eight bits ------------------------------------------------------------------------------------------
+
+
+def test_values_of_16_bits_keep_the_levels_of_their_range() -> None:
+    """Values 1,800 and 1,860 of 12 bits became 7 both."""
+    values = np.array([[0, 1800, 1860, 4095]] * 4, np.uint16)
+    for raw in (encoded(Image.fromarray(values)), encoded(Image.fromarray(values), "TIFF"), png16(values)):
+        assert decode(raw, 4, depth=12)[0, :, 0].tolist() == [0, 112, 116, 255]
+        assert decode(raw, 4)[0, :, 0].tolist() == [0, 7, 7, 16], "as ever"
+        assert decode_whole(raw, depth=10)[0][0, :, 0].tolist() == [0, 255, 255, 255], "what lies above is white"
+
+
+def test_colours_of_16_bits_keep_the_levels_of_their_range() -> None:
+    """Pillow reads the upper eight bits of colours alone."""
+    values = np.zeros((4, 4, 3), np.uint16)
+    values[..., 0], values[:, 1, 2] = 1800, 4095
+    assert decode(png16(values), 4, depth=12)[0, 1].tolist() == [112, 0, 255]
+    assert decode(png16(values), 4)[0, 1].tolist() == [7, 0, 15]
+    clear = np.dstack([values, np.full((4, 4), 65535, np.uint16)])
+    clear[0, 0, 3] = 0
+    found = decode(png16(clear), 4, depth=12)
+    assert found[0, :2].tolist() == [[255, 255, 255], [112, 0, 255]]
+
+
+def test_a_deep_image_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    values = np.array([[4095, 0], [0, 0]], np.uint16)
+    assert decode(encoded(Image.fromarray(values), exif=exif), 2, depth=12)[:, :, 0].tolist() == [[0, 0], [0, 255]]
+
+
+def test_a_transparent_colour_is_white() -> None:
+    """Of colours, of 16 bits, and of fewer than eight."""
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[0, 0] = 9
+    key = struct.pack(">HHH", 1800, 5, 5)
+    deep = np.full((2, 2, 3), (1800, 5, 5), np.uint16)
+    deep[0, 0, 1] = 6  # the same to eight bits
+    few = bare_png(2, 1, 4, 0, b"\0\x1f", struct.pack(">H", 1))
+    for raw, depth, wanted in (
+        (encoded(Image.fromarray(pixels), transparency=(0, 0, 0)), 16, [9, 255]),
+        (encoded(Image.fromarray(pixels[..., 0].astype(np.uint16)), transparency=0), 8, [9, 255]),
+        (encoded(Image.fromarray(pixels[..., 0]), transparency=0), 16, [9, 255]),
+        (png16(deep, key), 16, [7, 255]),
+        (png16(deep, key), 12, [112, 255]),
+        (few, 16, [255, 255]),
+    ):
+        assert decode_whole(raw, depth)[0][0, :, 0].tolist() == wanted
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on odd TIFF tags

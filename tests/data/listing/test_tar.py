@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shutil
+import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewer.data.listing.splits import open_splits
 from fewer.data.listing.tar import members
 from sources import folder, member, packed, png, refusal, tar_of
 
@@ -56,12 +61,48 @@ def test_numbers_of_thousands_of_digits_are_damaged(tmp_path: Path, record: byte
     assert "damaged" in refusal(f"tar:{tmp_path / 'x.tar'}")
 
 
-@pytest.mark.parametrize(("tool", "word"), [("gzip", "gunzip"), ("bzip2", "bunzip2"), ("xz", "unxz")])
-def test_a_compressed_tar_is_refused_with_the_command(tmp_path: Path, tool: str, word: str) -> None:
-    mode = {"gzip": "w:gz", "bzip2": "w:bz2", "xz": "w:xz"}[tool]
-    with tarfile.open(tmp_path / "x.tar", mode) as out:  # type: ignore[call-overload]
-        out.add(folder(tmp_path / "f", {"a": 1}), arcname=".")
-    assert f"{word} {tmp_path / 'x.tar'}" in refusal(f"tar:{tmp_path / 'x.tar'}")
+def obey(message: str, made: Path, cwd: Path) -> int:
+    """Runs the command that a message advises; the images of what it makes, which is listed without fault."""
+    (command,) = re.findall("`(.+)`", message)
+    subprocess.run(["bash", "-ec", command], check=True, cwd=cwd)
+    text = f"folder:{made.with_suffix('')}" if made.with_suffix("").is_dir() and not made.exists() else f"tar:{made}"
+    return len(open_splits(text, test="none", val="none").train)
+
+
+@pytest.mark.parametrize("tool", ["gzip", "bzip2", "xz", "zip"])
+@pytest.mark.parametrize("name", ["x.tar", "x y.tar.gz", "x.tgz"])
+def test_a_packed_tar_is_refused_with_a_command_that_helps(tmp_path: Path, tool: str, name: str) -> None:
+    if shutil.which(tool if tool != "zip" else "python3") is None:
+        pytest.skip(f"there is no {tool} here")
+    root, path = folder(tmp_path / "f", {"a": 1, "b": 1}), tmp_path / name
+    if tool == "zip":
+        with zipfile.ZipFile(path, "w") as out:
+            for file in root.rglob("*.png"):
+                out.write(file, file.relative_to(root))
+    else:
+        mode = {"gzip": "w:gz", "bzip2": "w:bz2", "xz": "w:xz"}[tool]
+        with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+            tar.add(root, arcname=".")
+    made = {"x.tar": "x-unpacked.tar", "x y.tar.gz": "x y-unpacked.tar", "x.tgz": "x.tgz-unpacked.tar"}[name]
+    assert obey(refusal(f"tar:{path}"), tmp_path / made, tmp_path) == 2
+
+
+@pytest.mark.parametrize("kind", ["hard", "symbolic", "absolute", "joined", "no tar"])
+def test_a_tar_that_is_refused_comes_with_a_command_that_helps(tmp_path: Path, kind: str) -> None:
+    root, path = folder(tmp_path / "f", {"a": 1, "b": 1}), tmp_path / "x.tar"
+    if kind == "hard":
+        os.link(root / "a" / "000.png", root / "a" / "other.png")
+    if kind == "symbolic":
+        (root / "a" / "other.png").symlink_to("000.png")
+    packed(path, root)
+    if kind == "joined":
+        path.write_bytes(path.read_bytes() + packed(tmp_path / "2.tar", folder(tmp_path / "2", {"c": 1})).read_bytes())
+    if kind == "absolute":
+        tar_of(path, member("a/1.png"), member("/b/other.png"), member("c/1.png"))
+    if kind == "no tar":
+        path.write_bytes(b"hello" * 500)
+    message = refusal(f"tar:{path}")
+    assert obey(message, tmp_path / "x-unpacked.tar", root) == (2 if kind == "no tar" else 3)
 
 
 @settings(max_examples=40, deadline=None)

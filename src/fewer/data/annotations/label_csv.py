@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 from fewer.core.errors import DataError
-from fewer.data.listing.layout import is_image
+from fewer.core.text import decoded
+from fewer.data.decode.formats import is_image
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_columns(path: str, key: str, column: str) -> tuple[list[str], list[str]]:
@@ -40,8 +40,7 @@ def read_columns(path: str, key: str, column: str) -> tuple[list[str], list[str]
 
 
 def _text(path: str) -> str:
-    data = Path(path).read_bytes()
-    text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+    text = decoded(Path(path).read_bytes())
     if "\0" in text[:1000]:
         raise DataError(
             f"{path}: cannot be read: it looks like UTF-16 text without a byte order mark; allowed: UTF-8; fix: save "

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from fewer.data.decode.depth import FULL, SIXTEEN_BIT, Values, eight_bit, stored_bits, values_of
+from fewer.data.decode.formats import FORMATS, named_format
+
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 PIXELS_MAX = 100_000_000
 _LYING = (5, 6, 7, 8)  # EXIF orientations in which width and height change places
-_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 class Damaged(Exception):
@@ -55,21 +57,22 @@ class Decoded(NamedTuple):
     box: CropBox
 
 
-def decode(raw: bytes | Pixels, side_px: int) -> Pixels:
+def decode(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Pixels:
     """The centre square of an image at `side_px`, as (side, side, 3) uint8 RGB; see `decode_square`."""
-    return decode_square(raw, side_px).picture
+    return decode_square(raw, side_px, depth).picture
 
 
-def decode_square(raw: bytes | Pixels, side_px: int) -> Decoded:
+def decode_square(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Decoded:
     """Decodes an image, turns it upright (EXIF), makes it RGB and fits it to a square.
 
     The largest centred square is resized with an antialiased bilinear filter, which is resizing the short side and
     then cropping, in one pass. A JPEG is decoded at 1/2, 1/4 or 1/8 where that keeps its short side >= `side_px`.
-    Transparent pixels are laid over white. 16-bit grey becomes 8-bit by scale.
+    Transparent pixels are laid over white. Of images with more than 8 bits, the values of `depth` bits are scaled.
 
     Args:
         raw: The file's bytes, or the pixels themselves (HW or HWC, uint8).
         side_px: Height and width wanted.
+        depth: Bits that the values of 16-bit images have; see `fewer.data.decode.depth`.
 
     Raises:
         Damaged: The bytes are no complete image of a known format, or one above 100 megapixels.
@@ -81,6 +84,7 @@ def decode_square(raw: bytes | Pixels, side_px: int) -> Decoded:
         scale = whole[0] / fraction[1][2] if fraction else 1.0
         image.load()
         pixels = image.width * image.height
+        image = eight_bit(image, raw, depth)
         if _upright(image):
             whole = whole[::-1]
         box = CropBox(*whole, *(edge * scale for edge in centre_box(*image.size)))
@@ -91,7 +95,7 @@ def decode_square(raw: bytes | Pixels, side_px: int) -> Decoded:
         raise Damaged(_phrase(error)) from error
 
 
-def decode_whole(raw: bytes | Pixels) -> tuple[Pixels, int]:
+def decode_whole(raw: bytes | Pixels, depth: int = FULL) -> tuple[Pixels, int]:
     """Decodes a whole image at its full size, upright and RGB; what may be cut out of it is not known yet.
 
     Returns:
@@ -104,6 +108,7 @@ def decode_whole(raw: bytes | Pixels) -> tuple[Pixels, int]:
         image = _opened(raw)
         image.load()
         pixels = image.width * image.height
+        image = eight_bit(image, raw, depth)
         _upright(image)
         return np.asarray(_rgb(image)), pixels
     except (Damaged, MemoryError):
@@ -121,6 +126,24 @@ def short_side_px(raw: bytes | Pixels) -> int:
     try:
         return min(_opened(raw).size)
     except Damaged:
+        raise
+    except Exception as error:  # as above
+        raise Damaged(_phrase(error)) from error
+
+
+def deep_values(raw: bytes | Pixels) -> Values | None:
+    """The values of an image with more than eight bits, as they are stored; None for any other image.
+
+    Raises:
+        Damaged: As for `decode`.
+    """
+    try:
+        image = _opened(raw)
+        if image.mode not in SIXTEEN_BIT and stored_bits(image, raw) <= 8:
+            return None
+        image.load()
+        return values_of(image, raw)
+    except (Damaged, MemoryError):
         raise
     except Exception as error:  # as above
         raise Damaged(_phrase(error)) from error
@@ -148,11 +171,19 @@ def _opened(raw: bytes | Pixels) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(raw), formats=FORMATS)
     except UnidentifiedImageError:
-        raise Damaged(f"not an image of a known format ({', '.join(FORMATS)})") from None
-    pixels = image.width * image.height
-    if pixels > PIXELS_MAX:
-        raise Damaged(f"{image.width}x{image.height} pixels; at most {PIXELS_MAX // 1_000_000} megapixels are decoded")
+        found = named_format(raw)
+        what = f"this is {found}" if found else "not an image of a known format"
+        raise Damaged(f"{what}; read are {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which is twice the one it warns at
+        stated = re.search(r"\d{6,}", str(error))
+        raise _too_large(int(stated[0]) if stated else 2 * PIXELS_MAX) from None
+    if (pixels := image.width * image.height) > PIXELS_MAX:
+        raise _too_large(pixels)
     return image
+
+
+def _too_large(pixels: int) -> Damaged:
+    return Damaged(f"{pixels / 1e6:,.0f} megapixels; at most {PIXELS_MAX / 1e6:,.0f} megapixels are decoded")
 
 
 def _upright(image: Image.Image) -> bool:
@@ -165,10 +196,8 @@ def _upright(image: Image.Image) -> bool:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode in _SIXTEEN_BIT:
-        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257 + 0.5).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise Damaged("floating-point pixels have no agreed range; save the image with 8 or 16 bits")
     if image.has_transparency_data:

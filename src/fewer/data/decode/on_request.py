@@ -14,6 +14,7 @@ from torch import Tensor
 from fewer.core.types import Request
 from fewer.data.decode.cut import cut_drawn
 from fewer.data.decode.decode import CropBox, Damaged, Pixels, decode_square, decode_whole
+from fewer.data.decode.depth import FULL
 from fewer.data.settings import ViewSettings
 from fewer.data.sources import Source
 
@@ -66,10 +67,12 @@ class SquareReader:
     Attributes:
         source: Where the images come from.
         views: How squares are cut out.
+        depth: Bits that the values of 16-bit images have.
     """
 
     source: Source
     views: ViewSettings = field(default_factory=ViewSettings)
+    depth: int = FULL
 
     def read(self, request: Request, out: Squares, threads: Executor | None = None) -> Read:
         """Decodes the squares of a request.
@@ -86,9 +89,9 @@ class SquareReader:
             try:
                 raw = self.source.read(id)
                 if self.views.crop is None:
-                    picture, pixels, box = decode_square(raw, side_px)
+                    picture, pixels, box = decode_square(raw, side_px, self.depth)
                 else:
-                    whole, pixels = decode_whole(raw)
+                    whole, pixels = decode_whole(raw, self.depth)
                     picture, box = cut_drawn(whole, boxes, index, side_px)
                 out.set(index, picture, box)
             except (Damaged, OSError) as error:

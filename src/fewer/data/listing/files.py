@@ -12,7 +12,7 @@ import numpy as np
 from fewer.core.errors import DataError
 from fewer.data.decode.decode import Damaged
 from fewer.data.listing.layout import is_image
-from fewer.data.listing.left_out import is_run, is_visible
+from fewer.data.listing.left_out import LeftOut, is_run, is_visible
 from fewer.data.sources import Source
 
 _BYTES_MAX = 2**30  # one image may not fill the memory
@@ -56,11 +56,15 @@ def read_image(path: str) -> bytes:
         raise Damaged(error.strerror or type(error).__name__) from None
 
 
-def files_of(paths: Iterable[str | Path]) -> Iterator[Found]:
+def files_of(paths: Iterable[str | Path], left_out: LeftOut | None = None) -> Iterator[Found]:
     """The images below folders, sorted folder by folder, and files as they are named; in the order of `paths`.
 
     Run folders, and files and folders that are hidden, are left out unless they are named themselves. Links are
     followed, but not back to a folder above them. Lazy: a folder's names are held in memory, not those of all folders.
+
+    Args:
+        paths: Images, and folders of images.
+        left_out: Counts images of formats that are not read, as they are come across.
 
     Raises:
         DataError: Paths that do not exist, that are neither file nor folder, or folders without an image; all at once,
@@ -70,18 +74,22 @@ def files_of(paths: Iterable[str | Path]) -> Iterator[Found]:
     problems = [problem for text in texts if (problem := _problem(text))]
     if problems:
         raise DataError("\n".join(problems))
-    return (found for text in texts for found in (_below(text, ()) if os.path.isdir(text) else [Found(text)]))
+    seen = left_out or LeftOut()
+    return (found for text in texts for found in (_below(text, (), seen) if os.path.isdir(text) else [Found(text)]))
 
 
 def _problem(path: str) -> str:
     if not os.path.lexists(path):
         return f"{path}: no such file or folder; give images, or folders that hold some"
     if os.path.isdir(path):
-        return "" if next(_below(path, ()), None) else f"{path}: no images below this folder; check the path"
+        seen = LeftOut()
+        if next(_below(path, (), seen), None):
+            return ""
+        return f"{path}: no images below this folder; {seen.unread_note or 'check the path'}"
     return "" if os.path.isfile(path) else f"{path}: neither a file nor a folder; give images, or folders of some"
 
 
-def _below(folder: str, above: tuple[str, ...]) -> Iterator[Found]:
+def _below(folder: str, above: tuple[str, ...], left_out: LeftOut) -> Iterator[Found]:
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -97,7 +105,9 @@ def _below(folder: str, above: tuple[str, ...]) -> Iterator[Found]:
         if entry.is_dir():
             if is_run(entry.path):
                 continue
-            yield from _below(entry.path, (*above, real))
+            yield from _below(entry.path, (*above, real), left_out)
         elif is_image(entry.name):
             # Opening a pipe would wait for ever.
             yield Found(entry.path, "" if entry.is_file() else "no regular file")
+        else:
+            left_out.add_file(entry.path)

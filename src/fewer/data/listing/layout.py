@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
+from fewer.data.decode.formats import READ as IMAGE_SUFFIXES
+from fewer.data.decode.formats import is_image as is_image
 from fewer.data.listing.class_folders import ClassLevel, classified, refuse_empty
 from fewer.data.listing.split_folders import layout_of
 from fewer.data.listing.string_array import Names
-
-IMAGE_SUFFIXES = frozenset(("jpg", "jpeg", "png", "bmp", "gif", "webp", "ppm", "pgm", "tif", "tiff"))
 
 Columns = npt.NDArray[np.int64]
 
@@ -51,11 +51,6 @@ class Rows:
     part: str
     sizes: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
-
-
-def is_image(path: str) -> bool:
-    """Whether the file's ending is one of the image formats'."""
-    return path.rpartition(".")[2].lower() in IMAGE_SUFFIXES
 
 
 def grouped(files: Mapping[str, tuple[int, ...]]) -> dict[str, Held]:

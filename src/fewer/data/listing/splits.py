@@ -250,6 +250,7 @@ def open_given(
     ids_M = torch.from_numpy(source.parts[part]) if part else torch.arange(len(source))
     where = f"the folder {part}/ of {text}" if part else text
     notes.append(f"{purpose} is {where} ({len(ids_M):,} images)")
+    notes += [f"{text}: {note}" for note in source.left_out.notes]
     return _split(source, ids_M, source.labels, classes, purpose, notes)
 
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from shlex import quote
 
 from fewer.core.errors import DataError
 
@@ -25,15 +26,11 @@ _REFUSED = {
     b"6": "a pipe",
     b"S": "a sparse file",
 }
+_NO_FILES = ("a device", "a pipe")
 _OCTAL, _DECIMAL = re.compile(rb"[0-7]*"), re.compile(rb"\d{1,19}")
 _LONG_MAX = 1 << 20  # bytes of a long name or a pax header; more is no honest archive
-_PACKED = (
-    (b"\x1f\x8b", "gzip", "gunzip"),
-    (b"BZh", "bzip2", "bunzip2"),
-    (b"\xfd7zXZ\0", "xz", "unxz"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
-    (b"PK\x03\x04", "zip", "unzip it and use folder:PATH for"),
-)
+_PACKED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
+_ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +161,41 @@ def _check_nothing_follows(descriptor: int, offset: int, path: str) -> None:
     if any(os.pread(descriptor, 20 * _BLOCK, offset)):
         raise DataError(
             f"{path}: there are members after the end mark (tars joined with cat?), and readers differ on whether "
-            f"they count; fix: extract all of it and pack it again with `tar cf`"
+            f"they count; fix: {_packed_again(path, '--ignore-zeros ')}"
         )
 
 
 def _not_a_tar(path: str, header: bytes) -> DataError:
     if not header:
         return DataError(f"{path}: the file is empty (0 bytes); allowed: an uncompressed tar; fix: download it again")
-    for magic, name, command in _PACKED:
+    beside = _beside(path)
+    for magic, tool in _PACKED:
         if header.startswith(magic):
             return DataError(
-                f"{path}: the file is compressed ({name}), so members cannot be read in place; "
-                f"allowed: an uncompressed tar; fix: {command} {path}"
+                f"{path}: the file is compressed ({tool}), so members cannot be read in place; allowed: an "
+                f"uncompressed tar; fix: `{tool} -dc < {quote(path)} > {quote(beside + '.tar')}`"
             )
+    if header.startswith(_ZIP):
+        return DataError(
+            f"{path}: the file is a zip; allowed: an uncompressed tar; fix: `python3 -m zipfile -e {quote(path)} "
+            f"{quote(beside)}`, and use folder:{beside}"
+        )
     return DataError(
-        f"{path}: the file is no tar; allowed: an uncompressed tar of class folders; fix: pack with tar cf"
+        f"{path}: the file is no tar; allowed: an uncompressed tar of class folders; fix: in the folder that holds "
+        f"them, `tar -cf {quote(beside + '.tar')} *`"
     )
+
+
+def _beside(path: str) -> str:
+    """A path beside a file that is free, most likely: without its endings, and with another word in their place."""
+    return f"{path.removesuffix('.gz').removesuffix('.tar')}-unpacked"
+
+
+def _packed_again(path: str, options: str) -> str:
+    """The command that unpacks a tar and packs plain files."""
+    folder = quote(_beside(path))
+    packs = f"tar --dereference --hard-dereference -cf {quote(_beside(path) + '.tar')} -C {folder} ."
+    return f"`mkdir {folder} && tar {options}-xf {quote(path)} -C {folder} && {packs}`"
 
 
 def _truncated(path: str, end: int) -> DataError:
@@ -196,5 +212,5 @@ def _broken(path: str, offset: int) -> DataError:
 def _refused(path: str, name: str, what: str) -> DataError:
     return DataError(
         f"{path}: member {name!r} is {what}; allowed: plain files and folders below the root; "
-        f"fix: pack it again with `tar --dereference -cf` from inside the folder"
+        f"fix: {'remove it before packing' if what in _NO_FILES else _packed_again(path, '')}"
     )

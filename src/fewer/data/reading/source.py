@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fewer.core.errors import DataError
 from fewer.data.decode.decode import Damaged, Pixels, short_side_px
 from fewer.data.listing.layout import Arranged
+from fewer.data.listing.left_out import LeftOut
 
 Stamp = tuple[str, int, int]  # where the bytes lie, their size in bytes, when they were modified (ns since 1970)
 
@@ -29,6 +30,7 @@ class Source(ABC):
         classes: Names of the classes: folders sorted, others in the order that the data has them.
         parts: Ids of `train`, `val` and `test` where the source is laid out that way; else empty.
         notes: What the user should know of the listing, a sentence each.
+        left_out: What the listing came across and does not read.
         numbers_classes: Whether the data set itself numbers its classes, in the order of `classes`.
     """
 
@@ -42,6 +44,7 @@ class Source(ABC):
         self.classes: list[str] = found.classes
         self.parts: dict[str, npt.NDArray[np.int64]] = found.parts
         self.notes: list[str] = found.notes
+        self.left_out = LeftOut()
 
     def train_classes(self) -> list[str]:
         """Names of the classes of training images: those of the part `train`, or of all."""

@@ -30,8 +30,10 @@ class Folder(Source):
         folders: list[str] = []
         left_out = LeftOut()
         self._walk("", held, folders, left_out, ())
-        found = arranged(name, held, left_out.without_runs(folders), class_level, left_out.notes)
+        with left_out.named_in_errors():
+            found = arranged(name, held, left_out.without_runs(folders), class_level, left_out.notes)
         super().__init__(name, found)
+        self.left_out = left_out
         self._modified_ns = found.columns[:, 1]
 
     def _walk(
@@ -55,6 +57,8 @@ class Folder(Source):
                         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
                             raise unreadable(self._root, f"{below}{entry.name} is no regular file")
                         images.append((entry.name, status.st_size, status.st_mtime_ns))
+                    else:
+                        left_out.add_file(below + entry.name)
         except OSError as error:
             raise unreadable(self._root, f"{error.filename}: {error.strerror}") from error
         if images:

@@ -32,8 +32,10 @@ class Tar(Source):
             raise unreadable(name, f"{self._path} is not a file; a folder is given as folder:PATH")
         files, folders, left_out = images_of(members(self._descriptor, self._path))
         places = {path: (size, offset) for path, (offset, size) in files.items()}
-        found = arranged(name, grouped(places), folders, class_level, left_out.notes)
+        with left_out.named_in_errors():
+            found = arranged(name, grouped(places), folders, class_level, left_out.notes)
         super().__init__(name, found)
+        self.left_out = left_out
         self._offsets = found.columns[:, 1]
 
     def read(self, id: int) -> bytes:
@@ -56,8 +58,12 @@ def images_of(listed: Members) -> tuple[dict[str, tuple[int, int]], list[str], L
     for path, place in listed.files.items():
         if not is_visible(path):
             left_out.add_hidden(path)
-        elif is_image(path) and not (runs and left_out.in_run(path)):
+        elif runs and left_out.in_run(path):
+            continue
+        elif is_image(path):
             files[path] = place
+        else:
+            left_out.add_file(path)
     folders = [path for path in listed.folders if path and is_visible(path)]  # "" is the root
     return files, left_out.without_runs(folders), left_out
 

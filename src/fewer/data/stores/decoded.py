@@ -82,7 +82,7 @@ class DecodedStore:
         squares = Squares(torch.zeros(images, side_px, side_px, 3, dtype=torch.uint8), torch.zeros(images, 6))
 
         def decode(row: int, raw: bytes | Pixels) -> int:
-            picture, pixels, box = decode_square(raw, side_px)
+            picture, pixels, box = decode_square(raw, side_px, self._reads.depth)
             squares.set(row, picture, box)
             return pixels
 

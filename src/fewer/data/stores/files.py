@@ -37,7 +37,7 @@ class FileStore:
         self.counts = Counts()
         self._split, self._loader = split, loader
         self._reads = reads or ReadSettings()
-        self._reader = loader.register(SquareReader(split.source, views))
+        self._reader = loader.register(SquareReader(split.source, views, self._reads.depth))
         self._is_checked = self._reads.damaged == "error"
 
     def prepare(self, side_px: int) -> None:

@@ -41,6 +41,7 @@ class RawStore:
         self.split = split
         self._views = views
         reads = reads or ReadSettings()
+        self._depth = reads.depth
         self._decoding = Decoding(split, reads)
         self.counts = self._decoding.counts
         threads = reads.threads or usable_cores()
@@ -61,10 +62,10 @@ class RawStore:
         """
         if self._pictures:
             return
-        ids = self.split.ids_M.tolist()
+        ids, depth = self.split.ids_M.tolist(), self._depth
 
         def decode(row: int, raw: bytes | Pixels) -> int:
-            picture, pixels = decode_whole(raw)
+            picture, pixels = decode_whole(raw, depth)
             self._pictures[ids[row]] = np.ascontiguousarray(picture)
             if row % _CHECKED_IMAGES == 0:
                 self._check_memory(len(ids))
