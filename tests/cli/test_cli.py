@@ -20,9 +20,9 @@ def test_help_methods_and_report_need_no_torch(home: Path, trained: Ended) -> No
 import sys
 from fewer import select
 from fewer.cli import app
-verbs = ("train", "resume", "eval", "predict", "plan", "report", "methods", "doctor")
+verbs = ("train", "resume", "eval", "predict", "plan", "report", "runs", "methods", "doctor")
 for words in [["--help"], *([verb, "--help"] for verb in verbs),
-              ["methods"], ["methods", "dbpd"], ["report", "done"], ["train", "missing.toml"]]:
+              ["methods"], ["methods", "dbpd"], ["report", "done"], ["runs", "."], ["train", "missing.toml"]]:
     try:
         app(words, standalone_mode=False)
     except BaseException as error:

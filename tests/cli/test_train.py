@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from command_line import RECIPE, images, photos, status
+from fewer.cli import app
+from fewer.core.errors import RecipeError
 from server import Ended, Server, complains
 
 
@@ -57,6 +59,37 @@ def test_plain_output_is_a_few_lines(run: Callable[..., Ended]) -> None:
     assert "test top-1" in first
     assert "FEE" in first
     assert last == "here/report.html"
+
+
+def test_a_second_run_of_a_recipe_has_a_folder_of_its_own(run: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / "runs" / "good").mkdir(parents=True)
+    (tmp_path / "runs" / "good" / "rows.jsonl").touch()
+    ended = run("train", "good.toml", "train.epochs=1")
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "runs/good-2/report.html"
+    assert "`fewer resume runs/good` goes on with that one" in ended.stderr
+    assert not (tmp_path / "runs" / "good-3").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"), [([], "runs/good-2"), (["--name", "mine"], "runs/mine"), (["--out", "there"], "there")]
+)
+def test_the_folder_is_decided_once_for_all_ranks(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(home / "good.toml", tmp_path)
+    (tmp_path / "runs" / "good").mkdir(parents=True)
+    (tmp_path / "runs" / "good" / "rows.jsonl").touch()
+    launched: list[str] = []
+    monkeypatch.setattr("fewer.sync.launch.launch", lambda devices, words: launched.extend(words) or 0)
+    assert app(["train", "good.toml", "--devices", "2", *words], standalone_mode=False) == 0
+    assert launched == ["train", "good.toml", "--out", folder]
+
+
+def test_name_and_out_are_two_answers_to_one_question(home: Path) -> None:
+    with pytest.raises(RecipeError, match="give one of the two"):
+        app(["train", str(home / "good.toml"), "--name", "a", "--out", "b"], standalone_mode=False)
 
 
 def test_resolved_recipe_trains_the_same(run: Callable[..., Ended], trained: Ended) -> None:

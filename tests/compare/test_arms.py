@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewer.compare.arms import Arm, epochs_of, split
+from fewer.compare.arms import Arm, at_end, epochs_of, split
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import RecipeError
 from paths import ROOT
@@ -33,3 +33,11 @@ def test_stages_are_shortened_in_proportion(parts: list[int], total: int) -> Non
     lengths = split(parts, total)
     assert sum(lengths) == total
     assert all(abs(length - part * total / sum(parts)) < 1 for part, length in zip(parts, lengths, strict=True))
+
+
+def test_a_run_of_a_comparison_looks_at_its_judges_once() -> None:
+    base = Base.read(ROOT / "recipes" / "digits.toml", ["data.val=20%", "train.patience=3ep", "evaluate.every=2"])
+    plain, _ = variants_of(base, changes_of(["select.method=random"], None))
+    judged = at_end(plain.recipe)
+    assert (judged.evaluate.every, judged.train.patience) == (0, "off")
+    assert judged.train.model_copy(update={"patience": plain.recipe.train.patience}) == plain.recipe.train

@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from fewer.cli import compare, data, doctor, methods, plan, predict, report, resume, train
+from fewer.cli import compare, data, doctor, methods, plan, predict, report, resume, runs, train
 from fewer.cli import eval as evaluation
 from fewer.core.errors import INTERRUPTED, FewerError
 
@@ -27,6 +27,7 @@ app.command()(predict.predict)
 app.command()(plan.plan)
 app.command()(compare.compare)
 app.command()(report.report)
+app.command()(runs.runs)
 app.command()(methods.methods)
 app.add_typer(data.app)
 app.command()(doctor.doctor)

@@ -1,5 +1,6 @@
 """`fewer train`: one run of a recipe, with its report."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -13,26 +14,46 @@ def train(
     overrides: Overrides = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", help="Run folder; by default runs/NAME, with the recipe's name.", show_default=False),
+        typer.Option("--out", help="Run folder, which must be new; instead of --name.", show_default=False),
     ] = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            help="Name of the run, by default the recipe's: runs/NAME, then runs/NAME-2, ...",
+            show_default=False,
+        ),
+    ] = "",
     devices: Devices = 1,
     as_json: Json = False,
 ) -> int:
     """Train a recipe: evaluates, checkpoints, and writes a run folder with a report."""
+    from fewer.core.errors import RecipeError
     from fewer.recipe.parse import load_recipe
     from fewer.recipe.toml_file import read_text
 
+    if name and out:
+        raise RecipeError(f"--name {name} and --out {out}: give one of the two")
     checked = load_recipe(recipe, overrides or [])
-    folder = out or Path(checked.out.dir or Path("runs") / recipe.stem)
+    given = out or (Path(checked.out.dir) if checked.out.dir and not name else None)
     from fewer.cli.display import announce, finish, shown
+    from fewer.runs.names import RUNS, free_number, named, numbered, taken
     from fewer.sync.launch import is_rank, joined, launch
 
+    asked = named(name) if name else RUNS / recipe.stem
+    folder = given or (asked if is_rank() else numbered(asked, free_number(asked)))
     announce(folder, checked)
+    if not given and folder != asked:
+        print(taken(asked), file=sys.stderr)
     if devices > 1 and not is_rank():
         flags = ["--json"] if as_json else []
         return launch(devices, ["train", str(recipe), *(overrides or []), "--out", str(folder), *flags])
     from fewer.session.fit import fit
 
     with joined() as comm, shown(comm.rank) as display:
+        if not given and is_rank():  # by torchrun: what rank 0 finds free now holds for all
+            from fewer.sync.comm import of_rank_0
+
+            folder = numbered(asked, of_rank_0(comm, free_number(asked)))
         result = fit(checked, folder, given=read_text(recipe), comm=comm, display=display)
     return finish(result, folder, as_json, comm.rank)

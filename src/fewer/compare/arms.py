@@ -154,9 +154,15 @@ def at_end(recipe: Recipe) -> Recipe:
     """The recipe, evaluated once, at the end of training.
 
     The best of all epochs by the images that judge is too good, and the more so the more epochs there are: shortened
-    plain training would get less of that lift than the variant that it is compared with.
+    plain training would get less of that lift than the variant that it is compared with. Early stopping, which looks at
+    them too, is off.
     """
-    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"every": 0})})
+    return recipe.model_copy(
+        update={
+            "evaluate": recipe.evaluate.model_copy(update={"every": 0}),
+            "train": recipe.train.model_copy(update={"patience": "off"}),
+        }
+    )
 
 
 def with_seed(recipe: Recipe, seed: int, given: Mapping[str, object]) -> Recipe:
@@ -169,7 +175,8 @@ def with_seed(recipe: Recipe, seed: int, given: Mapping[str, object]) -> Recipe:
     """
     lean = {"plots": False, "previews": False, "keep": 1}
     out = {"dir": "", **{key: value for key, value in lean.items() if key not in given}}
-    return at_end(recipe).model_copy(
+    recipe = at_end(recipe)
+    return recipe.model_copy(
         update={
             "train": recipe.train.model_copy(update={"seed": seed}),
             "out": recipe.out.model_copy(update=out),

@@ -93,6 +93,8 @@ def compare(question: Question, out: Path, watch: Observer) -> dict[str, Any]:
     for arm in choice.arms:
         for key in arm.variant.left_out:
             watch.note(f"{arm.name}: its method has no {key}, which is left out")
+    if choice.arms[0].recipe.train.patience != "off":
+        watch.note("train.patience is off in a comparison: its runs are evaluated once, at the end")
     _checked_confirmation(question, choice)
     prepared = _prepared(choice.arms)
     _require_known(choice.metric, prepared[choice.arms[0].key])
@@ -175,9 +177,8 @@ def _checked_confirmation(question: Question, choice: Round) -> None:
 
 def _confirmation(question: Question, choice: Round, names: Sequence[str]) -> Round:
     """The variants of these names again: fresh seeds, trained on all, judged on test."""
-    again = _round(
-        replace(question, overrides=(*question.overrides, 'data.val="none"'), metric="", seeds=question.confirm)
-    )
+    all_images = ('data.val="none"', 'train.patience="off"')
+    again = _round(replace(question, overrides=(*question.overrides, *all_images), metric="", seeds=question.confirm))
     arms = [arm for arm in again.arms if arm.kind != "variant" or arm.name in names]
     first = choice.seeds.stop
     metric = f"test/{choice.metric.partition('/')[2]}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fewer.core.errors import FewerError, RecipeError
 from fewer.recipe.schema import flat
 from fewer.report.load import document
+from fewer.report.overview import run_folders
 from fewer.report.values import mapping
 from fewer.runs.folder import RESOLVED
 from fewer.select import METHODS
@@ -54,15 +55,6 @@ def load_runs(folder: str | os.PathLike[str], per: Literal["run", "epoch", "step
     table = pandas.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     first = list(heads[0])
     return table[[*first, *(name for name in table.columns if name not in first)]]
-
-
-def run_folders(root: Path) -> Iterator[Path]:
-    """Run folders at and below a folder, by path; what lies inside of one is its own."""
-    for path, folders, files in os.walk(root):
-        if RESOLVED in files:
-            folders.clear()
-            yield Path(path)
-        folders.sort()
 
 
 def _pandas() -> Any:

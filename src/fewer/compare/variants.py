@@ -24,7 +24,7 @@ _SAME_IMAGES = "all are judged on the same images"
 _FIXED = {
     "out": "no key of [out] changes what is trained",
     "train.seed": "seeds come from --seeds",
-    "evaluate.every": "all runs are evaluated once, at the end",
+    **dict.fromkeys(("evaluate.every", "train.patience"), "all runs are evaluated once, at the end"),
     **dict.fromkeys(("data.val", "data.test", "data.split_seed"), _SAME_IMAGES),
 }
 _BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}

@@ -35,6 +35,18 @@ _BEGINNINGS = {
 }
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process is training in a run folder; False where that cannot be known."""
+    try:
+        with (folder / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def planned_epochs(result: Mapping[str, Any]) -> int | None:
     """The epochs that a finished run was planned for, of which it has fewer where its patience was out.
 
@@ -95,6 +107,15 @@ class RunFolder:
                 f"{self.path}: cannot write here: {error.strerror}; give another folder with --out"
             ) from None
         self.lock()
+
+    def is_free(self) -> bool:
+        """Whether a new run may have the folder; one that cannot be looked into is for `create` to complain of."""
+        try:
+            if not self.path.exists():
+                return True
+            return self.path.is_dir() and not self._is_used() and not is_locked(self.path)
+        except OSError:
+            return True
 
     def lock(self) -> None:
         """Makes sure that no other process writes the folder while this one lives.

@@ -10,6 +10,16 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fewer.core.protocols import Comm
+
+
+def of_rank_0(comm: Comm, number: int) -> int:
+    """The number that process 0 has; what this sends is no part of training, and is not booked."""
+    shared = torch.tensor([number])
+    comm.broadcast([shared])
+    comm.take_bytes_sent()
+    return int(shared)
+
 
 @final
 class SingleProcess:
