@@ -37,7 +37,6 @@ def test_every_optimizer_is_a_choice_of_the_recipe() -> None:
             {"betas": [0.9, 0.99]},
             'unknown key "train.betas"; it belongs to train.optimizer = "adamw"; "sgd" has momentum, nest',
         ),
-        ({"optimizer": "adamw"}, "train.lr is missing"),
         ({"schedule": "one_cycle", "warmup": "10%"}, "cycle_peak"),
         ({"schedule": "one_cycle", "momentum": 0.8}, 'set that to "off"'),
         ({"schedule": "one_cycle", "cycle_momentum": [0.9, 0.8]}, "lower one comes first"),

@@ -21,7 +21,7 @@ from fewer.core.errors import RecipeError
 from fewer.core.messages import KeyPath, explain, readable
 from fewer.core.sections import parse_section, section_of
 from fewer.models import ModelParams
-from fewer.recipe import checks, paths
+from fewer.recipe import checks, defaults, paths
 from fewer.recipe.deprecated import drop_other_spelling, moved
 from fewer.recipe.schema import Recipe, SyncRecipe, TaskRecipe, TrainRecipe
 from fewer.recipe.toml_file import backslash_problem, read_toml
@@ -74,6 +74,7 @@ def parse_recipe(
     origins = dict(places or {})
     problems = override(content, overrides, origins)
     before = {new: old for old, new in moved(content).items()}
+    filled = defaults.fill(content, lambda train: not sections.foreign_keys(TrainRecipe, train))
 
     def place(path: KeyPath) -> str:
         path = before.get(path, path)
@@ -86,6 +87,7 @@ def parse_recipe(
         return next((where for other, where in origins.items() if path and other[: len(path)] == path), origin)
 
     notes = [f"{place(new)}: {'.'.join(old)} is now called {'.'.join(new)}" for new, old in before.items()]
+    notes += [filled] if filled else []
     chosen, wrong = {}, set()
     for name, base_class in _COMPOSED.items():
         parsed = parse_section(base_class, content.get(name), name, place)

@@ -196,7 +196,8 @@ class TrainRecipe(TrainParams):
     accumulate: Count = 1
     """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
     lr: Positive = 0.1
-    """Peak learning rate. The default is for `sgd`; `adamw` wants one of its own, about a hundredth of that."""
+    """Peak learning rate. Left out: 0.1 for `sgd`, 0.001 for `adamw`; with `model.weights`, `adamw` is the optimizer
+    and keys that are left out become those of fine-tuning (`src/fewer/recipe/defaults.py`)."""
     weight_decay: NonNegative = 5e-4
     """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
     head_lr_scale: Positive = 1.0

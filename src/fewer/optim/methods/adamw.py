@@ -23,12 +23,6 @@ class Params(Section):
     eps: Positive = 1e-8
     """Added to the root in the denominator."""
 
-    def conflicts(self, epochs: int) -> dict[str, str]:
-        if "lr" in self.model_fields_set:
-            return {}
-        text = ', but train.lr is missing: its default is meant for "sgd", about a hundred times too high here'
-        return {"optimizer": f"{text}; add one, e.g. train.lr = 0.001"}
-
 
 def build(params: Params, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     from torch.optim import AdamW
