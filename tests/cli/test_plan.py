@@ -12,11 +12,19 @@ from server import Ended, Server, complains
 
 def test_plan_trains_nothing(run: Callable[..., Ended], trained: Ended, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    shown, document = run("plan", "good.toml"), run("plan", "good.toml", "train.epochs=3", "--json")
+    shown, document = run("plan", "good.toml", "--no-probe"), run("plan", "good.toml", "train.epochs=3", "--json")
     assert (shown.code, shown.stderr) == (0, "")
-    assert "stage" in shown.stdout
-    assert "full_epoch_equivalents" in shown.stdout
-    assert trained.json["digest"] in shown.stdout
+    assert "epochs 1 to 2: 32 px, batches of 64, learning rate" in shown.stdout
+    assert "full-epoch equivalents (FEE), 20% of training on every image in every epoch" in shown.stdout
+    assert "10 classes: 0 " in shown.stdout
+    assert "minute" not in shown.stdout
+    assert trained.json["digest"] not in shown.stdout
+    assert document.json["outlook"]["seconds"][0] > 0
+    assert document.json["outlook"]["memory_bytes"] > 1e7
+    everything = run("plan", "good.toml", "--all")
+    assert "time: less than a minute on this machine" in everything.stdout
+    assert "samples_backpropagated" in everything.stdout
+    assert trained.json["digest"] in everything.stdout
     assert document.json["epochs"] == 3
     assert document.json["predicted"]["low"]["effective_epochs"] == pytest.approx(0.6, abs=0.01)
     assert sorted(tmp_path.rglob("*")) == before

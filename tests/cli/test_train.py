@@ -55,9 +55,10 @@ def test_log_holds_what_was_shown(trained: Ended, home: Path) -> None:
 def test_plain_output_is_a_few_lines(run: Callable[..., Ended]) -> None:
     ended = run("train", "good.toml", "train.epochs=1", "out.dir='here'")
     assert ended.code == 0, ended.stderr
-    first, last = ended.stdout.splitlines()
+    first, cost, last = ended.stdout.splitlines()
     assert "test top-1" in first
-    assert "FEE" in first
+    assert " images)" in first, "and how exactly it is known"
+    assert "FEE" in cost
     assert last == "here/report.html"
 
 

@@ -180,7 +180,8 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
         said[known] += f" ({' to '.join(primary.text(bound, digits=1) for bound in bounds)} by {images:,} images)"
     epochs = f"{result['epochs']} epoch{'s' if result['epochs'] > 1 else ''}"
     cost = f"{ledger['full_epoch_equivalents']:.2f} FEE, {ledger['effective_epochs']:.2f} EE"
-    print(f"{', '.join(said.values()) or 'trained'} after {epochs}; {cost}, {ledger['seconds']['total']:.0f} s")
+    print(f"{', '.join(said.values()) or 'trained'} after {epochs}")
+    print(f"{cost}, {ledger['seconds']['total']:.0f} s")
     print(folder / "report.html")
     return 0
 

@@ -1,24 +1,43 @@
-"""`fewer plan`: stages and predicted cost of a recipe, without training."""
+"""`fewer plan`: what a recipe would do and cost, without training."""
+
+from typing import Annotated
+
+import typer
 
 from fewer.cli.options import Devices, Json, Overrides, RecipeFile
 
 
-def plan(recipe: RecipeFile, overrides: Overrides = None, devices: Devices = 1, as_json: Json = False) -> int:
-    """Show stages, schedule and predicted cost of a recipe; trains nothing."""
+def plan(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    devices: Devices = 1,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also device settings, steps and rates of stages, and all predicted counts.")
+    ] = False,
+    probes: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Time a few steps for the minutes and the memory.")
+    ] = True,
+    as_json: Json = False,
+) -> int:
+    """Say what a recipe would do, what it would cost and how long it would take; trains nothing."""
     from fewer.recipe.parse import load_recipe
 
     checked = load_recipe(recipe, overrides or [])
     from fewer.session.build import make_plan, open_data
 
     compiled = make_plan(checked, open_data(checked), devices)
+    from fewer.session.probe import outlook
+
+    expected = outlook(compiled) if probes else None
     if as_json:
         import json
+        from dataclasses import asdict
 
         from fewer.plan.document import plan_json
 
-        print(json.dumps(plan_json(compiled), indent=1))
+        print(json.dumps({**plan_json(compiled), **({"outlook": asdict(expected)} if expected else {})}, indent=1))
     else:
         from fewer.cli.plan_view import show_plan
 
-        show_plan(compiled)
+        show_plan(compiled, expected, everything)
     return 0

@@ -2,26 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from fewer.compare.outlook import roughly
+from fewer.core.errors import printable
+from fewer.core.types import Stage
 from fewer.plan.plan import Plan
 from fewer.plan.table import table
+from fewer.report import units
+
+if TYPE_CHECKING:
+    from fewer.session.probe import Outlook
 
 
-def show_plan(plan: Plan) -> None:
-    """Prints a plan's stages and predicted cost on stdout."""
+def show_plan(plan: Plan, outlook: Outlook | None, everything: bool) -> None:
+    """Prints what a run would do and what it would cost, on stdout.
+
+    Args:
+        plan: The plan.
+        outlook: Time and memory on this machine; None where they were not asked for.
+        everything: Also the device's settings, every stage's steps and rates, and every predicted count.
+    """
     console = Console(highlight=False)
-    data, machine, train = plan.facts.data, plan.facts.machine, plan.recipe.train
+    for text in _sentences(plan, outlook):
+        console.print(printable(text.replace(units.NBSP, " ")), markup=False, soft_wrap=not console.is_terminal)
+    for note in plan.notes:
+        console.print(f"- {note}", markup=False, soft_wrap=not console.is_terminal)
+    if everything:
+        _show_details(console, plan)
+
+
+def _sentences(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
+    data, machine = plan.facts.data, plan.facts.machine
+    ranks = f" with {machine.processes} processes" if machine.processes > 1 else ""
+    model = f"{plan.recipe.model.name} ({units.count(plan.facts.model.parameters)} parameters)"
+    weights = " with given weights" if plan.facts.model.weights else ""
+    yield f"{model}{weights}, trained on {machine.device}{ranks} in {plan.precision}"
+    splits = {"training": data.train_images, "validation": data.val_images, "test": data.test_images}
+    yield ", ".join(f"{count:,} {name}" for name, count in splits.items() if count) + " images"
+    yield from (_stage(plan, stage) for stage in plan.stages)
+    yield _cost(plan)
+    if outlook:
+        yield _outlook(outlook)
+
+
+def _stage(plan: Plan, stage: Stage) -> str:
+    """What a stage does, such as `epochs 1 to 10: 32 px, batches of 128, learning rate 0.01 to 0.1 to 0.0009`."""
+    first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
+    epochs = f"epochs {first + 1} to {last + 1}" if stage.epochs > 1 else f"epoch {first + 1}"
+    parts = [f"{stage.side_px} px", f"batches of {stage.batch_size}", f"learning rate {_rates(plan, stage)}"]
+    if stage.strength < 1:
+        parts.append(f"augmentation at {stage.strength:.0%}")
+    if stage.evaluation_side_px != stage.side_px:
+        parts.append(f"evaluated at {stage.evaluation_side_px} px")
+    return f"{epochs}: {', '.join(parts)}"
+
+
+def _rates(plan: Plan, stage: Stage) -> str:
+    """The learning rate at both ends of a stage, and at its peak where that lies between."""
+    epochs, parts = range(stage.first_epoch, stage.first_epoch + stage.epochs), 20  # moments of an epoch
+    moments = (plan.at(epoch, part, parts).progress for epoch in epochs for part in range(parts))
+    rates = [plan.recipe.train.lr * stage.lr_scale * plan.lr_factor(progress) for progress in moments]
+    peak = max(rates)
+    ends = [rates[0], *([peak] if peak > 1.05 * max(rates[0], rates[-1]) else []), rates[-1]]
+    texts = [f"{rate:.2g}" for rate in ends]
+    return " to ".join(dict.fromkeys(texts))
+
+
+def _cost(plan: Plan) -> str:
+    """The cost in one sentence, beside that of plain training."""
+    low, high = plan.predicted["full_epoch_equivalents"]
+    plain = plan.budget.full_flops / plan.plain_epoch_flops
+    amount = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+    shares = sorted({f"{low / plain:.0%}", f"{high / plain:.0%}"}, key=lambda text: float(text[:-1]))
+    share = "as much as" if shares == ["100%"] else f"{' to '.join(shares)} of"
+    return f"cost: {amount} full-epoch equivalents (FEE), {share} training on every image in every epoch"
+
+
+def _outlook(outlook: Outlook) -> str:
+    texts = list(dict.fromkeys(roughly(seconds) for seconds in outlook.seconds))
+    memory = f"memory about {outlook.memory_bytes / 2**30:.1f} GiB"
+    return f"time: {' to '.join(texts)} on this machine, by a probe of a few steps; loading comes on top; {memory}"
+
+
+# --- Everything ------------------------------------------------------------------------------------------------------
+
+
+def _show_details(console: Console, plan: Plan) -> None:
+    train, machine = plan.recipe.train, plan.facts.machine
     console.print(
-        f"{plan.recipe.model.name}, {plan.facts.model.parameters:,} parameters, {len(data.classes)} classes; "
-        f"{data.train_images:,} training, {data.val_images:,} validation, {data.test_images:,} test images",
-        soft_wrap=True,
-    )
-    console.print(
-        f"{plan.precision}, {'channels-last' if plan.channels_last else 'channels-first'}, {machine.device}, "
+        f"{'channels-last' if plan.channels_last else 'channels-first'}, "
         f"{machine.processes} rank(s) of {machine.threads} thread(s); {train.optimizer}, {train.schedule}"
         f"{', compiled' if train.compile != 'no' else ''}{', deterministic' if train.deterministic else ''}; "
         f"digest {plan.digest}",
@@ -37,8 +112,6 @@ def show_plan(plan: Plan) -> None:
     for name, (low, high) in plan.predicted.items():
         cost.add_row(name, _amount(name, low), _amount(name, high))
     console.print(cost)
-    for note in plan.notes:
-        console.print(f"- {note}", markup=False, soft_wrap=True)
 
 
 def _loading(plan: Plan) -> str:

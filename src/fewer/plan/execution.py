@@ -27,12 +27,12 @@ def loading_of(
         stages: The sides that are trained on.
         two_sides: Training images are kept at the side of evaluation, too.
     """
-    bytes_needed = _decoded_bytes(recipe, data, stages, two_sides)
+    bytes_needed = decoded_bytes(recipe, data, stages, two_sides)
     free, device, cores, processes = machine.available_bytes, machine.device, machine.cores, machine.processes
     return choose_loading(recipe.data.in_memory, recipe.data.processes, bytes_needed, free, device, cores, processes)
 
 
-def _decoded_bytes(recipe: Recipe, data: DataFacts, stages: Sequence[Stage], two_sides: bool) -> int:
+def decoded_bytes(recipe: Recipe, data: DataFacts, stages: Sequence[Stage], two_sides: bool) -> int:
     """What one process's decoded images take in memory: one byte a channel."""
     evaluated_px = max(stage.evaluation_side_px for stage in stages) ** 2
     held_out = data.val_images * evaluated_px + data.test_images * evaluation_side_px(stages) ** 2

@@ -18,6 +18,7 @@ from fewer.optim import lr_shape, momentum_shape
 from fewer.optim.shapes import Shape
 from fewer.plan.ending import Ending, shortened
 from fewer.plan.evaluations import Reestimation, evaluation_side_px
+from fewer.plan.execution import decoded_bytes
 from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
 from fewer.plan.stages import stage_of
@@ -85,6 +86,11 @@ class Plan:
     def keeps_two_sides(self) -> bool:
         """Whether training images are wanted at the side of evaluation while another is trained on."""
         return self.reestimation.keeps_two_sides(self.stages, self.facts.data.val_images > 0)
+
+    @property
+    def loading_bytes(self) -> int:
+        """What one process's images take in memory where all are kept decoded."""
+        return decoded_bytes(self.recipe, self.facts.data, self.stages, self.keeps_two_sides)
 
     @property
     def plain_epoch_flops(self) -> float:

@@ -1,0 +1,41 @@
+"""What `fewer plan` says of a plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fewer.cli.plan_view import show_plan
+from fewer.plan.compile import compile_plan
+from fewer.session.probe import Outlook
+from planning import facts, recipe
+
+
+def said(capsys: pytest.CaptureFixture[str], outlook: Outlook | None = None, **sections: Any) -> str:
+    show_plan(compile_plan(recipe(**sections), facts(val_images=100)), outlook, everything=False)
+    return capsys.readouterr().out
+
+
+def test_each_stage_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = [
+        {"epochs": 5, "side_px": 16, "batch_size": 50, "strength": 0.5, "evaluation_side_px": 32},
+        {"epochs": 1, "side_px": 32, "lr_scale": 0.5},
+    ]
+    text = said(capsys, stages=stages, train={"lr": 0.1, "warmup": "1ep", "schedule": "linear"})
+    assert "epochs 1 to 5: 16 px, batches of 50, learning rate 0.01 to 0.1 to " in text
+    assert "augmentation at 50%, evaluated at 32 px" in text
+    assert "epoch 6: 32 px, batches of 128, learning rate 0.01 to 0.0005" in text
+
+
+def test_the_cost_is_one_sentence_and_an_interval_where_the_run_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "cost: 20.00 full-epoch equivalents (FEE), as much as" in said(capsys, train={"epochs": 20})
+    patient = said(capsys, train={"epochs": 20, "patience": "3ep"})
+    assert "cost: 7.00 to 20.00 full-epoch equivalents (FEE), 35% to 100% of training on every image" in patient
+
+
+def test_time_and_memory_are_rough(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, Outlook((600.0, 1200.0), 1.5 * 2**30))
+    assert "time: about 10 minutes to about 20 minutes on this machine" in text
+    assert "memory about 1.5 GiB" in text
+    assert "time:" not in said(capsys)
