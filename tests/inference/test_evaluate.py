@@ -130,3 +130,11 @@ def test_own_images_must_be_those_that_the_run_began_with(server: Server, home: 
     shutil.rmtree(tmp_path / "photos")
     complains(server.run("eval", "done", cwd=tmp_path), 3, "does not exist", "data.test=folder:PATH")
     assert server.run("eval", "done", f"data.test=folder:{home / 'more'}", cwd=tmp_path).code == 0
+
+
+def test_no_images_are_no_accuracy(server: Server, home: Path, tmp_path: Path) -> None:
+    """Of one image a class a share holds out none; 0.00 % would be a lie."""
+    write_photos(tmp_path / "pair", 1)
+    run, keys = str(tmp_path / "run"), [f"data.source=folder:{tmp_path / 'pair'}", "train.batch_size=2"]
+    assert server.run("train", "recipe.toml", *keys, "--out", run, cwd=home).code == 0
+    complains(server.run("eval", run, cwd=home), 3, "no test images", "data.test=folder:PATH")

@@ -115,7 +115,7 @@ def evaluate(
 
     Raises:
         RecipeError: No model at this path, a key that cannot change, or the run has no such images.
-        DataError: The images are gone, damaged, of unknown classes, or no longer what the run began with.
+        DataError: There are no images, or they are damaged, of unknown classes, or no longer what the run began with.
         CheckpointError: The model cannot be used.
     """
     folder = model_folder(Path(path))
@@ -139,6 +139,8 @@ def evaluate(
     else:
         assert run is not None
         images = _own(run, recipe, handed.about, split)
+    if not len(images):
+        raise DataError(f"{images.source.name}: no {split} images, so there is nothing to measure; {_OTHERS}")
     measured = _measured(handed, images, split, recipe.data.damaged, on_progress)
     return {**measured, **settings, "notes": notes}
 
