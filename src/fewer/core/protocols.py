@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
+class Guesses(Protocol):
+    """A task that knows what guessing reaches, so that a run which learns nothing can be told."""
+
+    def guess(self, images_C: Sequence[int]) -> dict[str, float]:
+        """The mean `loss` and the step metrics of a model that knows how frequent the classes are, and nothing else."""
+        ...
+
+
+@runtime_checkable
 class ChangesByEpoch(Protocol):
     """A model whose set of trained parameters changes during a run."""
 

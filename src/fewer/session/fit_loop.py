@@ -24,6 +24,7 @@ from fewer.session.build import Session
 from fewer.session.closing import closing
 from fewer.session.epoch_metrics import EpochSums, costs, decisive_metric, in_words, validation_metrics
 from fewer.session.evaluation import Evaluator
+from fewer.session.health import Health
 from fewer.session.progress import Display, opening
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.selection_stats import complaints, selection_stats
@@ -135,6 +136,7 @@ class FitLoop:
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
         self.display.begin(session)
         self.epoch.begin()
+        self.health = Health(session)
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
             self._amend()
@@ -224,9 +226,10 @@ class FitLoop:
         return {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
 
     def _warn(self, line: dict[str, Any]) -> None:
-        """Says, once each, what selection does that it should not."""
-        kept_share_E = [row["kept_share"] for row in self.lines if row["kind"] == "epoch"]
-        for kind, text in complaints(self.session, line, kept_share_E).items():
+        """Says, once each, that nothing is learnt, and what selection does that it should not."""
+        rows = [row for row in self.lines if row["kind"] == "epoch"]
+        found = complaints(self.session, line, [row["kept_share"] for row in rows]) | self.health.complaints(rows)
+        for kind, text in found.items():
             if kind not in self.warned:
                 self.warned.add(kind)
                 self._note(f"warning: {text}")

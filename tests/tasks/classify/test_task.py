@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -79,3 +81,13 @@ def test_smoothing_touches_training_only() -> None:
     evaluated = task.evaluate(Echo(), [batch_of(logits, labels)], SingleProcess()).scalars["loss"]
     assert evaluated == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
     assert float(trained) != pytest.approx(evaluated)
+
+
+def test_guessing_knows_how_frequent_the_classes_are() -> None:
+    """By hand: the entropy of their shares, and the share of the commonest; a class without images takes no part."""
+    found = Classify(3).guess([30, 10, 0])
+    assert found == pytest.approx({"loss": -0.75 * math.log(0.75) - 0.25 * math.log(0.25), "top1": 0.75})
+    smoothed = Classify(2, label_smoothing=0.2).guess([5, 5])
+    assert smoothed["loss"] == pytest.approx(math.log(2)), (
+        "smoothing changes nothing where classes are equally frequent"
+    )

@@ -106,6 +106,17 @@ class Classify:
         loss, in_top5 = sums.tolist()
         return Evaluation(scalars(counts_CC, loss, in_top5, self.images_C), tables(counts_CC), worst)
 
+    @torch.no_grad()
+    def guess(self, images_C: Sequence[int]) -> dict[str, float]:
+        """Loss and accuracy of a model whose logits are the logarithms of the classes' shares, whatever the image."""
+        share_C = torch.tensor(images_C, dtype=torch.float64) / sum(images_C)
+        present_B = share_C.nonzero()[:, 0]
+        logits_BC = share_C.clamp(min=1e-9).log().float().expand(len(present_B), -1)
+        batch = Batch(present_B, torch.empty(len(present_B), 0), present_B)
+        outcome = self.outcome(lambda _: logits_BC, batch, At(0, 1, 0.0))
+        loss = (share_C[present_B] * outcome.loss_sum_B / outcome.count_B).sum()
+        return {"loss": float(loss), PRIMARY.name: float(share_C.max())}
+
     def output(self, forward: Forward, inputs: Values) -> Tensor:
         """Logits (B, C) from one forward."""
         image_BCHW = dense(inputs)
