@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fewer.recipe.parse import parse_recipe
-from fewer.recipe.recorded import load_recorded
+from fewer.recipe.recorded import read_recorded
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ def test_an_older_run_keeps_its_classes_and_its_validation_set(
     file = tmp_path / "recipe.resolved.toml"
     file.write_text(f'[data]\nsource = "folder:/x"\nval = "{val}"\n[model]\nname = "lenet5"\n')
     (tmp_path / "plan.json").write_text(json.dumps({"notes": notes}))
-    data = load_recorded(file).data
+    data = parse_recipe(read_recorded(file)[0]).data
     assert (data.class_level, data.val) == ("innermost", wanted)
 
 
 def test_todays_run_keeps_all_as_written(tmp_path: Path) -> None:
     recipe = parse_recipe({"data": {"source": "folder:/x", "val": "5%", "class_level": 2}, "model": {"name": "lenet5"}})
     (tmp_path / "recipe.resolved.toml").write_text(recipe.to_toml())
-    assert load_recorded(tmp_path / "recipe.resolved.toml") == recipe
+    assert parse_recipe(read_recorded(tmp_path / "recipe.resolved.toml")[0]) == recipe

@@ -16,15 +16,15 @@ def resume(
 ) -> int:
     """Continue a run, exactly as if it had never stopped.
 
-    Only out.*, data.in_memory, data.processes, data.cache and train.epochs may change.
+    Only out.*, data.in_memory, data.processes, data.cache, train.epochs, and paths to the same data or weights may
+    change. What has moved together with the run folder is found.
     """
     from fewer.cli.display import announce, finish, shown
-    from fewer.recipe.parse import load_recipe
-    from fewer.runs.folder import RESOLVED
+    from fewer.runs.folder import RunFolder
+    from fewer.session.resume import reopened
     from fewer.sync.launch import is_rank, joined, launch
 
-    if (run / RESOLVED).is_file():
-        announce(run, load_recipe(run / RESOLVED))
+    announce(run, reopened(RunFolder(run, writes=False), overrides or []).recipe)
     if devices > 1 and not is_rank():
         return launch(devices, ["resume", str(run), *(overrides or []), *(["--json"] if as_json else [])])
     from fewer.session.fit import resume as resume_run

@@ -24,10 +24,10 @@ from fewer.machine.device import device_kind
 from fewer.machine.precision import auto_precision, autocast_dtype, native_bf16, weights_dtype
 from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
 from fewer.recipe.parse import override, parse_recipe
-from fewer.recipe.recorded import load_recorded
-from fewer.runs.folder import RESOLVED, RunFolder
+from fewer.recipe.places import require_data
+from fewer.runs.folder import RunFolder
 from fewer.session.build import open_data
-from fewer.session.resume import refuse_other_data
+from fewer.session.resume import recipe_of, refuse_other_data
 from fewer.sync.comm import SingleProcess
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from fewer.data.listing.splits import Split
     from fewer.recipe.schema import Recipe
 
+# Where the run's own images lie now; that they are the same, their manifest tells.
+MOVABLE = ("data.source", "data.val", "data.labels.csv")
 # Keys that an evaluation may change, beside some of the task's; all others belong to the model.
-CHANGEABLE = ("data.test", "data.class_level", "data.damaged", "data.cache", "train.precision")
+CHANGEABLE = ("data.test", "data.class_level", "data.damaged", "data.cache", "train.precision", *MOVABLE)
 _OTHERS = "or evaluate other images with data.test=folder:PATH"
 
 
@@ -173,7 +175,8 @@ def _require_changeable(overrides: Sequence[str], split: str, changeable: Sequen
 def _content(folder: Path, run: Path | None, source: str) -> dict[str, Any]:
     """The run's recipe; of a model on its own, what its metadata holds, and the images that it is evaluated on."""
     if run is not None:
-        return load_recorded(run / RESOLVED).model_dump(mode="json", exclude_none=True)
+        recipe, _ = recipe_of(RunFolder(run, writes=False))
+        return recipe.model_dump(mode="json", exclude_none=True)
     if not source:
         raise RecipeError(f"{folder}: this model lies outside its run; say what to evaluate on: data.test=folder:PATH")
     _, about = open_model(folder)
@@ -189,6 +192,7 @@ def _content(folder: Path, run: Path | None, source: str) -> dict[str, Any]:
 def _own(run: Path, recipe: Recipe, about: ModelMetadata, split: str) -> Split:
     """The run's own images, which must be those that it began with."""
     try:
+        require_data(recipe, f"if it has moved, add KEY=PLACE to `fewer eval {run}`")
         splits = open_data(recipe)
         refuse_other_data(RunFolder(run, writes=False), splits)
     except DataError as error:

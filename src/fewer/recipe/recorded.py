@@ -7,25 +7,24 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fewer.recipe.parse import parse_recipe
-from fewer.recipe.schema import Recipe
+from fewer.core.messages import KeyPath
 from fewer.recipe.toml_file import read_toml
 
 _PLAN = "plan.json"
 
 
-def load_recorded(path: Path) -> Recipe:
-    """The resolved recipe of a run folder.
+def read_recorded(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """The content of a run folder's resolved recipe, and the line of each key, as for `read_toml`.
 
     Args:
         path: The file `recipe.resolved.toml`.
 
     Raises:
-        RecipeError: It cannot be read, or is no recipe.
+        RecipeError: It cannot be read.
     """
     content, lines = read_toml(path)
     complete(content, path.parent)
-    return parse_recipe(content, origin=str(path), lines=lines, base=path.resolve().parent)
+    return content, lines
 
 
 def complete(content: dict[str, Any], run: Path) -> None:

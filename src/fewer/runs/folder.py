@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO, Any, final
 
 from fewer.core.errors import RecipeError, ResourceError
-from fewer.runs.record import publish, sweep, write_json
+from fewer.runs.record import publish, read_json, sweep, write_json
 
 GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
-SUSPECTS = "suspects.csv"
+STATUS, SUSPECTS = "status.json", "suspects.csv"
 
 _PROBE_BYTES = 1 << 20
 
@@ -30,7 +30,7 @@ _BEGINNINGS = {
     "plan.json",
     "env.json",
     "quarantine.json",
-    "status.json",
+    STATUS,
     "report.html",
 }
 
@@ -188,10 +188,18 @@ class RunFolder:
     def status(self, state: str, **more: Any) -> None:
         """Publishes `status.json`; a disk that has become full must not hide the error that is being reported."""
         try:
-            self.json("status.json", {"state": state, "pid": os.getpid(), **more})
+            self.json(STATUS, {"state": state, "pid": os.getpid(), "folder": str(self.path.resolve()), **more})
         except ResourceError:
             if state == "running":
                 raise
+
+    def recorded_place(self) -> Path | None:
+        """Where the folder lay when its paths were written down; None if nothing says so."""
+        try:
+            place = read_json(self.path / STATUS)["folder"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return Path(place) if isinstance(place, str) and os.path.isabs(place) else None
 
     def _is_used(self) -> bool:
         names = {entry.name for entry in self.path.iterdir() if not _is_temporary(entry.name)}

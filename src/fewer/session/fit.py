@@ -7,17 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fewer.core.errors import RecipeError, Stopped
+from fewer.core.errors import Stopped
 from fewer.core.protocols import Comm, Selector
 from fewer.machine.determinism import deterministic
-from fewer.recipe.recorded import load_recorded
 from fewer.recipe.schema import Recipe
 from fewer.runs.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
 from fewer.session import signals, tensorboard
 from fewer.session.build import make_plan, open_data, open_session
 from fewer.session.fit_loop import FitLoop
 from fewer.session.progress import Display, Silent
-from fewer.session.resume import extended, finished, refuse_other_data, refuse_other_weights, require_selector
+from fewer.session.resume import (
+    moves_in_words,
+    refuse_other_data,
+    refuse_other_weights,
+    reopened,
+    require_selector,
+)
 from fewer.sync.comm import SingleProcess
 
 __all__ = ["Display", "Silent", "fit", "resume"]
@@ -62,6 +67,7 @@ def fit(
             )
             folder.file(GIVEN, given or recipe.to_toml())
             folder.file(MANIFEST, splits.manifest().packed())
+            folder.status("running")
             folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
             session = open_session(recipe, splits, comm, selector, display.decoding, plan)
             return FitLoop(session, folder, display, stop).drive()
@@ -79,7 +85,7 @@ def resume(
 
     Args:
         path: The run folder.
-        overrides: `key=value` texts; only `RESUMABLE` keys may change.
+        overrides: `key=value` texts; only `RESUMABLE` keys may change, and paths to the same data or weights.
         comm: As for `fit`.
         selector: As for `fit`.
         display: As for `fit`.
@@ -91,24 +97,21 @@ def resume(
     """
     comm, display = comm or SingleProcess(), display or Silent()
     folder = RunFolder(Path(path), writes=comm.rank == 0)
-    if not (folder.path / RESOLVED).is_file():
-        raise RecipeError(f"{path}: not a run folder: it has no {RESOLVED}; give the folder that `fewer train` made")
-    before = load_recorded(folder.path / RESOLVED)
-    recipe = extended(before, overrides)
+    run = reopened(folder, overrides)
+    recipe = run.recipe
     if recipe.out.tensorboard:
         tensorboard.require()
     require_selector(folder, selector)
-    result = finished(folder, recipe)
-    if result:
+    if run.result:
         display.note(f"{path}: finished already, nothing to do; train.epochs={2 * recipe.epochs} would train longer")
-        return result
+        return run.result
     folder.lock()
     with signals.caught() as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
-        refuse_other_weights(folder, make_plan(recipe, splits, comm.world_size, selector))
+        refuse_other_weights(folder, make_plan(recipe, splits, comm.world_size, selector), run.moved)
         body = FitLoop(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
-        body.restore(before)
+        body.restore(run.before, moves_in_words(run.moved))
         return body.drive()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,9 +57,16 @@ class FitLoop:
 
     # --- Resuming ---------------------------------------------------------------------------------------------
 
-    def restore(self, before: Recipe) -> None:
-        """Loads the newest intact checkpoint; a run that was killed before its first one starts again."""
+    def restore(self, before: Recipe, notes: Sequence[str] = ()) -> None:
+        """Loads the newest intact checkpoint; a run that was killed before its first one starts again.
+
+        Args:
+            before: The run's recipe so far.
+            notes: What is to be said first.
+        """
         run, plan = self.session.run, self.session.plan
+        for text in notes:
+            self._note(text)
         try:
             state, path, damaged = checkpoint.load_newest(self.folder.checkpoints)
         except FileNotFoundError:

@@ -1,27 +1,87 @@
-"""The changes that a resumed run may bring, and the checks of what must be as it was."""
+"""The changes that a resumed run may bring, and the checks of what must be as it was; needs no torch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fewer.core.errors import DataError, RecipeError
-from fewer.core.protocols import Selector
+from fewer.core.errors import CheckpointError, DataError, RecipeError, printable
 from fewer.data.listing.manifest import PackedManifest, difference
-from fewer.data.listing.splits import Splits
-from fewer.plan.plan import Plan
+from fewer.recipe import places
 from fewer.recipe.parse import parse_recipe
+from fewer.recipe.recorded import read_recorded
 from fewer.recipe.schema import Recipe, changed_keys
-from fewer.runs.folder import MANIFEST, RunFolder, planned_epochs
+from fewer.runs.folder import MANIFEST, RESOLVED, RunFolder, planned_epochs
 from fewer.runs.record import read_json
 from fewer.select import METHODS
 
-# Keys that a resumed run may change.
+if TYPE_CHECKING:
+    from fewer.core.protocols import Selector
+    from fewer.data.listing.splits import Splits
+    from fewer.plan.plan import Plan
+
+# Keys that a resumed run may change, beside the places of what it reads.
 RESUMABLE = ("out.*", "evaluate.every", "data.in_memory", "data.processes", "data.cache", "train.epochs")
 
 _STAGE_LENGTH = re.compile(r"stages\.\d+\.epochs=")
+_WEIGHTS = ("model.weights", "select.reference")
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A run that is to go on.
+
+    Attributes:
+        before: Its recipe so far, with paths as they are now.
+        recipe: Its recipe from now on.
+        moved: Key to the old and the new place of what it reads.
+        result: The result, if it stands at its end already.
+    """
+
+    before: Recipe
+    recipe: Recipe
+    moved: dict[str, tuple[str, str]]
+    result: dict[str, Any] | None
+
+
+def reopened(folder: RunFolder, overrides: Sequence[str] = ()) -> Reopened:
+    """Opens a run that is to go on, and finds at once whatever can be found without reading images.
+
+    Raises:
+        RecipeError: The folder is no run, a key may not change, or weights are missing.
+        DataError: Images or labels are missing.
+    """
+    if not (folder.path / RESOLVED).is_file():
+        raise RecipeError(
+            f"{folder.path}: not a run folder: it has no {RESOLVED}; give the folder that `fewer train` made"
+        )
+    before, moved = recipe_of(folder)
+    recipe = extended(before, overrides)
+    result = finished(folder, recipe)
+    if result is None:
+        places.require_present(recipe, f"if it has moved, add KEY=PLACE to `fewer resume {folder.path}`")
+    given = {key: (old, new) for key, old, new in changed_keys(before, recipe) if key in places.KEYS}
+    return Reopened(before, recipe, moved | given, result)
+
+
+def recipe_of(folder: RunFolder) -> tuple[Recipe, dict[str, tuple[str, str]]]:
+    """A run's recipe; paths that are gone follow the run folder, where it has moved together with what they name.
+
+    Returns:
+        The recipe, and the key of each path that followed, with its old and its new value.
+    """
+    content, lines = read_recorded(folder.path / RESOLVED)
+    before, now = folder.recorded_place(), folder.path.resolve()
+    moved = places.follow(content, before, now) if before and before != now else {}
+    return parse_recipe(content, origin=str(folder.path / RESOLVED), lines=lines, base=now), moved
+
+
+def moves_in_words(moved: dict[str, tuple[str, str]]) -> list[str]:
+    """A sentence for each place that has changed, once it has been found to hold the same."""
+    return [printable(f"{key}: {old} is now {new}, the same by content") for key, (old, new) in moved.items()]
 
 
 def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:
@@ -55,10 +115,11 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
         content["train"]["epochs"] = asked
     recipe = parse_recipe(content, overrides)
     refused = [
-        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only {', '.join(RESUMABLE)} may change; "
-        "start a new run with `fewer train`"
+        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only {', '.join(RESUMABLE)}, and paths to "
+        "the same data or weights, may change; start a new run with `fewer train`"
         for key, old, new in changed_keys(before, recipe)
         if not any(fnmatch(key, pattern) for pattern in (*RESUMABLE, f"stages.{len(before.stages) - 1}.epochs"))
+        and not places.is_move(key, old, new)
     ]
     if refused:
         raise RecipeError(refused)
@@ -79,19 +140,23 @@ def require_selector(folder: RunFolder, selector: Selector | None) -> None:
         )
 
 
-def refuse_other_weights(folder: RunFolder, plan: Plan) -> None:
+def refuse_other_weights(folder: RunFolder, plan: Plan, moved: dict[str, tuple[str, str]]) -> None:
     """A run whose first weights, or reference, have changed since would no longer follow from its recipe."""
     try:
         content = read_json(folder.path / "plan.json")
         before, reference = content["model"].get("weights", ""), (content.get("reference") or {}).get("weights", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        if key := next((key for key in _WEIGHTS if key in moved), ""):
+            raise CheckpointError(
+                f"{folder.path}: plan.json cannot be read, so {key} cannot be compared; put the file back where it was"
+            ) from None
         return
     chosen, now = plan.recipe.select.model_dump(mode="json"), plan.facts.reference
     for key, path, old, new in (
-        ("model.weights", plan.recipe.model.weights, before, plan.facts.model.weights),
-        ("select.reference", chosen.get("reference"), reference, now.weights if now else ""),
+        (_WEIGHTS[0], plan.recipe.model.weights, before, plan.facts.model.weights),
+        (_WEIGHTS[1], chosen.get("reference"), reference, now.weights if now else ""),
     ):
-        if old and old != new:
+        if (old or key in moved) and old != new:
             raise RecipeError(
                 f'{key} = "{path}": not the weights that the run began with; put the file back, or start a new run'
             )
