@@ -146,14 +146,19 @@ def test_signal_saves_says_so_and_resumes_exactly(
 def test_second_signal_acts_at_once(server: Server, home: Path, tmp_path: Path) -> None:
     """Somebody who presses Ctrl-C twice does not want to wait for a save."""
     process = server.call(_deaf_to_one_signal, str(home / "small.toml"), str(tmp_path / "run"), cwd=tmp_path)
-    assert process == {"first": "flag set, nothing raised", "second": "KeyboardInterrupt"}
+    assert process == {
+        "first": "flag set, nothing raised",
+        "answer": "SIGINT: finishing this batch, saving; Ctrl-C again stops at once",
+        "second": "KeyboardInterrupt",
+    }
 
 
 def _deaf_to_one_signal(recipe: str, out: str) -> dict[str, str]:
     from fewer.session.signals import caught
 
-    said = {}
+    said: dict[str, str] = {}
     with caught() as stop:
+        stop.answer = lambda text: said.update(answer=text)
         stop.run = run = types.SimpleNamespace(stop_requested=False)  # type: ignore[assignment]
         os.kill(os.getpid(), signal.SIGINT)
         said["first"] = "flag set, nothing raised" if run.stop_requested else "no flag"
@@ -175,6 +180,7 @@ def test_a_signal_before_training_is_no_traceback(server: Server, home: Path, nu
     ended = process.wait()
     assert ended.code == code
     assert "Traceback" not in ended.stderr
+    assert f"stopped by {signal.Signals(number).name}" in ended.stderr
 
 
 def test_two_ranks_killed_equal_two_ranks_never_killed(server: Server, home: Path, unstopped_pair: Outcome) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -238,6 +239,43 @@ def _begins(scratch: str) -> int:
 def test_killed_at_every_call_of_a_beginning(server: Server, tmp_path: Path, fault: str) -> None:
     """A run that dies before its first step can be started again in the same folder."""
     assert server.call(_begins, fault, cwd=tmp_path) >= 1
+
+
+# --- Power failure -----------------------------------------------------------------------------------------------
+
+
+def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill spares what was written; a power failure spares only what was flushed: files, folder, then the name."""
+    from fewer.runs import checkpoint, record
+
+    happened: list[tuple[str, str]] = []
+
+    def noted(name: str, place: Callable[..., str]) -> None:
+        real = getattr(os, name)
+
+        def call(*arguments: Any) -> Any:
+            happened.append((name, Path(place(*arguments)).relative_to(tmp_path).as_posix()))
+            return real(*arguments)
+
+        monkeypatch.setattr(os, name, call)
+
+    noted("fsync", lambda descriptor: os.readlink(f"/proc/self/fd/{descriptor}"))
+    noted("rename", lambda source, target: str(target))
+    noted("replace", lambda source, target: str(target))
+    checkpoint.publish_folder(tmp_path / "final", {"a": b"a", "b": b"b"}, {})
+    flushed = [("fsync", f".tmp-final/{name}") for name in ("a", "b", "manifest.json")]
+    assert happened == [*flushed, ("fsync", ".tmp-final"), ("rename", "final"), ("fsync", ".")]
+    happened.clear()
+    record.publish(tmp_path / "file", "text")
+    (first, temporary), last = happened
+    assert (first, last) == ("fsync", ("replace", "file"))
+    assert temporary.startswith(".file.")
+    happened.clear()
+    rows = record.Recorder(tmp_path / "rows.jsonl")
+    rows.close()
+    with record.publishing(tmp_path / "table"):
+        pass
+    assert [name for name, _ in happened] == ["fsync", "fsync", "replace"]
 
 
 # --- Full and read-only disks ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from fewer import fit, parse_recipe, resume
 from fewer.core.errors import DivergedError
 from fewer.runs.record import read_json, read_rows
-from fewer.session import fit_loop
+from fewer.session import fit_loop, restore
 from fewer.testing.harness import one_thread
 
 
@@ -90,7 +90,8 @@ def test_a_run_that_diverges_keeps_its_last_checkpoint_and_says_so(
 
 def test_rows_behind_the_checkpoint_are_written_again() -> None:
     """A row's place is where the run stood behind it: a step completes a batch, an epoch's row the epoch."""
-    place = fit_loop._position
+    place = restore.position
     assert place({"kind": "step", "epoch": 1, "batch": 2}) == (1, 3)
     assert place({"kind": "epoch", "epoch": 1}) == place({"kind": "evaluation", "epoch": 1}) == (2, 0)
     assert place({"kind": "checkpoint", "epoch": 1, "batch": 2}) == (1, 2)
+    assert place({"kind": "step", "epoch": "1", "batch": 2}) is None, "a row that no run writes"

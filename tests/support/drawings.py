@@ -17,6 +17,7 @@ def drawings(wanted: bool) -> Iterator[None]:
     """Runs in this process make their drawings, or none of them."""
     from fewer import report
     from fewer.session import artifacts, fit_loop
+    from fewer.session import resume as resuming
 
     class Bare(artifacts.Artifacts):
         """Artifacts without plots and previews."""
@@ -35,8 +36,9 @@ def drawings(wanted: bool) -> Iterator[None]:
 
     before = fit_loop.Artifacts, fit_loop.report
     fit_loop.Artifacts = artifacts.Artifacts if wanted else Bare  # type: ignore[misc]
-    fit_loop.report = report if wanted else SimpleNamespace(write=unwritten)  # type: ignore[assignment]
+    fit_loop.report = resuming.report = report if wanted else SimpleNamespace(write=unwritten)  # type: ignore[assignment]
     try:
         yield
     finally:
         fit_loop.Artifacts, fit_loop.report = before  # type: ignore[misc]
+        resuming.report = before[1]

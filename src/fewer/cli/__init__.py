@@ -5,14 +5,28 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from fewer.cli import compare, data, doctor, methods, plan, predict, report, resume, runs, train
 from fewer.cli import eval as evaluation
-from fewer.core.errors import INTERRUPTED, FewerError
+from fewer.core.errors import INTERRUPTED, FewerError, Stopped
+
+
+class _Verbs(TyperGroup):
+    """All verbs; a Ctrl-C in one of them is said, where typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stopped("interrupted by Ctrl-C", INTERRUPTED) from None
+
 
 app = typer.Typer(
+    cls=_Verbs,
     name="fewer",
     no_args_is_help=True,
     add_completion=True,
@@ -44,9 +58,6 @@ def main() -> None:
     except FewerError as error:
         _complain(str(error))
         code = error.exit_code
-    except KeyboardInterrupt:
-        _complain("interrupted before training began; nothing was saved")
-        code = INTERRUPTED
     except typer.Exit as error:
         code = error.exit_code
     except Exception as error:

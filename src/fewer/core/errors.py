@@ -6,6 +6,7 @@ bugs: anything that is not a `FewerError`.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 
@@ -64,8 +65,13 @@ class ResourceError(FewerError):
     exit_code = 6
 
 
+PREEMPTED = 75  # stopped by SIGTERM after saving; `fewer resume` goes on
+INTERRUPTED = 130  # stopped by Ctrl-C after saving
+EXIT_CODES = {signal.SIGTERM: PREEMPTED, signal.SIGINT: INTERRUPTED}
+
+
 class Stopped(FewerError):
-    """Stopped by a signal after saving; `fewer resume` goes on.
+    """Stopped by a signal; `fewer resume` goes on.
 
     Args:
         message: What to tell the user.
@@ -76,6 +82,13 @@ class Stopped(FewerError):
         super().__init__(message)
         self.exit_code = exit_code
 
+    @classmethod
+    def by(cls, number: int, where: str) -> Stopped:
+        """The error of what a signal stopped, one of `EXIT_CODES`."""
+        name = signal.Signals(number)
+        return cls(f"stopped by {name.name} {where}", EXIT_CODES[name])
 
-PREEMPTED = 75  # stopped by SIGTERM after saving; `fewer resume` goes on
-INTERRUPTED = 130  # stopped by Ctrl-C after saving
+    @property
+    def state(self) -> str:
+        """What `status.json` calls such a run."""
+        return "preempted" if self.exit_code == PREEMPTED else "interrupted"

@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, final
 
-from fewer.core.errors import RecipeError, ResourceError
-from fewer.runs.record import publish, read_json, sweep, write_json
+from fewer.core.errors import RecipeError, ResourceError, Stopped
+from fewer.runs.record import publish, read_object, sweep, write_json
 
 GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
 STATUS, SUSPECTS = "status.json", "suspects.csv"
@@ -193,11 +194,21 @@ class RunFolder:
             if state == "running":
                 raise
 
+    def stopped(self, error: Stopped) -> None:
+        """Puts into `status.json` that a signal stopped the run; where it stands, and lay, stays as it was."""
+        try:
+            before = read_object(self.path / STATUS)
+        except (OSError, ValueError):
+            before = {}
+        more = {"message": str(error), "exit_code": error.exit_code}
+        with suppress(ResourceError):
+            self.json(STATUS, {**before, "state": error.state, "pid": os.getpid(), **more})
+
     def recorded_place(self) -> Path | None:
         """Where the folder lay when its paths were written down; None if nothing says so."""
         try:
-            place = read_json(self.path / STATUS)["folder"]
-        except (OSError, ValueError, KeyError, TypeError):
+            place = read_object(self.path / STATUS).get("folder")
+        except (OSError, ValueError):
             return None
         return Path(place) if isinstance(place, str) and os.path.isabs(place) else None
 

@@ -154,6 +154,17 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON document that is an object; raises OSError, or ValueError where it is anything else."""
+    try:
+        content = read_json(path)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    return content
+
+
 def _line(row: Any) -> str:
     return json.dumps(_strict(row), separators=(",", ":"), allow_nan=False)
 

@@ -17,6 +17,7 @@ from fewer.session.build import make_plan, open_data, open_session
 from fewer.session.fit_loop import FitLoop
 from fewer.session.progress import Display, Silent
 from fewer.session.resume import (
+    complete_folder,
     moves_in_words,
     refuse_other_data,
     refuse_other_weights,
@@ -103,6 +104,7 @@ def resume(
         tensorboard.require()
     require_selector(folder, selector)
     if run.result:
+        complete_folder(folder, run.result)
         display.note(f"{path}: finished already, nothing to do; train.epochs={2 * recipe.epochs} would train longer")
         return run.result
     folder.lock()
@@ -120,9 +122,11 @@ def _held(folder: RunFolder, discard: bool) -> Iterator[None]:
     """Releases the folder in the end; removes one that was made for nothing, so that the next try finds it free."""
     try:
         yield
-    except BaseException as error:
-        # One that was stopped by a signal can be resumed: it starts again.
-        if discard and folder.is_barren() and not isinstance(error, Stopped):
+    except Stopped as stop:  # such a run can be resumed: it starts again
+        folder.stopped(stop)
+        raise
+    except BaseException:
+        if discard and folder.is_barren():
             folder.discard()
         raise
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from fewer import report
-from fewer.core.errors import FewerError, RecipeError, printable
+from fewer.core.errors import FewerError, Stopped, printable
 from fewer.machine import environment
 from fewer.machine.determinism import named_operations
 from fewer.plan.document import plan_json
@@ -18,7 +19,7 @@ from fewer.plan.plan import Plan
 from fewer.recipe.schema import Recipe
 from fewer.runs import checkpoint
 from fewer.runs.folder import RESOLVED, RunFolder
-from fewer.runs.record import Recorder, read_json, read_rows, rewind, write_csv, writing
+from fewer.runs.record import Recorder, read_object, write_csv, writing
 from fewer.session import signals
 from fewer.session.artifacts import Artifacts
 from fewer.session.build import Session
@@ -28,6 +29,7 @@ from fewer.session.evaluation import Evaluator
 from fewer.session.health import Health
 from fewer.session.progress import Display, opening
 from fewer.session.reference_losses import compute_reference_losses
+from fewer.session.restore import restore_rows, restore_state
 from fewer.session.selection_stats import complaints, selection_stats
 from fewer.training import patience
 from fewer.training.loop import Row, train
@@ -64,36 +66,21 @@ class FitLoop:
             before: The run's recipe so far.
             notes: What is to be said first.
         """
-        run, plan = self.session.run, self.session.plan
+        run = self.session.run
         for text in notes:
             self._note(text)
-        try:
-            state, path, damaged = checkpoint.load_newest(self.folder.checkpoints)
-        except FileNotFoundError:
-            self._note("no checkpoint yet: the run starts again")
-        else:
-            for text in damaged:
-                self._note(f"passed over a damaged checkpoint: {text}")
-            run.load_state_dict(state)
-            patience.restore(run)
+        if restore_state(run, self.folder, self._note):
             self.amended = set(run.amendments)
             self.epoch = EpochSums(self.session)
-            self._note(f"resumed from {path.name}")
         self.evaluator.recover_best()
-        if (plan.epochs, 0) < (run.cursor.epoch, run.cursor.batch):
-            raise RecipeError(
-                f"train.epochs = {plan.epochs}: the run already stands in epoch {run.cursor.epoch + 1}; ask for more"
-            )
-        if self.folder.writes:
-            rewind(self.folder.rows, lambda row: _position(row) <= (run.cursor.epoch, run.cursor.batch))
-            for row in read_rows(self.folder.rows):
-                if row.get("kind") in ("epoch", "evaluation"):
-                    self.lines.append(row)
-                if row.get("kind") == "step" and row.get("epoch") == run.cursor.epoch:
-                    self.epoch.restore(row)
-        here = _environment(plan)
+        for row in restore_rows(run, self.folder.rows) if self.folder.writes else ():
+            if row.get("kind") in ("epoch", "evaluation"):
+                self.lines.append(row)
+            if row.get("kind") == "step" and row.get("epoch") == run.cursor.epoch:
+                self.epoch.restore(row)
+        here = _environment(self.session.plan)
         try:
-            changes = environment.changes(read_json(self.folder.path / "env.json"), here)
+            changes = environment.changes(read_object(self.folder.path / "env.json"), here)
         except (OSError, ValueError):
             changes = ["env.json cannot be read"]
         if changes:
@@ -113,20 +100,27 @@ class FitLoop:
 
     def drive(self) -> dict[str, Any]:
         """Trains to the end; whatever happens, `status.json` says so."""
+        is_hurried = False
         try:
             with named_operations():
                 return self._train()
         except FewerError as error:
-            state = {75: "preempted", 130: "interrupted"}.get(error.exit_code, "failed")
+            state = error.state if isinstance(error, Stopped) else "failed"
             self.folder.status(state, message=str(error), exit_code=error.exit_code, **self._where())
             raise
+        except KeyboardInterrupt:  # the second Ctrl-C, or one that came when nothing was left to be saved
+            is_hurried = True
+            again = f"at once; `fewer resume {self.folder.path}` goes on from the last checkpoint"
+            stop = Stopped.by(signal.SIGINT, again)
+            self.folder.status(stop.state, message=str(stop), exit_code=stop.exit_code, **self._where())
+            raise stop from None
         except BaseException as error:
             self.folder.status("failed", message=f"{type(error).__name__}: {error}", exit_code=1, **self._where())
             raise
         finally:
             self.session.close()
             self.artifacts.close()
-            self._write_report()
+            self._end_record(with_report=not is_hurried)
 
     def _train(self) -> dict[str, Any]:
         session, run = self.session, self.session.run
@@ -138,7 +132,7 @@ class FitLoop:
             self._record(line)
         for text in () if self.head else session.plan.notes:  # a resumed run has shown them before
             self._note(text)
-        self.stop.run = run
+        self.stop.run, self.stop.answer = run, self._answer
         if not compute_reference_losses(session, self._note, self._record):
             again = f"`fewer resume {self.folder.path}` computes them again"
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
@@ -162,6 +156,9 @@ class FitLoop:
                     f"and saved in epoch {run.cursor.epoch + 1}, step {run.cursor.step}; "
                     f"`fewer resume {self.folder.path}` goes on"
                 )
+        if self.comm.world_size == 1:  # others would wait for this process's share of the evaluations
+            self.stop.run = None
+            self.stop.where = f"behind the last epoch, which is saved; `fewer resume {self.folder.path}` evaluates it"
         result = self.evaluator.finish()
         for text in closing(result, self.lines, session):
             self._log(text)
@@ -182,6 +179,11 @@ class FitLoop:
         text = printable(text)
         self.display.note(text)
         self._log(text)
+
+    def _answer(self, text: str) -> None:
+        """Says at once what becomes of a wish to stop; called in the middle of anything."""
+        self.display.phase(text)
+        self.display.note(text)
 
     def _log(self, text: str) -> None:
         if self.folder.writes:
@@ -288,15 +290,17 @@ class FitLoop:
             folder.json("quarantine.json", lines)
         folder.status("running", **self._where())
 
-    def _write_report(self) -> None:
-        """A report that cannot be drawn must not spoil a run that has been trained."""
+    def _end_record(self, with_report: bool) -> None:
+        """Closes the record; a report that cannot be drawn must not spoil a run that has been trained."""
         if not self.folder.writes:
             return
-        self.artifacts.plots(last=True)
+        if with_report:
+            self.artifacts.plots(last=True)
         try:
             if self.recorder:
                 self.recorder.close()
-            report.write(self.folder.path)
+            if with_report:
+                report.write(self.folder.path)
         except Exception as error:
             self._note(f"report.html could not be written: {type(error).__name__}: {error}")
 
@@ -309,11 +313,3 @@ class FitLoop:
 def _environment(plan: Plan) -> dict[str, Any]:
     machine = plan.facts.machine
     return environment.describe(machine.device, machine.threads, machine.processes, machine.bf16)
-
-
-def _position(row: dict[str, Any]) -> tuple[int, int]:
-    """Where the run stood after a row: rows behind the checkpoint are written again."""
-    epoch, batch = row.get("epoch", -1), row.get("batch", -1)
-    if row.get("kind") in ("step", "reference"):  # without a step behind them, reference losses are computed again
-        return (epoch, batch + 1)
-    return (epoch + 1, 0) if row.get("kind") in ("epoch", "evaluation") else (epoch, batch)

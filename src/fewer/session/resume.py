@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.errors import CheckpointError, DataError, RecipeError, printable
+from fewer import report
+from fewer.core.errors import CheckpointError, DataError, FewerError, RecipeError, printable
 from fewer.data.listing.manifest import PackedManifest, difference
 from fewer.recipe import places
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.recorded import read_recorded
 from fewer.recipe.schema import Recipe, changed_keys
-from fewer.runs.folder import MANIFEST, RESOLVED, RunFolder, planned_epochs
-from fewer.runs.record import read_json
+from fewer.runs.folder import MANIFEST, RESOLVED, STATUS, RunFolder, planned_epochs
+from fewer.runs.record import read_object
 from fewer.select import METHODS
 
 if TYPE_CHECKING:
@@ -87,10 +89,25 @@ def moves_in_words(moved: dict[str, tuple[str, str]]) -> list[str]:
 def finished(folder: RunFolder, recipe: Recipe) -> dict[str, Any] | None:
     """The result of a run that stands at its end."""
     try:
-        result: dict[str, Any] = read_json(folder.result)
-        return result if planned_epochs(result) == recipe.epochs else None
-    except (OSError, ValueError, KeyError, TypeError):
+        result = read_object(folder.result)
+    except (OSError, ValueError):
         return None
+    return result if planned_epochs(result) == recipe.epochs else None
+
+
+def complete_folder(folder: RunFolder, result: dict[str, Any]) -> None:
+    """Writes what a run that was killed behind its result has left out: the status "done", and the report."""
+    try:
+        is_done = read_object(folder.path / STATUS).get("state") == "done"
+    except (OSError, ValueError):
+        is_done = False
+    if is_done and (folder.path / "report.html").exists():
+        return
+    with suppress(FewerError):  # a disk that cannot be written takes nothing from the result; nor does a second process
+        folder.lock()
+        folder.status("done", epoch=result["epochs"], batch=0, step=result.get("steps"), best=result.get("best"))
+        report.write(folder.path)
+    folder.release()
 
 
 def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
@@ -115,8 +132,8 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
         content["train"]["epochs"] = asked
     recipe = parse_recipe(content, overrides)
     refused = [
-        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only {', '.join(RESUMABLE)}, and paths to "
-        "the same data or weights, may change; start a new run with `fewer train`"
+        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only paths to the same data or weights, "
+        f"{', '.join(RESUMABLE)} may change; start a new run with `fewer train`"
         for key, old, new in changed_keys(before, recipe)
         if not any(fnmatch(key, pattern) for pattern in (*RESUMABLE, f"stages.{len(before.stages) - 1}.epochs"))
         and not places.is_move(key, old, new)
@@ -129,7 +146,7 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
 def require_selector(folder: RunFolder, selector: Selector | None) -> None:
     """A run that began with a selector of the caller's own cannot go on without it."""
     try:
-        method = read_json(folder.path / "plan.json")["select"]["method"]
+        method = read_object(folder.path / "plan.json")["select"]["method"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     own = type(selector).__qualname__ if selector else ""
@@ -143,7 +160,7 @@ def require_selector(folder: RunFolder, selector: Selector | None) -> None:
 def refuse_other_weights(folder: RunFolder, plan: Plan, moved: dict[str, tuple[str, str]]) -> None:
     """A run whose first weights, or reference, have changed since would no longer follow from its recipe."""
     try:
-        content = read_json(folder.path / "plan.json")
+        content = read_object(folder.path / "plan.json")
         before, reference = content["model"].get("weights", ""), (content.get("reference") or {}).get("weights", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         if key := next((key for key in _WEIGHTS if key in moved), ""):

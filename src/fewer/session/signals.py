@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, final
 
-from fewer.core.errors import INTERRUPTED, PREEMPTED, Stopped
+from fewer.core.errors import EXIT_CODES, Stopped
 
 if TYPE_CHECKING:
     from fewer.training.run import Run
-
-_EXIT_CODES = {signal.SIGTERM: PREEMPTED, signal.SIGINT: INTERRUPTED}
 
 
 @final
@@ -22,23 +20,30 @@ class Stop:
     """A wish to stop.
 
     Attributes:
-        run: What is being trained; None until training begins, when there is nothing to save.
+        run: What is being trained; None where there is nothing to save: the wish is then granted at once.
+        where: What a run without anything to save is told.
+        answer: Called with what becomes of the wish, at once.
     """
 
     def __init__(self) -> None:
         self.run: Run | None = None
-        self._signal = signal.SIGTERM
+        self.where = "before training began; nothing is lost"
+        self.answer: Callable[[str], None] = lambda text: None
+        self._signal: int = signal.SIGTERM
 
     def request(self, number: int) -> None:
-        """Asks the loop to stop; before training begins, stops at once."""
-        self._signal = signal.Signals(number)
+        """Asks the loop to stop behind its batch; where there is nothing to save, stops at once."""
+        self._signal = number
         if self.run is None:
-            raise self.stopped("before training began; nothing is lost")
+            raise self.stopped(self.where)
         self.run.stop_requested = True
+        again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+        with suppress(RuntimeError):  # the signal came in the middle of a write to the same stream
+            self.answer(f"{signal.Signals(number).name}: finishing this batch, saving{again}")
 
     def stopped(self, where: str) -> Stopped:
         """The error that ends the run."""
-        return Stopped(f"stopped by {self._signal.name} {where}", _EXIT_CODES[self._signal])
+        return Stopped.by(self._signal, where)
 
 
 @contextmanager
@@ -48,7 +53,7 @@ def caught() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals; a library user's own handlers stay
         return
-    before = {number: signal.getsignal(number) for number in _EXIT_CODES}
+    before = {number: signal.getsignal(number) for number in EXIT_CODES}
 
     def handle(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.errors import RecipeError, ResourceError
+from fewer.core.errors import EXIT_CODES, RecipeError, ResourceError, Stopped
 from fewer.machine.device import usable_cores
 
 if TYPE_CHECKING:
@@ -74,25 +74,25 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     shared.setdefault("OMP_NUM_THREADS", str(max(1, cores // devices)))
     complaints = [tempfile.TemporaryFile() for _ in range(devices)]  # noqa: SIM115 (closed below)
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "fewer", *arguments],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=None if rank == 0 else subprocess.DEVNULL,
-            # A peer's own complaint is that of rank 0, or follows from it; only an unforeseen one is worth reading.
-            stderr=None if rank == 0 else complaints[rank],
-            start_new_session=True,  # a Ctrl-C reaches them through us, once
-        )
-        for rank in range(devices)
-    ]
-    with _passed_on(ranks):
+    ranks: list[subprocess.Popen[bytes]] = []
+    with _passed_on(ranks) as passed:
+        for rank in range(devices):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fewer", *arguments],
+                env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=None if rank == 0 else subprocess.DEVNULL,
+                # A peer's own complaint is that of rank 0, or follows from it; only an unforeseen one is worth reading.
+                stderr=None if rank == 0 else complaints[rank],
+                start_new_session=True,  # a Ctrl-C reaches them through us, once
+            )
+            ranks.append(process)
         codes = _codes(ranks)
     for rank, (code, complaint) in enumerate(zip(codes, complaints, strict=True)):
         complaint.seek(0)
         if code == 1 and rank:
             sys.stderr.write(f"rank {rank}:\n{complaint.read().decode(errors='replace')}")
         complaint.close()
-    return _verdict(codes)
+    return _verdict(codes, passed)
 
 
 def free_port() -> int:
@@ -104,15 +104,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def _passed_on(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+def _passed_on(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[set[int]]:
+    """Passes signals on to the ranks, and collects which; ranks may be added meanwhile."""
+    passed: set[int] = set()
+
     def handle(number: int, frame: Any) -> None:
+        passed.add(number)
         for process in ranks:
             if process.poll() is None:
                 process.send_signal(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, handle) for number in EXIT_CODES}
     try:
-        yield
+        yield passed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -134,16 +138,27 @@ def _codes(ranks: Sequence[subprocess.Popen[bytes]]) -> list[int]:
     return [process.returncode for process in ranks]
 
 
-def _verdict(codes: Sequence[int]) -> int:
-    killed = [rank for rank, code in enumerate(codes) if code < 0]
+def _verdict(codes: Sequence[int], passed: Collection[int]) -> int:
+    """The exit code of the whole.
+
+    Args:
+        codes: Exit code of every rank, negative for the signal that killed it.
+        passed: Signals that were passed on to them.
+    """
+    killed = [(rank, -code) for rank, code in enumerate(codes) if code < 0]
+    if codes[0] == 0 and all(number in passed for _, number in killed) and max(codes) == 0:
+        return 0  # the run had ended, its result is printed: the signal met processes on their way out
     spoken = [code for code in codes if code not in (0, 1) and code > 0]
     if spoken and codes[0] >= 0:  # an error that a rank explained
         return codes[0] if codes[0] in spoken else spoken[0]
+    for rank, number in killed:
+        if number not in passed:
+            cause = " (out of memory?)" if number == signal.SIGKILL else ""
+            raise ResourceError(
+                f"rank {rank} was killed by signal {number}{cause}; `fewer resume` goes on from the last checkpoint"
+            )
     if killed:
-        raise ResourceError(
-            f"rank {killed[0]} was killed by signal {-codes[killed[0]]} (out of memory?); "
-            "`fewer resume` goes on from the last checkpoint"
-        )
+        raise Stopped.by(killed[0][1], "outside training; `fewer resume` goes on, or says that the run is finished")
     return max(codes)
 
 
