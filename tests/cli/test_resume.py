@@ -66,7 +66,7 @@ def test_resume_with_more_epochs_goes_on(run: Callable[..., Ended], tmp_path: Pa
         ("train.seed=7", "0"),
         ("model.width=0.5", "0.25"),
         ("select.share=0.3", "0.2"),
-        ("data.val='none'", "5%"),
+        ("data.val='none'", "auto"),
         ("augment.flip='random'", "no"),
     ],
 )

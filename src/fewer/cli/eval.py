@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fewer.cli.options import Json, Model, Overrides
+from fewer.cli.options import EvaluationKeys, Json, Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Model,
-    overrides: Overrides = None,
+    overrides: EvaluationKeys = None,
     split: Annotated[str, typer.Option("--split", help="Images of the run: test or val.")] = "test",
     side: Annotated[
         Optional[int],  # noqa: UP045 (typer reads this at run time)
@@ -29,12 +29,18 @@ def evaluate(
 ) -> int:
     """Evaluate a model on its run's test set, or on other images with data.test=folder:PATH.
 
-    data.test, data.damaged, data.cache, task.flip_tta and train.precision may differ from the run's.
+    data.test, data.damaged, data.cache, task.flip_tta and train.precision may differ from the run's. Where its images
+    have moved, data.source, data.val and data.labels.csv say where they are.
     """
     from fewer.core.errors import RecipeError
 
     if split not in ("test", "val"):
         raise RecipeError(f"--split {split}: allowed: test, val")
+    from fewer.inference.question import Question
+
+    question = Question.asked(model, overrides or [], split)
+    if question.run is not None:
+        question.recipe()  # a wrong path or key ends here, before torch is imported
     from fewer.cli.display import counted
     from fewer.inference.evaluate import evaluate as evaluated
 

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fewer.recipe.schema import Recipe
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
 Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
     typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, such as train.epochs=20.", show_default=False),
 ]
+EvaluationKeys = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, such as data.test=folder:PATH.", show_default=False),
+]
 Model = Annotated[
     Path, typer.Argument(help="A run folder, or one of the models in its checkpoints/.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes that train together on this machine.")]
+
+
+def present_recipe(file: Path, overrides: Sequence[str] | None) -> Recipe:
+    """A recipe whose sources and files are there: a wrong path or key ends a verb before torch is imported."""
+    from fewer.recipe.parse import load_recipe
+    from fewer.recipe.places import require_present
+
+    recipe = load_recipe(file, overrides or [])
+    require_present(recipe)
+    return recipe

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fewer.cli.options import Devices, Json, Overrides, RecipeFile
+from fewer.cli.options import Devices, Json, Overrides, RecipeFile, present_recipe
 
 
 def plan(
@@ -20,9 +20,7 @@ def plan(
     as_json: Json = False,
 ) -> int:
     """Say what a recipe would do, what it would cost and how long it would take; trains nothing."""
-    from fewer.recipe.parse import load_recipe
-
-    checked = load_recipe(recipe, overrides or [])
+    checked = present_recipe(recipe, overrides)
     from fewer.session.build import make_plan, open_data
 
     compiled = make_plan(checked, open_data(checked), devices)

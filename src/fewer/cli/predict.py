@@ -53,16 +53,18 @@ def predict(
 
     if sheet and sheet.suffix.lower() not in FORMATS:
         raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
-    from fewer.cli.display import counted
-    from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
     from fewer.data.listing.files import files_of
     from fewer.data.listing.left_out import LeftOut
+    from fewer.runs.published import model_folder
+
+    left_out = LeftOut()
+    model, files = model_folder(model), files_of(images, left_out)  # a wrong path ends here, before torch is imported
+    from fewer.cli.display import counted
+    from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
     from fewer.inference.evaluate import load_published
     from fewer.inference.predict import predict as predicted
     from fewer.runs.record import publishing
 
-    left_out = LeftOut()
-    files = files_of(images, left_out)
     tally = Tally()
     with ExitStack() as stack:
         # Opened first: a place that cannot be written is an error before anything is computed.
@@ -93,8 +95,8 @@ def predict(
 def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, format: PredictionFormat, tally: Tally) -> None:
     import sys
 
-    from fewer.models.published import run_of
     from fewer.report.contact_sheet import FORMATS, Tile, sheet
+    from fewer.runs.published import run_of
     from fewer.runs.record import writing
 
     sound = tally.images - tally.damaged

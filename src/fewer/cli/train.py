@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fewer.cli.options import Devices, Json, Overrides, RecipeFile
+from fewer.cli.options import Devices, Json, Overrides, RecipeFile, present_recipe
 
 
 def train(
@@ -29,19 +29,21 @@ def train(
 ) -> int:
     """Train a recipe: evaluates, checkpoints, and writes a run folder with a report."""
     from fewer.core.errors import RecipeError
-    from fewer.recipe.parse import load_recipe
     from fewer.recipe.toml_file import read_text
 
     if name and out:
         raise RecipeError(f"--name {name} and --out {out}: give one of the two")
-    checked = load_recipe(recipe, overrides or [])
+    checked = present_recipe(recipe, overrides)
     given = out or (Path(checked.out.dir) if checked.out.dir and not name else None)
     from fewer.cli.display import announce, finish, shown
+    from fewer.runs.folder import RunFolder
     from fewer.runs.names import RUNS, free_number, named, numbered, taken
     from fewer.sync.launch import is_rank, joined, launch
 
     asked = named(name) if name else RUNS / recipe.stem
     folder = given or (asked if is_rank() else numbered(asked, free_number(asked)))
+    if given and not is_rank():  # a rank may come when another has made the folder already
+        RunFolder(folder).require_new()
     announce(folder, checked)
     if not given and folder != asked:
         print(taken(asked), file=sys.stderr)

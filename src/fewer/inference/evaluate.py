@@ -13,21 +13,19 @@ import torch
 
 from fewer import tasks
 from fewer.core.errors import CheckpointError, DataError, RecipeError
-from fewer.core.messages import nearest
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing.splits import open_given
 from fewer.data.one_pass import chunks, evaluation_batch_size, evenly, once
 from fewer.data.settings import InputSettings
-from fewer.data.sources import is_source
 from fewer.data.stores.decoding import too_damaged
+from fewer.inference.question import OTHERS, Question
 from fewer.machine.device import device_kind
 from fewer.machine.precision import auto_precision, autocast_dtype, native_bf16, weights_dtype
-from fewer.models.published import ModelMetadata, model_folder, open_model, run_of
-from fewer.recipe.parse import override, parse_recipe
-from fewer.recipe.places import require_data
+from fewer.models.published import ModelMetadata, open_model
 from fewer.runs.folder import RunFolder
+from fewer.runs.published import model_folder
 from fewer.session.build import open_data
-from fewer.session.resume import recipe_of, refuse_other_data
+from fewer.session.resume import refuse_other_data
 from fewer.sync.comm import SingleProcess
 
 if TYPE_CHECKING:
@@ -37,12 +35,6 @@ if TYPE_CHECKING:
     from fewer.core.types import Batch
     from fewer.data.listing.splits import Split
     from fewer.recipe.schema import Recipe
-
-# Where the run's own images lie now; that they are the same, their manifest tells.
-MOVABLE = ("data.source", "data.val", "data.labels.csv")
-# Keys that an evaluation may change, beside some of the task's; all others belong to the model.
-CHANGEABLE = ("data.test", "data.class_level", "data.damaged", "data.cache", "train.precision", *MOVABLE)
-_OTHERS = "or evaluate other images with data.test=folder:PATH"
 
 
 @dataclass(frozen=True)
@@ -106,8 +98,8 @@ def evaluate(
 
     Args:
         path: A run folder, or the folder of a published model.
-        overrides: `key=value` texts; keys are `CHANGEABLE`, and those of `[task]` that the task lets an evaluation
-            change. `data.test` names a source to evaluate on.
+        overrides: `key=value` texts; keys are `CHANGEABLE` of `fewer.inference.question`, and those of `[task]` that
+            the task lets an evaluation change. `data.test` names a source to evaluate on.
         split: Which images of the run, "test" or "val".
         side_px: Side of the images; left out: that of the run's evaluations.
         on_progress: Called with images done and images in all.
@@ -120,69 +112,33 @@ def evaluate(
         DataError: There are no images, or they are damaged, of unknown classes, or no longer what the run began with.
         CheckpointError: The model cannot be used.
     """
-    folder = model_folder(Path(path))
-    run, source = run_of(folder), _source(overrides)
-    content = _content(folder, run, source)
-    changeable = tasks.module(content["task"]["name"]).EVALUATION_KEYS
-    _require_changeable(overrides, split, (*CHANGEABLE, *(f"task.{key}" for key in changeable)))
-    if source and not is_source(source):
-        raise RecipeError(f'data.test = "{source}": an evaluation takes a source, such as folder:PATH')
-    recipe = parse_recipe(content, overrides)
+    question = Question.asked(Path(path), overrides, split)
+    recipe = question.recipe(_alone(question) if question.run is None else None)
     precision = recipe.train.precision
     if precision == "auto":
         device = device_kind()
         precision = auto_precision(device, native_bf16(device))
-    settings = {key: getattr(recipe.task, key) for key in changeable}
-    handed = load_published(folder, precision=precision, side_px=side_px, task=settings)
+    settings = {key: getattr(recipe.task, key) for key in tasks.module(recipe.task.name).EVALUATION_KEYS}
+    handed = load_published(question.folder, precision=precision, side_px=side_px, task=settings)
     notes: list[str] = []
-    if source:
+    if question.source:
         classes, level = list(handed.about.classes), recipe.data.class_level
         images = open_given(recipe.data.test, classes, "test", ("test", "val"), notes, level)
     else:
-        assert run is not None
-        images = _own(run, recipe, handed.about, split)
+        assert question.run is not None
+        images = _own(question.run, recipe, handed.about, split)
     if not len(images):
-        raise DataError(f"{images.source.name}: no {split} images, so there is nothing to measure; {_OTHERS}")
+        raise DataError(f"{images.source.name}: no {split} images, so there is nothing to measure; {OTHERS}")
     measured = _measured(handed, images, split, recipe.data.damaged, on_progress)
     return {**measured, **settings, "notes": notes}
 
 
-def _keys(overrides: Sequence[str]) -> list[str]:
-    return [text.partition("=")[0].strip() for text in overrides]
-
-
-def _source(overrides: Sequence[str]) -> str:
-    """The source that `data.test` names; empty where the images are the run's own."""
-    content: dict[str, Any] = {}
-    override(content, [text for text in overrides if text.partition("=")[0].strip() == "data.test"], {})
-    return str(content["data"]["test"]) if content else ""
-
-
-def _require_changeable(overrides: Sequence[str], split: str, changeable: Sequence[str]) -> None:
-    """Refuses keys that an evaluation cannot change."""
-    keys = _keys(overrides)
-    problems = [
-        f'argument "{text}": an evaluation does not change {key}; {nearest(key, changeable)}'
-        for key, text in zip(keys, overrides, strict=True)
-        if "=" in text and key not in changeable
-    ]
-    if "data.test" in keys and split != "test":
-        problems.append(f"--split {split}: data.test names the images already; leave one of the two out")
-    if problems:
-        raise RecipeError(problems)
-
-
-def _content(folder: Path, run: Path | None, source: str) -> dict[str, Any]:
-    """The run's recipe; of a model on its own, what its metadata holds, and the images that it is evaluated on."""
-    if run is not None:
-        recipe, _ = recipe_of(RunFolder(run, writes=False))
-        return recipe.model_dump(mode="json", exclude_none=True)
-    if not source:
-        raise RecipeError(f"{folder}: this model lies outside its run; say what to evaluate on: data.test=folder:PATH")
-    _, about = open_model(folder)
+def _alone(question: Question) -> dict[str, Any]:
+    """The content of a recipe for a model on its own: what its metadata holds, and the images that it is given."""
+    _, about = open_model(question.folder)
     keys = ("name", *tasks.module(about.task.name).EVALUATION_KEYS)
     return {
-        "data": {"source": source},
+        "data": {"source": question.source},
         "model": about.model.model_dump(mode="json", exclude_none=True),
         "task": about.task.model_dump(mode="json", include=set(keys)),
         "train": {"precision": about.precision},
@@ -192,14 +148,13 @@ def _content(folder: Path, run: Path | None, source: str) -> dict[str, Any]:
 def _own(run: Path, recipe: Recipe, about: ModelMetadata, split: str) -> Split:
     """The run's own images, which must be those that it began with."""
     try:
-        require_data(recipe, f"if it has moved, add KEY=PLACE to `fewer eval {run}`")
         splits = open_data(recipe)
         refuse_other_data(RunFolder(run, writes=False), splits)
     except DataError as error:
-        raise DataError(f"{error}; {_OTHERS}") from None
+        raise DataError(f"{error}; {OTHERS}") from None
     images: Split | None = getattr(splits, split)
     if images is None:
-        raise RecipeError(f"{run}: the run has no {split} images; give another --split, {_OTHERS}")
+        raise RecipeError(f"{run}: the run has no {split} images; give another --split, {OTHERS}")
     if images.classes != list(about.classes):
         raise CheckpointError(f"{run}: the model's classes are not those of the run's data; evaluate another model")
     return images

@@ -108,8 +108,10 @@ def _part(source: Source, split: str, ids: list[int], labels: list[str]) -> Part
 def _of_recipe(path: str) -> Inventory:
     """The splits as training takes them; if it would refuse them, the recipe's sources one by one."""
     from fewer.recipe.parse import load_recipe
+    from fewer.recipe.places import require_data
 
     recipe = load_recipe(path)
+    require_data(recipe)
     from fewer.session.build import make_plan, open_data
 
     try:

@@ -17,7 +17,8 @@ from fewer.data.images import Moments
 from fewer.models.files import SUFFIXES, read_tensors
 from fewer.models.hub import file_hash
 from fewer.models.matching import Match, load_matched, match
-from fewer.runs.checkpoint import MODEL_ABOUT, MODEL_WEIGHTS, read_folder
+from fewer.runs.checkpoint import read_folder
+from fewer.runs.published import MODEL_ABOUT, MODEL_WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

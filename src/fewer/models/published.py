@@ -14,24 +14,15 @@ from safetensors.torch import save as tensors_to_bytes
 
 from fewer import models, tasks
 from fewer.core.config import Flag, Index, Side
-from fewer.core.errors import CheckpointError, RecipeError, printable
+from fewer.core.errors import CheckpointError, printable
 from fewer.core.messages import readable
 from fewer.core.metadata import TaskMetadata
 from fewer.core.sections import parse_section
 from fewer.data.decode.depth import FULL, Bits
 from fewer.machine.device import device_kind
 from fewer.machine.precision import PRECISIONS, weights_dtype
-from fewer.runs.checkpoint import (
-    MODEL_ABOUT,
-    MODEL_WEIGHTS,
-    is_intact,
-    point_to,
-    publish_folder,
-    read_folder,
-    remove,
-    require_finite,
-)
-from fewer.runs.folder import RESOLVED
+from fewer.runs.checkpoint import is_intact, point_to, publish_folder, read_folder, remove, require_finite
+from fewer.runs.published import MODEL_ABOUT, MODEL_WEIGHTS, model_folder
 from fewer.runs.record import writing
 
 if TYPE_CHECKING:
@@ -175,40 +166,6 @@ def load_model(model: nn.Module, path: Path) -> dict[str, Any]:
     model.load_state_dict(tensors_from_bytes(files[MODEL_WEIGHTS]))
     about: dict[str, Any] = json.loads(files[MODEL_ABOUT])
     return about
-
-
-def model_folder(path: Path) -> Path:
-    """The published model that a path stands for.
-
-    Args:
-        path: A run folder (its `checkpoints/best`; in a run that is not finished, the newest model published so far),
-            or the folder of a published model.
-
-    Raises:
-        RecipeError: The path is neither.
-        CheckpointError: The run has not published a model yet.
-    """
-    if (path / MODEL_ABOUT).is_file():
-        return path.resolve()
-    checkpoints = path / "checkpoints"
-    published = sorted(checkpoints.glob("model-epoch*"), key=lambda folder: (folder.name[:16], folder.stat().st_mtime))
-    for folder in (checkpoints / "best", checkpoints / "last", *reversed(published)):
-        if folder.is_dir():
-            return folder.resolve()
-    if (path / RESOLVED).is_file():
-        raise CheckpointError(f"{path}: the run has published no model yet; `fewer resume {path}` trains on")
-    if (path / "manifest.json").is_file():
-        raise CheckpointError(
-            f"{path}: holds no {MODEL_ABOUT}: not a published model; give the run folder, its checkpoints/best or last"
-        )
-    what = "neither a run nor a published model" if path.is_dir() else "no such folder"
-    raise RecipeError(f"{path}: {what}; give the folder that `fewer train` made, or its checkpoints/best or last")
-
-
-def run_of(folder: Path) -> Path | None:
-    """The run folder that a published model lies in, if it still does."""
-    run = folder.parent.parent
-    return run if folder.parent.name == "checkpoints" and (run / RESOLVED).is_file() else None
 
 
 def open_model(path: str | Path, precision: str = "") -> tuple[nn.Module, ModelMetadata]:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from fewer.core import sections
 from fewer.core.config import Section
 from fewer.core.errors import RecipeError
-from fewer.core.messages import KeyPath, explain, readable
+from fewer.core.messages import KeyPath, Place, explain, readable
 from fewer.core.sections import parse_section, section_of
 from fewer.models import ModelParams
 from fewer.recipe import checks, defaults, paths
@@ -101,7 +101,7 @@ def parse_recipe(
         recipe = Recipe.model_validate({**content, **chosen})
     except ValidationError as error:
         problems += explain(error.errors(), Recipe, place, examples=_EXAMPLES)
-        raise RecipeError(list(map(readable, problems))) from None
+        raise _refusal(problems, content, base, place) from None
     if recipe.stages and "epochs" not in recipe.train.model_fields_set:
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": recipe.epochs})})
     recipe, path_problems = _with_absolute_paths(recipe, base or Path.cwd())
@@ -109,8 +109,18 @@ def parse_recipe(
         path_problems += checks.problems(recipe, content)
     problems += [f"{place(path)}: {text}" for path, text in path_problems]
     if problems:
-        raise RecipeError(list(map(readable, problems)))
+        raise _refusal(problems, content, base, place)
     return recipe.with_notes(notes)
+
+
+def _refusal(problems: list[str], content: dict[str, Any], base: Path | None, place: Place) -> RecipeError:
+    """All that is wrong with a recipe: also what it names and is not there."""
+    from fewer.recipe.places import missing
+
+    for key, problem in missing(content, base or Path.cwd()).items():
+        if not any(key in line for line in problems):
+            problems = [*problems, f"{place(tuple(key.split('.')))}: {problem}"]
+    return RecipeError(list(map(readable, problems)))
 
 
 def override(

@@ -9,13 +9,12 @@ from typing import Any
 
 from fewer.core.errors import DataError, RecipeError, printable
 from fewer.core.messages import KeyPath
-from fewer.data.sources import SOURCES, allowed, is_source
+from fewer.data.sources import SOURCES as KINDS
+from fewer.data.sources import allowed, is_source
+from fewer.recipe.paths import FILES, NO_FILE, SOURCES, absolute
 from fewer.recipe.schema import Recipe
 
-_SOURCES: tuple[KeyPath, ...] = (("data", "source"), ("data", "test"), ("data", "val"))
-_FILES: tuple[KeyPath, ...] = (("data", "labels", "csv"), ("model", "weights"), ("select", "reference"))
-_NO_FILE = ("none", "default")  # values of a key of files that name none
-KEYS = tuple(".".join(path) for path in (*_SOURCES, *_FILES))
+KEYS = tuple(".".join(path) for path in (*SOURCES, *FILES))
 
 
 def missing(content: Mapping[str, Any], base: Path) -> dict[str, str]:
@@ -26,15 +25,16 @@ def missing(content: Mapping[str, Any], base: Path) -> dict[str, str]:
         base: The folder that relative paths start from.
     """
     found = {}
-    for path in (*_SOURCES, *_FILES):
-        text = _text(content, path)
-        if path == ("data", "source") and text and not is_source(text):
-            found["data.source"] = f"{text!r} names no data; {allowed(text)}"
-        elif place := _needed(path, text):
-            absolute = os.path.join(base, os.path.expanduser(place))
-            if not os.path.exists(absolute):
-                key = ".".join(path)
-                found[key] = f'{key} = "{text}": {absolute} does not exist; fix: check the path'
+    for path in (*SOURCES, *FILES):
+        key, text = ".".join(path), _text(content, path)
+        try:
+            there = absolute(path, text, base)
+        except (OSError, ValueError, RuntimeError):
+            continue  # no path at all, which is a problem of its own
+        if key == "data.source" and text and not is_source(there):
+            found[key] = f'unknown {key} "{text}"; {allowed(text)}'
+        elif (place := _needed(path, there)) and not os.path.exists(place):
+            found[key] = f'{key} = "{text}": {place} does not exist; fix: check the path'
     return {key: printable(problem) for key, problem in found.items()}
 
 
@@ -67,9 +67,9 @@ def is_move(key: str, old: object, new: object) -> bool:
     path = tuple(key.split("."))
     if not (isinstance(old, str) and isinstance(new, str)):
         return False
-    if path in _SOURCES:
+    if path in SOURCES:
         return is_source(old) and is_source(new) and old.partition(":")[0] == new.partition(":")[0]
-    return path in _FILES and not {old, new} & {*_NO_FILE, ""}
+    return path in FILES and not {old, new} & set(NO_FILE)
 
 
 def follow(content: dict[str, Any], before: Path, now: Path) -> dict[str, tuple[str, str]]:
@@ -84,9 +84,9 @@ def follow(content: dict[str, Any], before: Path, now: Path) -> dict[str, tuple[
         Key to the old and the new value of what has changed.
     """
     changed = {}
-    for path in (*_SOURCES, *_FILES):
+    for path in (*SOURCES, *FILES):
         text = _text(content, path)
-        kind, colon, place = text.partition(":") if path in _SOURCES else ("", "", text)
+        kind, colon, place = text.partition(":") if path in SOURCES else ("", "", text)
         if not os.path.isabs(place) or os.path.exists(place):
             continue
         there = os.path.normpath(now / os.path.relpath(place, before))
@@ -113,7 +113,7 @@ def _text(content: Mapping[str, Any], path: KeyPath) -> str:
 
 def _needed(path: KeyPath, text: str) -> str:
     """The path that has to exist; "" where a value names none, or one that may still come into being."""
-    if path in _FILES:
-        return "" if text in _NO_FILE else text
+    if path in FILES:
+        return "" if text in NO_FILE else text
     kind, _, place = text.partition(":")
-    return place if is_source(text) and f"{kind}:PATH" in SOURCES.module(kind).FORMS else ""
+    return place if is_source(text) and f"{kind}:PATH" in KINDS.module(kind).FORMS else ""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from fewer.core.types import State
 
 _NAME = re.compile(r"epoch\d{5,}-batch\d{7,}")
-MODEL_WEIGHTS, MODEL_ABOUT = "model.safetensors", "model.json"  # of a published model's folder
 _TENSORS, _VALUES, _MANIFEST = "state.safetensors", "state.json", "manifest.json"
 _SEPARATOR = "|"  # parameter names hold dots
 

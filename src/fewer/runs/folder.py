@@ -95,12 +95,8 @@ class RunFolder:
         """
         if not self.writes:
             return
+        self.require_new()
         try:
-            if self.path.exists() and (not self.path.is_dir() or self._is_used()):
-                raise RecipeError(
-                    f"{self.path}: the run folder exists; `fewer resume {self.path}` goes on with it, "
-                    "or give another with --out"
-                )
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._probe()
         except OSError as error:
@@ -117,6 +113,23 @@ class RunFolder:
             return self.path.is_dir() and not self._is_used() and not is_locked(self.path)
         except OSError:
             return True
+
+    def require_new(self) -> None:
+        """Refuses a folder that holds anything but the beginnings of a run that never trained.
+
+        Raises:
+            RecipeError: It does.
+            ResourceError: It cannot be looked into.
+        """
+        try:
+            used = self.path.exists() and (not self.path.is_dir() or self._is_used())
+        except OSError as error:
+            raise ResourceError(f"{self.path}: {error.strerror}; give another folder with --out") from None
+        if used:
+            raise RecipeError(
+                f"{self.path}: the run folder exists; `fewer resume {self.path}` goes on with it, "
+                "or give another with --out"
+            )
 
     def lock(self) -> None:
         """Makes sure that no other process writes the folder while this one lives.

@@ -25,14 +25,14 @@ from fewer.machine.precision import weights_dtype
 from fewer.models.hub import file_hash
 from fewer.models.matching import load_matched, match
 from fewer.models.pretrained import read_weights
-from fewer.models.published import model_folder, open_model
+from fewer.models.published import open_model
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import Facts, Reference
 from fewer.plan.flops import sample_flops
 from fewer.plan.plan import Plan
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe, StageRecipe
-from fewer.runs.checkpoint import MODEL_WEIGHTS
+from fewer.runs.published import MODEL_WEIGHTS, model_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
