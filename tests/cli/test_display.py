@@ -25,7 +25,8 @@ def session_of(epochs: int) -> Any:
         epochs=epochs, recipe=RECIPE, own_selector="", budget=SimpleNamespace(training_flops=(1,) * epochs)
     )
     task = SimpleNamespace(name="classify", primary=PRIMARY, step_metrics=STEP_METRICS)
-    ledger = SimpleNamespace(total_seconds=0.0, training_seconds=0.0)
+    peaks = {"peak_memory_bytes": 2**30, "peak_device_memory_bytes": 5 * 2**30}
+    ledger = SimpleNamespace(total_seconds=0.0, training_seconds=0.0, peaks=lambda: peaks)
     return SimpleNamespace(plan=plan, task=task, val_data=object(), run=SimpleNamespace(ledger=ledger, cursor=Cursor()))
 
 
@@ -56,3 +57,16 @@ def test_the_live_line_gives_up_its_last_parts_before_it_wraps() -> None:
     assert len(f"{task.description} {task.fields['line']}") <= 60
     assert "loss 1.500  top-1 100.0%  1,235 images/s" in task.fields["line"]
     assert "GiB" not in task.fields["line"]
+
+
+def test_the_live_line_shows_a_gpus_memory_beside_the_process_own() -> None:
+    live, session = Live(Console(file=io.StringIO(), force_terminal=True, width=200)), session_of(10)
+    live.begin(session)
+    row = SimpleNamespace(
+        epoch=0, batch=0, batches=10, candidates=10, kept=10, loss=1.5, metrics={"top1": 1.0}, epoch_end=False
+    )
+    live.row(row, session)  # type: ignore[arg-type]
+    assert live.bar.tasks[0].fields["line"].endswith("1.0 GiB  GPU 5.0 GiB")
+    session.run.ledger.peaks()["peak_device_memory_bytes"] = 0
+    live.row(row, session)  # type: ignore[arg-type]
+    assert live.bar.tasks[0].fields["line"].endswith("left  1.0 GiB")

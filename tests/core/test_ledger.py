@@ -16,6 +16,8 @@ import torch
 from drawings import drawings
 from fewer.core.ledger import PHASES, Ledger
 from fewer.recipe.parse import parse_recipe
+from fewer.runs import checkpoint
+from fewer.session import fit_loop
 from fewer.session.build import make_plan, open_data, open_session
 from fewer.session.fit import fit
 from fewer.testing.harness import one_thread
@@ -150,6 +152,42 @@ def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:
     assert seconds["train"] >= 0.01
     assert totals["stages"][1]["seconds"]["evaluate"] >= 0.01
     assert totals["stages"][0]["seconds"]["evaluate"] == 0
+
+
+def test_the_ledger_keeps_the_most_that_a_device_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked at after every batch; a process that resumes goes on from what earlier ones have seen."""
+    held = iter([3_000, 9_000, *[4_000] * 1000])
+    monkeypatch.setattr(fit_loop, "device_memory_bytes", lambda device: next(held))
+    content = {
+        "data": {"source": "digits", "val": "none", "test": "90%"},
+        "model": {"name": "lenet5", "width": 0.1},
+        "train": {"epochs": 1, "batch_size": 32},
+        "out": {"plots": False, "previews": False},
+    }
+    with one_thread():
+        result = fit(parse_recipe(content), tmp_path / "run")
+    assert result["ledger"]["peak_device_memory_bytes"] == 9_000
+    state = checkpoint.load_newest(tmp_path / "run" / "checkpoints")[0]["ledger"]
+    later = Ledger(1, 10, 1.0)
+    later.saw_device_memory(8_000)
+    assert later.peaks()["peak_device_memory_bytes"] == 8_000
+    later.load_state_dict(state)
+    assert later.totals()["peak_device_memory_bytes"] == 9_000
+    del state["peak_device_memory_bytes"]  # as in version 0.1
+    later.load_state_dict(state)
+    assert later.peaks()["peak_device_memory_bytes"] == 9_000
+
+
+def _most(comm: Any) -> int:
+    ledger = Ledger(1, 10, 1.0)
+    ledger.saw_device_memory(100 * (comm.rank + 1))
+    found: int = ledger.of_all_ranks(comm)["peak_device_memory_bytes"]
+    return found
+
+
+def test_of_several_processes_the_largest_memory_counts() -> None:
+    with one_thread():
+        assert on_ranks(2, _most) == [200, 200]
 
 
 def _sent(comm: Any, floats: int) -> int:

@@ -63,8 +63,6 @@ class Live:
         self.pace = Pace(session)
 
     def row(self, row: Row, session: Session) -> None:
-        from fewer.core.ledger import peak_memory_bytes
-
         assert self.pace is not None, "a run begins before its first batch"
         pace = self.pace
         pace.add(row)
@@ -74,7 +72,7 @@ class Live:
             f"{pace.images_per_second:,.0f} images/s",
             f"{units.clock(pace.seconds_left)} left",
             *([f"kept {row.kept / row.candidates:.0%}"] if row.kept < row.candidates else []),
-            f"{peak_memory_bytes() / 2**30:.1f} GiB",
+            _memory(session.run.ledger.peaks()),
         ]
         name = f"epoch {row.epoch + 1}/{session.plan.epochs}"
         done = (row.epoch + (row.batch + 1) / row.batches) / session.plan.epochs
@@ -188,6 +186,12 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
 
 def _metric(metric: Metric, value: float | None) -> str:
     return f"{metric.label} {'-' if value is None else metric.text(value, digits=1)}"
+
+
+def _memory(peaks: Mapping[str, int]) -> str:
+    """The most memory so far: of the process, and of a GPU where there is one."""
+    own, gpu = (peaks[name] / 2**30 for name in ("peak_memory_bytes", "peak_device_memory_bytes"))
+    return f"{own:.1f} GiB" + (f"  GPU {gpu:.1f} GiB" if gpu else "")
 
 
 def _within(parts: Sequence[str], width: int) -> str:

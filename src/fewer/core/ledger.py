@@ -26,6 +26,8 @@ EXACT = (
 )
 # What this and earlier processes of the run did: a resumed run decodes again, and books it.
 LOCAL = ("samples_loaded", "samples_decoded", "decoded_pixels", "samples_evaluated", "bytes_sent")
+# Of several processes the largest counts.
+PEAKS = ("peak_memory_bytes", "peak_device_memory_bytes")
 
 
 @final
@@ -44,12 +46,23 @@ class Ledger:
         self.counts: list[dict[str, int]] = [dict.fromkeys(EXACT + LOCAL, 0) for _ in range(stages)]
         self.seconds: list[dict[str, float]] = [dict.fromkeys(PHASES, 0.0) for _ in range(stages)]
         self.stage, self._phase, self._since = 0, "other", time.monotonic() if since is None else since
-        self._peak_before = 0
+        self._peak_bytes = dict.fromkeys(PEAKS, 0)
 
     def book(self, stage: int, **counts: int) -> None:
         """Adds to a stage's counts."""
         for name, count in counts.items():
             self.counts[stage][name] += count
+
+    def saw_device_memory(self, held_bytes: int) -> None:
+        """Takes note of what a device holds for this process; the ledger keeps the most."""
+        self._peak_bytes["peak_device_memory_bytes"] = max(held_bytes, self._peak_bytes["peak_device_memory_bytes"])
+
+    def peaks(self) -> dict[str, int]:
+        """The most memory so far, of this process and of earlier ones of the run, in bytes."""
+        return {
+            **self._peak_bytes,
+            "peak_memory_bytes": max(peak_memory_bytes(), self._peak_bytes["peak_memory_bytes"]),
+        }
 
     def enter(self, stage: int) -> None:
         """Seconds from here on belong to this stage."""
@@ -105,7 +118,7 @@ class Ledger:
             **{name: self.total(name) for name in EXACT + LOCAL},
             "effective_epochs": self.effective_epochs,
             "full_epoch_equivalents": self.full_epoch_equivalents,
-            "peak_memory_bytes": max(peak_memory_bytes(), self._peak_before),
+            **self.peaks(),
             "seconds": {**phases, "total": total},
             "stages": [
                 {**counts, "seconds": {**seconds, "total": sum(seconds.values())}}
@@ -121,12 +134,12 @@ class Ledger:
         totals = self.totals()
         if comm.world_size == 1:
             return totals
-        names = (*LOCAL, "peak_memory_bytes")
+        names = (*LOCAL, *PEAKS)
         mine = torch.tensor([[float(totals[name]) for name in names]], dtype=torch.float64)
         rows = [[int(value) for value in row] for row in comm.gather(mine).tolist()]
         totals["ranks"] = [dict(zip(names, row, strict=True)) for row in rows]
         for name, column in zip(names, zip(*rows, strict=True), strict=True):
-            totals[name] = max(column) if name == "peak_memory_bytes" else sum(column)
+            totals[name] = max(column) if name in PEAKS else sum(column)
         return totals
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,7 +147,7 @@ class Ledger:
         return {
             "exact": [{name: counts[name] for name in EXACT} for counts in self.counts],
             "seconds": [dict(seconds) for seconds in self.seconds],
-            "peak_memory_bytes": max(peak_memory_bytes(), self._peak_before),
+            **self.peaks(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -144,7 +157,8 @@ class Ledger:
         for seconds, saved in zip(self.seconds, state["seconds"], strict=False):
             for name, value in saved.items():
                 seconds[name] += value
-        self._peak_before = state["peak_memory_bytes"]
+        # A process that resumes may have seen more already; checkpoints of version 0.1 know no devices.
+        self._peak_bytes = {name: max(most, state.get(name, 0)) for name, most in self._peak_bytes.items()}
 
     def local(self) -> list[list[int]]:
         """What this rank did on its own: a row a stage, in the order of `LOCAL`."""

@@ -1,4 +1,4 @@
-"""Memory of the process: how it is allocated (set once, before torch is imported), and how much is free."""
+"""Memory: how a process allocates it (set once, before torch is imported), what is free, and what a device holds."""
 
 from __future__ import annotations
 
@@ -36,3 +36,19 @@ def available_bytes() -> int | None:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
+
+
+def device_memory_bytes(device: str) -> int:
+    """Memory that torch holds on a device for this process, with what its allocator keeps for later, in bytes.
+
+    Args:
+        device: "cuda": the most since the process began; "mps": what is held now, since Metal keeps no highest value;
+            "cpu": 0, since that is the process's own memory.
+    """
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.max_memory_reserved()
+    if device == "mps":
+        return torch.mps.driver_allocated_memory()
+    return 0

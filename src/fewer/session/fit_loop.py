@@ -14,6 +14,7 @@ from fewer import report
 from fewer.core.errors import FewerError, Stopped, printable
 from fewer.machine import environment
 from fewer.machine.determinism import named_operations
+from fewer.machine.memory import device_memory_bytes
 from fewer.plan.document import plan_json
 from fewer.plan.plan import Plan
 from fewer.recipe.schema import Recipe
@@ -141,6 +142,7 @@ class FitLoop:
         self.health = Health(session)
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
+            run.ledger.saw_device_memory(device_memory_bytes(session.plan.facts.machine.device))
             self._amend()
             self._record({"kind": "step", **row.recorded(), **costs(run.ledger)})
             self.epoch.add(row)

@@ -67,3 +67,12 @@ def test_seconds_are_shared_out_among_the_phases(tmp_path: Path) -> None:
 def test_without_numbers_there_is_no_section(tmp_path: Path) -> None:
     folder = load(tmp_path)
     assert ledger(folder, history(folder)) == ""
+
+
+@pytest.mark.parametrize(("held", "shown"), [(5_000_000_000, True), (0, False)])
+def test_memory_of_a_gpu_is_shown_where_there_is_one(tmp_path: Path, held: int, shown: bool) -> None:
+    spent = {"peak_memory_bytes": 512_000_000, "peak_device_memory_bytes": held}
+    rows = rows_of(page_of(tmp_path, {}, spent))
+    assert "peak memory" in rows
+    assert ("peak memory of the GPU" in rows) == shown
+    assert not shown or "5.00 GB" in rows["peak memory of the GPU"]

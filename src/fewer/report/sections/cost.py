@@ -27,6 +27,7 @@ FORMATS: tuple[tuple[str, str, Format], ...] = (
     ("optimizer_steps", "optimizer steps", units.count),
     ("bytes_sent", "sent to other workers", lambda value: units.amount(value, "B")),
     ("peak_memory_bytes", "peak memory", lambda value: units.amount(value, "B")),
+    ("peak_device_memory_bytes", "peak memory of the GPU", lambda value: units.amount(value, "B")),
 )
 
 
@@ -64,6 +65,8 @@ def _spent(folder: Folder, story: History) -> Mapping[str, float]:
         value = now[name]
         if value is not None:
             found.setdefault(key, value)
+    if not found.get("peak_device_memory_bytes"):
+        found.pop("peak_device_memory_bytes", None)  # there is no GPU
     return found
 
 
