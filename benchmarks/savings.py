@@ -19,12 +19,13 @@ from typing import Any
 
 import tables
 from common import ROOT, Results, parsed, parser
+from variants import as_recorded
 
 import fewer
 
 RECIPE = ROOT / "recipes" / "digits.toml"
 SLACK = 0.005
-DBPD = ("select.method=dbpd", "select.revision=1ep")
+DBPD = ("select.method=dbpd", "select.revision=1ep")  # and the defaults of `as_recorded`
 KINDS = ("stale", "fresh")
 TINY = ("data.subset=64", "train.epochs=2", "model.width=0.1")
 
@@ -87,6 +88,7 @@ class Runs:
 
     def line(self, variant: str, overrides: Sequence[str], split: str, seed: int) -> dict[str, Any]:
         """The line of one run, which is made where it is missing."""
+        overrides = as_recorded(overrides)
         cell = {"variant": variant, "overrides": list(overrides), "split": split, "seed": seed}
         for line in self.results.lines:
             if all(line[key] == value for key, value in cell.items()):

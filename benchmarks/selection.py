@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from common import ROOT, Results, parsed, parser
-from variants import STUDIES, UNIFORM
+from variants import STUDIES, UNIFORM, as_recorded
 
 RUNS = ROOT / "runs" / "selection"
 
@@ -61,7 +61,7 @@ def main() -> None:
 def wanted(args: argparse.Namespace) -> list[dict[str, Any]]:
     """All runs that were asked for, seeds outermost."""
     return [
-        {"study": name, "variant": variant, "overrides": list(overrides), "seed": seed}
+        {"study": name, "variant": variant, "overrides": list(as_recorded(overrides)), "seed": seed}
         for seed in map(int, args.seeds.split(","))
         for name in args.studies
         for variant, overrides in STUDIES[name].variants.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,22 @@ RARE: dict[str, tuple[str, ...]] = {
     "dbpd 0.6, no guards": GUARDS["dbpd 0.6, no guards"],
     "dbpd 0.6, class floor 0.3": (*AT_COST["dbpd"], "select.cost=0.6", "select.guards.class_floor=0.3"),
 }
+
+# Methods whose defaults have changed since the results were recorded: they look again at what they leave out, and
+# suspect labels on evidence only.
+_LOOKING_AGAIN = ("dbpd", "stratified", "adaptive")
+_SUSPECTING = (*_LOOKING_AGAIN, "alternate", "selective_backprop", "ucb", "orderdp")
+
+
+def as_recorded(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The overrides, and the defaults of then that they leave open, so that runs on record stay what they were."""
+    stated = dict(text.split("=", 1) for text in overrides)
+    method, then = stated.get("select.method"), {}
+    if method in _SUSPECTING and "select.guards" not in stated:
+        then["select.guards.noise_cap"] = "0.05"
+    if method in _LOOKING_AGAIN and stated.get("select.score") != "fresh":
+        then["select.refresh_every"] = "0"
+    return (*overrides, *(f"{key}={value}" for key, value in then.items() if key not in stated))
 
 
 @dataclass(frozen=True)

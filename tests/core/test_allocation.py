@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewer.core.allocation import batch_sizes, even_sizes, largest_remainders, shares
+from fewer.core.allocation import batch_sizes, even_sizes, exact_parts, largest_remainders, shares
 
 
 @given(st.integers(1, 5000), st.integers(1, 300))
@@ -54,3 +55,13 @@ def test_quotas_by_hand() -> None:
     )
     assert largest_remainders(weight, 400, capacity).tolist() == [100, 100, 100]
     assert largest_remainders(torch.zeros(3), 3, capacity).tolist() == [1, 1, 1]
+
+
+def test_exact_parts_are_in_proportion_within_capacities() -> None:
+    """Of 7 by weights 4, 2, 1, 0 with room for 3, 5, 5, 5: 3 and then 4 by 2 to 1; without weights all alike."""
+    weight_C, room_C = torch.tensor([4.0, 2.0, 1.0, 0.0]), torch.tensor([3, 5, 5, 5])
+    assert exact_parts(weight_C, 7, room_C).tolist() == pytest.approx([3.0, 8 / 3, 4 / 3, 0.0])
+    assert exact_parts(torch.zeros(4), 6, room_C).tolist() == pytest.approx([1.5] * 4)
+    assert exact_parts(weight_C, 100, room_C).tolist() == [3, 5, 5, 5]
+    assert exact_parts(weight_C, 2, torch.tensor([0, 5, 5, 5])).tolist() == pytest.approx([0, 4 / 3, 2 / 3, 0])
+    assert exact_parts(weight_C, 0, room_C).tolist() == [0, 0, 0, 0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import Reference
 from fewer.recipe.parse import parse_recipe
@@ -52,4 +54,15 @@ def test_a_reference_is_known_by_its_hash() -> None:
 def test_recorded_digests_stay() -> None:
     """Recorded results are found by their digest: a change here would make each another experiment."""
     assert digest(recipe()) == "03417262bcb400b1"
-    assert digest(recipe(select={"method": "dbpd", "threshold": 0.3})) == "3bccf6c99a3f4020"
+    then = {"refresh_every": 0, "guards": {"noise_cap": 0.05}}  # defaults that have changed, and results with them
+    assert digest(recipe(select={"method": "dbpd", "threshold": 0.3, **then})) == "3bccf6c99a3f4020"
+    assert digest(recipe(select={"method": "dbpd", "threshold": 0.3})) != "3bccf6c99a3f4020"
+
+
+@pytest.mark.parametrize("method", ["infobatch", "kakurenbo", "ies", "smrd", "apd", "warmup_random", "periodic_full"])
+def test_a_changed_default_without_effect_leaves_digests_as_they_are(method: str) -> None:
+    """Who is suspected matters to methods that prefer high losses, and looking again to those that look."""
+    asked = digest(recipe(select={"method": method, "guards": {"noise_cap": 0.05}}))
+    assert digest(recipe(select={"method": method})) == asked
+    fresh = {"method": "dbpd", "score": "fresh"}
+    assert digest(recipe(select=fresh)) == digest(recipe(select={**fresh, "refresh_every": 0}))

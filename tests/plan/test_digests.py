@@ -28,7 +28,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"select": {"method": "full"}}, PLAIN),
     ({"select": {"method": "everything"}}, PLAIN),
     ({"select": {"method": "everything", "revision": "2ep"}}, "1284d3f6dc2c090a"),
-    ({"select": {"method": "dbpd", "score": "fresh", "threshold": 0.2}}, "0e2d7013dc5d112b"),
+    (
+        {"select": {"method": "dbpd", "score": "fresh", "threshold": 0.2, "guards": {"noise_cap": 0.05}}},
+        "0e2d7013dc5d112b",
+    ),
     ({"select": {"method": "random"}}, "3a52ac4d0946ae7a"),
     ({"sync": {"method": "every_step"}}, PLAIN),
     ({"train": {"seed": 3}}, PLAIN),

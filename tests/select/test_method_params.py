@@ -35,7 +35,7 @@ DBPD, FRESH = "select.method=dbpd", "select.score=fresh"
         ([DBPD, "select.cost=1.2"], "less than or equal to 1"),
         ([DBPD, "select.guards=on"], 'only "off" is a word for all guards'),
         ([DBPD, "select.guards=false"], '"off" switches all guards off'),
-        ([DBPD, "select.guards.noise_cap=2"], "less than or equal to 1, or 'auto'; the default is 0.05"),
+        ([DBPD, "select.guards.noise_cap=2"], "less than or equal to 1, or 'auto'; the default is \"auto\""),
         ([DBPD, "select.guards.noise_from=100step"], 'select.guards.noise_from = "100step": only "ep" and "%"'),
         ([DBPD, "select.guards.noise_from=20ep"], "longer than the run of 12 epochs"),
         ([DBPD, "select.scoring=train"], 'no effect with select.score = "stale"'),

@@ -108,6 +108,22 @@ def test_auto_finds_wrong_labels_once_right_ones_are_learnt_and_resumes(tmp_path
     laws.resumed_is_never_stopped(content, session, kills=[steps // 4, steps // 2, steps - 3])
 
 
+def test_a_run_that_starves_is_told_once_with_what_would_help(tmp_path: Path) -> None:
+    """A threshold below most scores of the first epochs leaves the class floor and no more, and so for six epochs."""
+    dbpd = {"method": "dbpd", "threshold": 0.05, "guards": {"class_floor": 0.1}}
+    train = {**DIGITS["train"], "epochs": 6}
+    for folder, keys, cure in (
+        ("never", {"refresh_every": 0}, "never looked at again; set select.refresh_every = 4"),
+        ("again", {}, "above the threshold; raise select.threshold"),
+    ):
+        epochs, said, _ = told(tmp_path / folder, {**DIGITS, "train": train, "select": {**dbpd, **keys}})
+        assert max(row["kept_share"] for row in epochs[-3:]) < 0.15, "the class floor"
+        assert len(said) == 1
+        assert cure in said[0]
+    _, said, _ = told(tmp_path / "enough", {**DIGITS, "train": train, "select": {**dbpd, "threshold": 0.99}})
+    assert not said
+
+
 SMALL: Content = {
     "data": {"source": "digits", "val": "none", "test": "70%", "cache": "no"},
     "stages": [{"epochs": 3, "side_px": 16}],

@@ -44,7 +44,8 @@ def _one_thread() -> Iterator[None]:
 
 def hard(images: int) -> dict[str, Any]:
     """Hard samples alone, with or without new statistics of BatchNorm."""
-    return {"select": {"method": "dbpd", "threshold": 0.3}, "evaluate": {"batchnorm_images": images}}
+    chosen = {"method": "dbpd", "threshold": 0.3, "refresh_every": 0}
+    return {"select": chosen, "evaluate": {"batchnorm_images": images}}
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,29 @@ def largest_remainders(weight_C: Tensor, total: int, capacity_C: Tensor, least_C
             open_C = open_C & ~low_C
 
 
+def exact_parts(weight_C: Tensor, total: float, capacity_C: Tensor) -> Tensor:
+    """Parts of `total` in proportion to weights, within capacities, not rounded; arguments as above.
+
+    Returns:
+        Numbers, float64, whose sum is `total`, or that of the capacities if that is less.
+    """
+    import torch
+
+    part_C, capacity_C = torch.zeros_like(weight_C, dtype=torch.float64), capacity_C.double()
+    open_C = capacity_C > 0
+    while open_C.any():
+        rest = max(0.0, total - float(part_C[~open_C].sum()))
+        weight_of_open_C = torch.where(open_C, weight_C.double(), 0.0)
+        if not weight_of_open_C.sum() > 0:
+            weight_of_open_C = open_C.double()
+        part_C = torch.where(open_C, weight_of_open_C / weight_of_open_C.sum() * rest, part_C)
+        full_C = open_C & (part_C >= capacity_C)
+        if not full_C.any():
+            break
+        part_C, open_C = torch.where(full_C, capacity_C, part_C), open_C & ~full_C
+    return part_C
+
+
 def _rounded(part_C: Tensor, total: int) -> Tensor:
     """Whole numbers next to `part_C` with sum `total`: the largest remainders are rounded up, of equals the first."""
     whole_C = part_C.floor().long()

@@ -223,6 +223,20 @@ class Selector(Protocol):
     def load_state_dict(self, state: State) -> None: ...
 
 
+@runtime_checkable
+class PicksMethod(Protocol):
+    """A selector that picks another method on the way."""
+
+    def became(self) -> dict[str, Any]:
+        """What it picked, as JSON; empty before.
+
+        Returns:
+            `epoch`, from 0, from which on it holds; `reason`, a sentence; and `select`, the picked method's keys that
+            are not at their defaults, as in a recipe's `[select]`.
+        """
+        ...
+
+
 class Comm(Protocol):
     """How processes exchange tensors. A process may hold several workers: what these exchange is a `Sync`'s."""
 

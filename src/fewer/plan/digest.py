@@ -13,6 +13,7 @@ from fewer.select.method_params import OFF, ScoredParams
 from fewer.select.registry import METHODS
 
 _MEANING = 1  # of the recipe's keys and their defaults; a change of a default, or of its meaning, raises it
+_FIRST_NOISE_CAP = 0.05  # the default when the first digests were recorded: it stays where it has no effect
 
 
 def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
@@ -54,10 +55,16 @@ def _model(recipe: Recipe, weights: str) -> dict[str, Any]:
 
 def _selection(recipe: Recipe, facts: Facts) -> dict[str, Any]:
     """The `[select]` section, in which a hash of the reference model stands for its path."""
-    content = recipe.select.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(recipe.select, ScoredParams):
-        images = 0 if recipe.select.guards == OFF else recipe.evaluate.batchnorm_images  # once a key of guards
-        content["guards"] = {**recipe.select.guards.model_dump(mode="json"), "batchnorm_images": images}
+    chosen = recipe.select
+    content = chosen.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(chosen, ScoredParams):
+        images = 0 if chosen.guards == OFF else recipe.evaluate.batchnorm_images  # once a key of guards
+        content["guards"] = {**chosen.guards.model_dump(mode="json"), "batchnorm_images": images}
+        if chosen.guards.noise_cap == "auto" and not chosen.favours_hard:
+            content["guards"]["noise_cap"] = _FIRST_NOISE_CAP
+        content.pop("refresh_every", None)
+        if chosen.refreshes != chosen.recorded_refresh:
+            content["refresh_every"] = chosen.refreshes
     if "reference" in content:
         content["reference"] = facts.reference.weights if facts.reference else ""
     return {**content, "method": METHODS.recorded(recipe.select.method)}

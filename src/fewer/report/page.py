@@ -12,7 +12,7 @@ from fewer.report.history import History, history
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
 from fewer.report.metrics import metrics_of
-from fewer.report.pictures import previews, worst
+from fewer.report.pictures import previews, suspects, worst
 from fewer.report.sections.cost import ledger
 from fewer.report.sections.curves import curves, schedule
 from fewer.report.sections.selection import over_classes
@@ -37,7 +37,7 @@ GUARDS = {
 }
 ITEMS = 200  # of any list whose length the run decides
 PAGE_BYTES = 1_900_000  # of all sections: with its frame the page stays below 2 MB, whatever the folder holds
-PICTURES = ("Worst samples", "Previews")  # take the room that the others leave
+PICTURES = ("Worst samples", "Suspected labels", "Previews")  # take the room that the others leave
 
 
 def page(folder: Folder) -> str:
@@ -56,6 +56,7 @@ def page(folder: Folder) -> str:
         "Metrics": lambda _: metrics(folder),
         **{title: partial(_of_task, draw, folder, story) for title, draw in task.sections.items()},
         "Worst samples": lambda room_bytes: worst(folder, room_bytes, task.verdict),
+        "Suspected labels": lambda room_bytes: suspects(folder, room_bytes),
         "Previews": lambda room_bytes: previews(folder, room_bytes),
         "Plan": lambda _: plan(folder),
         "Events": lambda _: events(folder, story),
@@ -156,6 +157,8 @@ def events(folder: Folder, story: History) -> Html:
         Html(f"amended: <code>{esc(row.get('key'))}</code> from {esc(row.get('old'))} to {esc(row.get('new'))}")
         for row in story.amendments[:ITEMS]
     ]
+    if text := _became(folder):
+        items.append(text)
     counts = (
         (
             whole(dig(folder.result, "ledger", "skipped_steps")) or 0,
@@ -174,6 +177,17 @@ def events(folder: Folder, story: History) -> Html:
         return Html("")
     listed = join(Html(f"<li>{item}</li>") for item in items)
     return section("Events", esc("Besides training."), Html(f'<ul class="notes">{listed}</ul>'), "events")
+
+
+def _became(folder: Folder) -> Html:
+    """What a method that picks another one has picked."""
+    became = mapping(folder.result.get("became"))
+    keys, epoch = mapping(became.get("select")), whole(became.get("epoch"))
+    if not keys or epoch is None:
+        return Html("")
+    stated = ", ".join(f"{key} = {value}" for key, value in list(keys.items())[:ITEMS])
+    reason = esc(became.get("reason"), 300)
+    return Html(f"selection from epoch {epoch + 1:,} on: <code>{esc(stated, 300)}</code>: {reason}")
 
 
 def _guarded_samples(story: History, key: str) -> int:

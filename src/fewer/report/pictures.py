@@ -10,13 +10,13 @@ from typing import Any
 
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, esc, join, name, section
-from fewer.report.values import dig, mapping, sequence
+from fewer.report.values import dig, mapping, sequence, whole
 
-SHEETS, WORST = 4, 24  # embedded at most
+SHEETS, WORST, SUSPECTS = 4, 24, 60  # embedded at most
 SHEET_BYTES, THUMBNAIL_BYTES = 250_000, 12_000  # each, at most; those of a run are smaller
 FRAME_BYTES = 2_000  # of a section, for its title and the like
 Verdict = Callable[[Folder, Mapping[str, Any]], tuple[str, Html]]
-_SAFE = re.compile(r"previews/(worst/)?[\w-]+\.jpg")
+_SAFE = re.compile(r"previews/((worst|suspects)/)?[\w-]+\.jpg")
 
 
 def previews(folder: Folder, room_bytes: int) -> Html:
@@ -50,6 +50,27 @@ def worst(folder: Folder, room_bytes: int, verdict: Verdict) -> Html:
             lead = f"The images of {split} with the highest loss, the worst first, as the model saw them."
             return section("Worst samples", esc(lead), Html(f'<div class="worst">{join(figures)}</div>'), "worst")
     return Html("")
+
+
+def suspects(folder: Folder, room_bytes: int) -> Html:
+    """Training images whose labels look wrong, each with its label and what the model predicts, worst first."""
+    samples = [mapping(each) for each in sequence(dig(folder.result, "tables", "suspects"))[:SUSPECTS]]
+    drawn = (_suspect(folder, sample) for sample in samples)
+    figures = [figure for figure in _fitting(drawn, room_bytes) if figure]
+    if not figures:
+        return Html("")
+    total = max(len(figures), whole(folder.result.get("suspected_labels")) or 0)
+    lead = (
+        f"{len(figures):,} of {total:,} training images whose labels look wrong, the highest loss first: label, and "
+        "what the published model predicts with which probability. suspects.csv lists all of them."
+    )
+    return section("Suspected labels", esc(lead), Html(f'<div class="worst">{join(figures)}</div>'), "suspects")
+
+
+def _suspect(folder: Folder, sample: Mapping[str, Any]) -> Html:
+    label, predicted = (str(sample.get(key, "")) for key in ("label", "predicted"))
+    verdict = f"{label} → {predicted}", Html(f"{name(label, 40)} → {name(' '.join(predicted.split()), 40)}")
+    return _figure(folder, sample, sample.get("name"), lambda *_: verdict)
 
 
 def _fitting(pieces: Iterable[Html], room_bytes: int) -> list[Html]:

@@ -28,6 +28,7 @@ from fewer.select.method_params import (
     MethodParams,
     OpenShare,
     ScoredParams,
+    ThresholdParams,
     WeightParams,
 )
 from fewer.select.registry import METHODS
@@ -62,6 +63,7 @@ __all__ = [
     "Population",
     "ScoredParams",
     "Selection",
+    "ThresholdParams",
     "WeightParams",
     "build",
     "by_probability",
@@ -119,11 +121,10 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
 
     selector: Selector = METHODS.module(parameters.method).build(parameters, population)
     if isinstance(parameters, ScoredParams):
-        favours_hard = getattr(selector, "favours_hard", False)
-        if parameters.refresh_every:
-            selector = Refresh(selector, parameters.refresh_every, population.seed)
+        if parameters.refreshes:
+            selector = Refresh(selector, parameters.refreshes, population.seed)
         if not parameters.guards_itself:
-            selector = GuardedSelector(selector, parameters.guards, population, favours_hard, epochs)
+            selector = GuardedSelector(selector, parameters.guards, population, parameters.favours_hard, epochs)
     return Revision(selector, parameters.revision) if parameters.revision.value else selector
 
 

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fewer.core.allocation import exact_parts
 from fewer.core.observation import Column, Observed
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
-from fewer.select.method_params import InBatchParams, WeightParams
-from fewer.select.sampling import sample_uniformly, top_k_per_class
+from fewer.select.method_params import InBatchParams, ScoredParams, WeightParams
+from fewer.select.sampling import fair_quotas, sample_uniformly, top_k_per_class
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,17 +19,12 @@ if TYPE_CHECKING:
 
 
 class BaseSelector(ABC):
-    """A selector that chooses before the epoch; `order` and `expects` are the method's own.
-
-    Attributes:
-        favours_hard: The method prefers high losses, which wrong labels have, too: the noise guard applies.
-    """
+    """A selector that chooses before the epoch; `select` and `expected` are the method's own."""
 
     packs = True
     scores_in_train_mode = False
     scoring_side_px: int | None = None
     columns: Sequence[Column] = ()
-    favours_hard = False
 
     @abstractmethod
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection: ...
@@ -76,11 +72,12 @@ class BaseSelector(ABC):
 class InBatchSelector(BaseSelector):
     """A selector that chooses in the batch where `score = "fresh"`: all are loaded and scored, `keep` decides."""
 
-    def __init__(self, params: InBatchParams) -> None:
-        self.is_fresh = params.score == "fresh"
-        self.packs = params.batches == "pack"
-        self.scores_in_train_mode = params.scoring == "train"
-        self.scoring_side_px = params.scorer_side_px
+    def __init__(self, params: ScoredParams) -> None:
+        self.packs, self.is_fresh = params.batches == "pack", False
+        if isinstance(params, InBatchParams):
+            self.is_fresh = params.is_fresh
+            self.scores_in_train_mode = params.scoring == "train"
+            self.scoring_side_px = params.scorer_side_px
 
     def in_batch(self, at: At) -> bool:
         return self.is_fresh
@@ -128,6 +125,42 @@ def drawn_by_class(
     drawn = top_k_per_class(ids_M, label_M, quota_C, None, population.seed, *purpose)
     inclusion_C = quota_C / label_M.bincount(minlength=population.groups).clamp(min=1)
     return weighted(drawn, inclusion_C[population.group_N[drawn]], params)
+
+
+def kept_by_class(
+    ids_G: Tensor,
+    population: Population,
+    weight_C: Tensor,
+    total: int,
+    params: WeightParams,
+    *purpose: int | str,
+    value_G: Tensor | None = None,
+) -> KeepMask:
+    """Keeps `total` samples of a batch, shared out among its classes by their weights.
+
+    Args:
+        ids_G: The samples of the batch.
+        population: Labels of the training set.
+        weight_C: Weight of each class.
+        total: How many are kept; all where there are fewer.
+        params: The method's parameters: how a draw is weighted.
+        purpose: What the lots are for: the method, the epoch.
+        value_G: Of each class those of the highest values are kept; left out: a uniform draw.
+    """
+    import torch
+
+    weight_G = torch.ones(len(ids_G), dtype=torch.float64)
+    if not len(ids_G):
+        return KeepMask(torch.zeros(0, dtype=torch.bool), weight_G)
+    label_G = population.group_N[ids_G]
+    images_C = label_G.bincount(minlength=population.groups)
+    part_C = exact_parts(weight_C, total, images_C)
+    quota_C = fair_quotas(part_C, population.seed, *purpose, int(ids_G.min()))
+    mask_G = torch.isin(ids_G, top_k_per_class(ids_G, label_G, quota_C, value_G, population.seed, *purpose))
+    if value_G is None:
+        inclusion_C = part_C / images_C.clamp(min=1)
+        weight_G[mask_G] = weights_of(inclusion_C[label_G[mask_G]], params)
+    return KeepMask(mask_G, weight_G)
 
 
 def weights_of(inclusion_M: Tensor, params: WeightParams) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -12,6 +12,9 @@ from fewer.core.clock import Duration
 from fewer.core.config import Flag, Index, NonNegative, Section, Share, Side, Span
 from fewer.core.registry import Registry
 from fewer.select.registry import METHODS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OpenShare = Annotated[float, Field(gt=0, le=1, strict=True)]
 
@@ -47,10 +50,11 @@ class Guards(Section):
 
     class_floor: Share = 0.05
     """Share of every class (two images at least) that an epoch holds, whatever the method says."""
-    noise_cap: Share | Literal["auto"] = 0.05
+    noise_cap: Share | Literal["auto"] = "auto"
     """Share of every class's images, those of the highest losses among the wrongly predicted, whose labels are
-    suspected and which are left out; `auto`: estimated from the losses, nothing where they do not fall into two
-    groups. A method that does not prefer high losses suspects nobody."""
+    suspected and which are left out. `auto`: as many as look wrong, nobody without evidence for it (losses in two
+    groups, within classes that have been learnt, in two epochs in a row). A method that does not prefer high losses
+    suspects nobody."""
     noise_from: Span = Duration(20, "%")
     """Before this, no label is suspected: early on, every loss is high."""
     never_empty: Flag = True
@@ -82,11 +86,23 @@ class ScoredParams(ChoiceParams):
     """Whether the method looks at forward-only scores, and not only at what training left behind."""
     guards_itself: ClassVar[bool] = False
     """Whether the method sees to the guards by its own choice of what they stand around."""
+    recorded_refresh: ClassVar[int] = 0
+    """The `refresh_every` that digests leave out: the default when the first were recorded."""
 
     refresh_every: Index = 0
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
     guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
     """What keeps the method from harm, each a key of its own; "off": nothing does."""
+
+    @property
+    def favours_hard(self) -> bool:
+        """Whether the method prefers high losses, which wrong labels have, too: the noise guard applies."""
+        return False
+
+    @property
+    def refreshes(self) -> int:
+        """`refresh_every` where it has an effect, else 0."""
+        return self.refresh_every
 
     def conflicts(self, epochs: int) -> dict[str, str]:
         found = super().conflicts(epochs)
@@ -105,14 +121,50 @@ class InBatchParams(ScoredParams):
     scorer_side_px: Side | None = None
     """`fresh`: image side for scoring, to make it cheaper; left out: the side of training."""
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether each batch is scored with the current weights."""
+        return self.score == "fresh"
+
     def conflicts(self, epochs: int) -> dict[str, str]:
         found = super().conflicts(epochs)
-        if self.score == "stale":
+        if not self.is_fresh:
             reason = 'has no effect with select.score = "stale"; leave it out, or set select.score = "fresh"'
             found |= self.changed(("scoring", "scorer_side_px"), reason)
-        elif self.refresh_every:
+        elif self.refresh_every not in (0, type(self).model_fields["refresh_every"].default):
             found["refresh_every"] = 'scores again what select.score = "fresh" scores in every batch; leave it out'
         return found
+
+    @property
+    def refreshes(self) -> int:
+        return 0 if self.is_fresh else self.refresh_every
+
+
+REFRESHED: Index = 4
+"""The `refresh_every` of methods that would else never look again at what they leave out."""
+
+
+class ThresholdParams(Section):
+    """Parameters of methods that call a sample hard by a threshold on its score."""
+
+    threshold: OpenShare = 0.3
+    """Samples with a score below this are hard; 1 keeps all."""
+    rule: Literal["score", "score_or_wrong"] = "score"
+    """`score`: score < threshold, the published code. `score_or_wrong`: or wrongly predicted, the published text."""
+
+    def hard(self, score_M: Tensor, right_M: Tensor) -> Tensor:
+        """Which samples the rule calls hard, a mask; those without a score are among them.
+
+        Args:
+            score_M: Their scores.
+            right_M: Whether each is predicted rightly.
+        """
+        hard_M = ~(score_M >= self.threshold) | (self.threshold == 1)
+        return hard_M | ~right_M if self.rule == "score_or_wrong" else hard_M
+
+    def hardness(self, score_M: Tensor, right_M: Tensor) -> Tensor:
+        """What samples are ranked by: what is wrongly predicted comes first where the rule says so."""
+        return -score_M + ~right_M if self.rule == "score_or_wrong" else -score_M
 
 
 class WeightParams(Section):

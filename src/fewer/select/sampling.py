@@ -68,6 +68,18 @@ def fair_count(share: float, ids_G: Tensor, seed: int, *purpose: int | str) -> i
     return int(exact) + (lot < exact - int(exact))
 
 
+def fair_quotas(part_C: Tensor, seed: int, *purpose: int | str) -> Tensor:
+    """Exact parts as whole numbers, rounded at random, so that each class has its part on average; int64.
+
+    Largest remainders would give what is left of every small batch to the same classes.
+    """
+    import torch
+
+    whole_C = (part_C + 1e-9).floor()
+    up_C = by_probability(torch.arange(len(part_C)), part_C - whole_C, seed, *purpose)
+    return whole_C.long() + up_C
+
+
 def by_probability(ids_M: Tensor, probability_M: Tensor, seed: int, *purpose: int | str) -> Tensor:
     """Which samples a systematic draw takes: each with its own probability, their number fixed to within one.
 

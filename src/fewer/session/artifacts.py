@@ -57,12 +57,19 @@ class Artifacts:
 
     def worst(self, data: ImageData, samples: list[WorstSample]) -> list[str]:
         """Paths of the worst samples' pictures within the folder."""
+        return self._pictures(data, samples, "worst")
+
+    def suspects(self, samples: list[WorstSample]) -> list[str]:
+        """Paths of the pictures, within the folder, of training images whose labels look wrong."""
+        return self._pictures(self.session.train_data, samples, "suspects")
+
+    def _pictures(self, data: ImageData, samples: list[WorstSample], name: str) -> list[str]:
         names: list[str] = []
         if "previews" in self.shown:
             with self._harmless("previews"):
                 side_px = self.session.plan.evaluation_side_px
-                names = previews.write_worst(data, samples, side_px, self.folder.path / "previews" / "worst")
-        return [f"previews/worst/{name}" for name in names]
+                names = previews.write_worst(data, samples, side_px, self.folder.path / "previews" / name)
+        return [f"previews/{name}/{file}" for file in names]
 
     def plots(self, last: bool = False) -> None:
         """Draws the plots again: as often as that is cheap beside training, and in the end."""

@@ -12,8 +12,9 @@ from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import SCHEMA, link_model, load_model, publish_model
 from fewer.runs.folder import SUSPECTS, RunFolder
 from fewer.session.epoch_metrics import costs, decisive_metric
-from fewer.session.selection_stats import list_suspects
+from fewer.session.selection_stats import became
 from fewer.session.statistics import evaluation_side_px, model_for
+from fewer.session.suspects import list_suspects
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,14 +109,16 @@ class Evaluator:
         last = self._publish(None, last_model)
         if folder.writes:
             link_model(folder.checkpoints, last, "last")
-        metrics, tables = self._last_evaluations(last_model)
+        best_model = self._best_model(last_model)
+        metrics, tables = self._last_evaluations(last_model, best_model)
+        suspected = len(run.selection.selector.suspected())
+        if suspected:
+            tables["suspects"] = list_suspects(session, folder, best_model, self.artifacts.suspects)
+            self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
         session.book_decoding()
         run.ledger.book(run.plan.stages[-1].index, bytes_sent=session.run.comm.take_bytes_sent(), **self._renewed())
         if warning := run.plan.budget.missed_cost(run.ledger.total("flops")):
             self.note(f"warning: {warning}")
-        suspected = list_suspects(session, folder)
-        if suspected:
-            self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
         result = {
             "schema": 1,
             "digest": run.plan.digest,
@@ -133,29 +136,35 @@ class Evaluator:
             "amendments": run.amendments,
             "state": run.digest(),
             "suspected_labels": suspected,
+            "became": became(session),
             "tables": tables,
         }
         folder.json("result.json", result)
         return result
 
-    def _last_evaluations(self, last_model: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+    def _best_model(self, last_model: nn.Module) -> nn.Module:
+        """The model that is published, with its own weights where the last one is another."""
+        if self.session.run.best["epoch"] == self.session.plan.epochs - 1:
+            return last_model
+        best_model = self.session.run.evaluated_model()
+        load_model(best_model, self.folder.checkpoints / "best")
+        return best_model
+
+    def _last_evaluations(self, last: nn.Module, best: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
         """Metrics and tables of the model that is published; of the last one, and of raw weights, metrics only."""
         session, run = self.session, self.session.run
         metrics: dict[str, float] = {}
         tables: dict[str, Any] = {}
-        best_model, last_is_best = last_model, run.best["epoch"] == run.plan.epochs - 1
-        if not last_is_best:
-            best_model = run.evaluated_model()
-            load_model(best_model, self.folder.checkpoints / "best")
+        last_is_best = best is last
         for evaluate in session.plan.evaluations:
             if evaluate.model == "best":
-                evaluation = self._evaluated(evaluate, best_model)
+                evaluation = self._evaluated(evaluate, best)
                 found, listed = evaluation.named(evaluate.split, self._data(evaluate).split.source.names)
                 metrics, tables = metrics | found, tables | listed
                 if evaluate.split == "test" or not session.test_data:
                     self._picture(evaluate, evaluation, tables)
             elif evaluate.model == "last" and not (last_is_best and evaluate.weights == "averaged"):
-                model = run.raw_model() if evaluate.weights == "raw" else last_model
+                model = run.raw_model() if evaluate.weights == "raw" else last
                 scalars = self._evaluated(evaluate, model).scalars
                 metrics |= {f"{evaluate.name}/{key}": value for key, value in scalars.items()}
         return metrics, tables

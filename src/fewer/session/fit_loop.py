@@ -31,7 +31,7 @@ from fewer.session.health import Health
 from fewer.session.progress import Display, opening
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.restore import restore_rows, restore_state
-from fewer.session.selection_stats import complaints, selection_stats
+from fewer.session.selection_stats import became, complaints, in_toml, selection_stats
 from fewer.training import patience
 from fewer.training.loop import Row, train
 
@@ -208,6 +208,7 @@ class FitLoop:
         if (note := run.selection.selector.note()) and note != self.last_note:
             self.last_note = line["note"] = note
             self._note(note)
+            self._write_resolved()
         self._record(line)
         self._warn(line)
         last = run.cursor.epoch == run.plan.epochs
@@ -283,7 +284,7 @@ class FitLoop:
         session, folder = self.session, self.folder
         folder.json("plan.json", plan_json(session.plan))
         folder.json("env.json", _environment(session.plan))
-        folder.file(RESOLVED, session.plan.recipe.to_toml())
+        self._write_resolved()
         lines = [
             {"split": split, "id": image.id, "name": image.name, "reason": image.reason}
             for split, image in session.damaged
@@ -291,6 +292,11 @@ class FitLoop:
         if lines:
             folder.json("quarantine.json", lines)
         folder.status("running", **self._where())
+
+    def _write_resolved(self) -> None:
+        """Writes the recipe with every key, and as a comment what a method has become."""
+        recipe = self.session.plan.recipe
+        self.folder.file(RESOLVED, recipe.to_toml() + in_toml(became(self.session)))
 
     def _end_record(self, with_report: bool) -> None:
         """Closes the record; a report that cannot be drawn must not spoil a run that has been trained."""

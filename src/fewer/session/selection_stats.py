@@ -1,19 +1,21 @@
-"""Statistics of a run's selection: numbers of every class, whether scoring pays, and which labels look wrong."""
+"""Statistics of a run's selection: numbers of every class, whether scoring pays, and what a method has become."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from fewer.runs.folder import SUSPECTS, RunFolder
-from fewer.runs.record import inert, write_table
-from fewer.select.method_params import ScoredParams
+from fewer.core.errors import printable
+from fewer.core.protocols import PicksMethod
+from fewer.select.method_params import REFRESHED, ScoredParams
 from fewer.session.build import Session
 
 _NAMED = 3  # classes that a warning names
 _PROBE = 0.1  # share of the images: looking at so few to decide what to do is not complained of
+_STARVED_EPOCHS, _STARVED_SHARE = 3, 0.05  # so many in a row on no more than the class floor, or this share
 
 
 def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
@@ -49,7 +51,11 @@ def complaints(session: Session, line: dict[str, Any], kept_share_E: Sequence[fl
         line: The epoch's row, with the numbers of selection.
         kept_share_E: The share of the images that each of the epochs so far was trained on.
     """
-    found = {"scoring": loss_of_scoring(session, kept_share_E), "classes": lost_classes(session, line)}
+    found = {
+        "scoring": loss_of_scoring(session, kept_share_E),
+        "classes": lost_classes(session, line),
+        "starved": starved(session, kept_share_E),
+    }
     return {kind: text for kind, text in found.items() if text}
 
 
@@ -63,6 +69,31 @@ def lost_classes(session: Session, line: dict[str, Any]) -> str:
     names = ", ".join(f'"{name}"' for name in lost[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
     text = f"epoch {line['epoch'] + 1} trained on no image of {len(lost)} of the {len(classes)} classes: {names}"
     return f"{text}; keep more, or use a method with select.guards.class_floor"
+
+
+def starved(session: Session, kept_share_E: Sequence[float]) -> str:
+    """Says that a threshold has left next to nothing but the class floor for some epochs; else nothing.
+
+    Arguments as for `loss_of_scoring`.
+    """
+    chosen, last = session.plan.recipe.select, kept_share_E[-_STARVED_EPOCHS:]
+    if session.plan.own_selector or not isinstance(chosen, ScoredParams) or chosen.cost is not None:
+        return ""  # a stated cost decides how much is left out
+    images_C = torch.tensor(session.splits.train.class_images())
+    floor_C = (images_C * chosen.guards.class_floor).ceil().clamp(min=2).minimum(images_C)
+    floor = float(floor_C.sum() / images_C.sum()) if chosen.guards.class_floor else 0.0
+    limit = max(_STARVED_SHARE, 1.1 * floor)
+    if "threshold" not in type(chosen).model_fields or len(last) < _STARVED_EPOCHS or max(last) > limit:
+        return ""
+    epoch = len(kept_share_E) - 1
+    looks_again = chosen.refreshes or session.run.selection.selector.expected(session.plan.at(epoch)).scored
+    cause, cure = "nearly everything is above the threshold", "raise select.threshold, or train for fewer epochs"
+    if not looks_again:
+        cause, cure = "what is left out is never looked at again", f"set select.refresh_every = {REFRESHED}, or {cure}"
+    return (
+        f"epochs {epoch + 2 - _STARVED_EPOCHS} to {epoch + 1} trained on {max(last):.0%} of the images or less, hardly "
+        f"more than the class floor: {cause}; {cure}"
+    )
 
 
 def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
@@ -97,20 +128,22 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
     )
 
 
-def list_suspects(session: Session, folder: RunFolder) -> int:
-    """Writes `suspects.csv`, the highest loss first, if there are any; how many labels it names."""
-    run, train = session.run, session.splits.train
-    ids = run.selection.selector.suspected()
-    if len(ids) and folder.writes:
-        loss_M = run.selection.table.loss_N[ids].nan_to_num(0.0)
-        order = loss_M.argsort(descending=True, stable=True)
-        lines = [
-            {
-                "name": inert(train.source.names[i], "./"),
-                "label": inert(train.classes[int(train.label_N[i])], "'"),
-                "loss": round(loss, 4),
-            }
-            for i, loss in zip(ids[order].tolist(), loss_M[order].tolist(), strict=True)
-        ]
-        write_table(folder.path / SUSPECTS, ("name", "label", "loss"), lines)
-    return len(ids)
+def became(session: Session) -> dict[str, Any]:
+    """What a method that picks another one has picked, as `PicksMethod.became` says; else nothing."""
+    selector = session.run.selection.selector
+    return selector.became() if isinstance(selector, PicksMethod) else {}
+
+
+def in_toml(became: Mapping[str, Any]) -> str:
+    """What a method has become, as comments of a recipe, which loads as it would without them."""
+    if not became:
+        return ""
+    keys = "".join(f"\n{key} = {_inline(value)}" for key, value in became["select"].items())
+    text = f"From epoch {became['epoch'] + 1} on, [select] is: {became['reason']}\n[select]{keys}"
+    return "\n" + "".join(f"# {printable(line)}\n" for line in text.splitlines())
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_inline(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)

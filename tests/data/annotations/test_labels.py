@@ -10,7 +10,6 @@ import pytest
 
 from fewer.core.errors import DataError
 from fewer.data.annotations.labels import LabelFile
-from fewer.data.annotations.paths import below_train
 from fewer.data.listing.splits import Splits, open_splits
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
@@ -306,9 +305,3 @@ def test_a_plan_says_what_the_labels_are(tmp_path: Path, root: Path) -> None:
     recipe = recipe_of(root, tmp_path)
     plan = make_plan(recipe, open_data(recipe))
     assert any("l.csv, column label, read as names of classes" in note for note in plan.notes)
-
-
-@pytest.mark.parametrize("path", ["Training/cat/1.png", "x/TRAIN/cat/1.png", "./train/cat/1.png", "cat/1.png"])
-def test_a_path_is_the_same_with_its_training_folder_and_without(path: str) -> None:
-    assert below_train(path) == "cat/1.png"
-    assert below_train("train/1.png") == "train/1.png", "a class may be called so"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stories import Story
+from fewer.core.observation import Observed
+from fewer.core.types import At
+from stories import Story, build
 
 
 def test_stratified_by_hand() -> None:
@@ -42,3 +44,31 @@ def test_stratified_follows_the_classes_sizes(balance: float, quota: list[int]) 
     for _ in range(2):
         story.next([0.7] * 8)
     assert story.selector.series(story.table)["quota_per_class"].tolist() == quota
+
+
+def test_stratified_shares_out_what_is_hard_or_wrong_in_a_batch() -> None:
+    """Six of class 0 and two of class 1, as above: hard are 0, 1, 2; by the other rule 6 too, which is wrong."""
+    score = torch.tensor([0.1, 0.2, 0.25, 0.8, 0.8, 0.8, 0.6, 0.72])
+    right = torch.tensor([False, False, False, True, True, True, False, True])
+    seen = Observed.of(torch.arange(8), -score.log(), score, right)
+    content = {"method": "stratified", "score": "fresh", "guards": "off"}
+    kept: dict[str, list[list[int]]] = {}
+    for rule in ("score", "score_or_wrong"):
+        selector = build({**content, "rule": rule}, [0] * 6 + [1] * 2)
+        kept[rule] = [selector.keep(seen, At(e, 8, 0.1)).mask_G.nonzero().flatten().tolist() for e in range(40)]
+    # M = 3; weights 3.11 and 0.70, so 2.45 and 0.55: class 1 gives one in a bit more than half of the epochs.
+    assert {tuple(ids) for ids in kept["score"]} == {(0, 1, 2), (0, 1, 6)}
+    assert 12 <= sum(6 in ids for ids in kept["score"]) <= 32
+    # M = 4: 3.26 and 0.74. What is wrong comes first, and of class 0 one of the three easy ones is the fourth.
+    assert {len(ids) for ids in kept["score_or_wrong"]} == {4}
+    assert all({0, 1, 2} <= set(ids) for ids in kept["score_or_wrong"])
+    assert sum(6 in ids for ids in kept["score_or_wrong"]) > 20
+
+
+def test_published_stratified_keeps_what_is_hard_in_a_batch() -> None:
+    score = torch.tensor([0.1, 0.9, 0.2, 0.4])
+    seen = Observed.of(torch.arange(4), -score.log(), score, score > 0.5)
+    for rule, expected in (("score", [0, 2]), ("score_or_wrong", [0, 2, 3])):
+        content = {"method": "stratified", "score": "fresh", "published": True, "rule": rule, "guards": "off"}
+        keep = build(content, [0, 0, 1, 1]).keep(seen, At(1, 8, 0.1))
+        assert keep.mask_G.nonzero().flatten().tolist() == expected

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from fewer.core.errors import DataError, FewerError, RecipeError
+from fewer.select.method_params import ScoredParams
+from fewer.select.own_loop.settings import population_of, read
 from own_loops import build
 
 
@@ -35,3 +37,15 @@ from own_loops import build
 def test_what_cannot_be_built_says_why(content: dict[str, Any], error: type[FewerError], message: str) -> None:
     with pytest.raises(error, match=message):
         build(content)
+
+
+@pytest.mark.parametrize(
+    ("method", "keys", "every"), [("dbpd", {}, 0), ("dbpd", {"refresh_every": 4}, 4), ("ies", {}, 1)]
+)
+def test_a_loop_is_asked_to_score_again_only_where_a_method_cannot_do_without(
+    method: str, keys: dict[str, Any], every: int
+) -> None:
+    """In our own loop `dbpd` looks again by default; a loop of one's own that never scores would end in an error."""
+    chosen = read(method, keys, 10, population_of([0, 1] * 50, None, 0, None))
+    assert isinstance(chosen, ScoredParams)
+    assert chosen.refreshes == every

@@ -6,7 +6,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,7 +17,7 @@ from fewer.core.protocols import Selector
 from fewer.core.table import Table
 from fewer.core.types import At, Population
 from fewer.data.sources import open_source
-from fewer.select.wrappers.guards import noisy_share
+from fewer.select.method_params import Guards
 from fewer.testing.harness import Content, session_of, trained
 from stories import build
 
@@ -113,7 +112,7 @@ def test_guards_hold_in_the_batch_too() -> None:
 
 
 def test_guards_do_nothing_where_nothing_is_left_out() -> None:
-    content = {"method": "dbpd", "threshold": 1.0, "guards": {"noise_cap": 0.5}}
+    content = {"method": "dbpd", "threshold": 1.0, "refresh_every": 0, "guards": {"noise_cap": 0.5}}
     population = Population(0, torch.tensor([0, 1] * 5), 2)
     selector = select.build(select.params("dbpd").model_validate(content), population, EPOCHS)
     table = table_of([0.01] * 10)
@@ -123,38 +122,21 @@ def test_guards_do_nothing_where_nothing_is_left_out() -> None:
     assert not len(selector.suspected())
 
 
-def test_wrong_labels_are_counted_by_their_losses() -> None:
-    """Two groups of losses, 30 % of them high, are told apart; one group is not cut in two."""
-    generator = torch.Generator().manual_seed(0)
-    clean = torch.rand(700, generator=generator) * 0.4
-    wrong = 3 + torch.randn(300, generator=generator) * 0.5
-    assert noisy_share(torch.cat([clean, wrong])) == pytest.approx(0.3, abs=0.02)
-    assert noisy_share(torch.full((100,), 0.5)) == 0.0
-    for one_group in (torch.rand(1000, generator=generator), torch.randn(1000, generator=generator).exp()):
-        assert noisy_share(one_group) == 0.0, "wide as it is, it has no valley"
-
-
-def test_wrong_labels_are_counted_alike_on_every_rank() -> None:
-    """Ranks and resumed runs have other global random states, and must suspect the same labels."""
-    generator = torch.Generator().manual_seed(0)
-    loss = torch.cat([torch.rand(700, generator=generator), 3 + torch.randn(300, generator=generator)]).abs()
-    found = set()
-    for seed in range(5):
-        np.random.seed(seed)
-        found.add(noisy_share(loss))
-    assert len(found) == 1
-    assert 0.2 < found.pop() < 0.4
-
-
-def test_an_estimated_cap_suspects_as_many_as_look_wrong() -> None:
+def test_by_default_labels_are_suspected_on_evidence_only() -> None:
+    """Of 100 samples of two classes 30 stand apart, in two looks; on clean data nobody is suspected, however hard."""
     stream = torch.Generator().manual_seed(0)
-    loss = torch.cat([torch.rand(70, generator=stream) * 0.4, 3 + torch.randn(30, generator=stream).abs() * 0.3])
-    selector = guarded([0] * 100, noise_cap="auto")
-    kept(selector, table_of(torch.exp(-loss).tolist()))
-    assert selector.counts()["guard.noise_cap"] == pytest.approx(0.3, abs=0.05)
-    suspects = selector.suspected()
-    assert len(suspects) > 20
-    assert (suspects >= 70).all()
+    apart = torch.cat([torch.rand(70, generator=stream) * 0.4, 3 + torch.randn(30, generator=stream).abs() * 0.3])
+    clean = torch.rand(100, generator=stream) * 4
+    for loss, expected in ((apart, list(range(70, 100))), (clean, [])):
+        table = table_of(torch.exp(-loss).tolist(), (loss < 1).tolist())
+        for guards in ({}, {"noise_cap": "auto"}):
+            selector = guarded([0, 1] * 50, **({"noise_cap": Guards().noise_cap} | guards))
+            kept(selector, table)
+            assert not len(selector.suspected()), "one look is no evidence"
+            left = kept(selector, table)
+            assert selector.suspected().tolist() == expected
+            assert set(left).isdisjoint(expected)
+            assert selector.counts().get("guard.noise_cap", 0.0) == pytest.approx(len(expected) / 100)
 
 
 def test_an_epoch_that_is_chosen_in_the_batch_is_never_empty() -> None:
@@ -172,10 +154,6 @@ def test_an_epoch_that_is_chosen_in_the_batch_is_never_empty() -> None:
         score_G = score[ids]
         found += ids[selector.keep(Observed.of(ids, -score_G.log(), score_G, score_G > 0.5), AT).mask_G].tolist()
     assert found == [0, 1, 5, 6], "two for each class in all, the hardest of what each batch has"
-
-
-def test_losses_that_are_next_to_all_nothing_are_no_noise() -> None:
-    assert noisy_share(torch.cat([torch.zeros(1000), torch.ones(5)])) == 0.0
 
 
 def test_what_the_floor_adds_in_the_batch_is_another_draw_in_every_epoch() -> None:

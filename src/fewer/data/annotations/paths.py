@@ -6,15 +6,13 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from fewer.data.listing.split_folders import PARTS
-
 _ABSOLUTE = re.compile(r"(?:[A-Za-z]:)?/")
 
 
 def below_train(path: str) -> str:
-    """A path below its folder `train/` (or `Training/`), where it has one that holds folders; accents composed."""
+    """A path below its folder `train/`, where it has one that holds folders; composed, with forward slashes."""
     folders = unicodedata.normalize("NFC", path).removeprefix("./").split("/")
-    start = next((i + 1 for i, name in enumerate(folders[:-2]) if PARTS.get(name.lower()) == "train"), 0)
+    start = folders.index("train") + 1 if "train" in folders[:-2] else 0
     return "/".join(folders[start:])
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from pydantic import Field
 
-from fewer.core.config import Count, Flag
+from fewer.core.config import Count, Flag, Index
 from fewer.core.types import At, Expectation, Population, Selection
 from fewer.select.base import BaseSelector
-from fewer.select.method_params import OpenShare, ScoredParams
+from fewer.select.method_params import REFRESHED, OpenShare, ScoredParams
 from fewer.select.methods.dbpd import Dbpd
 from fewer.select.methods.dbpd import Params as DbpdParams
 
@@ -32,6 +32,8 @@ NEUTRAL = [{"threshold": 1.0}]
 
 class Params(ScoredParams):
     method: Literal["adaptive"] = "adaptive"
+    refresh_every: Index = REFRESHED
+    """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
     threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
     """Where the threshold begins; 1 keeps all."""
     interval: Count = 50
@@ -41,12 +43,14 @@ class Params(ScoredParams):
     published: Flag = False
     """The saw-tooth of the published code."""
 
+    @property
+    def favours_hard(self) -> bool:
+        return True
+
 
 @final
 class Adaptive(BaseSelector):
     """DBPD whose threshold depends on the epoch."""
-
-    favours_hard = True
 
     def __init__(self, params: Params, seed: int) -> None:
         self.params, self.seed = params, seed

@@ -32,12 +32,14 @@ class Params(ScoredParams):
     threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
     """Samples with a score below this are trained on; 1 keeps all."""
 
+    @property
+    def favours_hard(self) -> bool:
+        return True
+
 
 @final
 class Alternate(BaseSelector):
     """Scores in even epochs, trains on the list for two."""
-
-    favours_hard = True
 
     def __init__(self, params: Params, seed: int) -> None:
         import torch

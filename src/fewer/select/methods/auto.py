@@ -4,11 +4,11 @@ The first `probe` epochs train on everything. Then a random tenth of the images,
 with the weights so far; that is all that the probe costs beside plain training, and it is booked. What is found
 decides:
 
-* Wrong labels: the losses of these images, or those that training has left behind of all, fall into two groups, and the
-  upper one, as far as it was predicted wrongly, holds more than a tenth. Then it is `dbpd`, which leaves out suspected
-  labels, of each class no more than look wrong, and what is known with a probability of 0.999 or more: a lower
-  threshold would leave out too much of easy data. Not with `guards.noise_cap = 0`, which suspects nobody: it is
-  `full` then.
+* Wrong labels: more than a tenth of them look wrong (`fewer.select.evidence`): most classes have been learnt, within
+  these classes the losses of these images fall into two groups, and the images of the upper one are wrongly predicted
+  once more when the next epoch trains on their augmented views. Then it is `dbpd`, which leaves out suspected labels,
+  of each class no more than look wrong, and what is known with a probability of 0.999 or more: a lower threshold would
+  leave out too much of easy data. Not with `guards.noise_cap = 0`, which suspects nobody: it is `full` then.
 * What is left to learn: the mean of 1 - score, the size of a sample's gradient at the logits. Where a tenth or less is
   left, most samples teach next to nothing any more, and `infobatch` leaves out a part of those. Where more is left,
   every sample still counts, and the accuracy of training on all of them is not had for less.
@@ -17,8 +17,8 @@ Where nothing is to be left out and no `cost` is stated, it is `full`: the reaso
 and that a cost can be stated. It looks again then whenever as many epochs have passed, until half of the run is over:
 what the right labels have in common is learnt first, and only then do wrong ones stand apart. Under `cost` it is `srd`,
 also with wrong labels and where `infobatch` costs more than is asked: more samples at first and fewer at the end, which
-has done no worse than training for fewer epochs where this was measured (docs/choosing.md). Neutral where nothing is to
-be saved: it is plain training but for the looking.
+has done no worse than training for fewer epochs where this was measured (docs/choosing.md). A run that the probe fills
+trains on everything. Neutral where nothing is to be saved: it is plain training but for the looking.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fewer.core.config import Span
 from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, Population, Selection, State
 from fewer.select.base import BaseSelector, unweighted
-from fewer.select.method_params import ScoredParams
+from fewer.select.method_params import MethodParams, ScoredParams
 from fewer.select.registry import METHODS
 from fewer.select.sampling import sample_uniformly
 
@@ -39,14 +39,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.protocols import Selector
-    from fewer.core.table import Kind, Table
+    from fewer.core.table import Table
 
 _LOOKED_AT, _PART = 2048, 10
 _FREE = ("full", "infobatch", "dbpd")  # what may be picked
 _PAYABLE = "srd"  # under a stated cost: it can meet any
 _NOISY, _LEARNT = 0.1, 0.1
-# Next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with the mistakes.
-_KNOWN = 0.999
+# Next to nothing but suspects is left out: at 0.95 a net that had learnt easy data was left with the mistakes. What is
+# suspected is looked at again by the guards.
+_KEYS: dict[str, Settings] = {"dbpd": {"threshold": 0.999, "refresh_every": 0}}
+_AGAIN = 0.8  # of what looks wrong must be wrongly predicted in the next epoch, too
 _SUSPECTED_FROM = "30%"  # of the run: earlier, what is not learnt yet looks like what is labelled wrongly
 
 NEUTRAL: list[Settings] = [{}]
@@ -60,11 +62,9 @@ class Params(ScoredParams):
     """First epochs, on everything, after which the method is picked, and epochs between two looks; a started one
     counts."""
 
-    def conflicts(self, epochs: int) -> dict[str, str]:
-        found = super().conflicts(epochs)
-        if first_epochs(self.probe, epochs) >= epochs:
-            found["probe"] = f"leaves nothing of the run of {epochs} epochs to choose for; shorten it"
-        return found
+    @property
+    def favours_hard(self) -> bool:
+        return True
 
 
 def first_epochs(probe: Duration, epochs: int) -> int:
@@ -111,7 +111,7 @@ def pick(noise: float, left: float, stated_cost: bool, may_suspect: bool = True,
         reason = (
             f"{noise:.0%} of the labels look wrong: it leaves out those (noise_cap {cap:g}), and what is surely known"
         )
-        return Pick("dbpd", reason, {"threshold": _KNOWN, "guards": guards})
+        return Pick("dbpd", reason, {**_KEYS["dbpd"], "guards": guards})
     if noise > _NOISY:
         found = f"{noise:.0%} of the labels look wrong, and those images are the hard ones"
     elif left <= _LEARNT:
@@ -128,11 +128,15 @@ class Auto(BaseSelector):
     """Everything at first; then the method that it picks."""
 
     def __init__(self, params: Params, population: Population) -> None:
+        import torch
+
         self.params, self.population = params, population
         self.packs = params.batches == "pack"
         self.inner: Selector | None = None
         self.picked: Pick | None = None
         self.looked, self.epochs = -1, 0  # epoch of the last look, and all epochs
+        self.since = -1  # epoch of the last pick
+        self.suspects, self.judged = torch.empty(0, dtype=torch.int64), 0  # by the last look, of so many images
         self._candidates: dict[str, Selector] = {}
 
     def ids_to_score(self, table: Table, at: At) -> Tensor:
@@ -142,8 +146,13 @@ class Auto(BaseSelector):
         return self.inner.ids_to_score(table, at) if self.inner else super().ids_to_score(table, at)
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
-        if self._looks(at):
+        self.epochs = at.epochs
+        if at.epoch == self.looked + 1 and (found := self._confirmed(table, at)):
+            self._take(found, self.looked, at.epochs)
+            self.since = at.epoch
+        elif self._looks(at):
             self._take(self._found(table, at), at.epoch, at.epochs)
+            self.since = at.epoch
         return self.inner.select(table, pool_ids, at) if self.inner else unweighted(pool_ids)
 
     def _looks(self, at: At) -> bool:
@@ -163,13 +172,48 @@ class Auto(BaseSelector):
         return self.picked is not None and (self.picked.method != "full" or 2 * following > self.epochs)
 
     def _found(self, table: Table, at: At) -> Pick:
+        """What a look finds. Wrong labels are not believed at first sight, where anything would follow from it."""
+        from fewer.select.evidence import looks_wrong
+
         looked_at_N = table.column("scored", "epoch") == at.epoch
         score_M = table.column("scored", "score")[looked_at_N]
         left = float(1 - score_M.nan_to_num(0.0).double().mean()) if len(score_M) else 1.0
-        # What has just been scored is sharper, what training has left behind is of all samples: two groups may be seen
-        # in one and not in the other.
-        noise = max(self._noise(table, "scored", looked_at_N), self._noise(table, "trained", table.seen_N))
-        return pick(noise, left, at.share is not None, bool(self.params.guards.noise_cap), self._can_prune(at))
+        ids_M = looked_at_N.nonzero().flatten()
+        loss_M, right_M = (table.column("scored", name)[ids_M] for name in ("loss", "right"))
+        # Which classes have been learnt, the last epoch says of all images: a tenth holds few of each.
+        self.suspects, self.judged = looks_wrong(ids_M, loss_M, right_M, self._learnt_classes(table), self.population)
+        noise = len(self.suspects) / max(1, self.judged)
+        if at.share is None and self._may_suspect:
+            noise = 0.0
+            if at.epoch < Duration.parse(_SUSPECTED_FROM).whole_epochs(at.epochs):  # nobody would be left out before
+                self.suspects = self.suspects[:0]
+        return pick(noise, left, at.share is not None, self._may_suspect, self._can_prune(at))
+
+    def _confirmed(self, table: Table, at: At) -> Pick | None:
+        """What follows if the images that looked wrong were wrongly predicted again in the epoch behind the look."""
+        from fewer.select.evidence import looks_wrong
+
+        suspects, self.suspects = self.suspects, self.suspects[:0]
+        loss_N, right_N = table.column("trained", "loss"), table.column("trained", "right")
+        again = int((~right_N[suspects]).sum())
+        noise = again / max(1, self.judged)
+        is_free = self.picked is not None and self.picked.method == "full" and self._may_suspect
+        if not is_free or again < _AGAIN * len(suspects) or noise <= _NOISY:
+            return None
+        # How many there are, all images say better than a tenth, where they fall into groups, too.
+        ids_M = (table.column("trained", "epoch") >= 0).nonzero().flatten()
+        of_all = looks_wrong(ids_M, loss_N[ids_M], right_N[ids_M], self._learnt_classes(table), self.population)
+        return pick(min(0.5, max(noise, len(of_all[0]) / max(1, of_all[1]))), 1.0, False)
+
+    def _learnt_classes(self, table: Table) -> Tensor:
+        from fewer.select.evidence import learnt_classes
+
+        ids_M = (table.column("trained", "epoch") >= 0).nonzero().flatten()
+        return learnt_classes(ids_M, table.column("trained", "right")[ids_M], self.population)
+
+    @property
+    def _may_suspect(self) -> bool:
+        return bool(self.params.guards.noise_cap)
 
     def _can_prune(self, at: At) -> bool:
         """Whether `infobatch` can do with what the rest of the run may cost."""
@@ -180,17 +224,6 @@ class Auto(BaseSelector):
         least = sum(self._may_be("infobatch", at).expected(replace(then, share=0.0)).kept_high for then in ahead)
         return least <= paid
 
-    def _noise(self, table: Table, kind: Kind, of_N: Tensor) -> float:
-        """Share of some samples' labels that look wrong: what is predicted rightly is labelled rightly."""
-        from fewer.select.wrappers.guards import noise_among
-
-        loss_N = table.column(kind, "loss")
-        ids_M = (of_N & loss_N.isfinite()).nonzero().flatten()
-        if not len(ids_M):
-            return 0.0
-        wrong = float((~table.column(kind, "right")[ids_M]).double().mean())
-        return min(wrong, noise_among(ids_M, loss_N, self.population.seed))
-
     def _take(self, picked: Pick, epoch: int, epochs: int) -> None:
         self.picked, self.looked, self.epochs = picked, epoch, epochs
         self.inner = self._built(picked, epochs)
@@ -198,18 +231,22 @@ class Auto(BaseSelector):
     def _may_be(self, method: str, at: At) -> Selector:
         """What may be picked: for what it is expected to keep."""
         if method not in self._candidates:
-            self._candidates[method] = self._built(Pick(method, ""), at.epochs)
+            self._candidates[method] = self._built(Pick(method, "", _KEYS.get(method, {})), at.epochs)
         return self._candidates[method]
 
     def _built(self, picked: Pick, epochs: int) -> Selector:
-        """The picked method, with those guards around it that were asked for, but for what was found."""
         from fewer import select
 
-        params = select.params(picked.method)
+        return select.build(self._params(picked), self.population, epochs)
+
+    def _params(self, picked: Pick) -> MethodParams:
+        """The picked method, with those guards around it that were asked for, but for what was found."""
+        params = METHODS.params(picked.method)
         keys = {key: getattr(self.params, key) for key in ("batches", "guards") if key in params.model_fields}
         if "guards" in picked.keys:
             keys["guards"] = {**self.params.guards.model_dump(mode="json"), **picked.keys["guards"]}
-        return select.build(params.model_validate({**picked.keys, **keys}), self.population, epochs)
+        found: MethodParams = params.model_validate({**picked.keys, **keys})
+        return found
 
     def expected(self, at: At) -> Expectation:
         if at.epoch < first_epochs(self.params.probe, at.epochs):
@@ -231,18 +268,31 @@ class Auto(BaseSelector):
         return self.inner.suspected() if self.inner else super().suspected()
 
     def note(self) -> str:
-        return f"auto picks {self.picked.method}: {self.picked.reason}" if self.picked else ""
+        if self.picked:
+            return f"auto picks {self.picked.method}: {self.picked.reason}"
+        if self.epochs and first_epochs(self.params.probe, self.epochs) >= self.epochs:
+            return f"auto trains plainly: its probe of {self.params.probe} takes all of the run"
+        return ""
+
+    def became(self) -> dict[str, Any]:
+        if not self.picked:
+            return {}
+        keys = self._params(self.picked).model_dump(mode="json", exclude_defaults=True)
+        return {"epoch": self.since, "reason": self.picked.reason, "select": {"method": self.picked.method, **keys}}
 
     def state_dict(self) -> State:
+        state = {"epochs": self.epochs, "suspects": self.suspects, "judged": self.judged}
         if not self.picked or not self.inner:
-            return {}
+            return state
         picked = {"method": self.picked.method, "reason": self.picked.reason, "keys": self.picked.keys}
-        return {**picked, "looked": self.looked, "epochs": self.epochs, "inner": self.inner.state_dict()}
+        return {**state, **picked, "looked": self.looked, "since": self.since, "inner": self.inner.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         self.inner = self.picked = None
-        self.looked = -1
-        if state:
+        state = {"epochs": 0, "suspects": self.suspects[:0], "judged": 0, "since": -1, **state}  # older ones have less
+        self.looked, self.epochs, self.since = -1, state["epochs"], state["since"]
+        self.suspects, self.judged = state["suspects"].clone(), state["judged"]
+        if "method" in state:
             picked = Pick(METHODS.canonical(state["method"]), state["reason"], dict(state["keys"]))
             self._take(picked, state["looked"], state["epochs"])
             assert self.inner is not None

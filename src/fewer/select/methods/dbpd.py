@@ -3,10 +3,10 @@
 `score = "fresh"` is the published method: score each batch with the current weights, then train on score < threshold.
 The scoring forward costs a third of a step, so it never saves more than two thirds and costs more than it saves above a
 kept share of 2/3. `score = "stale"` takes the scores that training itself left behind, before the epoch: what is
-dropped is not even loaded, and its score stays as it is; `refresh_every = K` scores a random 1/K of the dropped samples
-before each epoch. `rule = "score_or_wrong"` keeps what is wrongly predicted, too, whatever its score: the published
-description says so, the published code does not. Under `cost` the hardest samples are kept, as many as it pays for.
-Neutral at threshold = 1.
+dropped is not even loaded. Its score would stay as it is, and the kept share only fall, to the class floor; so a random
+quarter of the dropped samples is scored again before each epoch (`refresh_every`). `rule = "score_or_wrong"` keeps
+what is wrongly predicted, too, whatever its score: the published description says so, the published code does not.
+Under `cost` the hardest samples are kept, as many as it pays for. Neutral at threshold = 1.
 
 Published settings: threshold 0.3, one revision epoch, shrinking batches, scoring in train mode. The published code
 takes a threshold of 0 to mean what is wrongly predicted and nothing else: here rule = "score_or_wrong" with threshold =
@@ -15,15 +15,14 @@ takes a threshold of 0 to mean what is wrongly predicted and nothing else: here 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
-from pydantic import Field
-
+from fewer.core.config import Index
 from fewer.core.observation import Observed
 from fewer.core.registry import Settings
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection
 from fewer.select.base import InBatchSelector, expects_below, unweighted
-from fewer.select.method_params import InBatchParams
+from fewer.select.method_params import REFRESHED, InBatchParams, ThresholdParams
 from fewer.select.sampling import count_of, fair_count, top_k
 
 if TYPE_CHECKING:
@@ -45,41 +44,43 @@ EXAMPLES: list[Settings] = [
 ]
 
 
-class Params(InBatchParams):
+class Params(ThresholdParams, InBatchParams):
     method: Literal["dbpd"] = "dbpd"
-    threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
-    """Samples are kept whose score is below this; 1 keeps all."""
-    rule: Literal["score", "score_or_wrong"] = "score"
-    """`score`: score < threshold, the published code. `score_or_wrong`: or wrongly predicted, the published text."""
+    refresh_every: Index = REFRESHED
+    """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never. No effect
+    with `score = "fresh"`."""
+
+    @property
+    def favours_hard(self) -> bool:
+        return True
 
 
 @final
 class Dbpd(InBatchSelector):
     """Keeps the samples that the model is not sure of."""
 
-    favours_hard = True
-
     def __init__(self, params: Params, seed: int) -> None:
         super().__init__(params)
-        self.threshold, self.rule, self.seed = params.threshold, params.rule, seed
+        self.params, self.seed = params, seed
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         if self.is_fresh:
             return unweighted(pool_ids)
         score_M, right_M = table.score_N[pool_ids], table.right_N[pool_ids]
         if at.share is None:
-            return unweighted(pool_ids[self.hard(score_M, right_M)])
+            return unweighted(pool_ids[self.params.hard(score_M, right_M)])
         count = max(count_of(at.share, len(pool_ids)), int(score_M.isnan().sum()))
-        return unweighted(top_k(pool_ids, self.hardness(score_M, right_M), count, self.seed, "select.dbpd", at.epoch))
+        hardness_M = self.params.hardness(score_M, right_M)
+        return unweighted(top_k(pool_ids, hardness_M, count, self.seed, "select.dbpd", at.epoch))
 
     def keep(self, seen_G: Observed, at: At) -> KeepMask:
         import torch
 
         ids_G, score_G, right_G = seen_G.ids_B, seen_G.score_B, seen_G.right_B
-        mask_G = self.hard(score_G, right_G)
+        mask_G = self.params.hard(score_G, right_G)
         if at.share is not None:
             lots = self.seed, "select.dbpd", at.epoch
-            hardness_G, count = self.hardness(score_G, right_G), fair_count(at.share, ids_G, *lots)
+            hardness_G, count = self.params.hardness(score_G, right_G), fair_count(at.share, ids_G, *lots)
             mask_G = torch.isin(ids_G, top_k(ids_G, hardness_G, count, *lots))
         return KeepMask(mask_G, torch.ones(len(ids_G), dtype=torch.float64))
 
@@ -87,16 +88,7 @@ class Dbpd(InBatchSelector):
         scored = float(self.is_fresh)
         if at.epoch == 0 and not scored:
             return Expectation(1.0, 1.0)
-        return expects_below(self.threshold, at, scored)
-
-    def hard(self, score_M: Tensor, right_M: Tensor) -> Tensor:
-        """Which samples the rule keeps; those without a score are among them."""
-        hard_M = ~(score_M >= self.threshold) | (self.threshold == 1)
-        return hard_M | ~right_M if self.rule == "score_or_wrong" else hard_M
-
-    def hardness(self, score_M: Tensor, right_M: Tensor) -> Tensor:
-        """What samples are ranked by under a stated cost: what is wrong comes first where the rule says so."""
-        return -score_M + ~right_M if self.rule == "score_or_wrong" else -score_M
+        return expects_below(self.params.threshold, at, scored)
 
 
 def build(params: Params, population: Population) -> Dbpd:

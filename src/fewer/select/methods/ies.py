@@ -32,6 +32,7 @@ NEUTRAL = [{"delta": 0.0}]
 
 
 class Params(ScoredParams):
+    recorded_refresh = 1
     method: Literal["ies"] = "ies"
     delta: NonNegative = 0.001
     """Samples are left out whose mean absolute second difference of the loss is below this."""

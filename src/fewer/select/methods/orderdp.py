@@ -33,12 +33,14 @@ class Params(ScoredParams):
     top: OpenShare = 0.85
     """Share of those that it keeps, the highest losses first."""
 
+    @property
+    def favours_hard(self) -> bool:
+        return True
+
 
 @final
 class OrderDp(BaseSelector):
     """Keeps the highest losses of a random subset."""
-
-    favours_hard = True
 
     def __init__(self, params: Params, seed: int) -> None:
         self.params, self.seed = params, seed

@@ -44,12 +44,14 @@ class Params(WeightParams, InBatchParams):
     history: Count = 1024
     """`fresh`: losses that a batch is ranked among, its own included."""
 
+    @property
+    def favours_hard(self) -> bool:
+        return True
+
 
 @final
 class SelectiveBackprop(InBatchSelector):
     """Draws samples by the rank of their losses."""
-
-    favours_hard = True
 
     def __init__(self, params: Params, seed: int) -> None:
         import torch

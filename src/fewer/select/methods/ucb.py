@@ -39,12 +39,14 @@ class Params(ScoredParams):
     newest: OpenShare = 0.8
     """Weight of the newest loss in the moving averages."""
 
+    @property
+    def favours_hard(self) -> bool:
+        return True
+
 
 @final
 class Ucb(BaseSelector):
     """Keeps the highest upper bounds of the loss, for some epochs."""
-
-    favours_hard = True
 
     def __init__(self, params: Params, population: Population) -> None:
         import torch

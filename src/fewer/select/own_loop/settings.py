@@ -15,7 +15,8 @@ from fewer.core.sections import check_section, parse_section
 from fewer.core.types import At, Population
 from fewer.select.budget import Budget, asked_cost
 from fewer.select.budget_checks import budget_too_small, too_few_samples
-from fewer.select.method_params import ChoiceParams, InBatchParams, MethodParams
+from fewer.select.method_params import ChoiceParams, InBatchParams, MethodParams, ScoredParams
+from fewer.select.registry import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,10 @@ def read(method: str, keys: Mapping[str, Any], epochs: int, population: Populati
     Raises:
         RecipeError: With all problems at once.
     """
+    if method in METHODS.names() and issubclass(METHODS.params(method), ScoredParams):
+        # Looking again at what was left out is the loop's own work: a method that can do without waits until it is
+        # asked for.
+        keys = {"refresh_every": METHODS.params(method).recorded_refresh, **keys}
     run = parse_section(_Run, {"epochs": epochs, "seed": population.seed}, "train", lambda path: "Chooser")
     chosen = parse_section(MethodParams, {"method": method, **keys}, "select", lambda path: "Chooser")
     problems = [*run.problems, *chosen.problems]

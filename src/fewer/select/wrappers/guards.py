@@ -7,7 +7,6 @@ counted. N: all ids. M: samples of the pool. C: classes. G: samples of a global 
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
@@ -17,21 +16,18 @@ from fewer.core import rng
 from fewer.core.observation import Observed
 from fewer.core.protocols import Selector
 from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.select.evidence import Evidence
 from fewer.select.method_params import Guards
 from fewer.select.sampling import exclude, top_k, top_k_per_class
 from fewer.select.wrappers.wrapper import SelectorWrapper
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import Tensor
 
     from fewer.core.table import Table
 
 _SUSPECTS_REFRESHED = 4  # a random 1/4 of the suspected labels is looked at again before each epoch
-_SAMPLED = 20_000  # losses that the share of wrong labels is estimated from, at most
 _COVERING = 4  # a choice of so many times the floor holds what the floor asks of most classes
-_REACH, _VALLEY = 6, 0.5  # a valley: within a sixth of the distance, less than half as many as around a peak
 
 
 @final
@@ -57,6 +53,7 @@ class GuardedSelector(SelectorWrapper):
         floor_C = (self.images_C * guards.class_floor).ceil().long().clamp(min=2)
         self.floor_C = torch.minimum(floor_C, self.images_C) if guards.class_floor else torch.zeros_like(self.images_C)
         self.suspects = torch.empty(0, dtype=torch.int64)
+        self.evidence = Evidence(population)
         self.seen_C, self.kept_C = torch.zeros_like(self.images_C), torch.zeros_like(self.images_C)
         self.added = {"class_floor": 0, "never_empty": 0}
         self.cap = 0.0
@@ -86,9 +83,10 @@ class GuardedSelector(SelectorWrapper):
         return self._mended(found, trusted, left, table, at)
 
     def _suspects(self, table: Table, pool_ids: Tensor, at: At) -> Tensor:
-        """Ids whose labels are suspected: of every class's wrongly predicted, those of the highest losses.
+        """Ids whose labels are suspected: what there is evidence against, or as many as the user says are wrong.
 
-        Class by class, because a rare class is predicted wrongly as a whole for long, and would be all suspects.
+        A stated share is one of every class, because a rare class is predicted wrongly as a whole for long, and would
+        be all suspects: of its wrongly predicted, those of the highest losses.
         """
         self.cap = 0.0
         asked = self.guards.noise_cap
@@ -96,10 +94,13 @@ class GuardedSelector(SelectorWrapper):
             return pool_ids[:0]
         if self.selector.expected(at).kept_low == 1.0:  # a method that is to leave out nothing leaves out no suspects
             return pool_ids[:0]
-        loss_M = table.loss_N[pool_ids]
-        known_M = torch.isfinite(loss_M)
-        self.cap = asked if asked != "auto" else noise_among(pool_ids[known_M], table.loss_N, self.population.seed)
-        wrong = pool_ids[known_M & ~table.right_N[pool_ids]]
+        loss_M, right_M = table.loss_N[pool_ids], table.right_N[pool_ids]
+        if asked == "auto":
+            suspects = self.evidence.look(pool_ids, loss_M, right_M)
+            self.cap = self.evidence.share
+            return suspects.sort().values
+        self.cap = asked
+        wrong = pool_ids[torch.isfinite(loss_M) & ~right_M]
         label_N, lots = self.population.group_N, (self.population.seed, "select.noise", at.epoch)
         quota_C = (self.cap * self.images_C + 1e-9).long()
         return top_k_per_class(wrong, label_N[wrong], quota_C, table.loss_N[wrong], *lots).sort().values
@@ -214,6 +215,7 @@ class GuardedSelector(SelectorWrapper):
         return {
             "selector": self.selector.state_dict(),
             "suspects": self.suspects,
+            "evidence": self.evidence.state_dict(),
             "seen": self.seen_C,
             "kept": self.kept_C,
             "added": dict(self.added),
@@ -224,6 +226,8 @@ class GuardedSelector(SelectorWrapper):
     def load_state_dict(self, state: State) -> None:
         self.selector.load_state_dict(state["selector"])
         self.suspects = state["suspects"].clone()
+        if "evidence" in state:  # older states have none
+            self.evidence.load_state_dict(state["evidence"])
         self.seen_C, self.kept_C = state["seen"].clone(), state["kept"].clone()
         self.added, self.cap = dict(state["added"]), state["cap"]
         self.not_a_number = state["not_a_number"]
@@ -232,42 +236,3 @@ class GuardedSelector(SelectorWrapper):
 def _of_fewer(at: At, pool: int, trusted: int) -> At:
     """The moment for a method that is shown but the trusted samples: a share of all is a larger share of them."""
     return at if at.share is None else replace(at, share=min(1.0, at.share * pool / max(1, trusted)))
-
-
-def noise_among(ids_M: Tensor, loss_N: Tensor, seed: int) -> float:
-    """`noisy_share` of some samples with known losses, or of a random part of them where they are many."""
-    sampled = ids_M[rng.shuffled(ids_M, seed, "select.noise")[:_SAMPLED]]
-    return noisy_share(loss_N[sampled.sort().values])
-
-
-def noisy_share(loss_N: Tensor) -> float:
-    """Share of wrong labels, estimated from losses: the weight of the upper of two normal distributions fitted to them.
-
-    Clean labels are learnt first, so that for a while losses fall into two groups (Arazo et al., ICML 2019; Li et al.,
-    "DivideMix", ICLR 2020). Where the two are not apart, as on clean data, the share is 0; more than half of all labels
-    is not believed to be wrong.
-    """
-    if len(loss_N) < 20 or float(loss_N.max() - loss_N.min()) <= 0:
-        return 0.0
-    from sklearn.mixture import GaussianMixture
-
-    top = loss_N.quantile(0.99)
-    if top <= 0:  # all but a few are known to the last bit
-        return 0.0
-    values = (loss_N.clamp(max=float(top)) / top).double().numpy()[:, None]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an estimate that still moves a little is good enough
-        # Seeded, since all ranks and a resumed run must find the same.
-        mixture = GaussianMixture(2, means_init=[[0.0], [1.0]], reg_covar=1e-4, tol=1e-4, max_iter=50, random_state=0)
-        fitted = mixture.fit(values)
-    high = int(fitted.means_[:, 0].argmax())
-    if not _has_valley(values[:, 0], *sorted(fitted.means_[:, 0].tolist())):
-        return 0.0
-    return float(min(0.5, fitted.weights_[high]))
-
-
-def _has_valley(values: npt.NDArray[np.float64], low: float, high: float) -> bool:
-    """Whether fewer values lie midway between two places than around either: one wide group has no valley."""
-    reach = (high - low) / _REACH
-    around = [float((abs(values - place) < reach).sum()) for place in (low, (low + high) / 2, high)]
-    return around[1] < _VALLEY * min(around[0], around[2])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fewer.core.observation import Observed
-from fewer.core.protocols import Selector
+from fewer.core.protocols import PicksMethod, Selector
 from fewer.core.types import At, Expectation, KeepMask, Selection, State
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class SelectorWrapper:
 
     def note(self) -> str:
         return self.selector.note()
+
+    def became(self) -> dict[str, Any]:
+        return self.selector.became() if isinstance(self.selector, PicksMethod) else {}
 
     def state_dict(self) -> State:
         return self.selector.state_dict()
