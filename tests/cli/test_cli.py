@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import fewer
+from fewer.cli import main
 from server import Ended, complains
 
 
@@ -61,6 +63,14 @@ for words in [["--help"], *([verb, "--help"] for verb in verbs),
 )
 def test_bad_arguments(run: Callable[..., Ended], arguments: list[str], parts: list[str]) -> None:
     complains(run(*arguments), 2, *parts)
+
+
+def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["fewer", "--version"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert capsys.readouterr().out == f"fewer {fewer.__version__}\n"
 
 
 def test_no_arguments_is_help(run: Callable[..., Ended]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fewer.inference.evaluate import load_published
+from fewer.inference.evaluate import evaluate, load_published
 from fewer.inference.predict import predict
-from server import Ended, complains
+from fewer.runs.published import unfinished
+from server import Ended, Server, complains
 
 
 def test_predictions_are_those_of_the_evaluation(home: Path, at_home: Callable[..., Ended]) -> None:
@@ -115,3 +117,20 @@ def test_only_a_few_batches_are_taken_ahead(home: Path, copied: Path) -> None:
     stream.close()
     assert len({prediction.answer for prediction in seen}) == 1
     assert taken <= 40 + 4 * ((os.cpu_count() or 1) + 1)
+
+
+def test_a_model_of_a_run_that_has_not_finished_is_warned_of(
+    server: Server, home: Path, copied: Path, at_home: Callable[..., Ended], tmp_path: Path
+) -> None:
+    photo = home / "more" / "cat" / "0.png"
+    assert "not finished" not in at_home("predict", "done", photo).stderr
+    (copied / "result.json").unlink()
+    plan = json.loads((copied / "plan.json").read_text())
+    (copied / "plan.json").write_text(json.dumps({**plan, "epochs": 9}))
+    trained = json.loads((copied / "checkpoints" / "best" / "model.json").read_text())["epochs"]
+    word = f"is not finished: this model has seen {trained} of 9 epochs"
+    assert word in server.run("predict", "done", photo, cwd=tmp_path).stderr
+    assert word in evaluate(copied, [f"data.test=folder:{home / 'more'}"])["notes"][0]
+    assert "not finished: this model has seen" in unfinished(copied / "checkpoints" / "best", 4)
+    (copied / "plan.json").write_text("[]")
+    assert "this model has seen 4 epochs" in unfinished(copied / "checkpoints" / "best", 4)

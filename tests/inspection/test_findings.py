@@ -56,3 +56,13 @@ def test_each_file_alone_is_judged_as_the_decoder_judges_it() -> None:
     for names, raw in odd_files().values():
         assert all(KINDS[code].effect == "trains" for code in names)
         assert decode(raw, 32).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_headings_read_aloud(code: str) -> None:
+    """A number, then what there is so many of: "1 empty file", "2 empty files"."""
+    one, two = KINDS[code].heading(1), KINDS[code].heading(2_000)
+    assert one.startswith("1 ")
+    assert two.startswith("2,000 ")
+    assert "[" not in one + two
+    assert one.removeprefix("1 ") != two.removeprefix("2,000 "), "one and several differ"

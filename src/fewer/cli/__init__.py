@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -34,6 +35,23 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help needs no rich, which takes longer to import than all the rest
     help="Train image classifiers on fewer samples, pixels and steps, and see what it cost and whether it paid.",
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"fewer {version('fewer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _flags(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    return
+
+
 app.command()(train.train)
 app.command()(resume.resume)
 app.command("eval")(evaluation.evaluate)

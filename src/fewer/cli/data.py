@@ -128,7 +128,7 @@ def _show(found: list[Finding], inventory: Inventory, counts: dict[str, int], ev
         findings = list(group)
         kind = findings[0].kind
         advice = "" if kind.severity == "info" else "fix: "
-        print(f"{kind.severity:8}{code}: {len(findings):,} {kind.title}; {advice}{kind.fix}")
+        print(f"{kind.severity:8}{code}: {kind.heading(len(findings))}; {advice}{kind.fix}")
         shown = findings if everything else findings[:_FEW]
         for finding in shown:
             where = f"[{finding.split}] " if finding.split not in ("", "all") else ""

@@ -63,6 +63,7 @@ def predict(
     from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
     from fewer.inference.evaluate import load_published
     from fewer.inference.predict import predict as predicted
+    from fewer.runs.published import unfinished
     from fewer.runs.record import publishing
 
     tally = Tally()
@@ -71,6 +72,8 @@ def predict(
         table = stack.enter_context(publishing(csv)) if csv else None
         picture = stack.enter_context(publishing(sheet)) if sheet else None
         handed = load_published(model)
+        if warning := unfinished(model, handed.about.epochs):
+            print(printable(f"warning: {warning}"), file=sys.stderr)
         show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
         found = collected(predicted(handed, files, top, batch or 0), tally, keep=bool(sheet), show=show)
         format = handed.task.format(top)

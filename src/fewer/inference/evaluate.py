@@ -23,7 +23,7 @@ from fewer.machine.device import device_kind
 from fewer.machine.precision import auto_precision, autocast_dtype, native_bf16, weights_dtype
 from fewer.models.published import ModelMetadata, open_model
 from fewer.runs.folder import RunFolder
-from fewer.runs.published import model_folder
+from fewer.runs.published import model_folder, unfinished
 from fewer.session.build import open_data
 from fewer.session.resume import refuse_other_data
 from fewer.sync.comm import SingleProcess
@@ -120,7 +120,7 @@ def evaluate(
         precision = auto_precision(device, native_bf16(device))
     settings = {key: getattr(recipe.task, key) for key in tasks.module(recipe.task.name).EVALUATION_KEYS}
     handed = load_published(question.folder, precision=precision, side_px=side_px, task=settings)
-    notes: list[str] = []
+    notes = [note] if (note := unfinished(question.folder, handed.about.epochs)) else []
     if question.source:
         classes, level = list(handed.about.classes), recipe.data.class_level
         images = open_given(recipe.data.test, classes, "test", ("test", "val"), notes, level)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fewer.core.errors import printable
 
 Severity = Literal["error", "warning", "info"]
+_PLURAL = re.compile(r"\[(.*?)\]")
 Effect = Literal["stops", "damaged", "leaks", "trains"]
 
 
@@ -20,7 +22,7 @@ class Kind:
             `data.damaged = "error"` and leaves the file out under "quarantine". "leaks": it trains, but test or
             validation numbers are too good. "trains": it trains.
         severity: error unless the run trains and its numbers hold.
-        title: The head of a group of such findings.
+        title: The head of a group of such findings, behind their number; what only several have is in brackets.
         fix: One way to fix it.
     """
 
@@ -29,43 +31,47 @@ class Kind:
     title: str
     fix: str
 
+    def heading(self, count: int) -> str:
+        """The title behind a number of findings: "1 empty file", "1,200 empty files"."""
+        return f"{count:,} " + _PLURAL.sub("" if count == 1 else r"\1", self.title)
+
 
 _LEAVE_OUT = 'or leave it out with data.damaged = "quarantine"'
 KINDS: dict[str, Kind] = {
-    "layout": Kind("error", "stops", "the source cannot be listed", "fix what the reason names"),
-    "unreadable-folder": Kind("error", "stops", "folders that cannot be listed", "check rights and links"),
-    "link-loop": Kind("error", "stops", "links back to a folder above", "remove the link"),
-    "not-a-file": Kind("error", "stops", "pipes, sockets, devices or links to nothing", "remove it"),
-    "outside-class-folder": Kind("error", "stops", "images outside class folders", "move it into a class folder"),
-    "nested-folder": Kind("error", "stops", "folders with images inside class folders", "move it out of the class"),
-    "refused": Kind("error", "stops", "reasons why fewer plan and fewer train refuse", "do what the reason names"),
-    "empty-class": Kind("error", "stops", "class folders without images", "add images or remove the folder"),
-    "class-only-in-test": Kind("error", "stops", "classes that training does not have", "rename or remove that folder"),
-    "unreadable": Kind("error", "damaged", "files that cannot be read", f"make it readable, {_LEAVE_OUT}"),
-    "empty-file": Kind("error", "damaged", "empty files", f"copy it again, {_LEAVE_OUT}"),
-    "not-an-image": Kind("error", "damaged", "no image of a known format", f"remove or convert it, {_LEAVE_OUT}"),
-    "truncated": Kind("error", "damaged", "truncated files", f"copy or download it again, {_LEAVE_OUT}"),
-    "decompression-bomb": Kind("error", "damaged", "too many pixels to decode", f"scale it down, {_LEAVE_OUT}"),
-    "undecodable": Kind("error", "damaged", "files that cannot be decoded", f"replace it, {_LEAVE_OUT}"),
-    "crash": Kind("error", "stops", "files that end the decoding process", "remove it: no policy survives it"),
-    "identical-across-splits": Kind("error", "leaks", "images that training has too", "keep it in one split only"),
-    "identical-other-label": Kind("warning", "trains", "identical images of different classes", "settle on one class"),
-    "single-image-class": Kind("warning", "trains", "classes with one image", "add images, or merge the class"),
-    "animated": Kind("warning", "trains", "animations or several pages: the first is used", "save the frame you mean"),
-    "cmyk": Kind("warning", "trains", "CMYK, turned into RGB without a colour profile", "convert it to sRGB yourself"),
-    "tiny": Kind("warning", "trains", "images of a few pixels", "remove it if it was meant to be a photo"),
-    "not-rgb": Kind("info", "trains", "grey, palette or transparent", "it becomes RGB"),
-    "unread-format": Kind("warning", "trains", "formats that are not read", "save them as JPEG or PNG"),
-    "narrow-range": Kind("warning", "trains", "16-bit files that hold fewer bits", "check data.depth, or save 8 bits"),
-    "corrupt-metadata": Kind("info", "trains", "metadata that cannot be read", "the pixels count, taken as upright"),
-    "16-bit": Kind("info", "trains", "more than 8 bits a channel", "it becomes 8 bits"),
-    "exif-rotated": Kind("info", "trains", "stored rotated", "it is turned upright"),
-    "identical-within-split": Kind("info", "trains", "images that occur twice", "remove the copy"),
-    "class-not-in-test": Kind("info", "trains", "classes without a held-out image", "add some, or keep it in mind"),
-    "extreme-aspect": Kind("info", "trains", "very wide or very tall images", "the centre square is taken"),
-    "uneven-sizes": Kind("info", "trains", "sizes that differ widely", "all are scaled to one side"),
-    "wrong-suffix": Kind("info", "trains", "another format than the ending of the name", "the contents decide"),
-    "odd-name": Kind("info", "trains", "names with odd characters", "rename it if other programs trip over it"),
+    "layout": Kind("error", "stops", "source[s] that cannot be listed", "fix what the reason names"),
+    "unreadable-folder": Kind("error", "stops", "folder[s] that cannot be listed", "check rights and links"),
+    "link-loop": Kind("error", "stops", "link[s] back to a folder above", "remove the link"),
+    "not-a-file": Kind("error", "stops", "pipe[s], socket[s], device[s] or link[s] to nothing", "remove it"),
+    "outside-class-folder": Kind("error", "stops", "image[s] outside class folders", "move it into a class folder"),
+    "nested-folder": Kind("error", "stops", "folder[s] with images inside class folders", "move it out of the class"),
+    "refused": Kind("error", "stops", "reason[s] why fewer plan and fewer train refuse", "do what the reason names"),
+    "empty-class": Kind("error", "stops", "class folder[s] without images", "add images or remove the folder"),
+    "class-only-in-test": Kind("error", "stops", "class[es] unknown in training", "rename or remove that folder"),
+    "unreadable": Kind("error", "damaged", "file[s] that cannot be read", f"make it readable, {_LEAVE_OUT}"),
+    "empty-file": Kind("error", "damaged", "empty file[s]", f"copy it again, {_LEAVE_OUT}"),
+    "not-an-image": Kind("error", "damaged", "file[s] of no known image format", f"remove or convert it, {_LEAVE_OUT}"),
+    "truncated": Kind("error", "damaged", "truncated file[s]", f"copy or download it again, {_LEAVE_OUT}"),
+    "decompression-bomb": Kind("error", "damaged", "image[s] of too many pixels", f"scale it down, {_LEAVE_OUT}"),
+    "undecodable": Kind("error", "damaged", "file[s] that cannot be decoded", f"replace it, {_LEAVE_OUT}"),
+    "crash": Kind("error", "stops", "file[s] fatal to the decoding process", "remove it: no policy survives it"),
+    "identical-across-splits": Kind("error", "leaks", "image[s] that training has too", "keep it in one split only"),
+    "identical-other-label": Kind("warning", "trains", "identical image[s] of several classes", "settle on one class"),
+    "single-image-class": Kind("warning", "trains", "class[es] with one image", "add images, or merge the class"),
+    "animated": Kind("warning", "trains", "image[s] of several frames: the first is used", "save the frame you mean"),
+    "cmyk": Kind("warning", "trains", "CMYK image[s], made RGB without a profile", "convert it to sRGB yourself"),
+    "tiny": Kind("warning", "trains", "image[s] of a few pixels", "remove it if it was meant to be a photo"),
+    "not-rgb": Kind("info", "trains", "grey, palette or transparent image[s]", "it becomes RGB"),
+    "unread-format": Kind("warning", "trains", "format[s] that nothing here reads", "save them as JPEG or PNG"),
+    "narrow-range": Kind("warning", "trains", "16-bit file[s] of fewer bits", "check data.depth, or save 8 bits"),
+    "corrupt-metadata": Kind("info", "trains", "image[s] of unreadable metadata", "the pixels count, taken as upright"),
+    "16-bit": Kind("info", "trains", "image[s] of more than 8 bits a channel", "it becomes 8 bits"),
+    "exif-rotated": Kind("info", "trains", "image[s] stored rotated", "it is turned upright"),
+    "identical-within-split": Kind("info", "trains", "image[s] found twice", "remove the copy"),
+    "class-not-in-test": Kind("info", "trains", "class[es] without a held-out image", "add some, or keep it in mind"),
+    "extreme-aspect": Kind("info", "trains", "very wide or very tall image[s]", "the centre square is taken"),
+    "uneven-sizes": Kind("info", "trains", "set[s] of widely different sizes", "all are scaled to one side"),
+    "wrong-suffix": Kind("info", "trains", "file[s] of another format than the name says", "the contents decide"),
+    "odd-name": Kind("info", "trains", "name[s] with odd characters", "rename it if other programs trip over it"),
 }
 
 

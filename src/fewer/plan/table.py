@@ -19,7 +19,7 @@ def table(plan: Plan) -> Iterator[tuple[str, ...]]:
             for e, b in ((first, 0), (last, steps - 1))
         ]
         yield (
-            str(stage.index),
+            str(stage.index + 1),  # people count from 1, keys such as stages.0.side_px from 0
             f"{first + 1}-{last + 1}",
             str(stage.side_px),
             str(stage.batch_size),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fewer.core.errors import CheckpointError, RecipeError
 from fewer.runs.folder import RESOLVED
+from fewer.runs.record import read_object
 
 MODEL_WEIGHTS, MODEL_ABOUT = "model.safetensors", "model.json"  # of a published model's folder
 
@@ -42,3 +43,23 @@ def run_of(folder: Path) -> Path | None:
     """The run folder that a published model lies in, if it still does."""
     run = folder.parent.parent
     return run if folder.parent.name == "checkpoints" and (run / RESOLVED).is_file() else None
+
+
+def unfinished(folder: Path, epochs: int) -> str:
+    """What is to be said of a model whose run has not finished; empty otherwise.
+
+    Args:
+        folder: The published model.
+        epochs: Epochs that it was trained for.
+    """
+    run = run_of(folder)
+    if run is None or (run / "result.json").exists():
+        return ""
+    try:
+        planned = f" of {int(read_object(run / 'plan.json')['epochs'])}"
+    except (OSError, ValueError, KeyError, TypeError):
+        planned = ""
+    return (
+        f"{run} is not finished: this model has seen {epochs}{planned} epochs; `fewer resume {run}` trains on, "
+        "unless it is training now"
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
-from torch.utils.data import ChainDataset
+import torch
+from torch.utils.data import ChainDataset, DataLoader
 
-from fewer.core.errors import DataError
+from fewer.core.errors import DataError, UsageError
 from fewer.select.own_loop import Indexed
-from own_loops import SIZE, Numbers
+from fewer.select.own_loop.indexed import require_positions
+from own_loops import SIZE, Numbers, build
 
 
 def test_indexed_brings_the_position_along() -> None:
@@ -27,3 +30,40 @@ def test_indexed_brings_the_position_along() -> None:
     assert len(Indexed(Numbers())) == SIZE
     with pytest.raises(DataError, match="no positions"):
         Indexed(ChainDataset([]))
+
+
+class Pairs(Numbers):
+    """Images and labels, as most data sets have them; each look draws random numbers."""
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.rand(2) + random.random(), torch.tensor(index % 3)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loop_whose_samples_do_not_say_which_they_are_is_told_so(workers: int) -> None:
+    """Else its first line, `for image_B, label_B, id_B in loader`, fails with "not enough values to unpack"."""
+    chooser = build({"method": "infobatch"})
+    chooser.begin(0)
+    with pytest.raises(UsageError, match=r"Pairs .*DataLoader\(Indexed\(data\)"):
+        next(iter(DataLoader(Pairs(), batch_size=4, sampler=chooser.sampler, num_workers=workers)))
+
+
+def test_samples_that_say_which_they_are_in_a_way_of_their_own_are_let_pass() -> None:
+    class Own(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return torch.zeros(2), index  # no label, but the position
+
+    class Named(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return torch.zeros(2), f"image-{index}"
+
+    for data in (Own(), Named(), Indexed(Pairs())):
+        chooser = build({"method": "infobatch"})
+        chooser.begin(0)
+        assert len(list(DataLoader(data, batch_size=4, sampler=chooser.sampler))) > 1
+    before = torch.random.get_rng_state(), random.getstate()
+    require_positions(Own(), [0, 1])
+    with pytest.raises(UsageError):
+        require_positions(Pairs(), [1, 2, 5])
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1] == random.getstate(), "the loop's random numbers stay what they were"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Sequence
 from typing import Any, final
 
+import numpy as np
+import torch
 from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from fewer.core.errors import DataError
+from fewer.core.errors import DataError, UsageError
 
 
 @final
@@ -47,3 +52,48 @@ def _numbered(sample: Any, position: int) -> Any:
     if isinstance(sample, dict):
         return {**sample, "id": position}
     return (*sample, position) if isinstance(sample, (tuple, list)) else (sample, position)
+
+
+def asking_dataset() -> Any:
+    """The data set of the DataLoader that is asking a sampler for samples; None where none is.
+
+    A sampler is never told whose samples it names, so the loader is looked up among the callers.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        asking = frame.f_locals.get("self")
+        if isinstance(asking, _BaseDataLoaderIter):
+            return getattr(asking, "_dataset", None)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def require_positions(dataset: Any, positions: Sequence[int]) -> None:
+    """Refuses the commonest slip: a data set of (image, label), from which no batch brings ids along.
+
+    Any other kind of sample may hold ids in a form of its own.
+
+    Raises:
+        UsageError: The samples are pairs that end in a whole number, and it is not the position.
+    """
+    if dataset is None or isinstance(dataset, Indexed):
+        return
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):  # looking at a sample must not move the loop's own random numbers
+            drawn = [dataset[position] for position in positions]
+    finally:
+        random.setstate(state)
+    pairs = [sample for sample in drawn if isinstance(sample, (tuple, list)) and len(sample) == 2]
+    ends = [int(pair[1]) for pair in pairs if _is_whole(pair[1])]
+    if len(ends) == len(positions) and ends != list(positions):
+        raise UsageError(
+            f"the samples of {type(dataset).__name__} are pairs such as (image, label), and do not say which they are; "
+            "wrap it, and take three: DataLoader(Indexed(data), sampler=chooser.sampler) gives (image, label, position)"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1 and not value.is_floating_point()
+    return isinstance(value, (int, np.integer))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 from torch.utils.data import Sampler
 
 from fewer.core.errors import UsageError
+from fewer.select.own_loop.indexed import asking_dataset, require_positions
 
 if TYPE_CHECKING:
     from fewer.select.own_loop.shard import Shard
@@ -24,7 +25,7 @@ class EpochSampler(Sampler[int]):
 
     def __init__(self, begin: Callable[[int], None], whole_epoch: Callable[[], int]) -> None:
         self._begin, self._whole_epoch = begin, whole_epoch
-        self._is_new = False
+        self._is_new = self._is_checked = False
         self.shard: Shard | None = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -55,7 +56,11 @@ class EpochSampler(Sampler[int]):
         if not len(left) and not self._is_new:
             raise UsageError("all samples of this epoch have been observed; call chooser.begin(epoch) before the next")
         self._is_new = False
-        return iter(left.tolist())
+        ids = left.tolist()
+        if not self._is_checked:
+            require_positions(asking_dataset(), ids[:2])
+            self._is_checked = True
+        return iter(ids)
 
     def __len__(self) -> int:
         """How many; before the first epoch, as many as an epoch on everything has."""
