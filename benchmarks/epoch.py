@@ -112,7 +112,7 @@ def booked(content: dict[str, Any]) -> dict[str, float]:
     flops = plan.sample_flops(0)
     share = flops.forward / (flops.forward + flops.backward)
     with tempfile.TemporaryDirectory() as folder:
-        ledger = fewer.fit(recipe, Path(folder) / "run")["ledger"]
+        ledger = fewer.fit(recipe, Path(folder) / "run", progress=False)["ledger"]
     scored = ledger["samples_forwarded"] - ledger["samples_backpropagated"]
     expected = share * scored / plan.facts.data.train_images + ledger["effective_epochs"]
     return {"forward_share": share, "booked_fee": ledger["full_epoch_equivalents"], "expected_fee": expected}

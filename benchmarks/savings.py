@@ -98,7 +98,7 @@ class Runs:
         quiet = ["out.keep=1", "out.plots=false", "out.previews=false", f"train.seed={seed}"]
         recipe = fewer.load_recipe(RECIPE, [*self.overrides, *overrides, *held_out, *quiet])
         with tempfile.TemporaryDirectory() as folder:
-            done = fewer.fit(recipe, Path(folder) / "run")
+            done = fewer.fit(recipe, Path(folder) / "run", progress=False)
         ledger = done["ledger"]
         return self.results.keep(
             **cell,

@@ -114,9 +114,9 @@ def run(cell: dict[str, Any], runs: Path) -> dict[str, Any]:
     overrides = [*study.overrides, *cell["overrides"], *quiet, f"train.seed={cell['seed']}"]
     try:
         if (folder / "recipe.resolved.toml").exists():
-            done = fewer.resume(folder)
+            done = fewer.resume(folder, progress=False)
         else:
-            done = fewer.fit(fewer.load_recipe(study.recipe, overrides), folder)
+            done = fewer.fit(fewer.load_recipe(study.recipe, overrides), folder, progress=False)
     except Stopped:
         raise
     except fewer.FewerError as error:  # a variant that cannot be trained is a result, too

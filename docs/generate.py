@@ -85,12 +85,18 @@ def python_names() -> str:
         "```python\n"
         "import fewer\n\n"
         'recipe = fewer.load_recipe("photos.toml", ["train.epochs=20"])\n'
-        'result = fewer.fit(recipe, "runs/photos")\n'
-        'print(result["metrics"]["test/top1"], result["ledger"]["full_epoch_equivalents"])\n'
+        'result = fewer.fit(recipe, name="photos")  # shows progress; progress=False does not\n'
+        'print(result["metrics"]["test/top1"], result["ledger"]["full_epoch_equivalents"], result["folder"])\n\n'
+        'for found in fewer.predict(result["folder"], "new-photos/"):\n'
+        '    print(found.path, found.fault or found.answer["class"])\n\n'
+        'model = fewer.load_model(result["folder"]).model  # a torch.nn.Module\n'
         "```\n\n"
+        "Every call of `fit` trains into a folder of its own, here `runs/photos`, then `runs/photos-2`; a folder that "
+        "is given, `fit(recipe, FOLDER)`, must be new. [plain-pytorch.md](plain-pytorch.md) loads the model without "
+        "`fewer`.\n\n"
         "These names are the public surface, `fewer.NAME`, beside `fewer.__version__`. Each is imported at its first "
         "use: `import fewer` alone does not import torch. Other modules can be imported by their own names, and may "
-        "change from version to version.\n\n"
+        "change from version to version. Names for writing a selection method are in `fewer.select`.\n\n"
         "[examples/demo.py](../examples/demo.py) trains recipes, [examples/own_loop.py](../examples/own_loop.py) "
         "chooses samples in a plain PyTorch loop ([own-loops.md](own-loops.md)), and "
         "[examples/own_selector.py](../examples/own_selector.py) is a new selection method in one file.\n\n"

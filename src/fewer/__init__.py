@@ -1,7 +1,8 @@
 """Train vision models to the same accuracy with fewer samples, pixels, steps and bytes, and see what it cost.
 
 These names are the public surface; each is imported at its first use, so that `import fewer` does not import torch.
-Every other module can be imported by its own name (`fewer.core.rng`), and may change between versions.
+Names for writing a selection method are in `fewer.select`; those that were public here are still found. Every other
+module can be imported by its own name (`fewer.core.rng`), and may change between versions.
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewer.api.models import Prediction as Prediction
+    from fewer.api.models import load_model as load_model
+    from fewer.api.models import predict as predict
+    from fewer.api.training import RunResult as RunResult
+    from fewer.api.training import fit as fit
+    from fewer.api.training import resume as resume
     from fewer.compare.frames import load_runs as load_runs
     from fewer.core.errors import FewerError as FewerError
     from fewer.core.observation import Outcome as Outcome
@@ -31,14 +38,14 @@ if TYPE_CHECKING:
     from fewer.recipe.parse import parse_recipe as parse_recipe
     from fewer.recipe.schema import Recipe as Recipe
     from fewer.select.own_loop.chooser import Chooser as Chooser
-    from fewer.session.fit import fit as fit
-    from fewer.session.fit import resume as resume
     from fewer.training.loop import train as train
     from fewer.training.run import Run as Run
 
     __version__: str
 
 _HOME = {
+    "fewer.api.models": ("Prediction", "load_model", "predict"),
+    "fewer.api.training": ("RunResult", "fit", "resume"),
     "fewer.compare.frames": ("load_runs",),
     "fewer.core.errors": ("FewerError",),
     "fewer.core.protocols": ("Comm", "Data", "Selector", "Sync", "Task"),
@@ -50,27 +57,24 @@ _HOME = {
     "fewer.recipe.parse": ("load_recipe", "parse_recipe"),
     "fewer.recipe.schema": ("Recipe",),
     "fewer.select.own_loop.chooser": ("Chooser",),
-    "fewer.session.fit": ("fit", "resume"),
     "fewer.training.loop": ("train",),
     "fewer.training.run": ("Run",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "At",
     "Batch",
     "Chooser",
     "Comm",
     "Data",
-    "Expectation",
     "FewerError",
-    "KeepMask",
     "Outcome",
     "Plan",
+    "Prediction",
     "Recipe",
     "Request",
     "Run",
-    "Selection",
+    "RunResult",
     "Selector",
     "Sync",
     "Table",
@@ -78,9 +82,11 @@ __all__ = [
     "__version__",
     "compile_plan",
     "fit",
+    "load_model",
     "load_recipe",
     "load_runs",
     "parse_recipe",
+    "predict",
     "resume",
     "train",
 ]

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from drawings import drawings
-from fewer import fit, report
+from fewer import report
 from fewer.compare.arms import Arm, arms_of
 from fewer.compare.comparison_page import comparison_page
 from fewer.compare.grid import Cell
 from fewer.compare.results import Criteria, Results, summarised
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.recipe.parse import parse_recipe
+from fewer.session.fit import fit
 from fewer.testing.harness import one_thread
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

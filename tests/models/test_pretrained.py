@@ -94,7 +94,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, and with the file that it began from."""
     folder = tmp_path_factory.mktemp("trained")
     save_file(state(), folder / "w.safetensors")
-    fewer.fit(recipe({**CIFAR, "weights": str(folder / "w.safetensors")}, normalize=NUMBERS), folder / "run")
+    fewer.fit(
+        recipe({**CIFAR, "weights": str(folder / "w.safetensors")}, normalize=NUMBERS), folder / "run", progress=False
+    )
     return folder
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from fewer import fit, parse_recipe
+from fewer import parse_recipe
 from fewer.runs.record import read_json, read_rows
+from fewer.session.fit import fit
 from fewer.testing.harness import one_thread
 
 DATA = {"source": "digits", "test": "20%", "val": "20%"}

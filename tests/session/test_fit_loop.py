@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from fewer import fit, parse_recipe, resume
+from fewer import parse_recipe
 from fewer.core.errors import DivergedError
 from fewer.runs.record import read_json, read_rows
 from fewer.session import fit_loop, restore
+from fewer.session.fit import fit, resume
 from fewer.testing.harness import one_thread
 
 

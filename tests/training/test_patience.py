@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from fewer import fit, parse_recipe, resume
+from fewer import parse_recipe
 from fewer.core.errors import RecipeError
 from fewer.plan.compile import compile_plan
 from fewer.plan.ending import Ending, earliest_end
 from fewer.plan.plan import Plan
 from fewer.runs.record import read_json, read_rows
 from fewer.session import fit_loop
+from fewer.session.fit import fit, resume
 from fewer.testing.harness import one_thread
 from planning import facts, recipe
 

@@ -225,7 +225,7 @@ def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
         "select": {"method": "dbpd", "threshold": 0.5, "guards": {"noise_cap": 0.2}},
         "out": {"previews": False, "plots": False},
     }
-    result = fewer.fit(fewer.parse_recipe(content), tmp_path / "run")
+    result = fewer.fit(fewer.parse_recipe(content), tmp_path / "run", progress=False)
     listed = list(csv.DictReader((tmp_path / "run" / "suspects.csv").read_text().splitlines()))
     assert len(listed) == result["suspected_labels"] > 100
     assert sum(line["name"] in wrong for line in listed) > 0.6 * len(listed), "by chance it would be 0.2"
