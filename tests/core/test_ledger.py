@@ -133,6 +133,51 @@ def test_statistics_at_another_side_decode_no_image_twice(photos: Path, tmp_path
     assert [stage["samples_decoded"] for stage in result["ledger"]["stages"]] == [decoded, 0]
 
 
+def test_a_ledger_by_hand() -> None:
+    """Two stages of a run on ten images, of which a plain epoch takes 60 FLOPs."""
+    ledger = Ledger(2, 10, 60.0)
+    ledger.book(0, samples_backpropagated=15, samples_forwarded=25, flops=90)
+    ledger.book(1, samples_backpropagated=5, optimizer_steps=3, flops=60)
+    ledger.book(1, optimizer_steps=1)
+    assert (ledger.effective_epochs, ledger.full_epoch_equivalents) == (20 / 10, 150 / 60)
+    totals = ledger.totals()
+    assert (totals["effective_epochs"], totals["full_epoch_equivalents"]) == (2.0, 2.5)
+    assert (totals["samples_forwarded"], totals["optimizer_steps"], totals["skipped_steps"]) == (25, 4, 0)
+    assert [stage["samples_backpropagated"] for stage in totals["stages"]] == [15, 5]
+    assert 10**6 < totals["peak_memory_bytes"] < 10**13
+
+
+def test_a_resumed_ledger_goes_on_from_the_saved_one() -> None:
+    """What all ranks share is put back; this process's own work, and its seconds, come on top."""
+    before, after = Ledger(2, 10, 60.0), Ledger(2, 10, 60.0)
+    before.book(0, samples_backpropagated=15, samples_decoded=8)
+    before.seconds[0]["train"] = 5.0
+    before.enter(1)
+    before.book(1, flops=60, bytes_sent=7)
+    after.book(0, samples_backpropagated=1, samples_decoded=2)
+    after.seconds[0]["train"] = 1.0
+    after.load_state_dict(before.state_dict())
+    after.add_local(before.local())
+    assert [counts["samples_backpropagated"] for counts in after.counts] == [15, 0]
+    assert [counts["samples_decoded"] for counts in after.counts] == [10, 0]
+    assert (after.total("flops"), after.total("bytes_sent")) == (60, 7)
+    assert after.seconds[0]["train"] == 6.0
+
+
+def _of_two(comm: Any) -> dict[str, Any]:
+    ledger = Ledger(1, 10, 60.0)
+    ledger.book(0, samples_backpropagated=20, samples_decoded=comm.rank + 3, bytes_sent=4)
+    return ledger.of_all_ranks(comm)
+
+
+def test_ranks_sum_their_own_work_and_share_the_rest() -> None:
+    with one_thread():
+        for totals in on_ranks(2, _of_two):
+            assert (totals["samples_decoded"], totals["bytes_sent"]) == (7, 8)
+            assert (totals["samples_backpropagated"], totals["effective_epochs"]) == (20, 2.0)
+            assert [rank["samples_decoded"] for rank in totals["ranks"]] == [3, 4]
+
+
 def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:
     ledger = Ledger(2, 10, 1.0)
     began = time.monotonic()

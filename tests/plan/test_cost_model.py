@@ -104,6 +104,33 @@ def test_statistics_of_batchnorm_are_paid_once_and_loaded_by_every_process() -> 
     assert perhaps == (1000, 2200), "only where the last epoch turns out to leave something out"
 
 
+def test_a_budget_keeps_back_what_batchnorm_will_cost() -> None:
+    """200 forwards at 32 px after the last epoch: surely where its side is another, else where it leaves images out."""
+    same, small = (
+        stages_of(recipe(stages=[{"epochs": 2, "side_px": side, "evaluation_side_px": 32}]), 32) for side in (32, 16)
+    )
+    renewed = 200 * 32 * 32
+
+    def after(stages: Any, guards: bool, images: int = 200) -> tuple[float, float]:
+        budget = budget_of(facts(), stages, 0.5, Reestimation(images, guards))
+        return budget.after_flops, budget.after_partial_flops
+
+    assert after(same, guards=True) == (0, renewed)
+    assert after(same, guards=False) == (0, 0)
+    assert after(small, guards=True) == (renewed, 0)
+    assert after(small, guards=False) == (renewed, 0)
+    assert after(small, guards=True, images=0) == (0, 0)
+
+
+def test_the_unit_is_an_epoch_of_all_images_at_the_largest_side() -> None:
+    """Epochs at 16 px cost a quarter of one at 32 px, in whatever order."""
+    for sides in ((16, 32), (32, 16)):
+        asked = recipe(stages=[{"epochs": 4, "side_px": side} for side in sides])
+        costs = predicted(asked, facts())
+        assert costs["full_epoch_equivalents"] == (4 + 4 / 4,) * 2
+        assert costs["effective_epochs"] == (8, 8)
+
+
 def test_statistics_for_another_side_are_paid_at_that_side() -> None:
     def forwards(stages: list[dict[str, int]], **known: Any) -> tuple[float, float]:
         costs = predicted(recipe(stages=stages), facts(**known), batchnorm=Reestimation(200, guards=False))

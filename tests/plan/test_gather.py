@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fewer.plan.gather import data_facts, gather_facts, machine_facts, model_facts
 from fewer.session.build import open_data
 from planning import recipe
@@ -18,6 +20,15 @@ def test_facts_of_digits() -> None:
     assert found.model.scoring_flops(24, 0) == found.model.flops[20][0].forward
     assert (found.machine.processes, found.machine.available_bytes) == (2, 1000)
     assert found.reference is None
+
+
+@pytest.mark.parametrize("sides", [(16, 24), (24, 16)])
+def test_the_unit_of_cost_is_a_step_at_the_largest_side(sides: tuple[int, int]) -> None:
+    asked = recipe(stages=[{"epochs": 1, "side_px": side, "evaluation_side_px": 32} for side in sides])
+    found = model_facts(asked, 10, 8, None, None)
+    unit = {side: entries[0].training for side, entries in found.flops.items()}
+    assert found.plain_sample_flops == unit[24] != unit[16]
+    assert set(unit) == {16, 24, 32}, "an evaluation's side is known too"
 
 
 def test_threads_are_shared_among_processes() -> None:
