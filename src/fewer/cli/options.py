@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from fewer.recipe.schema import Recipe
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
+RecipeOrSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|SOURCE",
+        help="A recipe, or images to choose one for: a folder, a tar, digits, cifar10, ...",
+        show_default=False,
+    ),
+]
 Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
     typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change, such as train.epochs=20.", show_default=False),

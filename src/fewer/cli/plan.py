@@ -1,14 +1,14 @@
-"""`fewer plan`: what a recipe would do and cost, without training."""
+"""`fewer plan`: what a recipe, or the choice for a source, would do and cost, without training."""
 
 from typing import Annotated
 
 import typer
 
-from fewer.cli.options import Devices, Json, Overrides, RecipeFile, present_recipe
+from fewer.cli.options import Devices, Json, Overrides, RecipeOrSource
 
 
 def plan(
-    recipe: RecipeFile,
+    recipe: RecipeOrSource,
     overrides: Overrides = None,
     devices: Devices = 1,
     everything: Annotated[
@@ -20,10 +20,12 @@ def plan(
     as_json: Json = False,
 ) -> int:
     """Say what a recipe would do, what it would cost and how long it would take; trains nothing."""
-    checked = present_recipe(recipe, overrides)
+    from fewer.cli.given import recipe_given
+
+    found = recipe_given(recipe, overrides or [], devices, probes)
     from fewer.session.build import make_plan, open_data
 
-    compiled = make_plan(checked, open_data(checked), devices)
+    compiled = found.plan or make_plan(found.recipe, open_data(found.recipe), devices)
     from fewer.session.probe import outlook
 
     expected = outlook(compiled) if probes else None

@@ -1,4 +1,4 @@
-"""`fewer train`: one run of a recipe, with its report."""
+"""`fewer train`: one run of a recipe, or of one that is chosen for a source, with its report."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Annotated, Optional
 
 import typer
 
-from fewer.cli.options import Devices, Json, Overrides, RecipeFile, present_recipe
+from fewer.cli.options import Devices, Json, Overrides, RecipeOrSource
 
 
 def train(
-    recipe: RecipeFile,
+    recipe: RecipeOrSource,
     overrides: Overrides = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
@@ -27,29 +27,30 @@ def train(
     devices: Devices = 1,
     as_json: Json = False,
 ) -> int:
-    """Train a recipe: evaluates, checkpoints, and writes a run folder with a report."""
+    """Train a recipe, or images alone: evaluates, checkpoints, and writes a run folder with a report."""
+    from fewer.cli.given import recipe_given
     from fewer.core.errors import RecipeError
-    from fewer.recipe.toml_file import read_text
 
     if name and out:
         raise RecipeError(f"--name {name} and --out {out}: give one of the two")
-    checked = present_recipe(recipe, overrides)
-    given = out or (Path(checked.out.dir) if checked.out.dir and not name else None)
+    found = recipe_given(recipe, overrides or [], devices)
+    given = out or (Path(found.recipe.out.dir) if found.recipe.out.dir and not name else None)
     from fewer.cli.display import announce, finish, shown
     from fewer.runs.folder import RunFolder
     from fewer.runs.names import RUNS, free_number, named, numbered, taken
     from fewer.sync.launch import is_rank, joined, launch
 
-    asked = named(name) if name else RUNS / recipe.stem
+    asked = named(name) if name else RUNS / found.name
     folder = given or (asked if is_rank() else numbered(asked, free_number(asked)))
     if given and not is_rank():  # a rank may come when another has made the folder already
         RunFolder(folder).require_new()
-    announce(folder, checked)
+    announce(folder, found.recipe)
     if not given and folder != asked:
         print(taken(asked), file=sys.stderr)
     if devices > 1 and not is_rank():
         flags = ["--json"] if as_json else []
-        return launch(devices, ["train", str(recipe), *(overrides or []), "--out", str(folder), *flags])
+        with found.kept(recipe) as place:  # what was chosen here, every process takes
+            return launch(devices, ["train", place, *found.left(overrides or []), "--out", str(folder), *flags])
     from fewer.session.fit import fit
 
     with joined() as comm, shown(comm.rank) as display:
@@ -57,5 +58,5 @@ def train(
             from fewer.sync.comm import of_rank_0
 
             folder = numbered(asked, of_rank_0(comm, free_number(asked)))
-        result = fit(checked, folder, given=read_text(recipe), comm=comm, display=display)
+        result = fit(found.recipe, folder, given=found.text, comm=comm, display=display)
     return finish(result, folder, as_json, comm.rank)

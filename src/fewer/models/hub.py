@@ -60,6 +60,13 @@ def downloaded(url: str, name: str, hash_prefix: str = "") -> Path:
     return place
 
 
+def is_kept(name: str) -> bool:
+    """Whether a library's file of weights, `NAME-HASH.SUFFIX` or `NAME.SUFFIX`, is in torch.hub's folder already."""
+    import torch
+
+    return any(next(Path(torch.hub.get_dir(), "checkpoints").glob(f"{name}{end}"), None) for end in ("-*", ".*"))
+
+
 def file_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:

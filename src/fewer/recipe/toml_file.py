@@ -28,7 +28,7 @@ def read_toml(path: Path, noun: str = "recipe") -> tuple[dict[str, Any], dict[Ke
     """
     text = read_text(path, noun)
     try:
-        return tomllib.loads(text), _lines(text)
+        return tomllib.loads(text), key_lines(text)
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}; {_fix(text, str(error))}") from None
 
@@ -72,7 +72,7 @@ def _fix(text: str, problem: str) -> str:
     return "strings need quotes, see recipes/"
 
 
-def _lines(text: str) -> dict[KeyPath, int]:
+def key_lines(text: str) -> dict[KeyPath, int]:
     """Line number of every key and section of a TOML text; nearly right suffices, it is for messages."""
     found: dict[KeyPath, int] = {}
     section: KeyPath = ()

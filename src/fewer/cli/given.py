@@ -1,0 +1,93 @@
+"""What `train` and `plan` are given: a recipe's file, or a source, for which a recipe is chosen."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewer.core.errors import RecipeError, printable
+
+if TYPE_CHECKING:
+    from fewer.plan.plan import Plan
+    from fewer.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Given:
+    """A recipe, checked.
+
+    Attributes:
+        recipe: The recipe.
+        text: As it was written, or chosen.
+        name: What its run folder is called after.
+        plan: Its plan, where a choice has compiled it.
+    """
+
+    recipe: Recipe
+    text: str
+    name: str
+    plan: Plan | None = None
+
+    @contextmanager
+    def kept(self, place: str) -> Iterator[str]:
+        """A file with this recipe for as long as other processes read it: its own, or one for a choice.
+
+        Args:
+            place: What was given.
+        """
+        if self.plan is None:
+            yield place
+            return
+        with tempfile.TemporaryDirectory(prefix="fewer-") as folder:
+            chosen = Path(folder, f"{self.name}.toml")
+            chosen.write_text(self.text, encoding="utf-8")
+            yield str(chosen)
+
+    def left(self, overrides: Sequence[str]) -> list[str]:
+        """Those of the user's keys that are not in the text."""
+        return [text for text in overrides if self.plan is None or text.startswith("stages.")]
+
+
+def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probes: bool = True) -> Given:
+    """The recipe in a file, or the choice for a source, which is explained on stderr.
+
+    Args:
+        place: A file, a source such as `digits` or `folder:PATH`, or the path of a folder or a tar of images.
+        overrides: `key=value` texts.
+        processes: Processes that will train together.
+        probes: Whether a choice may time the machine.
+    """
+    from fewer.data import sources
+
+    path, source = Path(place), sources.named(place, Path.cwd())
+    if os.path.isfile(path / "recipe.resolved.toml"):
+        raise RecipeError(f"{place}: a run folder, no recipe and no images; `fewer resume {place}` goes on with it")
+    if not sources.is_source(source) or (os.path.isfile(path) and source == place):
+        from fewer.cli.options import present_recipe
+        from fewer.recipe.toml_file import read_text
+
+        if not os.path.exists(path) and path.suffix != ".toml":
+            raise RecipeError(f"{place}: neither a recipe, nor images; {sources.allowed(place)}")
+        return Given(present_recipe(path, overrides), read_text(path), path.stem)
+    import sys
+
+    from fewer.recipe.parse import parse_recipe
+    from fewer.recipe.places import require_present
+
+    require_present(parse_recipe({"data": {"source": source}, "model": {"name": "lenet5"}}))
+    print(f"looking at {printable(place)} ...", file=sys.stderr, flush=True)
+    from fewer.compare.outlook import roughly
+    from fewer.session.one_line import choose
+    from fewer.sync.launch import is_rank
+
+    choice = choose(source, overrides, processes, timed=probes and not is_rank())
+    time = roughly(choice.seconds) if choice.seconds else "not timed"
+    for line in choice.lines(time) if not is_rank() else ():
+        print(printable(line), file=sys.stderr, flush=True)
+    kind, _, within = source.partition(":")
+    return Given(choice.recipe, choice.text, Path(within).resolve().stem if within else kind, choice.plan)

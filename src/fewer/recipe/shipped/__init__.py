@@ -1,0 +1,82 @@
+"""Recipes that come with the package, and the fitting of their text to a user's data: comments stay.
+
+Each is a whole recipe; its header's first sentence says what it is for, `Time:` and `Result:` what was measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from fewer.core.messages import KeyPath, nearest, written
+from fewer.recipe.toml_file import key_lines
+
+_SUFFIX = ".toml"
+
+
+def names() -> list[str]:
+    """Their names, sorted."""
+    return sorted(each.name.removesuffix(_SUFFIX) for each in files(__name__).iterdir() if each.name.endswith(_SUFFIX))
+
+
+def text(name: str) -> str:
+    """The text of the recipe of this name.
+
+    Raises:
+        KeyError: There is none.
+    """
+    if name not in names():
+        raise KeyError(f'no recipe "{name}" comes with the package; {nearest(name, names())}')
+    return files(__name__).joinpath(f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+
+
+def fitted(recipe: str, values: Mapping[KeyPath, Any]) -> str:
+    """A recipe's text with other values; comments stay, keys that it lacks end their section.
+
+    Args:
+        recipe: The text, TOML.
+        values: What keys are set to, such as `{("train", "epochs"): 3}`; None takes one out.
+    """
+    lines = recipe.splitlines()
+    for path, value in values.items():
+        *section, key = path
+        entry, places = f"{key} = {toml(value)}", key_lines("\n".join(lines))
+        if path in places:
+            at = places[path] - 1
+            lines[at : at + 1] = [] if value is None else [_replaced(lines[at], entry)]
+        elif value is None:
+            continue
+        elif not section:  # before all sections
+            lines[min(places.values()) - 1 : min(places.values()) - 1] = [entry, ""]
+        elif tuple(section) in places:
+            lines.insert(_end(lines, places[tuple(section)]), entry)
+        else:
+            lines += ["", f"[{'.'.join(section)}]", entry]
+    return "\n".join(lines) + "\n"
+
+
+def toml(value: Any) -> str:
+    """A value as TOML has it: a text with its quotes and backslashes escaped, a table in one line."""
+    if isinstance(value, str):
+        return '"' + re.sub(r'["\\]', r"\\\g<0>", value) + '"'
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {toml(each)}' for key, each in value.items() if each is not None)} }}"
+    return f"[{', '.join(map(toml, value))}]" if isinstance(value, list | tuple) else written(value)
+
+
+def _replaced(line: str, entry: str) -> str:
+    """A line with another entry, and its comment where it was."""
+    comment = re.search(r"\s#[^\"]*$", line)
+    return f"{entry.ljust(comment.start() if comment else 0)}{comment[0] if comment else ''}"
+
+
+def _end(lines: list[str], first: int) -> int:
+    """The index behind the last entry of the section whose header is line number `first`."""
+    end = first
+    while end < len(lines) and not lines[end].lstrip().startswith("["):
+        end += 1
+    while not lines[end - 1].strip():
+        end -= 1
+    return end

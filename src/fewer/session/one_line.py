@@ -1,0 +1,159 @@
+"""The choice of a recipe for a source alone: `fewer train photos/`.
+
+It goes by what is found: first weights at hand or not, size and number of the images, the machine. All that is chosen
+stands in the recipe's text, which becomes the run folder's own; a key that the user gives stays as it is given.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewer.core.errors import RecipeError
+from fewer.core.messages import KeyPath
+from fewer.data import sources
+from fewer.machine.device import device_kind
+from fewer.models.hub import is_kept
+from fewer.models.recognition import network_of
+from fewer.plan.facts import DataFacts
+from fewer.plan.gather import data_facts
+from fewer.plan.plan import Plan
+from fewer.recipe import shipped
+from fewer.recipe.parse import foreign_keys, override, parse_recipe
+from fewer.recipe.schema import Recipe
+from fewer.session.build import make_plan, open_data
+from fewer.session.probe import outlook
+
+_TINY_PX, _SMALL_PX = 24, 64  # up to these, nets for tiny and for small images
+_PHOTO_MODEL = "mobilenet_v2"  # of the recipe that fine-tunes
+_SIDES_PX = {"cuda": (224, 160, 128, 96), "cpu": (128, 96)}  # of photos, the largest that training has the time for
+_PATIENCE_S = 30 * 60
+_OVERHEAD = 1.2  # loading and the optimizer, beside what is probed
+# Recipes for photos: steps that a training should have, within the fewest and the most epochs.
+_STEPS = {"photos-finetune": (250, 4, 20), "photos-standard": (800, 12, 40)}
+_BATCH = 32  # of these recipes
+_ADVICE = "model.weights=default would start from ImageNet's weights, a download, and do better with few photos"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe that was chosen.
+
+    Attributes:
+        name: The shipped recipe that it comes from.
+        text: Its text, fitted to the data.
+        recipe: The same, checked, with the user's keys.
+        plan: Its plan.
+        seconds: What training will take here, roughly; 0 where that was not timed.
+    """
+
+    name: str
+    text: str
+    recipe: Recipe
+    plan: Plan
+    seconds: float
+
+    def lines(self, time: str) -> list[str]:
+        """What was chosen, what it takes, and how to change it.
+
+        Args:
+            time: What it will take, in words.
+        """
+        data, machine, model = self.plan.facts.data, self.plan.facts.machine, self.recipe.model
+        epochs, side_px = self.plan.epochs, self.plan.largest_side_px
+        images = data.train_images + data.val_images + data.test_images
+        begins = "random weights" if model.weights == "none" else "the weights given"
+        where = f"{machine.device}, {machine.threads} thread{'s'[: machine.threads > 1]}"
+        advice = f"; {_ADVICE}" if self.name == "photos-standard" else ""
+        return [
+            f"chosen: {self.name}, for {images:,} images of {data.native_side_px} px in {len(data.classes)} classes: "
+            f"{model.name} from {begins}, {epochs} epoch{'s'[: epochs > 1]} at {side_px} px",
+            f"takes:  {time} on this machine ({where}){advice}",
+            f"change: add keys, such as train.epochs={2 * epochs}, or edit recipe.given.toml in its folder",
+        ]
+
+
+def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed: bool = True) -> Choice:
+    """The recipe for a source.
+
+    Args:
+        source: A text such as `digits` or `folder:PATH`; a path is relative to the current folder.
+        overrides: `key=value` texts.
+        processes: Processes that will train together.
+        timed: Whether the machine's speed may decide; it must not where every process chooses for itself.
+
+    Raises:
+        FewerError: Whatever is wrong with the source or the keys.
+    """
+    asked: dict[str, Any] = {"data": {"source": source}}
+    if problems := override(asked, overrides, {}):
+        raise RecipeError(problems)
+    base = Path.cwd()
+    splits = open_data(parse_recipe({"data": asked["data"], "model": {"name": "lenet5"}}, base=base))
+    data = data_facts(splits)
+    name, values = _recipe_for(data, asked.get("model", {}))
+    values["data", "source"] = sources.absolute(source, base)
+    values |= _left_out(name, asked, overrides)
+    for side_px in _sides(name, asked, data):
+        values |= {("train", "side_px"): side_px} if side_px else {}
+        recipe = parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=base)
+        plan = make_plan(recipe, splits, processes)
+        seconds = outlook(plan).seconds[1] * _OVERHEAD if timed else 0.0
+        if seconds < _PATIENCE_S:
+            break
+    return Choice(name, shipped.fitted(shipped.text(name), values | _given(overrides, recipe)), recipe, plan, seconds)
+
+
+def _recipe_for(data: DataFacts, model: dict[str, Any]) -> tuple[str, dict[KeyPath, Any]]:
+    """The shipped recipe, and the values of its keys that follow from the data and from what is asked of the model."""
+    weights, side = model.get("weights", "none"), data.native_side_px
+    if "weights" not in model and "name" not in model and side > _SMALL_PX and is_kept(_PHOTO_MODEL):
+        weights = "default"
+    values: dict[KeyPath, Any] = {}
+    if weights != "none":
+        name, values["model", "weights"] = "photos-finetune", weights
+        if weights != "default" and "name" not in model:
+            values |= {("model", key): value for key, value in network_of(weights).items()}
+    else:
+        name = ("tiny" if side <= _TINY_PX else "small" if side <= _SMALL_PX else "photos") + "-standard"
+    if name in _STEPS:
+        steps, least, most = _STEPS[name]
+        values["train", "epochs"] = min(max(round(steps * _BATCH / data.train_images), least), most)
+    batch = tomllib.loads(shipped.text(name))["train"]["batch_size"]
+    values["train", "batch_size"] = max(2, min(batch, data.train_images // 4))
+    return name, values
+
+
+def _left_out(name: str, asked: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, Any]:
+    """Keys of the shipped recipe that have no place beside the user's, such as those of another model."""
+    content = tomllib.loads(shipped.text(name))
+    override(content, overrides, {})
+    found: dict[KeyPath, Any] = {("train", "epochs"): None} if "stages" in asked else {}  # stages say how many
+    for section in ("model", "task", "train"):
+        foreign = [key for key in foreign_keys(section, content) if key not in asked.get(section, {})]
+        found |= {(section, key): None for key in foreign}
+    return found
+
+
+def _sides(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[int | None]:
+    """Image sides to choose from, the largest first; None: that of the recipe or the user."""
+    if name not in _STEPS or "stages" in asked or "side_px" in asked.get("train", {}):
+        return (None,)
+    native = max(32, -(-data.native_side_px // 32) * 32)
+    return [side for side in _SIDES_PX[device_kind()] if side <= native] or [native]
+
+
+def _given(overrides: Sequence[str], recipe: Recipe) -> dict[KeyPath, Any]:
+    """The user's keys with their values as the recipe took them, paths absolute; one of a stage stays an override."""
+    found: dict[KeyPath, Any] = {}
+    for text in overrides:
+        path = tuple(text.partition("=")[0].strip().split("."))
+        value: Any = recipe.model_dump(mode="json")
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            found[path] = value
+    return found
