@@ -16,7 +16,7 @@ from fewer.models.files import read_tensors
 from first_weights import state
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".bin"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ""])
 @pytest.mark.parametrize("nesting", [[], ["state_dict"], ["model"], ["ema", "module"]])
 def test_every_kind_of_file_gives_the_same_tensors(tmp_path: Path, suffix: str, nesting: list[str]) -> None:
     path, content = tmp_path / f"w{suffix}", state()
@@ -61,6 +61,32 @@ def hostile(tmp_path: Path, kind: str) -> Path:
         path.mkdir()
         path = path / "nothing.pt"
     return path
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a Git LFS pointer, .*`git lfs pull`"),
+        (b"\n<!DOCTYPE html><html>not found</html>", "a page of HTML"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5, as Keras"),
+    ],
+)
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_what_holds_no_weights_is_called_by_its_name(tmp_path: Path, content: bytes, said: str, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"holds no weights: it is {said}"):
+        read_tensors(tmp_path / name)
+
+
+def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
+    """Whatever the length of their header looks like, such as the first bytes of a picture."""
+    content = state()
+    save_file(content, tmp_path / "w.pt")
+    assert read_tensors(tmp_path / "w.pt").keys() == content.keys()
+    header = b"{" + b" " * (0x0AFF - 2) + b"}"
+    (tmp_path / "x").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(DataError, match="holds no named tensors"):
+        read_tensors(tmp_path / "x")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import fewer
 from fewer import models
 from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.models.files import read_tensors
+from fewer.models.matching import match
 from fewer.models.pretrained import read_weights
 from fewer.session.build import build_model, build_optimizer, make_plan, open_data, open_session
 from first_weights import CIFAR, recipe, state
@@ -74,7 +76,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     [
         ("nowhere.pt", "no such file"),
         ("folder", "without a trained model"),
-        ("w.txt", "ends in"),
+        ("w.txt", "no file of tensors"),
         ("default", "no pub"),
     ],
 )
@@ -82,8 +84,52 @@ def test_a_place_without_weights_is_refused(tmp_path: Path, weights: str, said: 
     (tmp_path / "folder").mkdir()
     (tmp_path / "w.txt").write_text("x")
     place = weights if weights == "default" else str(tmp_path / weights)
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises((RecipeError, DataError), match=said):
         read_weights(models.params("resnet18_cifar")(**{**CIFAR, "weights": place}))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.encoder_q.", "ema_model.", "backbone.body."])
+def test_a_wrappers_prefix_is_taken_off_and_said(tmp_path: Path, prefix: str) -> None:
+    theirs = state()
+    others = {
+        "criterion.weight": torch.zeros(9),
+        f"{prefix}extra": torch.zeros(2),
+        "encoder_k.fc.bias": torch.zeros(10),
+    }
+    torch.save({"state_dict": {f"{prefix}{k}": v for k, v in theirs.items()} | others}, tmp_path / "best.ckpt")
+    asked = recipe({**CIFAR, "weights": str(tmp_path / "best.ckpt")})
+    plan = make_plan(asked, open_data(asked))
+    (note,) = [note for note in plan.notes if "first weights" in note]
+    assert f"names that begin with {prefix.removeprefix('module.')!r}, which was taken off" in note
+    assert "1 unexpected: extra" in note
+    model = build_model(plan)
+    assert all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("of", "for_", "said"),
+    [
+        ("resnet34", "resnet18", r"it has blocks that this network lacks, such as layer1\.2, so it is of a deeper one"),
+        ("resnet18", "resnet34", r"it lacks blocks of this network, such as layer1\.2, so it is of a shallower one"),
+        ("densenet201", "densenet121", "denselayer25, so it is of a deeper one"),
+        ("convnext_small", "convnext_tiny", r"features\.5\.9, so it is of a deeper one"),
+        ("efficientnet_b1", "efficientnet_b0", "so it is of a deeper one"),
+    ],
+)
+def test_weights_of_another_depth_are_refused_with_the_cause(of: str, for_: str, said: str) -> None:
+    with torch.device("meta"):
+        theirs, ours = (models.build(name, 10, 64) for name in (of, for_))
+    found = match(ours, {k: torch.zeros(()).expand(v.shape) for k, v in theirs.state_dict().items()}, 10)
+    assert not found.suffices
+    assert re.search(said, found.cause)
+
+
+def test_weights_of_another_depth_are_refused_by_the_plan(tmp_path: Path) -> None:
+    theirs = {**state(), **{f"layer1.9.{name}": torch.zeros(99, 99) for name in ("conv1.weight", "conv2.weight")}}
+    save_file(theirs, tmp_path / "w.safetensors")
+    asked = recipe({**CIFAR, "weights": str(tmp_path / "w.safetensors")})
+    with pytest.raises(RecipeError, match=r"such as layer1\.9, so it is of a deeper one; .*change model\.name"):
+        make_plan(asked, open_data(asked))
 
 
 NUMBERS = {"mean": [0.4, 0.5, 0.6], "std": [0.1, 0.2, 0.3]}

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fewer.models.weight_names import further_blocks
+
 _LEAST = 0.5  # of the network's and of the file's numbers that must fit
+_OTHER_DEPTH = 0.05  # of either's numbers, in blocks that the other lacks: a network of another depth
 _SHOWN = 3  # names listed of each kind
 
 
@@ -24,6 +27,9 @@ class Match:
         head: Names of a last layer with another number of classes; it stays as it was drawn.
         share: Part of the network's numbers, without the head, that fits.
         used: Part of the weights' numbers, without the head, that fits.
+        deeper: A block of the weights' that the network lacks, where such blocks are a good part of them; else "".
+        shallower: Likewise, a block of the network's that the weights lack.
+        prefix: What stood before the names in the file.
     """
 
     fitting: Mapping[str, Tensor]
@@ -33,15 +39,29 @@ class Match:
     head: Sequence[str]
     share: float
     used: float
+    deeper: str = ""
+    shallower: str = ""
+    prefix: str = ""
 
     @property
     def suffices(self) -> bool:
         """Whether the weights may be called weights of this network."""
-        return self.share >= _LEAST and self.used >= _LEAST
+        return self.share >= _LEAST and self.used >= _LEAST and not (self.deeper or self.shallower)
+
+    @property
+    def cause(self) -> str:
+        """Why they do not suffice, as far as the names tell."""
+        if self.deeper:
+            return f"it has blocks that this network lacks, such as {self.deeper}, so it is of a deeper one"
+        if self.shallower:
+            return f"it lacks blocks of this network, such as {self.shallower}, so it is of a shallower one"
+        return ""
 
     def describe(self) -> str:
         """How much fits, and the first names of what does not."""
         parts = [f"{len(self.fitting)} tensors fit ({self.share:.0%} of the network without its head)"]
+        if self.prefix:
+            parts.append(f"of names that begin with {self.prefix!r}, which was taken off")
         if self.head:
             parts.append(f"the head ({', '.join(self.head[:_SHOWN])}) is of another size and starts at random")
         shapes = [f"{name} {_sized(theirs)} for {_sized(ours)}" for name, theirs, ours in self.reshaped]
@@ -51,13 +71,14 @@ class Match:
         return "; ".join(parts)
 
 
-def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Match:
+def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int, prefix: str = "") -> Match:
     """Compares weights with a network, which may be on the meta device.
 
     Args:
         model: The network.
         tensors: Weights by name.
         classes: Number of the network's outputs.
+        prefix: What was taken off before their names.
 
     Raises:
         ValueError: A weight that fits is not finite.
@@ -84,15 +105,28 @@ def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Matc
     body = {name: value.numel() for name, value in state.items() if name not in in_heads}
     theirs_total = sum(value.numel() for name, value in tensors.items() if name not in in_heads)
     fits = sum(body[name] for name in fitting if name in body)
+    unexpected = [name for name in tensors if name not in state]
+    around = tuple(f"{name.partition('.')[0]}." for name in in_heads)  # layers of a head are no blocks
     return Match(
         fitting,
         missing,
-        [name for name in tensors if name not in state],
+        unexpected,
         reshaped,
         head,
         fits / max(1, sum(body.values())),
         fits / max(1, theirs_total),
+        _block([name for name in unexpected if not name.startswith(around)], tensors, state),
+        _block([name for name in missing if not name.startswith(around)], state, tensors),
+        prefix,
     )
+
+
+def _block(names: Sequence[str], tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
+    """The first block that others lack, if such blocks hold a good part of all numbers; else ""."""
+    found = further_blocks(names, others)
+    numbers = sum(tensors[name].numel() for name in found)
+    total = sum(tensor.numel() for tensor in tensors.values())
+    return next(iter(found.values())) if numbers > _OTHER_DEPTH * total else ""
 
 
 @torch.no_grad()

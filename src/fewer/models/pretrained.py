@@ -14,9 +14,10 @@ from safetensors.torch import load as tensors_from_bytes
 from fewer import models
 from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.data.images import Moments
-from fewer.models.files import SUFFIXES, read_tensors
+from fewer.models.files import is_safetensors, read_tensors
 from fewer.models.hub import file_hash
 from fewer.models.matching import Match, load_matched, match
+from fewer.models.weight_names import unwrapped
 from fewer.runs.checkpoint import read_folder
 from fewer.runs.published import MODEL_ABOUT, MODEL_WEIGHTS
 
@@ -50,15 +51,16 @@ class Weights:
             DataError: A weight is not finite.
         """
         adapted = getattr(models.family(params.name), "adapted", None)
-        tensors = adapted(self.tensors, model) if adapted else self.tensors
+        prefix, tensors = unwrapped(self.tensors, model.state_dict())
         try:
-            found = match(model, tensors, classes)
+            found = match(model, adapted(tensors, model) if adapted else tensors, classes, prefix)
         except ValueError as error:
             raise DataError(f"model.weights: {self.origin}: {error}; take weights of a run that went well") from None
         if not found.suffices:
             raise RecipeError(
                 f'model.weights: {self.origin} holds weights of another architecture than "{params.name}": '
-                f'{found.describe()}; change model.name, or set model.weights = "none"'
+                f"{f'{found.cause}; ' if found.cause else ''}{found.describe()}; change model.name, or set "
+                'model.weights = "none"'
             )
         return found
 
@@ -84,14 +86,12 @@ def read_weights(params: ModelParams) -> Weights | None:
         return _of_run(path)
     if not path.exists():
         raise RecipeError(f'model.weights = "{path}": no such file or folder; check the path')
-    if path.suffix not in SUFFIXES:
-        raise RecipeError(f'model.weights = "{path}": a file of weights ends in {", ".join(SUFFIXES)}; rename it')
     return Weights(read_tensors(path), str(path), file_hash(path), _stated(path))
 
 
 def _stated(path: Path) -> Moments | None:
     """The statistics that a safetensors file names in its metadata, `mean` and `std`, each as a JSON list."""
-    if path.suffix != ".safetensors":
+    if not is_safetensors(path):
         return None
     with safe_open(path, framework="pt") as file:
         about = file.metadata() or {}

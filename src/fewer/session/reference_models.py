@@ -26,6 +26,7 @@ from fewer.models.hub import file_hash
 from fewer.models.matching import load_matched, match
 from fewer.models.pretrained import read_weights
 from fewer.models.published import open_model
+from fewer.models.weight_names import unwrapped
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import Facts, Reference
 from fewer.plan.flops import sample_flops
@@ -183,7 +184,8 @@ def _of_file(path: Path, recipe: Recipe, facts: Facts, precision: str) -> Given:
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn in vain, and must not move anybody's stream
         model = models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
     try:
-        found = match(model, weights.tensors, classes)
+        prefix, tensors = unwrapped(weights.tensors, model.state_dict())
+        found = match(model, tensors, classes, prefix)
     except ValueError as error:
         raise DataError(f'select.reference = "{path}": {error}; take weights of a run that went well') from None
     if found.missing or found.reshaped or found.head:
