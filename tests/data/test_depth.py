@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fewer.core.types import Request
 from fewer.data.augment.random_resized_crop import RandomResizedCrop
@@ -98,7 +99,26 @@ def test_data_check_names_a_narrow_range_and_calls_nothing_identical_that_is_not
     assert "narrow-range" not in {each.code for each in wide}
 
 
-def test_a_model_keeps_its_depth() -> None:
-    from fewer.models.published import ModelMetadata
+def test_a_model_keeps_the_depth_of_its_set(tmp_path: Path) -> None:
+    """A brighter image of one's own is read as those of training were, not by its own range."""
+    import fewer
+    from fewer.data.listing.files import files_of
+    from fewer.inference.evaluate import load_published
+    from fewer.inference.predict import predict
 
-    assert ModelMetadata.model_fields["depth"].default == 16, "of models that were published without"
+    content = {
+        "data": {"source": deep_set(tmp_path / "d", 4095), "val": "none"},
+        "model": {"name": "lenet5", "width": 0.1},
+        "train": {"batch_size": 6, "epochs": 1},
+        "out": {"plots": False, "previews": False},
+    }
+    fewer.fit(parse_recipe(content), tmp_path / "run")
+    handed = load_published(tmp_path / "run")
+    assert handed.about.depth == 12
+    Image.new("L", (32, 32), 120).save(tmp_path / "bytes.png")
+    for name, value in (("deep", 120 * 4095 // 255), ("dark", 120)):
+        (tmp_path / f"{name}.png").write_bytes(png16(np.full((32, 32), value, np.uint16)))
+    found = predict(handed, files_of(tmp_path / f"{name}.png" for name in ("bytes", "deep", "dark")))
+    same, deep, dark = (dict(each.answer)[0] for each in found)
+    assert deep == pytest.approx(same, abs=1e-5)
+    assert abs(dark - same) > 1e-3

@@ -53,9 +53,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if (found := _other_file(head)) and not (safe and head[8:9] == b"{"):
         raise DataError(f"{path}: holds no weights: it is {found}")
     if not safe and not head.startswith(_TORCH):
-        raise DataError(
-            f"{path}: damaged, or no file of tensors (it is neither torch's nor safetensors); copy it again"
-        )
+        raise DataError(f"{path}: damaged, or no file of tensors (neither torch's nor safetensors); copy it again")
     try:
         content: Any = load_file(path) if safe else _unpickled(path)
         tensors = _tensors(content)

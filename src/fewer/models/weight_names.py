@@ -14,8 +14,8 @@ _NUMBERED = re.compile(r"(.*?)(\d+)")
 def unwrapped(tensors: Mapping[str, T], ours: Iterable[str]) -> tuple[str, dict[str, T]]:
     """The tensors without what stands before a network's names in a file, such as `model.` or `encoder_q.`.
 
-    Of several prefixes, as where a file holds two copies, it is the one that most of the network's names follow, and the
-    first of equal ones: programs write the trained weights before averaged ones.
+    Of several prefixes, as where a file holds two copies, it is the one that most of the network's names follow, and
+    the first of equal ones: programs write the trained weights before averaged ones.
 
     Args:
         tensors: Those of the file by name, in its order.
