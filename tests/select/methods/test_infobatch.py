@@ -22,3 +22,13 @@ def test_infobatch_by_hand() -> None:
     assert len(fourth) == 5
     weight = dict(zip(story.chosen.ids_M.tolist(), story.chosen.weight_M.tolist(), strict=True))
     assert sorted(weight.values()) == [1.0, 1.0, 1.0, 2.5, 2.5]
+
+
+def test_infobatch_prunes_what_is_strictly_below_the_mean() -> None:
+    """Mean of 1, 2, 2, 3 is 2: sample 0 alone is below, and half of one is none; of equal losses none is below."""
+    story = Story({"method": "infobatch"}, [0] * 4)
+    story.next([1.0, 2.0, 2.0, 3.0])
+    assert story.next([1.0, 2.0, 2.0, 3.0]) == [1, 2, 3]
+    story = Story({"method": "infobatch"}, [0] * 4)
+    story.next([2.0] * 4)
+    assert story.next([2.0] * 4) == [0, 1, 2, 3]

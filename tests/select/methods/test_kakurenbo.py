@@ -41,3 +41,16 @@ def test_kakurenbo_hides_the_lowest_losses_under_a_cost() -> None:
     story.share = 0.5
     losses = [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 4.0]
     assert [story.next(losses, wrong={1}) for _ in range(2)] == [ALL8, [4, 5, 6, 7]], "sure of them or not"
+
+
+@pytest.mark.parametrize(("share", "kept", "scale"), [(0.75, 6, 8 / 6), (0.5, 4, 2.0), (0.25, 2, 2.0)])
+def test_kakurenbo_raises_the_rate_no_more_than_for_all_that_may_be_hidden(
+    share: float, kept: int, scale: float
+) -> None:
+    """Half may be hidden, so twice the rate is the most, also where a cost hides three quarters."""
+    story = Story({"method": "kakurenbo", "hidden": 0.5}, [0] * 8)
+    story.share = share
+    losses = [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 4.0]
+    story.next(losses)
+    assert len(story.next(losses)) == kept
+    assert story.chosen.lr_scale == pytest.approx(scale)

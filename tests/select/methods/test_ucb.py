@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stories import Story
 
 
@@ -27,3 +29,16 @@ def test_ucb_comes_back_to_what_varied() -> None:
     assert story.next([0.4, 0.0, 0.0, 0.1]) == [0, 2], "bounds 0.4, 0.109, 0.2, 0.1"
     assert story.next([0.4, 0.0, 0.0, 0.1]) == [0, 2]
     assert story.next([0.4, 0.0, 0.0, 0.1]) == [0, 1], "2 is at 0.065; 1 at 0.075 + 0.034 beats 3 at 0.1"
+
+
+def test_ucb_weighs_the_newest_loss_as_stated() -> None:
+    """Weight 0.8 of the newest: deviations of -4 and then -0.8 of sample 0, and of -3 of sample 1."""
+    story = Story({"method": "ucb", "share": 0.5, "every": 1, "newest": 0.8}, [0] * 4)
+    story.next([4, 3, 2, 1])
+    assert story.next([0, 3, 2, 1]) == [0, 1]
+    assert story.next([0, 0, 2, 1]) == [0, 1]  # sample 0: m = 0.8, v = 0.8 * 16 = 12.8
+    assert story.next([0, 0, 2, 1]) == [0, 1]
+    state = story.selector.state_dict()["selector"]
+    assert state["mean"].tolist() == pytest.approx([0.16, 0.6, 2.0, 1.0])
+    assert state["variance"].tolist() == pytest.approx([0.2 * 12.8 + 0.8 * 0.64, 7.2, 0.0, 0.0])
+    assert state["bound"].tolist() == pytest.approx([3.232, 7.8, 2.0, 1.0])

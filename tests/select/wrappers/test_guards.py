@@ -281,3 +281,44 @@ def test_under_a_stated_cost_others_take_the_place_of_suspected_labels() -> None
     table.observe("trained", Observed.of(pool, -score.log(), score, torch.zeros(20, dtype=torch.bool)), 4)
     ids = selector.select(table, pool, At(5, 10, 0.5, share=0.5)).ids_M
     assert ids.sort().values.tolist() == list(range(2, 12))
+
+
+def test_a_class_floor_is_rounded_up_and_two_images_at_least() -> None:
+    """Everything is learnt. Of 41, 10 and 1 images 5 % are 2.05, 0.5 and 0.05: 3, 2, and the one that there is."""
+    labels = [0] * 41 + [1] * 10 + [2]
+    found = kept(guarded(labels, class_floor=0.05), table_of([0.9] * 52))
+    assert torch.tensor(labels)[found].bincount().tolist() == [3, 2, 1]
+
+
+def test_what_a_floor_adds_in_the_batch_weighs_one() -> None:
+    """Two of eight are drawn, with weight 4; the floor, half of each class, adds two more."""
+    content = {"method": "smrd", "score": "fresh", "weights": "inclusion"}
+    guards = {"class_floor": 0.5, "never_empty": False}
+    selector = build({**content, "guards": guards}, [0] * 4 + [1] * 4, epochs=10)
+    selector.select(Table(8), torch.arange(8), AT)
+    score = torch.tensor([0.1, 0.9, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9])
+    keep = selector.keep(Observed.of(torch.arange(8), -score.log(), score, score > 0.5), AT)
+    assert sorted(keep.weight_G[keep.mask_G].tolist()) == [1.0, 1.0, 4.0, 4.0]
+    assert keep.mask_G[:4].sum() == keep.mask_G[4:].sum() == 2
+
+
+def test_a_quarter_of_the_suspects_is_scored_again_before_each_epoch() -> None:
+    score = torch.tensor([0.01, 0.9] * 400)
+    labels = [0, 0, 1, 1] * 200
+    selector = guarded(labels, noise_cap=0.5)
+    kept(selector, table_of(score.tolist()))
+    assert len(selector.suspected()) == 400
+    again = [set(selector.ids_to_score(Table(800), At(epoch, 20, epoch / 20)).tolist()) for epoch in range(6, 16)]
+    assert all(70 <= len(ids) <= 130 for ids in again)
+    assert all(ids <= set(selector.suspected().tolist()) for ids in again)
+    assert len(set().union(*again)) > 350, "others in every epoch"
+
+
+def test_what_is_expected_counts_suspects_from_their_first_epoch_on() -> None:
+    """UCB keeps half; a fifth may be suspected from epoch 2 of ten on, and a quarter of these is scored again."""
+    guards = {"noise_cap": 0.2, "class_floor": 0.0, "never_empty": False}
+    selector = build({"method": "ucb", "share": 0.5, "guards": guards}, [0, 1] * 50, epochs=10)
+    low = [round(selector.expected(At(epoch, 10, epoch / 10)).kept_low, 6) for epoch in range(4)]
+    assert low == [1.0, 0.5, 0.4, 0.4]
+    scored = [round(selector.expected(At(epoch, 10, epoch / 10, share=0.5)).scored, 6) for epoch in range(1, 5)]
+    assert scored == [0.0, 0.0, 0.05, 0.05]
