@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fewer.report.load import Folder, load
-from fewer.report.pictures import FRAME_BYTES, SHEET_BYTES, previews, worst
+from fewer.report.pictures import FRAME_BYTES, SHEET_BYTES, SUSPECTS, previews, suspects, worst
 from fewer.report.sections.tasks import part_of
 
 JPEG = b"\xff\xd8\xff" + bytes(300)  # 303 bytes: 404 characters in base64
@@ -77,3 +77,23 @@ def test_the_worst_samples_say_what_the_model_took_them_for(run: Path) -> None:
     assert "<bdi>cat</bdi> → <bdi>dog</bdi> (75.0\xa0%)" in html
     assert "<bdi>dog</bdi>, rightly" in html
     assert html.index("a.png") < html.index("b.png")
+
+
+def test_suspects_are_shown_with_label_and_prediction_and_nothing_they_say_is_run(run: Path) -> None:
+    (run / "previews" / "suspects").mkdir()
+    (run / "previews" / "suspects" / "001.jpg").write_bytes(JPEG)
+    hostile = "<script>alert(1)</script>"
+    first = {"name": f"cat/{hostile}.png", "label": "cat", "predicted": "dog   97.2%"}
+    first["thumbnail"] = "previews/suspects/001.jpg"
+    others = [{**first, "label": hostile}, {**first, "thumbnail": "../secret.jpg"}, {"label": 3}, None, "x"]
+    (run / "result.json").write_text(json.dumps({"tables": {"suspects": [first, *others]}, "suspected_labels": 1234}))
+    html = suspects(load(run), ROOM)
+    assert html.count("<figure>") == 2, "those that have a picture of the run's own"
+    assert "cat</bdi> → <bdi>dog 97.2%</bdi>" in html
+    assert "2 of 1,234 training images" in html
+    assert "<script" not in html
+    (run / "result.json").write_text(json.dumps({"tables": {"suspects": [first] * 100}}))
+    assert suspects(load(run), ROOM).count("<figure>") == SUSPECTS
+    assert suspects(load(run), FRAME_BYTES + 800).count("<figure>") == 1
+    (run / "result.json").write_text("{}")
+    assert suspects(load(run), ROOM) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from fewer import report
 from fewer.recipe.parse import parse_recipe
 from fewer.session.fit import fit
+from fewer.session.selection_stats import in_toml
 from fewer.testing import laws
 from fewer.testing.harness import Content, one_thread, trained
 
@@ -74,10 +77,31 @@ def test_a_class_that_is_left_out_is_counted_and_told_once(tmp_path: Path) -> No
 
 
 def test_what_auto_picks_is_told_with_its_reason(tmp_path: Path) -> None:
-    told(tmp_path / "run", {**DIGITS, "select": {"method": "auto"}})
+    content = {**DIGITS, "select": {"method": "auto"}}
+    told(tmp_path / "run", content)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    became, resolved = result["became"], tmp_path / "run" / "recipe.resolved.toml"
+    assert became["epoch"] == 2
+    assert became["select"]["method"] in ("full", "infobatch")
+    for text in (resolved.read_text(), report.write(tmp_path / "run").read_text()):
+        assert became["reason"] in text
+        assert "epoch 3 on" in text
+    assert f'# method = "{became["select"]["method"]}"' in resolved.read_text()
+    before = resolved.read_text().partition("\n# From epoch")[0]
+    assert tomllib.loads(resolved.read_text()) == tomllib.loads(before), "a comment changes nothing"
     said = [line for line in (tmp_path / "run" / "log.txt").read_text().splitlines() if "auto picks " in line]
     assert len(said) == 2, "after one epoch of four, and after two"
     assert all("left to learn" in line or "most images teach little" in line for line in said)
+
+
+def test_what_a_method_became_stays_a_comment_whatever_it_says() -> None:
+    keys = {"method": "mine", "guards": {"noise_cap": 0.4}, "names": ["a\n[train]"]}
+    became = {"epoch": 0, "reason": "two\nlines \x1b[31m", "select": keys}
+    text = in_toml(became)
+    assert all(line.startswith("# ") or not line for line in text.splitlines())
+    assert "\x1b" not in text
+    assert "# guards = {noise_cap = 0.4}" in text
+    assert in_toml({}) == ""
 
 
 def test_auto_finds_wrong_labels_once_right_ones_are_learnt_and_resumes(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
         "data": {**DIGITS["data"], "labels": {"csv": str(csv_file), "column": "label"}},
         "train": {**DIGITS["train"], "epochs": 12},
         "select": {"method": "dbpd", "threshold": 0.5, "guards": {"noise_cap": 0.2}},
-        "out": {"previews": False, "plots": False},
+        "out": {"plots": False},
     }
     result = fewer.fit(fewer.parse_recipe(content), tmp_path / "run", progress=False)
     listed = list(csv.DictReader((tmp_path / "run" / "suspects.csv").read_text().splitlines()))
@@ -231,7 +231,17 @@ def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
     assert sum(line["name"] in wrong for line in listed) > 0.6 * len(listed), "by chance it would be 0.2"
     losses = [float(line["loss"]) for line in listed]
     assert losses == sorted(losses, reverse=True)
-    assert "labels are suspected to be wrong" in report.write(tmp_path / "run").read_text()
+    found = [line for line in listed if line["name"] in wrong]
+    assert sum(line["predicted_class"] == line["name"].partition("/")[0] for line in found) > 0.6 * len(found)
+    assert all(0 < float(line["predicted_probability"]) <= 1 for line in listed)
+    page = report.write(tmp_path / "run").read_text()
+    assert "labels are suspected to be wrong" in page
+    first = result["tables"]["suspects"][0]
+    assert (first["name"], first["label"]) == (listed[0]["name"], listed[0]["label"].removeprefix("'"))
+    assert first["predicted"].split()[0] == listed[0]["predicted_class"]
+    assert f"of {len(listed):,} training images whose labels look wrong" in page
+    assert page.count("<figure>") >= min(60, len(listed))
+    assert (tmp_path / "run" / first["thumbnail"]).is_file()
 
 
 @pytest.mark.parametrize("method", [name for name in select.names() if "guards" in select.params(name).model_fields])
