@@ -18,6 +18,10 @@ from pathlib import Path
 from common import ROOT, Results, parsed, parser, photos, ran
 
 _SHORT = ("data.val=none", "train.epochs=2", "train.side_px=64", "train.weight_decay=0.01")
+_LARGER = (
+    *("data.val=none", "train.epochs=4", "train.side_px=96", "train.evaluation_side_px=128"),
+    *("train.weight_decay=0.01", "evaluate.batchnorm_images=2048"),
+)
 _FEW = ("data.val=none", "data.subset=400", "train.epochs=10", "train.side_px=64", "model.name=resnet18")
 ARMS: dict[str, tuple[str, ...]] = {
     "default": (),
@@ -27,6 +31,14 @@ ARMS: dict[str, tuple[str, ...]] = {
     "adamw 0.0003, head 10": (*_SHORT, "train.optimizer=adamw", "train.lr=0.0003", "train.head_lr_scale=10"),
     "adamw 0.003, head 3": (*_SHORT, "train.optimizer=adamw", "train.lr=0.003", "train.head_lr_scale=3"),
     "sgd 0.03, head 1": (*_SHORT, "train.optimizer=sgd", "train.lr=0.03", "train.head_lr_scale=1"),
+    # Evaluated at a larger side than trained on: four epochs on all photos, none for validation.
+    "96 px, seen at 128 px": _LARGER,
+    "96 px, seen at 128 px, milder": (
+        *_LARGER,
+        "train.label_smoothing=0.1",
+        "task.flip_tta=true",
+        "augment.crop_scale=[0.5, 1.0]",
+    ),
     # From random weights, 400 photos: ten epochs at 64 px.
     "few, adamw 0.001": (*_FEW, "train.optimizer=adamw", "train.lr=0.001", "train.batch_size=32"),
     "few, sgd 0.03": (*_FEW, "train.optimizer=sgd", "train.lr=0.03", "train.batch_size=32"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import fewer
+from fewer.recipe import shipped
 from fewer.recipe.parse import load_recipe
 from paths import ROOT
 
@@ -101,11 +102,9 @@ def test_recipes_are_valid_and_say_what_they_are(path: Path) -> None:
         assert word in header
 
 
-def test_the_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
+def test_the_recipe_of_the_readme_is_the_best_one_for_photos() -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    path = tmp_path / "photos.toml"
-    path.write_text(block)
-    assert load_recipe(path).model.name == "resnet18"
+    assert block == "[" + shipped.text("photos-finetune").partition("\n\n[")[2]
 
 
 def test_public_names_exist_and_are_few() -> None:

@@ -46,3 +46,7 @@ def test_one_key_sets_the_side_and_a_stage_goes_before_it() -> None:
     assert [stage.side_px for stage in stages_of(recipe(train=train), 300)] == [96]
     asked = recipe(train=train, stages=[{"epochs": 1, "side_px": 64}, {"epochs": 1}])
     assert [(stage.side_px, stage.evaluation_side_px) for stage in stages_of(asked, 300)] == [(64, 64), (96, 96)]
+    train["evaluation_side_px"] = 128
+    assert [stage.evaluation_side_px for stage in stages_of(recipe(train=train), 300)] == [128]
+    asked = recipe(train=train, stages=[{"epochs": 1, "evaluation_side_px": 80}, {"epochs": 1}])
+    assert [stage.evaluation_side_px for stage in stages_of(asked, 300)] == [80, 128]

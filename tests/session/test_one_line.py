@@ -63,6 +63,13 @@ def test_weights_at_hand_are_fine_tuned_by_the_network_that_they_belong_to() -> 
     assert (choice.name, choice.recipe.model.name) == ("photos-finetune", "lenet5")
     assert choice.recipe.model.weights == str(Path("mine.safetensors").resolve())
     assert choice.recipe.train.optimizer == "adamw"
+    assert (choice.recipe.train.side_px, choice.recipe.train.evaluation_side_px) == (64, 96)
+    assert (
+        "4 epochs at 64 px, evaluated at 96 px"
+        in choose("folder:photos", ["model.weights=mine.safetensors", "train.epochs=4"]).lines("")[0]
+    )
+    asked = choose("folder:photos", ["model.weights=mine.safetensors", "train.side_px=40"])
+    assert asked.plan.evaluation_side_px == 40
     save_file(models.build("lenet5", 7, 32).state_dict(), "lenet5-mine.safetensors")
     assert choose("folder:photos", ["model.weights=lenet5-mine.safetensors"]).recipe.model.name == "lenet5"
     save_file(models.build("lenet5", 7, 32).state_dict(), "resnet18.safetensors")

@@ -15,11 +15,12 @@ def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
     """
     own_side = recipe.train.side_px or min(max(native_side_px, 32), 128)
     if not recipe.stages:
-        return (Stage(0, 0, recipe.train.epochs, own_side, recipe.train.batch_size),)
+        epochs, size, evaluated = recipe.train.epochs, recipe.train.batch_size, recipe.train.evaluation_side_px
+        return (Stage(0, 0, epochs, own_side, size, evaluation_side_px=evaluated or own_side),)
     stages, first = [], 0
     for index, asked in enumerate(recipe.stages):
         side, size = asked.side_px or own_side, asked.batch_size or recipe.train.batch_size
-        evaluation_side = asked.evaluation_side_px or side
+        evaluation_side = asked.evaluation_side_px or recipe.train.evaluation_side_px or side
         stages.append(Stage(index, first, asked.epochs, side, size, asked.strength, asked.lr_scale, evaluation_side))
         first += asked.epochs
     return tuple(stages)

@@ -93,6 +93,10 @@ class TrainRecipe(TrainParams):
     side_px: Side | None = None
     """Side of the square images that are trained on and evaluated. Left out: the images' own side (median of the
     shorter), but 32 px at least and 128 px at most. A stage's `side_px` goes before it."""
+    evaluation_side_px: Side | None = None
+    """Side that models are evaluated and published at, where it is not the one that is trained on. With random crops,
+    which enlarge what they show, a third more than `side_px` costs nothing and is more accurate (Touvron et al. 2019).
+    A stage's own goes before it."""
     patience: Span | Literal["off"] = "off"
     """Early stopping: once so long no validation has been better than the best, by the metric of `evaluate.best`, the
     rest of the schedule is passed through in as many epochs again, and the run ends. With stages it counts in the last
@@ -144,7 +148,8 @@ class StageRecipe(Section):
     """Factor on the learning rate."""
     evaluation_side_px: Side | None = None
     """Image side of this stage's validation, and with the last stage that of test and of the published model. Left
-    out: `side_px`. Only models that were evaluated at the last stage's side compete for the best."""
+    out: `train.evaluation_side_px`, else `side_px`. Only models that were evaluated at the last stage's side compete
+    for the best."""
 
 
 class SyncRecipe(Section):

@@ -30,6 +30,7 @@ from fewer.session.probe import outlook
 _TINY_PX, _SMALL_PX = 24, 64  # up to these, nets for tiny and for small images
 _PHOTO_MODEL = "mobilenet_v2"  # of the recipe that fine-tunes
 _SIDES_PX = {"cuda": (224, 160, 128, 96), "cpu": (128, 96)}  # of photos, the largest that training has the time for
+_TRAINED = 0.75  # of the side that is evaluated: random crops enlarge what they show
 _PATIENCE_S = 30 * 60
 _OVERHEAD = 1.2  # loading and the optimizer, beside what is probed
 # Recipes for photos: steps that a training should have, within the fewest and the most epochs.
@@ -63,14 +64,15 @@ class Choice:
             time: What it will take, in words.
         """
         data, machine, model = self.plan.facts.data, self.plan.facts.machine, self.recipe.model
-        epochs, side_px = self.plan.epochs, self.plan.largest_side_px
+        epochs, stage = self.plan.epochs, self.plan.stages[-1]
+        evaluated = f", evaluated at {stage.evaluation_side_px} px" if stage.evaluation_side_px != stage.side_px else ""
         images = data.train_images + data.val_images + data.test_images
         begins = "random weights" if model.weights == "none" else "the weights given"
         where = f"{machine.device}, {machine.threads} thread{'s'[: machine.threads > 1]}"
         advice = f"; {_ADVICE}" if self.name == "photos-standard" else ""
         return [
             f"chosen: {self.name}, for {images:,} images of {data.native_side_px} px in {len(data.classes)} classes: "
-            f"{model.name} from {begins}, {epochs} epoch{'s'[: epochs > 1]} at {side_px} px",
+            f"{model.name} from {begins}, {epochs} epoch{'s'[: epochs > 1]} at {stage.side_px} px{evaluated}",
             f"takes:  {time} on this machine ({where}){advice}",
             f"change: add keys, such as train.epochs={2 * epochs}, or edit recipe.given.toml in its folder",
         ]
@@ -97,8 +99,8 @@ def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed
     name, values = _recipe_for(data, asked.get("model", {}))
     values["data", "source"] = sources.absolute(source, base)
     values |= _left_out(name, asked, overrides)
-    for side_px in _sides(name, asked, data):
-        values |= {("train", "side_px"): side_px} if side_px else {}
+    for sides in _sides(name, asked, data):
+        values |= sides
         recipe = parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=base)
         plan = make_plan(recipe, splits, processes)
         seconds = outlook(plan).seconds[1] * _OVERHEAD if timed else 0.0
@@ -138,12 +140,16 @@ def _left_out(name: str, asked: dict[str, Any], overrides: Sequence[str]) -> dic
     return found
 
 
-def _sides(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[int | None]:
-    """Image sides to choose from, the largest first; None: that of the recipe or the user."""
+def _sides(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[dict[KeyPath, Any]]:
+    """Image sides to choose from, the largest first, as keys of the recipe."""
+    trained, evaluated = ("train", "side_px"), ("train", "evaluation_side_px")
     if name not in _STEPS or "stages" in asked or "side_px" in asked.get("train", {}):
-        return (None,)
+        return ({evaluated: None},)
     native = max(32, -(-data.native_side_px // 32) * 32)
-    return [side for side in _SIDES_PX[device_kind()] if side <= native] or [native]
+    sides = [side for side in _SIDES_PX[device_kind()] if side <= native] or [native]
+    if name != "photos-finetune":
+        return [{trained: side} for side in sides]
+    return [{trained: max(32, round(side * _TRAINED / 32) * 32), evaluated: side} for side in sides]
 
 
 def _given(overrides: Sequence[str], recipe: Recipe) -> dict[KeyPath, Any]:
