@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fewer.cli.options import Json, Overrides, RecipeFile, present_recipe
+from fewer.cli.options import Json, Overrides, RecipeFile
 
 if TYPE_CHECKING:
     from fewer.compare.grid import Cell
@@ -52,7 +52,6 @@ def compare(
 
     Finished runs are used and unfinished ones resumed: the same command continues where it stopped.
     """
-    present_recipe(recipe, overrides)
     from fewer.compare.comparison import Question
     from fewer.compare.comparison import compare as compared
 

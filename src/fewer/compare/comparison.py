@@ -19,6 +19,7 @@ from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import INTERRUPTED, RecipeError, Stopped
 from fewer.core.messages import nearest
 from fewer.recipe.parse import load_recipe
+from fewer.recipe.places import require_present
 from fewer.recipe.schema import changed_keys
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import publish, writing
@@ -91,6 +92,7 @@ def compare(question: Question, out: Path, watch: Observer) -> dict[str, Any]:
     """
     choice = _round(question)
     for arm in choice.arms:
+        require_present(arm.recipe)
         for key in arm.variant.left_out:
             watch.note(f"{arm.name}: its method has no {key}, which is left out")
     if choice.arms[0].recipe.train.patience != "off":
