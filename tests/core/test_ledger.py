@@ -197,6 +197,8 @@ def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:
     assert seconds["train"] >= 0.01
     assert totals["stages"][1]["seconds"]["evaluate"] >= 0.01
     assert totals["stages"][0]["seconds"]["evaluate"] == 0
+    assert totals["stages"][0]["seconds"]["train"] == seconds["train"], "a run begins in its first stage"
+    assert Ledger(1, 10, 1.0, since=began - 60).total_seconds >= 60
 
 
 def test_the_ledger_keeps_the_most_that_a_device_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

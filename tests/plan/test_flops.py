@@ -180,3 +180,20 @@ def test_a_net_costs_what_its_shapes_say(name: str, side_px: int) -> None:
     forward, backward = sample_flops(task, model, side_px)
     assert (forward, backward) == from_shapes(model, side_px, task)
     assert 1.6 < backward / forward <= 2
+
+
+CONV1, CONV2, FC1 = 2 * 28 * 28 * 64 * 75, 2 * 10 * 10 * 64 * 64 * 25, 2 * 1600 * 384
+
+
+@pytest.mark.parametrize(
+    ("frozen", "saved"),
+    [("conv1", CONV1 + CONV2), ("conv1 conv2", CONV1 + 2 * CONV2 + FC1), ("fc1", FC1)],
+    ids=["first layer", "first two", "in the middle"],
+)
+def test_frozen_layers_cost_no_gradient_of_weights_and_a_frozen_beginning_none_at_all(frozen: str, saved: int) -> None:
+    """Behind a frozen beginning the first layer that learns needs no gradient of its input."""
+    model = dry_run.take(models.params("lenet5")(name="lenet5"), 5, [32], TASK)
+    forward, plain = sample_flops(TASK, model, 32)
+    for name in frozen.split():
+        model.get_submodule(name).requires_grad_(False)
+    assert sample_flops(TASK, model, 32) == (forward, plain - saved) == from_shapes(model, 32)
