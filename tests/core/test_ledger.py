@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from drawings import drawings
-from fewer.core.ledger import PHASES, Ledger
+from fewer.core.ledger import PHASES, Ledger, peak_memory_bytes
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.session import fit_loop
 from fewer.session.build import make_plan, open_data, open_session
 from fewer.session.fit import fit
+from fewer.sync.comm import SingleProcess
 from fewer.testing.harness import one_thread
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import train
@@ -144,7 +147,15 @@ def test_a_ledger_by_hand() -> None:
     assert (totals["effective_epochs"], totals["full_epoch_equivalents"]) == (2.0, 2.5)
     assert (totals["samples_forwarded"], totals["optimizer_steps"], totals["skipped_steps"]) == (25, 4, 0)
     assert [stage["samples_backpropagated"] for stage in totals["stages"]] == [15, 5]
-    assert 10**6 < totals["peak_memory_bytes"] < 10**13
+    assert totals["peak_device_memory_bytes"] == 0
+    assert "ranks" not in ledger.of_all_ranks(SingleProcess())
+
+
+@pytest.mark.parametrize(("platform", "unit_bytes"), [("linux", 1024), ("darwin", 1)])
+def test_memory_is_in_bytes_on_every_system(monkeypatch: pytest.MonkeyPatch, platform: str, unit_bytes: int) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=7_000_000_000))
+    assert Ledger(1, 10, 60.0).peaks()["peak_memory_bytes"] == peak_memory_bytes() == 7_000_000_000 * unit_bytes
 
 
 def test_a_resumed_ledger_goes_on_from_the_saved_one() -> None:
@@ -223,6 +234,9 @@ def test_the_ledger_keeps_the_most_that_a_device_held(tmp_path: Path, monkeypatc
     del state["peak_device_memory_bytes"]  # as in version 0.1
     later.load_state_dict(state)
     assert later.peaks()["peak_device_memory_bytes"] == 9_000
+    fresh = Ledger(1, 10, 1.0)
+    fresh.load_state_dict(state)
+    assert fresh.peaks()["peak_device_memory_bytes"] == 0
 
 
 def _most(comm: Any) -> int:
