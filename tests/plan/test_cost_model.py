@@ -187,6 +187,13 @@ def test_from_disk_all_is_decoded_whenever_it_is_looked_at() -> None:
     assert guarded["samples_decoded"] == (low, high + 3 * 200), "statistics of two validations and the last model"
     shown = predicted(recipe(train={"epochs": 4}, out={"evaluate_every": 2}), facts(), in_memory=False)
     assert shown["samples_decoded"][0] == decoded[0] + 8 * (1 + 4) + 64
+    stages = [{"epochs": 2, "side_px": 16}, {"epochs": 2, "side_px": 32}]
+    bare, watched = (
+        predicted(recipe(stages=stages, out={"previews": each}), facts(val_images=100), in_memory=False)
+        for each in (False, True)
+    )
+    more = watched["samples_decoded"][0] - bare["samples_decoded"][0]
+    assert more == 2 * 8 * (1 + 2) + 64 + 2 * 16, "views of both stages, the worst, and watched images at both sides"
 
 
 def test_reference_losses_are_added_to_what_training_costs() -> None:

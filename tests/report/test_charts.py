@@ -81,11 +81,16 @@ def test_one_wild_epoch_is_cut_off_and_marked(wild: int, tmp_path: Path) -> None
     assert panel.top is not None
     assert panel.top < 3
     assert panel.clipped == [(wild + 1, 60.0)]
-    assert "60" in svg(curve_charts(folder, history(folder))[0])
+    drawing = svg(curve_charts(folder, history(folder))[0])
+    assert ">60<" in drawing, "its value stands at the edge"
+    assert ">-" not in drawing, "the axis does not reach down as if it still showed the point"
+    assert ">−" not in drawing
 
 
 def test_a_loss_that_falls_far_is_shown_whole() -> None:
     assert top_of([2.3, 1.1, 0.6, 0.3, 0.2, 0.15], []) is None
+    assert top_of([-2.0], []) is None, "a file may say anything"
+    assert top_of([1.0, 1.0, 1.0, 9.0], [2.0] * 300) == pytest.approx(1.05), "steps that are all alike cut nothing off"
 
 
 def test_macro_f1_has_a_panel_of_its_own(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
+WATCHED = 16  # validation images that are shown after every evaluation, at most
 PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that are shown to the user, and epochs' views of each
 
 Costs = dict[str, tuple[float, float]]
@@ -195,13 +196,14 @@ class CostModel:
             yield self.stages[-1].evaluation_side_px
 
     def _shown(self) -> int:
-        """Images that are shown to the user: training views of every stage, and the worst samples."""
+        """Images that are shown: training views of every stage, watched images of validation, and the worst samples."""
         if not self.recipe.out.previews:
             return 0
         data = self.facts.data
         rows = min(PREVIEW_ROWS, data.train_images)
         views = sum(1 + min(PREVIEW_VIEWS, stage.epochs) for stage in self.stages)
-        return rows * views + min(WORST_SAMPLES, data.test_images or data.val_images)
+        watched = min(WATCHED, data.val_images) * len({stage.evaluation_side_px for stage in self._validated})
+        return rows * views + watched + min(WORST_SAMPLES, data.test_images or data.val_images)
 
 
 def _decodings(sides_px: Iterable[int], kept: int) -> int:

@@ -189,7 +189,8 @@ class OutRecipe(Section):
     plots: Flag = True
     """Curves as PNG files in `plots/`, redrawn while training goes on, and at its end."""
     previews: Flag = True
-    """Training views of each stage, and thumbnails of the worst test images, in `previews/`."""
+    """In `previews/`: training views of each stage, a few validation images with what is predicted of them after every
+    evaluation, and thumbnails of the worst test images."""
     tensorboard: Flag = False
     """Scalars for TensorBoard in `tensorboard/`: a mirror of `rows.jsonl` (extra `tensorboard`)."""
 

@@ -225,6 +225,7 @@ def _metric(folder: Folder, story: History, metric: Metric, axis: Axis) -> Panel
     lines: list[tuple[Role, Line]] = [("train", _line(story.epochs, axis, key))]
     for split in SPLITS:
         lines.append((split, line(story.evaluated(split), axis, _scalar(key))))
+    lines = [(role, points) for role, points in lines if points]  # training has fewer metrics than evaluation
     percent = metric.is_share and all(0 <= y <= 1 for _, points in lines for _, y in points)
     star = _star(folder, story, key, axis)
     return Panel(f"{metric.label}{', %' if percent else ''}", lines, percent, star)

@@ -12,6 +12,7 @@ from fewer.report.values import mapping, number, sequence, thin, whole
 Axis = Literal["epochs", "seconds", "fee"]
 AXES: tuple[Axis, ...] = ("epochs", "seconds", "fee")
 Line = list[tuple[float, float]]
+_DRAWN = 1e100  # of any number in a plot: differences of larger ones overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,9 @@ class History:
 
 
 def line(marks: Iterable[Mark], axis: Axis, value: Callable[[Mapping[str, Any]], object]) -> Line:
-    """The points of a curve; marks without position or value are left out."""
+    """The points of a curve; marks without position or value, or beyond what can be drawn, are left out."""
     points = ((mark.at(axis), number(value(mark.row))) for mark in marks)
-    return [(x, y) for x, y in points if x is not None and y is not None]
+    return [(x, y) for x, y in points if x is not None and y is not None and max(abs(x), abs(y)) < _DRAWN]
 
 
 def thinned(marks: Sequence[Mark], key: str, limit: int) -> tuple[list[Mark], list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 FAR = 5.0  # times the value that nine of ten epochs stay below
@@ -15,14 +16,14 @@ def top_of(epochs: Sequence[float], steps: Sequence[float]) -> float | None:
         epochs: Losses of epochs, in training and validation: those far above the others are cut off.
         steps: Losses of single steps: their highest hundredth is cut off.
     """
-    limit = FAR * _quantile(epochs, 0.9) if epochs else None
-    near = [value for value in epochs if limit is None or value <= limit]
-    ceiling = _quantile(steps, 0.99) if len(steps) >= _STEPS else None
-    if ceiling is not None and (ceiling <= min(steps) or (limit is not None and ceiling > limit)):
-        ceiling = None if ceiling <= min(steps) else limit
-    if ceiling is None and len(near) == len(epochs):
+    usual = _quantile(epochs, 0.9) if epochs else 0.0
+    limit = FAR * usual if usual > 0 else math.inf
+    near = [value for value in epochs if value <= limit]
+    ceiling = _quantile(steps, 0.99) if len(steps) >= _STEPS else -math.inf
+    cuts_steps = ceiling > min(steps, default=math.inf)
+    if not cuts_steps and len(near) == len(epochs):
         return None
-    top = max([*near, *([] if ceiling is None else [ceiling])])
+    top = max([*near, *([min(ceiling, limit)] if cuts_steps else [])])
     return top + 0.05 * abs(top)
 
 

@@ -12,7 +12,7 @@ from fewer.report.history import History, history
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
 from fewer.report.metrics import metrics_of
-from fewer.report.pictures import previews, suspects, worst
+from fewer.report.pictures import previews, suspects, watched, worst
 from fewer.report.sections.cost import ledger
 from fewer.report.sections.curves import curves, schedule
 from fewer.report.sections.selection import over_classes
@@ -36,8 +36,8 @@ GUARDS = {
     "never_empty": "samples were added so that no epoch is empty",
 }
 ITEMS = 200  # of any list whose length the run decides
-PAGE_BYTES = 1_900_000  # of all sections: with its frame the page stays below 2 MB, whatever the folder holds
-PICTURES = ("Worst samples", "Suspected labels", "Previews")  # take the room that the others leave
+PAGE_BYTES = 1_940_000  # of all sections: with its frame the page stays below 2 MB, whatever the folder holds
+PICTURES = ("Watched images", "Worst samples", "Suspected labels", "Previews")  # take the room that the others leave
 
 
 def page(folder: Folder) -> str:
@@ -55,6 +55,7 @@ def page(folder: Folder) -> str:
         "Selection by class": lambda _: over_classes(folder, story),
         "Metrics": lambda _: metrics(folder),
         **{title: partial(_of_task, draw, folder, story) for title, draw in task.sections.items()},
+        "Watched images": lambda room_bytes: watched(folder, room_bytes),
         "Worst samples": lambda room_bytes: worst(folder, room_bytes, task.verdict),
         "Suspected labels": lambda room_bytes: suspects(folder, room_bytes),
         "Previews": lambda room_bytes: previews(folder, room_bytes),

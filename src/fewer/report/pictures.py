@@ -38,6 +38,17 @@ def _sheet(stage: int, data: str) -> Html:
     return details(f"Stage {stage}", Html(f'<img class="sheet" alt="{esc(alt)}" src="{data}">'))
 
 
+def watched(folder: Folder, room_bytes: int) -> Html:
+    """The strip of a few validation images over the epochs."""
+    data = _embedded(folder.path, "previews/validation.jpg", SHEET_BYTES)
+    if not data:
+        return Html("")
+    alt = "Validation images, a row each: the true class, then the predicted one and its probability after some epochs"
+    image = Html(f'<img class="sheet" alt="{esc(alt)}" src="{data}">')
+    lead = "The same few images of validation after every evaluation."
+    return section("Watched images", esc(lead), join(_fitting([image], room_bytes)), "watched")
+
+
 def worst(folder: Folder, room_bytes: int, verdict: Verdict) -> Html:
     """The samples of highest loss, with what the model made of them, as many as there is room for."""
     for split in ("test", "val"):

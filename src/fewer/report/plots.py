@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -190,7 +191,9 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
         ax.annotate(spot.label, (spot.x, spot.y), xytext=(5, (3, -11)[i % 2]), textcoords="offset points", fontsize=10,
                     color=paint("ink"), zorder=4)  # fmt: skip
     if panel.top is not None:
-        ax.set_ylim(top=panel.top)
+        low = min((y for _, points in panel.lines for _, y in points), default=0.0)
+        low -= 0.05 * abs(panel.top - low)
+        ax.set_ylim(low if math.isfinite(low) else None, panel.top)  # its own choice went by what is cut off
         _clipped(ax, panel, panel.top, paint)
     if panel.star is not None:
         ax.plot(*panel.star, marker="*", markersize=12, color=paint("star"), markeredgecolor=paint("ink2"),

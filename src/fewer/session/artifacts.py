@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewer import report
 from fewer.core.evaluation import WorstSample
@@ -14,7 +14,11 @@ from fewer.runs.record import read_rows
 from fewer.session import previews
 from fewer.session.build import Session
 from fewer.session.tensorboard import TensorBoardWriter
+from fewer.session.watched import Watched
 from fewer.training.loop import Row
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Artifacts:
@@ -33,6 +37,7 @@ class Artifacts:
         self.shown = {name for name, wanted in asked.items() if wanted and folder.writes}
         self.budget = report.Budget()
         self.mirror: TensorBoardWriter | None = None
+        self.watched: Watched | None = None
 
     def open(self) -> None:
         """Begins the mirror with what the run has recorded so far."""
@@ -54,6 +59,14 @@ class Artifacts:
         if "previews" in self.shown and (row.epoch, row.batch) == (stage.first_epoch, 0):
             with self._harmless("previews"):
                 previews.write_stage(self.session.train_data, stage, self.folder.path / "previews")
+
+    def watch(self, model: nn.Module, side_px: int) -> None:
+        """Shows what the model of the moment makes of a few validation images, always the same."""
+        data, run = self.session.val_data, self.session.run
+        if "previews" in self.shown and data:
+            with self._harmless("previews"), run.ledger.phase("evaluate"):
+                self.watched = self.watched or Watched(data, self.session.task, self.folder.path / "previews")
+                self.watched.look(model, side_px, run.cursor.epoch)
 
     def worst(self, data: ImageData, samples: list[WorstSample]) -> list[str]:
         """Paths of the worst samples' pictures within the folder."""

@@ -87,6 +87,7 @@ class Evaluator:
                 continue
             model, renewed = model_for(session, evaluate)
             evaluation = self._evaluated(evaluate, model)
+            self.artifacts.watch(model, evaluation_side_px(session, evaluate))
             scalars = evaluation.scalars
             # Of two equally good models the one that was trained longer.
             decides = decisive_metric(session.plan.recipe, session.task)

@@ -46,14 +46,14 @@ def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
     Raises:
         ResourceError: The folder cannot be written to.
     """
-    ids_B, classes = _of_different_classes(data)
+    ids_B, classes = of_different_classes(data, ROWS)
     labels = [drawable(data.split.classes[number], number, font_of(13)) for number in classes]
     epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
     requests = [Request.evaluation(stage.side_px, stage.first_epoch, ids_B)]
     requests += [Request.training(stage, epoch, ids_B) for epoch in epochs]
     views = [pictures(dense(batch.inputs), data) for batch in data.batches(requests)]
     sheet = _sheet(views, labels, ["evaluated", *(f"epoch {epoch + 1}" for epoch in epochs)])
-    return _publish(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
+    return publish_jpeg(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
 
 
 def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, folder: Path) -> list[str]:
@@ -70,7 +70,7 @@ def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, fol
     for place, pixels in enumerate(pictures(dense(batch.inputs), data), start=1):
         image = Image.fromarray(pixels)
         image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-        names.append(_publish(folder / f"{place:03d}.jpg", image, THUMBNAIL_BYTES).name)
+        names.append(publish_jpeg(folder / f"{place:03d}.jpg", image, THUMBNAIL_BYTES).name)
     return names
 
 
@@ -101,8 +101,8 @@ def grid(views_RCHWC: torch.Tensor, gap_px: int = GAP_PX) -> torch.Tensor:
     return framed
 
 
-def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[int]]:
-    """The first images of up to `ROWS` classes, evenly spread over all; more of each where there are fewer classes."""
+def of_different_classes(data: ImageData, most: int) -> tuple[torch.Tensor, list[int]]:
+    """The first images of up to `most` classes, evenly spread over all; more of each where there are fewer classes."""
     ids_M = data.split.ids_M
     label_M = data.split.label_N[ids_M]
     order = torch.argsort(label_M, stable=True)
@@ -110,9 +110,9 @@ def _of_different_classes(data: ImageData) -> tuple[torch.Tensor, list[int]]:
     rank_M = torch.arange(len(ids_M)) - (counts.cumsum(0) - counts)[label_M[order]]
     by_turn = order[torch.argsort(rank_M, stable=True)]  # each class's first image, then each one's second, ...
     present = int((counts > 0).sum())
-    if present > ROWS:
-        by_turn = by_turn[torch.linspace(0, present - 1, ROWS).round().long()]
-    chosen = by_turn[:ROWS]
+    if present > most:
+        by_turn = by_turn[torch.linspace(0, present - 1, most).round().long()]
+    chosen = by_turn[:most]
     return ids_M[chosen], label_M[chosen].tolist()
 
 
@@ -137,7 +137,8 @@ def _cell(view: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.array(image.resize((CELL_PX, CELL_PX), way)))
 
 
-def _publish(path: Path, image: Image.Image, most_bytes: int) -> Path:
+def publish_jpeg(path: Path, image: Image.Image, most_bytes: int) -> Path:
+    """Publishes a JPEG, in the best quality that is small enough."""
     for quality in QUALITIES:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality, subsampling=0)
