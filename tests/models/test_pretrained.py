@@ -62,6 +62,21 @@ def test_weights_that_hold_themselves_are_refused(tmp_path: Path) -> None:
         read_weights(models.params("resnet18_cifar")(**{**CIFAR, "weights": str(tmp_path / "w.pt")}))
 
 
+def test_weights_under_other_names_fit_by_order_and_shape(tmp_path: Path) -> None:
+    theirs = {f"layer{i:03d}": tensor for i, tensor in enumerate(state(classes=7).values())}
+    torch.save(theirs, tmp_path / "w.pt")
+    asked = recipe({**CIFAR, "weights": str(tmp_path / "w.pt")})
+    plan = make_plan(asked, open_data(asked))
+    assert "by order and shape, since their names are others" in str(plan.notes)
+    found = build_model(plan).state_dict()
+    assert all(
+        torch.equal(ours, theirs[f"layer{i:03d}"]) for i, ours in enumerate(found.values()) if i < len(found) - 2
+    )
+    torch.save(dict(reversed(theirs.items())), tmp_path / "w.pt")
+    with pytest.raises(RecipeError, match="another architecture"):
+        make_plan(asked, open_data(asked))
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     content = state()
     content["conv1.weight"][0] = torch.nan

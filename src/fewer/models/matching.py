@@ -30,6 +30,7 @@ class Match:
         deeper: A block of the weights' that the network lacks, where such blocks are a good part of them; else "".
         shallower: Likewise, a block of the network's that the weights lack.
         prefix: What stood before the names in the file.
+        in_order: Whether the names are others, and the tensors fit by their order and shapes.
     """
 
     fitting: Mapping[str, Tensor]
@@ -42,6 +43,7 @@ class Match:
     deeper: str = ""
     shallower: str = ""
     prefix: str = ""
+    in_order: bool = False
 
     @property
     def suffices(self) -> bool:
@@ -60,6 +62,8 @@ class Match:
     def describe(self) -> str:
         """How much fits, and the first names of what does not."""
         parts = [f"{len(self.fitting)} tensors fit ({self.share:.0%} of the network without its head)"]
+        if self.in_order:
+            parts.append("by order and shape, since their names are others")
         if self.prefix:
             parts.append(f"of names that begin with {self.prefix!r}, which was taken off")
         if self.head:
@@ -119,6 +123,27 @@ def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int, prefix:
         _block([name for name in missing if not name.startswith(around)], state, tensors),
         prefix,
     )
+
+
+def in_order(model: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> dict[str, Tensor] | None:
+    """Weights whose layers are called otherwise, under the network's names: the same shapes in the same order.
+
+    Args:
+        model: The network; its head may be missing in the weights, or of another size.
+        tensors: Weights by name, in the file's order.
+        classes: Number of the network's outputs.
+
+    Returns:
+        None unless every shape agrees.
+    """
+    state = model.state_dict()
+    in_heads = {f"{name}.{part}" for name in heads(model, classes) for part in ("weight", "bias")}
+    counts = any(tensor.dim() == 0 for tensor in tensors.values())  # of BatchNorm's batches, which old files lack
+    body = [name for name, ours in state.items() if name not in in_heads and (counts or ours.dim())]
+    if not 0 <= len(tensors) - len(body) <= len(in_heads):
+        return None
+    found = dict(zip(body, tensors.values(), strict=False))
+    return found if all(state[name].shape == theirs.shape for name, theirs in found.items()) else None
 
 
 def _block(names: Sequence[str], tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.data.images import Moments
 from fewer.models.files import is_safetensors, read_tensors
 from fewer.models.hub import file_hash
-from fewer.models.matching import Match, load_matched, match
+from fewer.models.matching import Match, in_order, load_matched, match
 from fewer.models.weight_names import unwrapped
 from fewer.runs.checkpoint import read_folder
 from fewer.runs.published import MODEL_ABOUT, MODEL_WEIGHTS
@@ -56,6 +56,8 @@ class Weights:
             found = match(model, adapted(tensors, model) if adapted else tensors, classes, prefix)
         except ValueError as error:
             raise DataError(f"model.weights: {self.origin}: {error}; take weights of a run that went well") from None
+        if not found.suffices and (renamed := in_order(model, self.tensors, classes)):
+            return replace(match(model, renamed, classes), in_order=True)
         if not found.suffices:
             raise RecipeError(
                 f'model.weights: {self.origin} holds weights of another architecture than "{params.name}": '

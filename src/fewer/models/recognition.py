@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fewer import models
 from fewer.core.errors import RecipeError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SURE = 0.99  # of the network's and of the file's numbers that must fit
 _CLASSES, _SIDE_PX = 1000, 224
@@ -33,10 +30,7 @@ def network_of(weights: str) -> dict[str, Any]:
     path = Path(weights)
     if path.is_dir():
         return _of_run(path)
-    from fewer.models.files import read_tensors
-
-    tensors = read_tensors(path)
-    name = next((name for name in _candidates(path) if _fits(name, tensors)), None)
+    name = next((name for name in _candidates(path) if _fits(name, path)), None)
     if name is None:
         raise _unknown(path)
     return {"name": name}
@@ -78,15 +72,18 @@ def _folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _fits(name: str, tensors: dict[str, Tensor]) -> bool:
+def _fits(name: str, path: Path) -> bool:
     import torch
 
-    from fewer.models.matching import match
+    from fewer.models.pretrained import read_weights
 
+    params = models.params(name)(name=name, weights=str(path))
+    weights = read_weights(params)
+    assert weights is not None
     try:
         with torch.device("meta"):
             network = models.build(name, _CLASSES, _SIDE_PX)
-        found = match(network, tensors, _CLASSES)
-    except (ValueError, RuntimeError, NotImplementedError):  # it cannot be built so, or weights are not finite
+        found = weights.fitted(params, network, _CLASSES)
+    except (RecipeError, ValueError, RuntimeError, NotImplementedError):  # another network, or it cannot be built so
         return False
     return min(found.share, found.used) >= _SURE
