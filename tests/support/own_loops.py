@@ -15,7 +15,7 @@ from fewer.select.own_loop import Chooser
 SIZE, CLASSES, EPOCHS = 61, 3, 6
 LABELS = torch.arange(SIZE) % CLASSES
 SETTINGS: list[dict[str, Any]] = [
-    {"method": "dbpd", "threshold": 0.6},
+    {"method": "dbpd", "threshold": 0.6, "refresh_every": 0, "guards": {"noise_cap": 0.05}},
     {"method": "dbpd", "threshold": 0.6, "refresh_every": 2, "guards": "off"},
     {"method": "dbpd", "threshold": 0.4, "score": "fresh", "revision": "1ep"},
     {"method": "kakurenbo", "hidden": 0.5},
