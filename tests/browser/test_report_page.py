@@ -131,7 +131,7 @@ def test_a_comparison_fits_fetches_nothing_and_can_be_read(browser: Any, scheme:
     plain, variants = variants_of(base, changes_of(["select.method=dbpd,random,infobatch"], None))
     arms = arms_of(base, plain, variants, [2, 5, 10])
     cells = [finished(arm, seed, number) for number, arm in enumerate(arms) for seed in range(3)]
-    results = Results(Criteria("val/top1", 0.5, range(3), 100.0), arms, cells)
+    results = Results(Criteria("val/top1", 0.5, range(3), 100.0, images=0), arms, cells)
     summary = {**summarised(results), "recipe": "a-recipe-with-a-long-name", "baseline_digest": "0123456789abcdef"}
     (tmp_path / "compare.html").write_text(comparison_page({**summary, "confirmation": summary}))
     with opened(browser, tmp_path / "compare.html", scheme, tmp_path) as page:
@@ -160,7 +160,7 @@ def test_run_left_plots_previews_and_thumbnails(run: Path) -> None:
     for path in [*(run / "plots").iterdir(), *(run / "previews").rglob("*.jpg")]:
         with Image.open(path) as image:
             image.load()
-    assert {path.name for path in (run / "previews").glob("*.jpg")} == {"stage-1.jpg", "stage-2.jpg"}
+    assert {path.name for path in (run / "previews").glob("*.jpg")} == {"stage-1.jpg", "stage-2.jpg", "validation.jpg"}
     assert len(list((run / "previews" / "worst").iterdir())) == 64
 
 

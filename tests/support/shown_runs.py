@@ -19,7 +19,7 @@ def content(**out: Any) -> dict[str, Any]:
         "augment": {"crop_padding_px": 2},
         "model": {"name": "lenet5", "width": 0.1},
         "train": {"batch_size": 60, "lr": 0.05, "precision": "fp32"},
-        "select": {"method": "dbpd", "threshold": 0.5, "revision": "1ep"},
+        "select": {"method": "dbpd", "threshold": 0.5, "guards": {"noise_cap": 0.05}, "revision": "1ep"},
         "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 2, "side_px": 20}],
         "out": {"checkpoint_every": "3step", **out},
     }
