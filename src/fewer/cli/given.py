@@ -1,4 +1,4 @@
-"""What `train` and `plan` are given: a recipe's file, or a source, for which a recipe is chosen."""
+"""The argument of `train` and `plan`: a recipe's file, or a source, for which a recipe is chosen."""
 
 from __future__ import annotations
 
