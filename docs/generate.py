@@ -20,6 +20,7 @@ import fewer
 from fewer import models, select
 from fewer.core.clock import Duration
 from fewer.core.config import Section
+from fewer.core.help import help_of
 from fewer.core.sections import with_all_keys
 from fewer.recipe.schema import Recipe
 
@@ -45,19 +46,27 @@ def main() -> None:
 def card(name: str) -> str:
     """One method: what it does, saves and costs, and its keys."""
     content = select.card(name)
+    params = select.params(name)
+    helps = help_of(params)
     rows = [
-        (key, kind(field), default(field), field.description or "")
-        for key, field in (*select.params(name).model_fields.items(), *_guards(name))
+        (key, kind(field), default(field), text)
+        for key, field, text in (
+            *((key, field, helps.get(key, "")) for key, field in params.model_fields.items()),
+            *_guards(name),
+        )
         if key not in ("method", "guards")
     ]
     example = f'```toml\n[select]\nmethod = "{name}"\n```'
     return f"{NOTE}# {name}\n\n{content['summary']}\n\n{content['description']}\n\n{example}\n\n{table(rows)}"
 
 
-def _guards(name: str) -> list[tuple[str, FieldInfo]]:
-    """The keys of `select.guards`, for methods that have it."""
+def _guards(name: str) -> list[tuple[str, FieldInfo, str]]:
+    """The keys of `select.guards` and their help, for methods that have it."""
     found = select.params(name).model_fields.get("guards")
-    return [(f"guards.{key}", field) for key, field in type(found.default).model_fields.items()] if found else []
+    if not found:
+        return []
+    helps = help_of(type(found.default))
+    return [(f"guards.{key}", field, helps.get(key, "")) for key, field in type(found.default).model_fields.items()]
 
 
 def recipe_keys() -> str:
@@ -140,9 +149,10 @@ def _plug_ins(section: type[BaseModel]) -> str:
 def _rows(section: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     """Key, type, default and help of a section's own keys, without those of sections within."""
     named = section.named_parts if issubclass(section, Section) else {}
+    helps = help_of(section)
     choices = {key: " | ".join(f'`"{each}"`' for each in registry.names()) for key, registry in named.items()}
     return [
-        (name, choices.get(name) or kind(field), default(field), field.description or "")
+        (name, choices.get(name) or kind(field), default(field), helps.get(name, ""))
         for name, field in section.model_fields.items()
         if _model_of(field.annotation) is None
     ]
@@ -150,13 +160,14 @@ def _rows(section: type[BaseModel]) -> list[tuple[str, str, str, str]]:
 
 def _model_keys() -> str:
     """The keys that every model has, then those of each family."""
-    shared = models.ModelParams.model_fields
-    text = table([(name, kind(each), default(each), each.description or "") for name, each in shared.items()])
+    shared, helps = models.ModelParams.model_fields, help_of(models.ModelParams)
+    text = table([(name, kind(each), default(each), helps.get(name, "")) for name, each in shared.items()])
     for family in models.family_names():
-        card = models.card(family)
+        card, params = models.card(family), models.family_params(family)
+        helps = help_of(params)
         rows = [
-            (name, kind(each), default(each), each.description or "")
-            for name, each in models.family_params(family).model_fields.items()
+            (name, kind(each), default(each), helps.get(name, ""))
+            for name, each in params.model_fields.items()
             if name not in shared
         ]
         text += f"\n### {family}\n\n{card['summary']}\n\n{card['description']}\n\n{table(rows)}"

@@ -103,7 +103,7 @@ def test_a_model_keeps_the_depth_of_its_set(tmp_path: Path) -> None:
     """A brighter image of one's own is read as those of training were, not by its own range."""
     import fewer
     from fewer.data.listing.files import files_of
-    from fewer.inference.evaluate import load_published
+    from fewer.inference.loaded import load_published
     from fewer.inference.predict import predict
 
     content = {

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fewer.inference.evaluate import evaluate, load_published
+from fewer.inference.evaluate import evaluate
+from fewer.inference.loaded import load_published
 from fewer.inference.predict import predict
 from fewer.runs.published import unfinished
 from server import Ended, Server, complains

@@ -17,7 +17,7 @@ from fewer import select
 from fewer.core.errors import CheckpointError, DivergedError, FewerError, RecipeError, Stopped
 from fewer.core.protocols import Selector
 from fewer.core.types import At, Population, Request
-from fewer.inference.evaluate import load_published
+from fewer.inference.loaded import load_published
 from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.session import reference_losses
 from fewer.session.build import Session, make_plan, open_data, open_session

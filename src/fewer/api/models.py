@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewer.inference.evaluate import LoadedModel, load_published
+from fewer.inference.loaded import LoadedModel, load_published
 from fewer.inference.predict import Prediction as Prediction
 from fewer.inference.predict import predict as predicted
 

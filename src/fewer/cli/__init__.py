@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +38,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # as dear as all of the help
+
         print(f"fewer {version('fewer')}")
         raise typer.Exit
 

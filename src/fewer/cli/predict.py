@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fewer.cli.predictions import Tally
     from fewer.core.protocols import PredictionFormat
-    from fewer.inference.evaluate import LoadedModel
+    from fewer.inference.loaded import LoadedModel
 
 
 def predict(
@@ -49,33 +49,40 @@ def predict(
 
     if as_json and csv:
         raise RecipeError("--json and --csv: give one of the two")
-    from fewer.report.contact_sheet import FORMATS
+    shown_most = 0
+    if sheet:
+        from fewer.report.contact_sheet import FORMATS, SHOWN_MAX
 
-    if sheet and sheet.suffix.lower() not in FORMATS:
-        raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
+        if sheet.suffix.lower() not in FORMATS:
+            raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
+        shown_most = SHOWN_MAX
     from fewer.data.listing.files import files_of
     from fewer.data.listing.left_out import LeftOut
     from fewer.runs.published import model_folder
 
     left_out = LeftOut()
-    model, files = model_folder(model), files_of(images, left_out)  # a wrong path ends here, before torch is imported
-    from fewer.cli.display import counted
-    from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
-    from fewer.inference.evaluate import load_published
-    from fewer.inference.predict import predict as predicted
-    from fewer.runs.published import unfinished
-    from fewer.runs.record import publishing
+    files, model = files_of(images, left_out), model_folder(model)  # a wrong path ends here, before torch is imported
+    from fewer.machine.imports import without_garbage_collection
+
+    with without_garbage_collection():
+        from fewer.cli.display import counted
+        from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
+        from fewer.inference.loaded import load_published
+        from fewer.inference.predict import predict as predicted
+        from fewer.runs.published import unfinished
+        from fewer.runs.record import publishing
 
     tally = Tally()
     with ExitStack() as stack:
         # Opened first: a place that cannot be written is an error before anything is computed.
         table = stack.enter_context(publishing(csv)) if csv else None
         picture = stack.enter_context(publishing(sheet)) if sheet else None
-        handed = load_published(model)
+        with without_garbage_collection():  # which imports the model's library
+            handed = load_published(model)
         if warning := unfinished(model, handed.about.epochs):
             print(printable(f"warning: {warning}"), file=sys.stderr)
         show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
-        found = collected(predicted(handed, files, top, batch or 0), tally, keep=bool(sheet), show=show)
+        found = collected(predicted(handed, files, top, batch or 0), tally, shown_most, show=show)
         format = handed.task.format(top)
         if csv and table:
             write_csv(found, format, table, csv)

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fewer.core.errors import printable
-from fewer.report.contact_sheet import SHOWN_MAX
 from fewer.runs.record import inert, writing
 
 if TYPE_CHECKING:
     from fewer.core.protocols import PredictionFormat
-    from fewer.inference.evaluate import LoadedModel
+    from fewer.inference.loaded import LoadedModel
     from fewer.inference.predict import Prediction
 
 
@@ -31,7 +30,7 @@ class Tally:
 
 
 def collected(
-    predictions: Iterable[Prediction], tally: Tally, keep: bool, show: Callable[[int, int], None]
+    predictions: Iterable[Prediction], tally: Tally, keep: int, show: Callable[[int, int], None]
 ) -> Iterator[Prediction]:
     """Passes predictions on, counts them, and lists unreadable images on stderr."""
     for prediction in predictions:
@@ -39,7 +38,7 @@ def collected(
         if prediction.fault:
             tally.damaged += 1
             print(printable(f"{prediction.path}: cannot be read: {prediction.fault}"), file=sys.stderr)
-        elif keep and len(tally.shown) < SHOWN_MAX:
+        elif len(tally.shown) < keep:
             tally.shown.append(prediction)
         show(tally.images, 0)
         yield prediction

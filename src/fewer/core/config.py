@@ -48,7 +48,7 @@ def ascending(pair: tuple[float, float]) -> tuple[float, float]:
 class Section(BaseModel):
     """A group of keys, of a recipe or of a plug-in: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     named_parts: ClassVar[Mapping[str, Registry]] = {}
     """Keys that name a plug-in, whose own keys then belong to the section, and the registry that has it."""

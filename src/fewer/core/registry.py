@@ -17,13 +17,20 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from fewer.core.help import help_of
 from fewer.core.messages import nearest
 
 Settings = dict[str, Any]
+
+
+@cache
+def _all_installed() -> Any:
+    """The entry points of all groups; looked up once, since that reads every package's metadata."""
+    return entry_points()
 
 
 class Registry:
@@ -50,8 +57,8 @@ class Registry:
 
     @cached_property
     def _installed(self) -> dict[str, EntryPoint]:
-        """What installed packages add; looked up once, since that reads every package's metadata."""
-        return {entry.name: entry for entry in entry_points(group=self.group) if entry.name not in self.own}
+        """What installed packages add."""
+        return {entry.name: entry for entry in _all_installed().select(group=self.group) if entry.name not in self.own}
 
     def names(self) -> list[str]:
         """All names: the package's own files, then those that installed packages add."""
@@ -100,8 +107,9 @@ class Registry:
         """The card of a plug-in: summary, description, and keys with default and help."""
         found = self.module(name)
         summary, _, description = inspect.cleandoc(found.__doc__).partition("\n\n")
+        helps = help_of(found.Params)
         parameters = {
-            key: {"default": str(field.default), "help": field.description or ""}
+            key: {"default": str(field.default), "help": helps.get(key, "")}
             for key, field in found.Params.model_fields.items()
             if key != self.key
         }

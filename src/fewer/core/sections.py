@@ -59,7 +59,7 @@ def parse_section(base: type[Section], values: Any, name: str, place: Place) -> 
     """
     required = [key for key in base.named_parts if base.model_fields[key].is_required()]
     for key in required:
-        example = f'"{base.named_parts[key].names()[0]}"'
+        example = f'"{base.named_parts[key].own[0]}"'
         if values is None:
             return Parsed(None, [f"{place((name,))}: {missing(name, f'[{name}] {key} = {example}')}"], [])
         if isinstance(values, Mapping) and key not in values:

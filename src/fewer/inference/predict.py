@@ -12,7 +12,7 @@ import torch
 from fewer.data.listing.files import Files, Found
 from fewer.data.listing.splits import Split
 from fewer.data.one_pass import Chunk, evaluation_batch_size, once
-from fewer.inference.evaluate import LoadedModel
+from fewer.inference.loaded import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_siz
     Lazy: however many images there are, a few batches of them are held at a time.
 
     Args:
-        handed: The model, from `fewer.inference.evaluate.load_published`.
+        handed: The model, from `fewer.inference.loaded.load_published`.
         files: Which images, such as `fewer.data.listing.files.files_of` finds.
         top: How many answers (classes) each image gets at most.
         batch_size: Images in one forward; left out: as in evaluation. Results do not depend on it but for rounding.

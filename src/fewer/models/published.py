@@ -21,6 +21,7 @@ from fewer.core.sections import parse_section
 from fewer.data.decode.depth import FULL, Bits
 from fewer.machine.device import device_kind
 from fewer.machine.precision import PRECISIONS, weights_dtype
+from fewer.models.skeleton import is_its_state, skeleton
 from fewer.runs.checkpoint import is_intact, point_to, publish_folder, read_folder, remove, require_finite
 from fewer.runs.published import MODEL_ABOUT, MODEL_WEIGHTS, model_folder
 from fewer.runs.record import writing
@@ -191,10 +192,13 @@ def open_model(path: str | Path, precision: str = "") -> tuple[nn.Module, ModelM
     except Exception as error:  # safetensors' own error has no base of its own
         raise _unusable(folder, f"{MODEL_WEIGHTS}: {error}") from None
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn in vain, and must not move anybody's stream
-        with torch.device("meta"):  # before anything of the size that the file asks for is made
-            _require_fit(folder, about, _built(folder, about), weights)
-        model = _built(folder, about)
-    model.load_state_dict(weights)
+        with skeleton():  # before anything of the size that the file asks for is made
+            model = _built(folder, about)
+        _require_fit(folder, about, model, weights)
+        if not is_its_state(model):
+            model = _built(folder, about)
+    # A model without memory takes the tensors as its own: no fresh weights are drawn only to be overwritten.
+    model.load_state_dict({name: value.clone() for name, value in weights.items()}, assign=True)
     layout = torch.channels_last if about.channels_last else torch.contiguous_format
     model.to(torch.device(device_kind()), weights_dtype(about.precision)).to(memory_format=layout)
     return model.eval().requires_grad_(False), about

@@ -21,8 +21,7 @@ class Models(Registry):
         """The family of every model that can be named here and now."""
         found: dict[str, str] = {}
         for each in FAMILIES.names():
-            listed = getattr(FAMILIES.module(each), "names", lambda each=each: [each])()
-            found |= {name: each for name in listed if name not in found}
+            found |= {name: each for name in _listed(each) if name not in found}
         return found
 
     def names(self) -> list[str]:
@@ -31,12 +30,14 @@ class Models(Registry):
         return sorted(of, key=lambda name: (of[name] != name, ":" in name, name))
 
     def _loaded(self, name: str) -> Any:
-        of = self.family_of
-        plain = name.partition(".")[0]  # timm's names may carry a tag that says which weights
-        found = of.get(name) or (of.get(plain) if ":" in name else None)
-        if found is None:
-            raise KeyError(f'no model "{name}"; {self.hint(name)}')
-        return FAMILIES.module(found)
+        for each in FAMILIES.names():
+            family = FAMILIES.module(each)
+            # The names of a large library are read from hundreds of files, so families are asked one by one.
+            if name.startswith(prefix := getattr(family, "PREFIX", "")):
+                plain = name.partition(".")[0] if prefix else name  # a tag says which weights
+                if plain in _listed(each):
+                    return family
+        raise KeyError(f'no model "{name}"; {self.hint(name)}')
 
     def hint(self, name: str) -> str:
         """What to do about a name that no model has."""
@@ -46,6 +47,11 @@ class Models(Registry):
             return f'did you mean "{close}"?'
         own = [each for each in self.names() if self.family_of[each] == each]
         return f'allowed: {", ".join(own[:_MOST_SHOWN])}, a torchvision classifier ("resnet18"), or "timm:NAME"'
+
+
+def _listed(family: str) -> list[str]:
+    names: list[str] = getattr(FAMILIES.module(family), "names", lambda: [family])()
+    return names
 
 
 MODELS = Models("fewer.models.families", "model", "fewer.models", "name")

@@ -24,6 +24,9 @@ class Params(ModelParams):
 
 
 def build(params: Params, classes: int, side_px: int) -> ResNetCifar:
+    from fewer.machine.imports import import_torchvision
+
+    import_torchvision()
     from fewer.models.nets.resnet_cifar import ResNetCifar
 
     return ResNetCifar(classes, params.width)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fewer.models.hub import Published
 
-_PREFIX = "timm:"
+PREFIX = "timm:"
 
 
 class Params(ModelParams):
@@ -43,15 +43,18 @@ class Params(ModelParams):
 
 @cache
 def names() -> list[str]:
-    return [f"{_PREFIX}{name}" for name in registered("timm")]
+    return [f"{PREFIX}{name}" for name in registered("timm")]
 
 
 def build(params: Params, classes: int, side_px: int) -> nn.Module:
+    from fewer.machine.imports import import_torchvision
+
+    import_torchvision()  # which timm imports
     import timm
 
     from fewer.models.stem import small_stem
 
-    plain = params.name.removeprefix(_PREFIX).partition(".")[0]
+    plain = params.name.removeprefix(PREFIX).partition(".")[0]
     options = {"drop_rate": params.dropout, "drop_path_rate": params.drop_path}
     asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     config = timm.get_pretrained_cfg(plain, allow_unregistered=True)
@@ -74,7 +77,7 @@ def published(params: Params) -> Published:
 
     from fewer.models.hub import Published, downloaded
 
-    name = params.name.removeprefix(_PREFIX)
+    name = params.name.removeprefix(PREFIX)
     try:
         config = timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError:

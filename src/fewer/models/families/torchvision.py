@@ -46,6 +46,9 @@ def names() -> list[str]:
 
 
 def build(params: Params, classes: int, side_px: int) -> nn.Module:
+    from fewer.machine.imports import import_torchvision
+
+    import_torchvision()
     from torchvision.models import get_model
 
     from fewer.models.stem import small_stem

@@ -1,0 +1,86 @@
+"""A published model, loaded and ready to look at images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fewer import tasks
+from fewer.core.errors import RecipeError
+from fewer.data.settings import InputSettings
+from fewer.machine.device import device_kind
+from fewer.machine.precision import autocast_dtype, weights_dtype
+from fewer.models.published import ModelMetadata, open_model
+from fewer.runs.published import model_folder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.core.protocols import Task
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to look at images, exactly as its run's evaluation did.
+
+    Attributes:
+        folder: Where it was published.
+        model: With its weights, in evaluation mode.
+        about: What was published about it.
+        task: Turns images into logits and metrics.
+        side_px: Side of the images that it is given.
+    """
+
+    folder: Path
+    model: nn.Module
+    about: ModelMetadata
+    task: Task
+    side_px: int
+
+    @property
+    def inputs(self) -> InputSettings:
+        """How images become inputs."""
+        about = self.about
+        return InputSettings(about.mean, about.std, device_kind(), weights_dtype(about.precision), about.channels_last)
+
+
+def load_published(
+    path: str | Path, *, precision: str = "", side_px: int = 0, task: Mapping[str, Any] | None = None
+) -> LoadedModel:
+    """The model that a path stands for, as for `fewer.models.published.open_model`.
+
+    Args:
+        path: A run folder, or the folder of a published model.
+        precision: Left out: that of the run.
+        side_px: Left out: that of the run's evaluation.
+        task: Keys of `[task]` that evaluation may change, such as `flip_tta`; left out: those of the run.
+
+    Raises:
+        RecipeError: There is no model at this path, or it does not take images of this side.
+        CheckpointError: The model cannot be used.
+    """
+    folder = model_folder(Path(path))
+    model, about = open_model(folder, precision)
+    about = about.model_copy(update={"task": about.task.model_copy(update=dict(task or {}))})
+    if side_px and side_px != about.side_px:
+        _require_side(model, about, side_px)
+    restored = tasks.module(about.task.name).restored(about.task, autocast_dtype(about.precision))
+    return LoadedModel(folder, model, about, restored, side_px or about.side_px)
+
+
+def _require_side(model: nn.Module, about: ModelMetadata, side_px: int) -> None:
+    try:
+        copy.deepcopy(model).to("meta")(
+            torch.empty(1, 3, side_px, side_px, device="meta", dtype=weights_dtype(about.precision))
+        )
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RecipeError(
+            f"side_px = {side_px}: {about.model.name} does not take images of this side ({reason}); "
+            f"it was evaluated at {about.side_px}"
+        ) from None
