@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewer import select
-from fewer.core.errors import CheckpointError, DivergedError, FewerError, RecipeError, Stopped
+from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, Stopped
 from fewer.core.protocols import Selector
 from fewer.core.types import At, Population, Request
 from fewer.inference.loaded import load_published
@@ -373,7 +373,7 @@ def test_a_reference_that_cannot_be_one_is_told_before_training(
     cases: list[tuple[str, type[FewerError], str]] = [
         ("missing", RecipeError, r'select\.reference = ".*missing": no such file or folder; check the path'),
         ("empty", RecipeError, r"select\.reference: .*neither a run nor a published model"),
-        ("notes.txt", RecipeError, r"select\.reference = .*a file of weights ends in"),
+        ("notes.txt", DataError, r"notes\.txt: damaged, or no file of tensors"),
         ("broken", CheckpointError, r"select\.reference: .*broken"),
         ("seven.safetensors", RecipeError, r'not the weights of a whole "lenet5" with 10 classes'),
         ("other.safetensors", RecipeError, r'not the weights of a whole "lenet5" with 10 classes'),
