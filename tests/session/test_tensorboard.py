@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drawings import drawings
-from fewer.core.errors import RecipeError, ResourceError
+from fewer.core.errors import RecipeError, ResourceError, Stopped
 from fewer.recipe.parse import parse_recipe
 from fewer.session import tensorboard
 from fewer.session.fit import fit, resume
@@ -75,7 +75,7 @@ def test_a_resumed_run_has_the_curves_of_one_that_never_stopped(
     behind: int, tmp_path: Path, shown: tuple[Path, dict[str, Any]]
 ) -> None:
     quiet = {"plots": False, "previews": False}
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         fit(parse_recipe(content(tensorboard=behind == 4, **quiet)), tmp_path / "run", display=Killed(behind))
     resume(tmp_path / "run", ["out.tensorboard=true"])
     again, whole = curves_of(tmp_path / "run"), curves_of(shown[0])
