@@ -1,4 +1,4 @@
-"""FLOPs of every torchvision classifier and of fifty timm nets: as plans count them, and from shapes alone.
+"""FLOPs of every torchvision classifier and of 58 timm nets: as plans count them, and from shapes alone.
 
     python benchmarks/flops.py [NAME ...]
 

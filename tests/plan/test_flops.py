@@ -174,7 +174,7 @@ NETS = {"lenet5": 32, "cnn": 32, "mobilenet_v3_small": 64, "shufflenet_v2_x0_5":
 
 @pytest.mark.parametrize(("name", "side_px"), NETS.items())
 def test_a_net_costs_what_its_shapes_say(name: str, side_px: int) -> None:
-    """All classifiers of torchvision and fifty of timm are in benchmarks/flops.py."""
+    """All classifiers of torchvision and 58 nets of timm are in benchmarks/flops.py."""
     task = Classify(10)
     model = dry_run.take(models.params(name)(name=name), 10, [side_px], task)
     forward, backward = sample_flops(task, model, side_px)
