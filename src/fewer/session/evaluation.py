@@ -58,16 +58,16 @@ class Evaluator:
     def recover_best(self) -> None:
         """Makes `checkpoints/best` what the checkpoint calls the best; one that is gone is looked for again."""
         run = self.session.run
-        model = run.best.get("model")
+        model = run.validation.best.get("model")
         if model and not (self.folder.checkpoints / model).is_dir():
             self.note(f"the best model so far, {model}, is gone: the best of what follows will be published")
-            run.best = {}
+            run.validation.best = {}
         self.link_best()
 
     def link_best(self) -> None:
         """Points `checkpoints/best` to the model that the newest checkpoint calls the best."""
         self.is_new_best = False
-        model = self.session.run.best.get("model")
+        model = self.session.run.validation.best.get("model")
         if model and self.folder.writes:
             link_model(self.folder.checkpoints, model, "best")
 
@@ -91,7 +91,7 @@ class Evaluator:
             scalars = evaluation.scalars
             # Of two equally good models the one that was trained longer.
             decides = decisive_metric(session.plan.recipe, session.task)
-            is_best = decides.no_worse(scalars[decides.name], run.best.get("value", decides.worst))
+            is_best = decides.no_worse(scalars[decides.name], run.validation.best.get("value", decides.worst))
             if is_best and evaluation_side_px(session, evaluate) == session.plan.evaluation_side_px:
                 self._publish_best(f"val/{decides.name}", evaluation, model, renewed)
         return scalars
@@ -101,10 +101,10 @@ class Evaluator:
     def finish(self) -> dict[str, Any]:
         """Evaluates what is published, once, on the test set, and writes `result.json`."""
         session, run, folder = self.session, self.session.run, self.folder
-        if session.val_data and not run.best:
+        if session.val_data and not run.validation.best:
             self.validate(is_last=True)
         last_model, renewed = model_for(session, Evaluate("last", "test", side_px=session.plan.evaluation_side_px))
-        if not run.best:
+        if not run.validation.best:
             self._publish_best("last", None, last_model, renewed)
         self.link_best()
         last = self._publish(None, last_model)
@@ -128,7 +128,7 @@ class Evaluator:
             "steps": run.cursor.step,
             "metrics": metrics,
             "intervals": self._intervals(metrics),
-            "best": run.best,
+            "best": run.validation.best,
             "ledger": run.ledger.of_all_ranks(run.comm),
             # A number where it is certain, [lowest, highest] where a threshold decides.
             "predicted": {key: low if low == high else [low, high] for key, (low, high) in run.plan.predicted.items()},
@@ -145,7 +145,7 @@ class Evaluator:
 
     def _best_model(self, last_model: nn.Module) -> nn.Module:
         """The model that is published, with its own weights where the last one is another."""
-        if self.session.run.best["epoch"] == self.session.plan.epochs - 1:
+        if self.session.run.validation.best["epoch"] == self.session.plan.epochs - 1:
             return last_model
         best_model = self.session.run.evaluated_model()
         load_model(best_model, self.folder.checkpoints / "best")
@@ -188,7 +188,7 @@ class Evaluator:
 
     def _renewed(self) -> dict[str, int]:
         """Ledger entries of the BatchNorm statistics of the published model; those of others are evaluation."""
-        images, plan = self.session.run.best.get("batchnorm_images", 0), self.session.plan
+        images, plan = self.session.run.validation.best.get("batchnorm_images", 0), self.session.plan
         flops = plan.facts.model.sample_flops(plan.evaluation_side_px, plan.epochs - 1)
         return {**dict.fromkeys(("samples_loaded", "samples_forwarded"), images), "flops": images * flops.forward}
 
@@ -225,7 +225,7 @@ class Evaluator:
 
     def _publish_best(self, metric: str, evaluation: Evaluation | None, model: nn.Module, images: int) -> None:
         """Publishes the best model so far, whose BatchNorm statistics were estimated again from so many images."""
-        self.session.run.best = {
+        self.session.run.validation.best = {
             "epoch": self.session.run.cursor.epoch - 1,
             "metric": metric,
             "value": evaluation.scalars[metric.partition("/")[2]] if evaluation else None,

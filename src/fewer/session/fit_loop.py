@@ -314,7 +314,7 @@ class FitLoop:
 
     def _where(self) -> dict[str, Any]:
         run = self.session.run
-        best = {key: run.best[key] for key in ("epoch", "metric", "value")} if run.best else None
+        best = {key: run.validation.best[key] for key in ("epoch", "metric", "value")} if run.validation.best else None
         return {**run.cursor.state_dict(), **({"best": best} if best else {})}
 
 

@@ -28,14 +28,14 @@ def follow(run: Run, metric: Metric, value: float) -> str:
     patience, plan, past = patience_of(run.plan.recipe), run.plan, run.cursor.epoch
     if patience is None or plan.ending or past <= plan.stages[-1].first_epoch:
         return ""
-    best = run.patience
+    best = run.validation.patience
     if not best or metric.sign * value > metric.sign * best["value"]:
-        run.patience = {"value": value, "epoch": past}
+        run.validation.patience = {"value": value, "epoch": past}
         return ""
     if past - best["epoch"] < patience or past + patience >= plan.epochs:
         return ""
     ending = Ending(begins=past, epochs=past + patience, planned=plan.epochs)
-    run.patience = {**best, "begins": ending.begins, "epochs": ending.epochs, "planned": ending.planned}
+    run.validation.patience = {**best, "begins": ending.begins, "epochs": ending.epochs, "planned": ending.planned}
     run.plan = plan.ended_by(ending)
     reason = f"no better val {metric.label} than {metric.text(best['value'])} of epoch {best['epoch']}"
     run.amendments["train.epochs"] = {"old": str(ending.planned), "new": str(ending.epochs), "reason": reason}
@@ -50,11 +50,11 @@ def restore(run: Run) -> None:
 
     A run that is asked for another number of epochs than it was planned for follows the new plan from here on.
     """
-    seen = run.patience
+    seen = run.validation.patience
     if "planned" not in seen:
         return
     if seen["planned"] == run.plan.epochs:
         run.plan = run.plan.ended_by(Ending(seen["begins"], seen["epochs"], seen["planned"]))
     else:
-        run.patience = {}
+        run.validation.patience = {}
         run.amendments.pop("train.epochs", None)

@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class Validation:
+    """What validations have shown so far.
+
+    Attributes:
+        best: The best one: metric, its value, epoch, and the model that was published of it.
+        patience: What early stopping goes by: the best value, after how many epochs, and the ending once it has begun.
+    """
+
+    best: dict[str, Any] = field(default_factory=dict)
+    patience: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Run:
     """The only mutable thing of a run.
 
@@ -39,8 +52,7 @@ class Run:
         cursor: Where the run stands.
         stop_requested: Set from outside (signals); all processes leave after the same batch.
         amendments: What of the plan had to change on the way: key to {"old", "new", "reason"}.
-        best: The best validation so far: metric, its value, epoch, and the model that was published of it.
-        patience: What early stopping goes by: the best value, after how many epochs, and the ending once it has begun.
+        validation: What validations have shown so far.
     """
 
     plan: Plan
@@ -54,8 +66,7 @@ class Run:
     cursor: Cursor = field(default_factory=Cursor)
     stop_requested: bool = False
     amendments: dict[str, dict[str, str]] = field(default_factory=dict)
-    best: dict[str, Any] = field(default_factory=dict)
-    patience: dict[str, Any] = field(default_factory=dict)
+    validation: Validation = field(default_factory=Validation)
 
     @property
     def seed(self) -> int:
@@ -92,8 +103,8 @@ class Run:
             "compiler": self.compiler.state_dict() if self.compiler else {},
             "ledger": {**self.ledger.state_dict(), "local": self.comm.gather(ledger).tolist()},
             "amendments": dict(self.amendments),
-            "best": dict(self.best),
-            **({"patience": dict(self.patience)} if self.patience else {}),
+            "best": dict(self.validation.best),
+            **({"patience": dict(self.validation.patience)} if self.validation.patience else {}),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -119,8 +130,8 @@ class Run:
                 self.ledger.add_local(rows)
         self.amendments.clear()
         self.amendments |= state.get("amendments", {})
-        self.best = dict(state["best"])
-        self.patience = dict(state.get("patience", {}))
+        self.validation.best = dict(state["best"])
+        self.validation.patience = dict(state.get("patience", {}))
 
     def digest(self) -> str:
         """Hash of the whole state but best metric, evaluation counts, seconds, memory and what else the machine did."""
