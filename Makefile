@@ -1,4 +1,4 @@
-# make demo | test | test-cuda | mutants | lint | docs | clean | help
+# make demo | test | test-cuda | fuzz | mutants | lint | docs | clean | help
 #
 # Each creates $(VENV) where it is missing and installs what it needs with pip. A stamp for each set of packages, written
 # after the installation, lets the next call start at once; pyproject.toml being newer than the stamp installs again.
@@ -8,13 +8,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 PYTEST ?=
 MUTANTS ?=
+FUZZ   ?= 60
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.fewer
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cuda mutants lint docs clean
+.PHONY: help demo test test-cuda fuzz mutants lint docs clean
 
 help: ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +28,9 @@ test: $(STAMP)/dev ## Run all tests on two processes, one thread each; PYTEST="-
 
 test-cuda: $(STAMP)/dev ## Run what only a GPU can show: CPU parity, fp16, compiled sizes, two ranks over NCCL.
 	@$(BIN)/python -m pytest -rs tests/cuda $(PYTEST)
+
+fuzz: $(STAMP)/dev ## Read files of random content, FUZZ=60 seconds for each kind; a short fixed draw is among the tests.
+	@FEWER_FUZZ_SECONDS=$(FUZZ) $(BIN)/python -m pytest tests/fuzz $(PYTEST)
 
 mutants: $(STAMP)/mutants ## Change one line at a time and see whether the tests notice; MUTANTS="--count 60 --seed 0".
 	@$(ONE_THREAD) $(BIN)/python tests/mutants.py $(MUTANTS)

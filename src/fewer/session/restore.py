@@ -92,11 +92,8 @@ def _require_sense(run: Run) -> None:
     for counts, seconds in zip(run.ledger.counts, run.ledger.seconds, strict=True):
         _require(all(type(count) is int and count >= 0 for count in counts.values()), f"ledger.exact = {counts!r}")
         _require(all(map(math.isfinite, seconds.values())), f"ledger.seconds = {seconds!r}")
-    _require(
-        all(type(value) in (int, float) for value in run.validation.patience.values()),
-        f"patience = {run.validation.patience!r}",
-    )
-    best = run.validation.best
+    best, patience = run.validation.best, run.validation.patience
+    _require(all(type(value) in (int, float) for value in patience.values()), f"patience = {patience!r}")
     for name, kinds in _BEST.items() if best else ():
         _require(isinstance(best.get(name), kinds), f"best.{name} = {best.get(name)!r}")
     _require(not best or best["model"] == Path(best["model"]).name, "best.model is no name")
