@@ -49,13 +49,7 @@ def predict(
 
     if as_json and csv:
         raise RecipeError("--json and --csv: give one of the two")
-    shown_most = 0
-    if sheet:
-        from fewer.report.contact_sheet import FORMATS, SHOWN_MAX
-
-        if sheet.suffix.lower() not in FORMATS:
-            raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
-        shown_most = SHOWN_MAX
+    shown_most = _shown_most(sheet)
     from fewer.data.listing.files import files_of
     from fewer.data.listing.left_out import LeftOut
     from fewer.runs.published import model_folder
@@ -100,6 +94,18 @@ def predict(
     if tally.damaged:
         raise DataError(f"{tally.damaged:,} of {tally.images:,} images could not be read; the rest was predicted")
     return 0
+
+
+def _shown_most(sheet: Path | None) -> int:
+    """How many images a contact sheet shows; 0 without one."""
+    if sheet is None:
+        return 0
+    from fewer.core.errors import RecipeError
+    from fewer.report.contact_sheet import FORMATS, SHOWN_MAX
+
+    if sheet.suffix.lower() not in FORMATS:
+        raise RecipeError(f"--sheet {sheet}: allowed endings: {', '.join(FORMATS)}")
+    return SHOWN_MAX
 
 
 def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, format: PredictionFormat, tally: Tally) -> None:

@@ -56,11 +56,7 @@ def compile_plan(
     _require_enough(budget, expected, own_selector or recipe.select.model_dump()["method"], facts.reference)
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
-    predicted = costs.predicted(expected, packs)
-    if has_val and (earliest := earliest_end(recipe, stages)) < budget.epochs:
-        early_stages, early_budget = shortened(stages, budget, earliest)
-        early = replace(costs, stages=early_stages, budget=early_budget).predicted(expected, packs)
-        predicted = {key: (min(early[key][0], low), high) for key, (low, high) in predicted.items()}
+    predicted = _predicted(costs, expected, packs, earliest_end(recipe, stages) if has_val else budget.epochs)
     warnings = (
         checks.unusual_lr(recipe, facts),
         checks.few_validation_images(facts),
@@ -90,6 +86,16 @@ def compile_plan(
             *filter(None, warnings),
         ),
     )
+
+
+def _predicted(costs: CostModel, expected: Expected, packs: bool, earliest: int) -> dict[str, tuple[float, float]]:
+    """The whole run's cost; where patience may end it earlier, lowest is that of the earliest end."""
+    whole = costs.predicted(expected, packs)
+    if earliest >= costs.budget.epochs:
+        return whole
+    stages, budget = shortened(costs.stages, costs.budget, earliest)
+    early = replace(costs, stages=stages, budget=budget).predicted(expected, packs)
+    return {key: (min(early[key][0], low), high) for key, (low, high) in whole.items()}
 
 
 def _everything(at: At) -> Expectation:

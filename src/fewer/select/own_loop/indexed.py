@@ -9,8 +9,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, IterableDataset
-from torch.utils.data.dataloader import _BaseDataLoaderIter
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from fewer.core.errors import DataError, UsageError
 
@@ -57,13 +56,14 @@ def _numbered(sample: Any, position: int) -> Any:
 def asking_dataset() -> Any:
     """The data set of the DataLoader that is asking a sampler for samples; None where none is.
 
-    A sampler is never told whose samples it names, so the loader is looked up among the callers.
+    A sampler is never told whose samples it names, so the loader's iterator is looked up among the callers, by its
+    module: its class is private to torch. Where torch calls it otherwise, the hint is lost and nothing else.
     """
     frame = sys._getframe(1)
     while frame is not None:
-        asking = frame.f_locals.get("self")
-        if isinstance(asking, _BaseDataLoaderIter):
-            return getattr(asking, "_dataset", None)
+        asking: Any = frame.f_locals.get("self")
+        if type(asking).__module__ == DataLoader.__module__ and hasattr(asking, "_dataset"):
+            return asking._dataset
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
