@@ -21,6 +21,8 @@ from server import Ended
 WRONG: list[tuple[list[str], int, list[str]]] = [
     (["train", "nowhere.toml"], 2, ["nowhere.toml"]),
     (["train", "fine.toml", "train.lrr=1"], 2, ['did you mean "train.lr"']),
+    (["train", "digits", "train.epoch=3"], 2, ['did you mean "train.epochs"']),
+    (["plan", "folder:.", "train.epochs=no", "select.method=x"], 2, ["train.epochs", "unknown select.method"]),
     (["train", "absent.toml"], 3, ["data.source", "data.labels.csv", "model.weights", "does not exist"]),
     (["train", "fine.toml", "--out", "done"], 2, ["the run folder exists"]),
     (["plan", "absent.toml"], 3, ["data.source"]),

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from fewer.report.history import history
 from fewer.report.load import load
 from fewer.report.sections.curves import schedule
@@ -25,10 +27,13 @@ def test_every_plot_speaks(done_html: str) -> None:
         assert "<metadata" not in drawing
 
 
-def test_labels_of_ticks_are_not_cut(tmp_path: Path) -> None:
-    rows = [{"kind": "step", "epoch": 0, "step": i, "progress": i / 9, "lr": 0.1 * i / 8} for i in range(9)]
+@pytest.mark.parametrize(
+    ("lr", "labels"), [(0.1, {"0.025", "0.050", "0.075"}), (0.001, {"2.5e-4", "5e-4", "7.5e-4", "1e-3"})]
+)
+def test_labels_of_ticks_are_not_cut(tmp_path: Path, lr: float, labels: set[str]) -> None:
+    rows = [{"kind": "step", "epoch": 0, "step": i, "progress": i / 9, "lr": lr * i / 8} for i in range(9)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "plan.json").write_text(json.dumps(plan_document(1, DIGITS)))
     folder = load(tmp_path)
-    shown = re.findall(r">([\d.]+)</text>", schedule(folder, history(folder)))
-    assert {"0.025", "0.050", "0.075"} <= set(shown)
+    shown = re.findall(r">([\d.e-]+)</text>", schedule(folder, history(folder)))
+    assert labels <= set(shown)

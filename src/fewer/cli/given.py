@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewer.core.errors import RecipeError, printable
+from fewer.core.text import command
 
 if TYPE_CHECKING:
     from fewer.plan.plan import Plan
@@ -66,7 +67,9 @@ def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probe
 
     path, source = Path(place), sources.named(place, Path.cwd())
     if os.path.isfile(path / "recipe.resolved.toml"):
-        raise RecipeError(f"{place}: a run folder, no recipe and no images; `fewer resume {place}` goes on with it")
+        raise RecipeError(
+            f"{place}: a run folder, no recipe and no images; {command('fewer', 'resume', place)} goes on with it"
+        )
     if not sources.is_source(source) or (os.path.isfile(path) and source == place):
         from fewer.cli.options import present_recipe
         from fewer.recipe.toml_file import read_text
@@ -76,9 +79,11 @@ def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probe
         return Given(present_recipe(path, overrides), read_text(path), path.stem)
     import sys
 
+    from fewer.recipe.fitting import require_fitting
     from fewer.recipe.parse import parse_recipe
     from fewer.recipe.places import require_present
 
+    require_fitting(source, overrides)
     require_present(parse_recipe({"data": {"source": source}, "model": {"name": "lenet5"}}))
     print(f"looking at {printable(place)} ...", file=sys.stderr, flush=True)
     from fewer.compare.outlook import roughly

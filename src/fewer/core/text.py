@@ -1,6 +1,8 @@
-"""Texts of users' files, as editors and programs save them."""
+"""Texts of users' files, as editors and programs save them, and commands that messages advise."""
 
 from __future__ import annotations
+
+import shlex
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -12,3 +14,8 @@ def decoded(data: bytes) -> str:
         UnicodeDecodeError: It is neither.
     """
     return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+
+
+def command(*words: object) -> str:
+    """A command that a message advises, between backquotes; a shell takes each word as one, blanks in it or not."""
+    return f"`{shlex.join(map(str, words))}`"

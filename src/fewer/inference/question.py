@@ -10,6 +10,7 @@ from typing import Any
 from fewer import tasks
 from fewer.core.errors import DataError, RecipeError
 from fewer.core.messages import nearest
+from fewer.core.text import command
 from fewer.data.sources import is_source
 from fewer.recipe.parse import override, parse_recipe
 from fewer.recipe.places import require_data
@@ -81,7 +82,7 @@ class Question:
         recipe = parse_recipe(content, self.overrides)
         if not self.source:
             try:
-                require_data(recipe, f"if it has moved, add KEY=PLACE to `fewer eval {self.run}`")
+                require_data(recipe, f"if it has moved, add KEY=PLACE to {command('fewer', 'eval', self.run)}")
             except DataError as error:
                 raise DataError(f"{error}; {OTHERS}") from None
         return recipe

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fewer.report.charts import NAMES, POINTS, Chart, Panel, Role
 from fewer.report.markup import Html, esc
-from fewer.report.values import thin
+from fewer.report.values import brief, thin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -202,6 +202,8 @@ def _draw(ax: Axes, panel: Panel, paint: Paint) -> None:
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -0.02), min(high, 1.02))
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}")
+    elif max(map(abs, ax.get_ylim())) < 0.01:
+        ax.yaxis.set_major_formatter(lambda value, _: brief(value))  # the margin has room for six characters
 
 
 def _clipped(ax: Axes, panel: Panel, top: float, paint: Paint) -> None:

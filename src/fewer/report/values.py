@@ -54,3 +54,9 @@ def thin(values: Sequence[float], limit: int) -> list[int]:
         places = range(i * size // buckets, (i + 1) * size // buckets)
         kept += sorted({min(places, key=values.__getitem__), max(places, key=values.__getitem__)})
     return kept
+
+
+def brief(value: float) -> str:
+    """A small number in few characters: 2.5e-4 in place of 0.00025."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}" if value else "0"

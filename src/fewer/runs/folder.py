@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, final
 
 from fewer.core.errors import RecipeError, ResourceError, Stopped
+from fewer.core.text import command
 from fewer.runs.record import publish, read_object, sweep, write_json
 
 GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
@@ -127,7 +128,7 @@ class RunFolder:
             raise ResourceError(f"{self.path}: {error.strerror}; give another folder with --out") from None
         if used:
             raise RecipeError(
-                f"{self.path}: the run folder exists; `fewer resume {self.path}` goes on with it, "
+                f"{self.path}: the run folder exists; {command('fewer', 'resume', self.path)} goes on with it, "
                 "or give another with --out"
             )
 

@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 
 from fewer.core.errors import RecipeError
+from fewer.core.text import command
 from fewer.runs.folder import RunFolder
 
 RUNS = Path("runs")
@@ -34,4 +35,5 @@ def numbered(folder: Path, number: int) -> Path:
 
 def taken(folder: Path) -> str:
     """What a user is told whose run goes to another folder than the one that its name stands for."""
-    return f"{folder} exists, so this run has a folder of its own; `fewer resume {folder}` goes on with that one"
+    resume = command("fewer", "resume", folder)
+    return f"{folder} exists, so this run has a folder of its own; {resume} goes on with that one"

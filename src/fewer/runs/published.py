@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fewer.core.errors import CheckpointError, RecipeError
+from fewer.core.text import command
 from fewer.runs.folder import RESOLVED
 from fewer.runs.record import read_object
 
@@ -30,7 +31,9 @@ def model_folder(path: Path) -> Path:
         if folder.is_dir():
             return folder.resolve()
     if (path / RESOLVED).is_file():
-        raise CheckpointError(f"{path}: the run has published no model yet; `fewer resume {path}` trains on")
+        raise CheckpointError(
+            f"{path}: the run has published no model yet; {command('fewer', 'resume', path)} trains on"
+        )
     if (path / "manifest.json").is_file():
         raise CheckpointError(
             f"{path}: holds no {MODEL_ABOUT}: not a published model; give the run folder, its checkpoints/best or last"
@@ -60,6 +63,6 @@ def unfinished(folder: Path, epochs: int) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         planned = ""
     return (
-        f"{run} is not finished: this model has seen {epochs}{planned} epochs; `fewer resume {run}` trains on, "
-        "unless it is training now"
+        f"{run} is not finished: this model has seen {epochs}{planned} epochs; {command('fewer', 'resume', run)} "
+        "trains on, unless it is training now"
     )

@@ -12,6 +12,7 @@ import torch
 
 from fewer import report
 from fewer.core.errors import FewerError, Stopped, printable
+from fewer.core.text import command
 from fewer.machine import environment
 from fewer.machine.determinism import named_operations
 from fewer.machine.memory import device_memory_bytes
@@ -111,7 +112,7 @@ class FitLoop:
             raise
         except KeyboardInterrupt:  # the second Ctrl-C, or one that came when nothing was left to be saved
             is_hurried = True
-            again = f"at once; `fewer resume {self.folder.path}` goes on from the last checkpoint"
+            again = f"at once; {command('fewer', 'resume', self.folder.path)} goes on from the last checkpoint"
             stop = Stopped.by(signal.SIGINT, again)
             self.folder.status(stop.state, message=str(stop), exit_code=stop.exit_code, **self._where())
             raise stop from None
@@ -135,7 +136,7 @@ class FitLoop:
             self._note(text)
         self.stop.run, self.stop.answer = run, self._answer
         if not compute_reference_losses(session, self._note, self._record):
-            again = f"`fewer resume {self.folder.path}` computes them again"
+            again = f"{command('fewer', 'resume', self.folder.path)} computes them again"
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
         self.display.begin(session)
         self.epoch.begin()
@@ -156,11 +157,13 @@ class FitLoop:
             if row.stop and not is_done:
                 raise self.stop.stopped(
                     f"and saved in epoch {run.cursor.epoch + 1}, step {run.cursor.step}; "
-                    f"`fewer resume {self.folder.path}` goes on"
+                    f"{command('fewer', 'resume', self.folder.path)} goes on"
                 )
         if self.comm.world_size == 1:  # others would wait for this process's share of the evaluations
             self.stop.run = None
-            self.stop.where = f"behind the last epoch, which is saved; `fewer resume {self.folder.path}` evaluates it"
+            self.stop.where = (
+                f"behind the last epoch, which is saved; {command('fewer', 'resume', self.folder.path)} evaluates it"
+            )
         result = self.evaluator.finish()
         for text in closing(result, self.lines, session):
             self._log(text)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewer.core.errors import RecipeError
 from fewer.core.messages import KeyPath
 from fewer.data import sources
 from fewer.machine.device import device_kind
@@ -21,8 +20,8 @@ from fewer.models.recognition import network_of
 from fewer.plan.facts import DataFacts
 from fewer.plan.gather import data_facts
 from fewer.plan.plan import Plan
-from fewer.recipe import shipped
-from fewer.recipe.parse import foreign_keys, override, parse_recipe
+from fewer.recipe import fitting, shipped
+from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
 from fewer.session.build import make_plan, open_data
 from fewer.session.probe import outlook
@@ -90,15 +89,13 @@ def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed
     Raises:
         FewerError: Whatever is wrong with the source or the keys.
     """
-    asked: dict[str, Any] = {"data": {"source": source}}
-    if problems := override(asked, overrides, {}):
-        raise RecipeError(problems)
-    base = Path.cwd()
+    fitting.require_fitting(source, overrides)
+    asked, base = fitting.asked_for(overrides, source), Path.cwd()
     splits = open_data(parse_recipe({"data": asked["data"], "model": {"name": "lenet5"}}, base=base))
     data = data_facts(splits)
     name, values = _recipe_for(data, asked.get("model", {}))
     values["data", "source"] = sources.absolute(source, base)
-    values |= _left_out(name, asked, overrides)
+    values |= fitting.left_out(name, overrides)
     for sides in _sides(name, asked, data):
         values |= sides
         recipe = parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=base)
@@ -127,17 +124,6 @@ def _recipe_for(data: DataFacts, model: dict[str, Any]) -> tuple[str, dict[KeyPa
     batch = tomllib.loads(shipped.text(name))["train"]["batch_size"]
     values["train", "batch_size"] = max(2, min(batch, data.train_images // 4))
     return name, values
-
-
-def _left_out(name: str, asked: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, Any]:
-    """Keys of the shipped recipe that have no place beside the user's, such as those of another model."""
-    content = tomllib.loads(shipped.text(name))
-    override(content, overrides, {})
-    found: dict[KeyPath, Any] = {("train", "epochs"): None} if "stages" in asked else {}  # stages say how many
-    for section in ("model", "task", "train"):
-        foreign = [key for key in foreign_keys(section, content) if key not in asked.get(section, {})]
-        found |= {(section, key): None for key in foreign}
-    return found
 
 
 def _sides(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[dict[KeyPath, Any]]:

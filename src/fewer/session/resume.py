@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewer import report
 from fewer.core.errors import CheckpointError, DataError, FewerError, RecipeError, printable
+from fewer.core.text import command
 from fewer.data.listing.manifest import PackedManifest, difference
 from fewer.recipe import places
 from fewer.recipe.parse import parse_recipe
@@ -64,7 +65,7 @@ def reopened(folder: RunFolder, overrides: Sequence[str] = ()) -> Reopened:
     recipe = extended(before, overrides)
     result = finished(folder, recipe)
     if result is None:
-        places.require_present(recipe, f"if it has moved, add KEY=PLACE to `fewer resume {folder.path}`")
+        places.require_present(recipe, f"if it has moved, add KEY=PLACE to {command('fewer', 'resume', folder.path)}")
     given = {key: (old, new) for key, old, new in changed_keys(before, recipe) if key in places.KEYS}
     return Reopened(before, recipe, moved | given, result)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fewer.core.errors import DataError
+from fewer.core.text import command
 from fewer.data.decode.decode import Damaged, Pixels
 from fewer.data.decode.on_request import DamagedImage, Read
 from fewer.data.listing.splits import Split
@@ -72,6 +73,6 @@ def too_damaged(split: Split, damaged: list[DamagedImage]) -> DataError:
     more = f"\n  ... and {len(damaged) - _SHOWN:,} more" if len(damaged) > _SHOWN else ""
     return DataError(
         f"{split.source.name}: {len(damaged):,} of {len(split):,} images cannot be decoded:\n{shown}{more}\n"
-        f"fix: `fewer data check {split.source.name}` lists them all; remove or replace them, or leave them out with "
-        f'data.damaged = "quarantine"'
+        f"fix: {command('fewer', 'data', 'check', split.source.name)} lists them all; remove or replace them, or leave "
+        'them out with data.damaged = "quarantine"'
     )
