@@ -18,7 +18,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
         content: The recipe as it was given, to tell what was asked from what is a default.
     """
     found = list(_epochs(recipe, content))
-    for name in ("model", "task", "train", "select", "sync"):
+    for name in ("augment", "model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
     checks = (_patience, _checkpoints, _batches, _loss, _views, _splits)
     return [*found, *(problem for check in checks for problem in check(recipe))]
@@ -89,7 +89,8 @@ def _views(recipe: Recipe) -> Iterator[Problem]:
     if augment.crop == "random_resized" and augment.crop_padding_px:
         text = f'augment.crop_padding_px = {augment.crop_padding_px} beside augment.crop = "random_resized"'
         yield ("augment", "crop_padding_px"), f"{text}: one crop only; leave it out"
-    for key, most in (("crop_scale", 1.0), ("crop_ratio", 100.0)):
+    bounds = {"crop_scale": 1.0, "crop_ratio": 100.0, "erasing_scale": 1.0, "erasing_ratio": 100.0}
+    for key, most in bounds.items():
         low, high = getattr(augment, key)
         if not low <= high <= most:
             text = f"augment.{key} = [{low:g}, {high:g}]: two ascending numbers of at most {most:g}"

@@ -74,6 +74,26 @@ class AugmentRecipe(Section):
     """Turn of the colour circle by up to this share of it either way."""
     trivial_augment: Flag = False
     """One operation of TrivialAugment (wide) for each view, at a random magnitude."""
+    rand_augment: Annotated[int, Field(ge=0, le=10, strict=True)] = 0
+    """So many random operations of RandAugment for each view, all at one magnitude; 2 is usual, 0 is none."""
+    rand_augment_magnitude: Annotated[int, Field(ge=0, le=30, strict=True)] = 9
+    """`rand_augment`: the magnitude, from 0 to 30."""
+    erasing_share: Share = 0.0
+    """Share of the views that lose a random rectangle (random erasing), which is blanked as by `cutout_px`."""
+    erasing_scale: Bounds = (0.02, 0.33)
+    """`erasing_share`: smallest and largest share of the view's area."""
+    erasing_ratio: Bounds = (0.3, 3.3)
+    """`erasing_share`: smallest and largest height / width."""
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found: dict[str, str] = {}
+        if not self.rand_augment:
+            reason = "has no effect with augment.rand_augment = 0; leave it out, or set augment.rand_augment = 2"
+            found |= self.changed(["rand_augment_magnitude"], reason)
+        if not self.erasing_share:
+            reason = "has no effect with augment.erasing_share = 0; leave it out, or set augment.erasing_share = 0.25"
+            found |= self.changed(["erasing_scale", "erasing_ratio"], reason)
+        return found
 
 
 class TaskRecipe(Section):

@@ -22,6 +22,9 @@ _VIEWS: list[dict[str, Any]] = [
     {"perspective": 0.4, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
     {"trivial_augment": True},
     {"trivial_augment": True, "rotation_deg": 10.0, "brightness": 0.2},
+    {"rand_augment": 2, "rand_augment_magnitude": 12},
+    {"erasing_share": 0.5},
+    {"rand_augment": 1, "erasing_share": 0.25, "erasing_scale": [0.1, 0.4], "cutout_px": 4},
 ]
 _STAGES: list[list[dict[str, Any]]] = [
     [],

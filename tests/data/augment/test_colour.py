@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from fewer.data.augment import Augment, Key, colour, trivial
+from fewer.data.augment import Augment, Key, colour
+from fewer.data.augment.operations import BINS
 from square_pictures import PICTURES, PLANES, levels_apart
 
 
@@ -50,9 +51,9 @@ def test_posterize_as_torchvision(bits: int) -> None:
     assert levels_apart(ours(colour.posterize, bits), tv.posterize(PLANES, bits)) == 0
 
 
-@pytest.mark.parametrize("bin", range(trivial.BINS))
+@pytest.mark.parametrize("bin", range(BINS))
 def test_solarize_as_torchvision(bin: int) -> None:
-    threshold = 255.0 * float(torch.linspace(1.0, 0.0, trivial.BINS)[bin])
+    threshold = 255.0 * float(torch.linspace(1.0, 0.0, BINS)[bin])
     assert levels_apart(ours(colour.solarize, threshold), tv.solarize(PLANES, threshold)) == 0
 
 

@@ -33,6 +33,7 @@ EVERYTHING = Augment(
     saturation=0.7,
     hue=0.3,
     trivial_augment=True,
+    rand_augment=2,
 )
 
 augments = st.builds(
@@ -50,6 +51,8 @@ augments = st.builds(
     saturation=st.sampled_from([0.0, 0.8]),
     hue=st.sampled_from([0.0, 0.5]),
     trivial_augment=st.booleans(),
+    rand_augment=st.sampled_from([0, 0, 1, 3]),
+    rand_augment_magnitude=st.sampled_from([0, 9, 30]),
 )
 
 
@@ -104,7 +107,7 @@ def test_strength_zero_is_the_image(augment: Augment, ids: list[int]) -> None:
 
 NEW = (
     *("rotation_deg", "translate", "scale", "shear_deg", "perspective"),
-    *("brightness", "contrast", "saturation", "hue", "trivial_augment"),
+    *("brightness", "contrast", "saturation", "hue", "trivial_augment", "rand_augment"),
 )
 
 
@@ -187,6 +190,13 @@ def test_mean_padding_keeps_a_flat_picture(augment: Augment) -> None:
         ({"perspective": 0.3, "perspective_share": 0}, "augment.perspective_share"),
         ({"padding": "black"}, "augment.padding"),
         ({"trivial": True}, "augment.trivial_augment"),
+        ({"rand_augment": True}, "augment.rand_augment"),
+        ({"rand_augment": 2, "rand_augment_magnitude": 31}, "augment.rand_augment_magnitude"),
+        ({"rand_augment_magnitude": 5}, "has no effect with augment.rand_augment = 0"),
+        ({"erasing_scale": [0.1, 0.2]}, "has no effect with augment.erasing_share = 0"),
+        ({"erasing_share": 0.5, "erasing_scale": [0.4, 0.2]}, "augment.erasing_scale"),
+        ({"erasing_share": 0.5, "erasing_ratio": [1, 200]}, "augment.erasing_ratio"),
+        ({"erasing_share": 25}, "augment.erasing_share"),
     ],
 )
 def test_what_cannot_be_is_refused(section: dict[str, Any], said: str) -> None:

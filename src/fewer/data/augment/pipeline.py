@@ -12,17 +12,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fewer.data.augment import colour, geometry
+from fewer.data.augment import colour, geometry, rand_augment, trivial
 from fewer.data.augment.chunks import chunked
 from fewer.data.augment.cutout import square
+from fewer.data.augment.erasing import Erasing
 from fewer.data.augment.key import Key
+from fewer.data.augment.operations import Operations
 from fewer.data.augment.shift import Flip, Padding, flips, shifts
-from fewer.data.augment.trivial import Trivial
 from fewer.data.augment.view import Crops, View
 
 
 class Augmented(NamedTuple):
-    """Views of a batch: uint8 (B, H, W, 3), contiguous; where cutout blanks them, bool (B, H, W); their geometry."""
+    """Views of a batch: uint8 (B, H, W, 3), contiguous; where these are blanked, bool (B, H, W); their geometry."""
 
     views_BHWC: Tensor
     blank_BHW: Tensor | None
@@ -51,6 +52,11 @@ class Augment:
         brightness, contrast, saturation: A factor between 1 less this, but at least 0, and 1 plus this.
         hue: The colour circle is turned by up to this share either way. The four of them come in a random order.
         trivial_augment: One operation of TrivialAugment (wide) a view.
+        rand_augment: So many operations of RandAugment a view.
+        rand_augment_magnitude: Their level, in [0, 30].
+        erasing_share: The share of views that lose a rectangle, blanked as by cutout.
+        erasing_scale: Bounds of its area, as a share of the view's; strength scales them.
+        erasing_ratio: Bounds of its height / width.
     """
 
     crop_padding_px: int = 0
@@ -69,6 +75,11 @@ class Augment:
     saturation: float = 0.0
     hue: float = 0.0
     trivial_augment: bool = False
+    rand_augment: int = 0
+    rand_augment_magnitude: int = 9
+    erasing_share: float = 0.0
+    erasing_scale: tuple[float, float] = (0.02, 0.33)
+    erasing_ratio: tuple[float, float] = (0.3, 3.3)
 
     def scaled(self, length_px: int, side_px: int, strength: float) -> int:
         """A length at another side and strength, in whole pixels."""
@@ -99,24 +110,28 @@ class Augment:
             crops: As for `view`.
         """
         side_px, device = squares_MHWC.shape[1], squares_MHWC.device
-        view, trivial = self._drawn(key, side_px, strength, crops)
+        view, operations = self._drawn(key, side_px, strength, crops)
         views_BHWC = view.of_squares(squares_MHWC, row_B, self.padding)
         if strength == 0:
             return Augmented(views_BHWC, None, view)
         views_BHWC = self._jittered(views_BHWC, key, strength)
-        if trivial:
-            views_BHWC = trivial.coloured(views_BHWC)
-        cut_px = min(self.scaled(self.cutout_px, side_px, strength), side_px)
-        return Augmented(views_BHWC, square(side_px, cut_px, key).to(device) if cut_px else None, view)
+        for each in operations:
+            views_BHWC = each.coloured(views_BHWC)
+        blank_BHW = self._blank(key, side_px, strength)
+        return Augmented(views_BHWC, None if blank_BHW is None else blank_BHW.to(device), view)
 
-    def _drawn(self, key: Key, side_px: int, strength: float, crops: Crops | None) -> tuple[View, Trivial | None]:
-        """The geometry of a batch, and TrivialAugment's operations, some of which are part of it."""
+    def _drawn(self, key: Key, side_px: int, strength: float, crops: Crops | None) -> tuple[View, list[Operations]]:
+        """The geometry of a batch, and the operations of TrivialAugment and RandAugment; some are part of it."""
         if strength == 0:
-            return View(len(key), side_px, crops=crops), None
-        trivial = Trivial.drawn(key, strength) if self.trivial_augment else None
-        maps = [self._affine(key, side_px, strength), self._perspective(key, side_px, strength)]
-        if trivial:
-            maps.append(trivial.map(side_px, side_px / (self.reference_side_px or side_px)))
+            return View(len(key), side_px, crops=crops), []
+        operations, maps = [], [self._affine(key, side_px, strength), self._perspective(key, side_px, strength)]
+        if self.trivial_augment:
+            operations.append(trivial.drawn(key, strength))
+            maps.append(operations[0].map(side_px, side_px / (self.reference_side_px or side_px)))
+        if self.rand_augment:
+            drawn = rand_augment.drawn(key, self.rand_augment, self.rand_augment_magnitude, side_px, strength)
+            operations += drawn
+            maps += [each.map(side_px, 1.0) for each in drawn]
         view = View(
             len(key),
             side_px,
@@ -125,7 +140,16 @@ class Augment:
             tuple(map_B33 for map_B33 in maps if map_B33 is not None),
             crops,
         )
-        return view, trivial
+        return view, operations
+
+    def _blank(self, key: Key, side_px: int, strength: float) -> Tensor | None:
+        """Where views are blanked, by cutout and by random erasing."""
+        cut_px = min(self.scaled(self.cutout_px, side_px, strength), side_px)
+        cut_BHW = square(side_px, cut_px, key).cpu() if cut_px else None
+        erased_BHW = Erasing(self.erasing_share, self.erasing_scale, self.erasing_ratio).blank(key, side_px, strength)
+        if cut_BHW is None or erased_BHW is None:
+            return erased_BHW if cut_BHW is None else cut_BHW
+        return cut_BHW | erased_BHW
 
     def _affine(self, key: Key, side_px: int, strength: float) -> Tensor | None:
         if not (self.rotation_deg or self.translate or self.shear_deg or self.scale != (1.0, 1.0)):

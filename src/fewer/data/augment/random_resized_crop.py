@@ -11,9 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from fewer.core import rng
 from fewer.data.augment.key import Key
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -41,15 +38,7 @@ class RandomResizedCrop:
         """
         if strength == 0:
             return None
-        copy_B1 = torch.zeros(len(key.ids_B), 1, dtype=torch.int64) if key.copy_B is None else key.copy_B[:, None]
-        count = _TRIES * _NUMBERS
-        number_BK = rng.uniform(
-            key.ids_B[:, None].expand(-1, count),
-            key.seed,
-            "rrc",
-            key.epoch,
-            copy_B=copy_B1 * count + torch.arange(count),
-        )
+        number_BK = key.numbers(_TRIES * _NUMBERS, "rrc")
         low, high = self.scale
         shapes = tuple(math.log(bound) * strength for bound in self.ratio)
         return Boxes((high - (high - low) * strength, high), (shapes[0], shapes[1]), number_BK.tolist())
