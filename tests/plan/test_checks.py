@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fewer.core.errors import RecipeError
 from fewer.plan.checks import exceeds_plain_cost, mismatches, unusual_lr
 from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import budget_of
@@ -84,3 +85,28 @@ def test_a_rate_far_from_the_usual_is_warned_of(train: dict[str, Any], weights: 
 def test_a_handful_of_validation_images_that_choose_the_best_epoch_is_warned_of(images: int, warned: bool) -> None:
     notes = compile_plan(recipe(), facts(val_images=images)).notes
     assert any("the best epoch is chosen by" in note for note in notes) is warned
+
+
+@pytest.mark.parametrize(
+    ("known", "share", "said"),
+    [
+        (
+            {"class_images": (990, 10)},
+            0.09,
+            'stages.0.data_share = 0.09 leaves class "b" empty in some epochs, as it has 10 training images; use 0.1 '
+            "or more",
+        ),
+        ({"class_images": (999, 1)}, 0.9, "leave it out"),
+        (
+            {"class_images": (500, 500)},
+            0.1,
+            "train.batch_size = 128 is larger than the 100 training images that stages.0.data_share = 0.1 shows; use "
+            "at most 100",
+        ),
+    ],
+)
+def test_a_share_of_the_images_that_is_too_small_is_refused(known: dict[str, Any], share: float, said: str) -> None:
+    stages = [{"epochs": 1, "data_share": share, **({} if share < 0.5 else {"batch_size": 16})}]
+    with pytest.raises(RecipeError) as found:
+        compile_plan(recipe(stages=stages), facts(**known))
+    assert said in str(found.value).replace("stages.0.batch_size", "train.batch_size")

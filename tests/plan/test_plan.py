@@ -41,7 +41,7 @@ def test_a_moment_lies_between_the_epochs() -> None:
 @settings(deadline=None)
 def test_batches_hold_every_sample_and_no_more_than_asked(samples: int, size: int, packs: bool) -> None:
     plan = compile_plan(recipe(train={"batch_size": size}), facts(train_images=3000))
-    sizes = plan.batch_sizes(samples, plan.stages[0], packs)
+    sizes = plan.batch_sizes(samples, 0, packs)
     assert sum(sizes) == samples
     assert min(sizes) > 1, "never one sample alone"
     assert max(sizes) <= size or (size == 2 and max(sizes) == 3), "three samples are not two and one"
@@ -51,8 +51,8 @@ def test_batches_hold_every_sample_and_no_more_than_asked(samples: int, size: in
 
 def test_candidate_batches_are_wider() -> None:
     plan = compile_plan(recipe(train={"batch_size": 100}), facts())
-    assert plan.batch_sizes(1000, plan.stages[0], candidates=2.5) == [250] * 4
-    assert plan.batch_sizes(3, plan.stages[0], candidates=0.001) == [1, 1, 1]
+    assert plan.batch_sizes(1000, 0, candidates=2.5) == [250] * 4
+    assert plan.batch_sizes(3, 0, candidates=0.001) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.25])

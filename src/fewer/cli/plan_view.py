@@ -56,6 +56,8 @@ def _stage(plan: Plan, stage: Stage) -> str:
     first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
     epochs = f"epochs {first + 1} to {last + 1}" if stage.epochs > 1 else f"epoch {first + 1}"
     parts = [f"{stage.side_px} px", f"batches of {stage.batch_size}", f"learning rate {_rates(plan, stage)}"]
+    if stage.data_share < 1:
+        parts.insert(0, f"{stage.data_share:.2%}".replace(".00%", "%") + " of the images")
     if stage.strength < 1:
         parts.append(f"augmentation at {stage.strength:.0%}")
     if stage.evaluation_side_px != stage.side_px:

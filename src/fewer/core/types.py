@@ -32,12 +32,15 @@ class At:
         progress: Share of the run that lies behind, in [0, 1].
         share: The share of the training images that the epoch is to train on, where `select.cost` decides it; then it
             takes the place of a method's own amount. None: the method decides.
+        data_share: The share of the training images that the stage shows in this epoch; all other shares are shares of
+            these.
     """
 
     epoch: int
     epochs: int
     progress: float
     share: float | None = None
+    data_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Stage:
         strength: Augmentation strength of the training views; 1 is as the recipe has it, 0 is the evaluation view.
         lr_scale: Factor on the learning rate.
         evaluation_side_px: Height and width of the images that the stage's models are evaluated at.
+        data_share: The share of the training images that an epoch shows.
     """
 
     index: int
@@ -62,6 +66,7 @@ class Stage:
     strength: float = 1.0
     lr_scale: float = 1.0
     evaluation_side_px: int = 0
+    data_share: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:
@@ -181,7 +186,7 @@ class KeepMask:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a selector will do in an epoch, for pricing: shares of the training set.
+    """What a selector will do in an epoch, for pricing: shares of the images that the epoch shows.
 
     Attributes:
         kept_low, kept_high: Bounds of the share that is trained on.

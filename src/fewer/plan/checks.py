@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from fewer import optim, tasks
+from fewer.core.errors import printable
 from fewer.core.evaluation import interval
 from fewer.core.messages import nearest
 from fewer.core.types import Stage
@@ -12,6 +14,7 @@ from fewer.data.listing.class_summary import class_problem
 from fewer.plan.facts import Facts, workers_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget
+from fewer.select.data_share import least_share
 from fewer.select.method_params import InBatchParams
 
 _FAR = 3.0  # times beyond what is usual deserves a warning
@@ -33,6 +36,7 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
         problems.append(f'evaluate.best = "{best}": there is no such metric; {nearest(best, metrics)}')
     for stage in stages:
         problems += _batch_size_problems(recipe, facts, stage)
+    problems += _data_share_problems(facts, stages)
     scorer_px = facts.model.scoring_side_px
     if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
         is_key = isinstance(recipe.select, InBatchParams)
@@ -46,13 +50,30 @@ def _batch_size_problems(recipe: Recipe, facts: Facts, stage: Stage) -> list[str
     key = f"{f'stages.{stage.index}' if recipe.stages else 'train'}.batch_size = {stage.batch_size}"
     images, workers, accumulate = facts.data.train_images, workers_of(recipe, facts.machine), recipe.train.accumulate
     problems = []
-    if stage.batch_size > images:
-        problems.append(f"{key} is larger than the {images} training images; use at most {images}")
+    shown = math.floor(images * stage.data_share)
+    if stage.batch_size > shown:
+        part = f" that stages.{stage.index}.data_share = {stage.data_share:g} shows" if stage.data_share < 1 else ""
+        problems.append(f"{key} is larger than the {shown} training images{part}; use at most {shown}")
     if stage.batch_size // (accumulate * workers) < 2:
         problems.append(
             f"{key} over {workers} workers and {accumulate} micro-batches leaves fewer than two images for one "
             f"forward; use {2 * accumulate * workers} or more"
         )
+    return problems
+
+
+def _data_share_problems(facts: Facts, stages: Sequence[Stage]) -> list[str]:
+    """Shares that leave a class without any image in some epoch."""
+    images_C, problems = facts.data.class_images or (facts.data.train_images,), []
+    least = least_share(images_C)
+    images, name = min(
+        ((images, name) for images, name in zip(images_C, facts.data.classes, strict=False) if images), default=(0, "")
+    )
+    for stage in stages:
+        if stage.data_share < min(1.0, least):
+            fix = f"use {math.ceil(1000 * least) / 1000:g} or more" if images > 1 else "leave it out"
+            text = f'stages.{stage.index}.data_share = {stage.data_share:g} leaves class "{printable(name)}" empty'
+            problems.append(f"{text} in some epochs, as it has {images} training images; {fix}")
     return problems
 
 

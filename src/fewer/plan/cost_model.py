@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fewer.core.allocation import batch_sizes
 from fewer.core.evaluation import WORST_SAMPLES, Evaluate
 from fewer.core.types import Expectation, Stage
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
 from fewer.plan.facts import Facts, workers_of
-from fewer.plan.stages import stage_of
+from fewer.plan.stages import data_shares, stage_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected
+from fewer.select.data_share import shown_images
+from fewer.select.method_params import ScoredParams
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
 WATCHED = 16  # validation images that are shown after every evaluation, at most
@@ -42,6 +44,7 @@ def budget_of(facts: Facts, stages: Sequence[Stage], cost: float | None, reestim
         before_flops=facts.reference_flops,
         after_flops=renewed if at_side else 0.0,
         after_partial_flops=renewed if reestimation.guards and not at_side else 0.0,
+        shown_images=tuple(shown_images(facts.data.class_images or (facts.data.train_images,), data_shares(stages))),
     )
 
 
@@ -83,7 +86,7 @@ class CostModel:
             packs: Whether the selector's batches are full ones.
         """
         share = self.budget.first_share(expected)
-        each = [expected(self.budget.at(epoch, share)) for epoch in range(self.budget.epochs)]
+        each = [self._expected(expected, epoch, share) for epoch in range(self.budget.epochs)]
         epochs = [self.epoch(epoch, expectation, packs) for epoch, expectation in enumerate(each)]
         costs = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
         costs |= self._with_batchnorm(costs, each[-1])
@@ -101,9 +104,18 @@ class CostModel:
             "full_epoch_equivalents": (flops[0] / plain, flops[1] / plain),
         }
 
+    def _expected(self, expected: Expected, epoch: int, share: float | None) -> Expectation:
+        """An epoch's expectation; a method that chooses by scores may keep whatever no epoch has shown before."""
+        found = expected(self.budget.at(epoch, share))
+        shares = data_shares(self.stages)[: epoch + 1]
+        is_new = shares[-1] < 1 and max(shares) < 1 and sum(shares[:-1]) < 1
+        if is_new and isinstance(self.recipe.select, ScoredParams) and epoch:
+            return replace(found, kept_high=max(found.kept_high, 1.0))
+        return found
+
     def epoch(self, epoch: int, expectation: Expectation, packs: bool) -> Costs:
         """Ledger entries of one epoch's scoring and training."""
-        images, size = self.facts.data.train_images, stage_of(self.stages, epoch).batch_size
+        images, size = self.budget.shown(epoch), stage_of(self.stages, epoch).batch_size
         scored = round(expectation.scored * images)
 
         def bounds(entry: Callable[[int], float]) -> tuple[float, float]:

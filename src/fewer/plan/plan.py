@@ -112,7 +112,11 @@ class Plan:
             progress = self.ending.progress(past)
         else:
             progress = past / self.scheduled_epochs
-        return At(epoch, self.epochs, progress, share)
+        return At(epoch, self.epochs, progress, share, self.stage(epoch).data_share)
+
+    def shown_images(self, epoch: int) -> int:
+        """How many training images an epoch shows."""
+        return self.budget.shown(epoch)
 
     def lr_factor(self, progress: float) -> float:
         """Learning rate at `progress`, as a share of `train.lr`."""
@@ -138,14 +142,14 @@ class Plan:
         """FLOPs of one sample's scoring forward in an epoch."""
         return self.facts.model.scoring_flops(self.stage(epoch).side_px, epoch)
 
-    def batch_sizes(self, samples: int, stage: Stage, packs: bool = True, candidates: float = 1.0) -> list[int]:
+    def batch_sizes(self, samples: int, epoch: int, packs: bool = True, candidates: float = 1.0) -> list[int]:
         """Sizes of an epoch's batches; they differ by at most one, and none holds one sample alone.
 
         Args:
             samples: Samples chosen for the epoch, M.
-            stage: The epoch's stage.
+            epoch: The epoch.
             packs: True: ceil(M / B) batches. False: as many batches as plain training has, of two samples or more.
             candidates: Batches' worth of samples in one candidate batch.
         """
-        size = max(1, round(stage.batch_size * candidates))
-        return batch_sizes(samples, size, samples if packs else self.facts.data.train_images)
+        size = max(1, round(self.stage(epoch).batch_size * candidates))
+        return batch_sizes(samples, size, samples if packs else self.shown_images(epoch))

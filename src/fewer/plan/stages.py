@@ -21,9 +21,26 @@ def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
     for index, asked in enumerate(recipe.stages):
         side, size = asked.side_px or own_side, asked.batch_size or recipe.train.batch_size
         evaluation_side = asked.evaluation_side_px or recipe.train.evaluation_side_px or side
-        stages.append(Stage(index, first, asked.epochs, side, size, asked.strength, asked.lr_scale, evaluation_side))
+        stages.append(
+            Stage(
+                index=index,
+                first_epoch=first,
+                epochs=asked.epochs,
+                side_px=side,
+                batch_size=size,
+                strength=asked.strength,
+                lr_scale=asked.lr_scale,
+                evaluation_side_px=evaluation_side,
+                data_share=asked.data_share,
+            )
+        )
         first += asked.epochs
     return tuple(stages)
+
+
+def data_shares(stages: Sequence[Stage]) -> list[float]:
+    """The share of the training images that each epoch shows."""
+    return [stage.data_share for stage in stages for _ in range(stage.epochs)]
 
 
 def stage_of(stages: Sequence[Stage], epoch: int) -> Stage:

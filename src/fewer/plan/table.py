@@ -12,7 +12,7 @@ def table(plan: Plan) -> Iterator[tuple[str, ...]]:
     """A header, then a row a stage: epochs, side, batch size, steps, learning rate."""
     yield ("stage", "epochs", "side_px", "batch_size", "steps/epoch", "lr first → last")
     for stage in plan.stages:
-        steps = math.ceil(plan.facts.data.train_images / stage.batch_size)
+        steps = math.ceil(plan.shown_images(stage.first_epoch) / stage.batch_size)
         first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
         rates = [
             plan.recipe.train.lr * plan.lr_factor(plan.at(e, b, steps).progress)

@@ -166,6 +166,9 @@ class StageRecipe(Section):
     """Factor on the magnitudes of `[augment]`; 0 is the evaluation view."""
     lr_scale: Positive = 1.0
     """Factor on the learning rate."""
+    data_share: Annotated[Share, Field(gt=0)] = 1.0
+    """Share of the training images that an epoch shows: of every class alike, other images in each epoch, all equally
+    often over epochs. A selection method chooses among these."""
     evaluation_side_px: Side | None = None
     """Image side of this stage's validation, and with the last stage that of test and of the published model. Left
     out: `train.evaluation_side_px`, else `side_px`. Only models that were evaluated at the last stage's side compete

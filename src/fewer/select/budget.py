@@ -37,6 +37,7 @@ class Budget:
         before_flops: What is spent before the first epoch, such as reference losses.
         after_flops: What is spent after the last epoch, such as BatchNorm's statistics for another side.
         after_partial_flops: What is spent after the last epoch if that leaves images out.
+        shown_images: Training images that every epoch shows; left out: all.
     """
 
     images: int
@@ -46,6 +47,7 @@ class Budget:
     before_flops: float = 0.0
     after_flops: float = 0.0
     after_partial_flops: float = 0.0
+    shown_images: tuple[int, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -58,12 +60,17 @@ class Budget:
 
     def at(self, epoch: int, share: float | None = None) -> At:
         """The moment before an epoch in which this share of the images may be trained on."""
-        return At(epoch, self.epochs, epoch / self.epochs, share)
+        return At(epoch, self.epochs, epoch / self.epochs, share, self.shown(epoch) / max(1, self.images))
+
+    def shown(self, epoch: int) -> int:
+        """How many training images an epoch shows."""
+        return self.shown_images[epoch] if self.shown_images else self.images
 
     def epoch_flops(self, epoch: int, expectation: Expectation) -> tuple[float, float]:
         """Lowest and highest FLOPs of an epoch's scoring and training."""
-        scoring = round(expectation.scored * self.images) * self.scoring_flops[epoch]
-        low, high = (round(kept * self.images) for kept in (expectation.kept_low, expectation.kept_high))
+        images = self.shown(epoch)
+        scoring = round(expectation.scored * images) * self.scoring_flops[epoch]
+        low, high = (round(kept * images) for kept in (expectation.kept_low, expectation.kept_high))
         return low * self.training_flops[epoch] + scoring, high * self.training_flops[epoch] + scoring
 
     def remaining_flops(self, expected: Expected, epoch: int, share: float) -> float:

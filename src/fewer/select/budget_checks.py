@@ -31,9 +31,10 @@ def too_few_samples(budget: Budget, expected: Expected, method: str) -> str:
     """The problem where an epoch would surely hold fewer than two images; else nothing."""
     share = budget.first_share(expected)
     for epoch in range(budget.epochs):
-        kept = round(expected(budget.at(epoch, share)).kept_high * budget.images)
+        images = budget.shown(epoch)
+        kept = round(expected(budget.at(epoch, share)).kept_high * images)
         if kept < 2:
-            text = f'select.method = "{method}" keeps {kept} of the {budget.images} training images in epoch'
+            text = f'select.method = "{method}" keeps {kept} of the {images} training images in epoch'
             return f"{text} {epoch + 1}; an epoch needs two or more: let it keep more, or let it cost more"
     return ""
 

@@ -16,6 +16,7 @@ from fewer.core import rng
 from fewer.core.observation import Observed
 from fewer.core.table import Table
 from fewer.core.types import At, KeepMask, Selection, State
+from fewer.select.data_share import DataShare
 from fewer.select.observations import Observations
 from fewer.select.packer import Packed, Packer
 
@@ -65,6 +66,7 @@ class EpochSelection:
         pool_ids: Ids of the training images.
         size: Number of ids of the source, N.
         seed: The run's seed.
+        shares: Which of the images each epoch shows; left out: all.
 
     Attributes:
         table: What is known of every sample.
@@ -74,8 +76,10 @@ class EpochSelection:
         observations: What this epoch's training forwards have shown.
     """
 
-    def __init__(self, selector: Selector, pool_ids: Tensor, size: int, seed: int) -> None:
-        self.selector, self.pool_ids, self.seed = selector, pool_ids, seed
+    def __init__(
+        self, selector: Selector, pool_ids: Tensor, size: int, seed: int, shares: DataShare | None = None
+    ) -> None:
+        self.selector, self.pool_ids, self.seed, self.shares = selector, pool_ids, seed, shares
         self.table = Table(size, selector.columns)
         self.order: Order | None = None
         self.packer, self.packed = Packer(), 0
@@ -84,8 +88,14 @@ class EpochSelection:
     # --- Before the epoch -------------------------------------------------------------------------------------
 
     def ids_to_score(self, at: At) -> Tensor:
-        """Ids to score forward-only before the epoch; often none."""
-        return self.selector.ids_to_score(self.table, at)
+        """Ids to score forward-only before the epoch, of the images that it shows; often none."""
+        wanted = self.selector.ids_to_score(self.table, at)
+        shown = self.shown(at.epoch)
+        return wanted if len(shown) == len(self.pool_ids) else wanted[torch.isin(wanted, shown)]
+
+    def shown(self, epoch: int) -> Tensor:
+        """Ids of the images that an epoch shows, which the method chooses among."""
+        return self.shares.ids(epoch) if self.shares else self.pool_ids
 
     def observe_scored(self, seen: Observed, epoch: int) -> None:
         """Takes the scores of a forward-only pass."""
@@ -93,7 +103,7 @@ class EpochSelection:
 
     def select(self, at: At) -> Selection:
         """The samples of an epoch, in no order; to be called once an epoch."""
-        return self.selector.select(self.table, self.pool_ids, at)
+        return self.selector.select(self.table, self.shown(at.epoch), at)
 
     def begin(self, selection: Selection, at: At, sizes: Sequence[int] = (), step_sizes: Sequence[int] = ()) -> Order:
         """Shuffles an epoch's samples by (seed, epoch).

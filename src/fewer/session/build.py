@@ -35,8 +35,10 @@ from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import MOMENTS_IMAGES
 from fewer.plan.gather import gather_facts
 from fewer.plan.plan import Plan
+from fewer.plan.stages import data_shares
 from fewer.recipe.normalize import NormalizeRecipe
 from fewer.recipe.schema import Recipe
+from fewer.select.data_share import DataShare
 from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
 from fewer.sync.comm import SingleProcess
@@ -316,12 +318,18 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         comm=comm,
         workers=[_worker(plan, id, each) for id, each in zip(sync.local_ids, models, strict=True)],
         sync=sync,
-        selection=EpochSelection(selector, pool_ids, len(splits.train.source), train.seed),
+        selection=EpochSelection(selector, pool_ids, len(splits.train.source), train.seed, _shares(plan, splits)),
         ledger=ledger,
         averages=optim.build_averages(train, model, Setting(plan.epochs, plan.facts.data.train_images)),
         compiler=_compiler(plan, ledger, amendments),
         amendments=amendments,
     )
+
+
+def _shares(plan: Plan, splits: Splits) -> DataShare:
+    """Which training images each epoch shows."""
+    train = splits.train
+    return DataShare(train.ids_M, train.label_N[train.ids_M], data_shares(plan.stages), plan.recipe.train.seed)
 
 
 def _worker(plan: Plan, id: int, model: torch.nn.Module) -> Worker:

@@ -51,6 +51,8 @@ def complaints(session: Session, line: dict[str, Any], kept_share_E: Sequence[fl
         line: The epoch's row, with the numbers of selection.
         kept_share_E: The share of the images that each of the epochs so far was trained on.
     """
+    plan, images = session.plan, session.plan.facts.data.train_images
+    kept_share_E = [share * images / plan.shown_images(epoch) for epoch, share in enumerate(kept_share_E)]
     found = {
         "scoring": loss_of_scoring(session, kept_share_E),
         "classes": lost_classes(session, line),
@@ -114,7 +116,8 @@ def loss_of_scoring(session: Session, kept_share_E: Sequence[float]) -> str:
     looked = max((e for e in range(epoch + 1) if selector.expected(plan.at(e)).scored), default=None)
     if looked is None or (epoch + 1 < plan.epochs and not selector.expected(plan.at(epoch + 1)).scored):
         return ""  # nothing was looked at, or it serves the next epoch, too
-    scored_M = session.run.selection.table.column("scored", "epoch")[session.run.selection.pool_ids] == looked
+    selection = session.run.selection
+    scored_M = selection.table.column("scored", "epoch")[selection.shown(looked)] == looked
     scored_share = float(scored_M.double().mean())
     flops, used = plan.sample_flops(looked), epoch + 1 - looked
     kept_share = sum(kept_share_E[looked:]) / used

@@ -55,5 +55,5 @@ def _are_stale(session: Session, side_px: int) -> bool:
         return False
     if plan.stage(epoch - 1).side_px != side_px:
         return True
-    trained_M = run.selection.table.column("trained", "epoch")[run.selection.pool_ids] == epoch - 1
+    trained_M = run.selection.table.column("trained", "epoch")[run.selection.shown(epoch - 1)] == epoch - 1
     return plan.reestimation.guards and not bool(trained_M.all())

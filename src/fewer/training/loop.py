@@ -110,7 +110,7 @@ def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
         in_batch = selector.in_batch(at)
         widths = (selector.candidate_factor(at) if in_batch else 1.0, 1.0)
         packs, samples = selector.packs or in_batch, len(selected.ids_M)
-        sizes, step_sizes = (run.plan.batch_sizes(samples, stage, packs, width) for width in widths)
+        sizes, step_sizes = (run.plan.batch_sizes(samples, epoch, packs, width) for width in widths)
         selection.begin(selected, at, sizes, step_sizes)
 
 
@@ -182,6 +182,6 @@ def _keeps_nothing(run: Run, kept: int) -> RecipeError:
     if run.plan.own_selector:
         method, settings = run.plan.own_selector, "a selector of your own"
     return RecipeError(
-        f"{method} keeps {kept} of {len(run.selection.pool_ids)} samples in epoch {run.cursor.epoch + 1}, too few to "
-        f"train on ({settings}); the last checkpoint is kept; loosen the selection, or train fewer epochs"
+        f"{method} keeps {kept} of {run.plan.shown_images(run.cursor.epoch)} samples in epoch {run.cursor.epoch + 1}, "
+        f"too few to train on ({settings}); the last checkpoint is kept; loosen the selection, or train fewer epochs"
     )

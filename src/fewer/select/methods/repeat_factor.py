@@ -41,7 +41,7 @@ class RepeatFactor(BaseSelector):
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
         label_M = self.population.group_N[pool_ids]
-        factor_C = self._factors(self._counts(label_M))
+        factor_C = self._factors(self._own_counts)
         lot_M = rng.uniform(pool_ids, self.population.seed, "select.repeat_factor", at.epoch)
         copies_M = factor_C.floor()[label_M] + (lot_M < factor_C.frac()[label_M])
         return unweighted(pool_ids.repeat_interleave(copies_M.long()))

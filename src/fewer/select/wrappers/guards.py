@@ -186,8 +186,9 @@ class GuardedSelector(SelectorWrapper):
         if own.kept_low == 1.0 or not len(self.images_C):
             return own
         suspicious = self.favours_hard and at.epoch >= self.noise_from
-        least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum()))
-        low = max(own.kept_low, min(1.0, least))
+        least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum())) / at.data_share
+        # A class that shows fewer images than its floor asks for lowers what is sure.
+        low = max(own.kept_low, min(1.0, least) if at.data_share == 1 else 0.0)
         # Where a method keeps little more than the floor, the floor comes on top: it keeps samples of other classes.
         high = min(1.0, max(own.kept_high, min(own.kept_high + least, _COVERING * least)))
         # What is suspected is left out whatever the method says, and under a given share others take its place.
