@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,7 +23,7 @@ from fewer.core.types import Batch, Request
 from fewer.data import loader as loader_module
 from fewer.data.augment import Augment
 from fewer.data.augment.random_resized_crop import RandomResizedCrop as Crop
-from fewer.data.decode.decode import decode_whole
+from fewer.data.decode.cut import decode_cut
 from fewer.data.decode.on_request import DamagedImage, Read, SquareReader
 from fewer.data.images import ImageData
 from fewer.data.listing.splits import Split
@@ -192,9 +191,12 @@ def test_what_is_decoded_is_counted(split: Split, open_loader: Callable[..., Loa
             batches = list(data.batches(requests(6)))
             assert sum(map(len, batches)) == 48
             assert witness.stat().st_size == data.counts.decoded == 48
-            ids = torch.cat([batch.ids_B for batch in batches]).tolist()
-            sizes = {i: np.prod(decode_whole(before.read(split.source, i))[0].shape[:2]) for i in set(ids)}
-            assert data.counts.decoded_pixels == sum(sizes[i] for i in ids)
+            views, pixels = ViewSettings(crop=CROP, seed=data._views.seed), 0
+            for asked in requests(6):
+                for index, id in enumerate(asked.ids_B.tolist()):
+                    raw = before.read(split.source, id)
+                    pixels += decode_cut(raw, views.boxes(asked), index, asked.side_px).pixels
+            assert data.counts.decoded_pixels == pixels
     finally:
         split.source.__class__ = before
 

@@ -69,7 +69,7 @@ def probe(raw: bytes | Pixels) -> ImageFacts:
 def _facts(raw: bytes | Pixels) -> ImageFacts:
     header = opened(raw)
     frames, turned, bits = _quietly_animated(header), _turned(header), stored_bits(header, raw)
-    image = Image.fromarray(decode_whole(raw)[0])
+    image = Image.fromarray(decode_whole(raw).picture)
     pixels = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
     values = deep_values(raw) if bits > 8 else None
     pixels.update(image.tobytes() if values is None else values.tobytes())

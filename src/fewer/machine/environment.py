@@ -12,7 +12,7 @@ import torch
 
 # What may change the last bits of a result.
 _EXACTNESS = (
-    *("fewer", "torch", "numpy", "pillow", "processor", "capability", "native_bf16"),
+    *("fewer", "torch", "numpy", "pillow", "simplejpeg", "processor", "capability", "native_bf16"),
     *("threads", "ranks", "device", "machine"),
 )
 
@@ -33,6 +33,7 @@ def describe(device: str, threads: int, processes: int, native_bf16: bool) -> di
         "torchvision": _version("torchvision"),
         "numpy": _version("numpy"),
         "pillow": _version("pillow"),
+        "simplejpeg": _version("simplejpeg"),
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "processor": _processor(),

@@ -9,19 +9,26 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fewer.data.decode import jpeg
 from fewer.data.decode.depth import FULL, SIXTEEN_BIT, Values, eight_bit, stored_bits, values_of
 from fewer.data.decode.formats import FORMATS, named_format
+from fewer.data.decode.resize import Pixels as Pixels
+from fewer.data.decode.resize import centred, resized
 
-Pixels = npt.NDArray[np.uint8]
+FractionOf = Callable[[int, int], int]
 
 PIXELS_MAX = 100_000_000
 _LYING = (5, 6, 7, 8)  # EXIF orientations in which width and height change places
+
+
+def _at_full_size(width: int, height: int) -> int:
+    return 1
 
 
 class Damaged(Exception):
@@ -57,6 +64,23 @@ class Decoded(NamedTuple):
     box: CropBox
 
 
+class Whole(NamedTuple):
+    """A whole picture, upright, decoded at 1 / `fraction` of its size.
+
+    Attributes:
+        picture: uint8 (height, width, 3), RGB; sides rounded up where the fraction does not divide them.
+        pixels: How many pixels were decoded.
+        width, height: Of the whole picture, at full size.
+        fraction: 1, 2, 4 or 8.
+    """
+
+    picture: Pixels
+    pixels: int
+    width: int
+    height: int
+    fraction: int
+
+
 def decode(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Pixels:
     """The centre square of an image at `side_px`, as (side, side, 3) uint8 RGB; see `decode_square`."""
     return decode_square(raw, side_px, depth).picture
@@ -66,8 +90,9 @@ def decode_square(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Decod
     """Decodes an image, turns it upright (EXIF), makes it RGB and fits it to a square.
 
     The largest centred square is resized with an antialiased bilinear filter, which is resizing the short side and
-    then cropping, in one pass. A JPEG is decoded at 1/2, 1/4 or 1/8 where that keeps its short side >= `side_px`.
-    Transparent pixels are laid over white. Of images with more than 8 bits, the values of `depth` bits are scaled.
+    then cropping, in one pass. A JPEG is decoded at 1/2, 1/4 or 1/8 where that keeps its short side >= `side_px`, and
+    its square begins at a whole pixel. Transparent pixels are laid over white. Of images with more than 8 bits, the
+    values of `depth` bits are scaled.
 
     Args:
         raw: The file's bytes, or the pixels themselves (HW or HWC, uint8).
@@ -77,44 +102,64 @@ def decode_square(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Decod
     Raises:
         Damaged: The bytes are no complete image of a known format, or one above 100 megapixels.
     """
-    try:
+    with _damage_named():
         image = _opened(raw)
-        whole = image.size
-        fraction = image.draft(image.mode, (side_px, side_px))
-        scale = whole[0] / fraction[1][2] if fraction else 1.0
+        if jpeg.is_jpeg(image):
+            return square_of(
+                _whole_jpeg(image, raw, lambda wide, high: jpeg.largest_fraction(wide, high, side_px)), side_px
+            )
         image.load()
         pixels = image.width * image.height
         image = eight_bit(image, raw, depth)
-        if _upright(image):
-            whole = whole[::-1]
-        box = CropBox(*whole, *(edge * scale for edge in centre_box(*image.size)))
-        return Decoded(np.asarray(_fitted(_rgb(image), side_px)), pixels, box)
-    except (Damaged, MemoryError):
-        raise
-    except Exception as error:  # hostile bytes make Pillow raise nearly anything: struct.error, IndexError, ...
-        raise Damaged(_phrase(error)) from error
+        _turn(image)
+        return Decoded(
+            np.asarray(_fitted(_rgb(image), side_px)), pixels, CropBox(*image.size, *centre_box(*image.size))
+        )
 
 
-def decode_whole(raw: bytes | Pixels, depth: int = FULL) -> tuple[Pixels, int]:
-    """Decodes a whole image at its full size, upright and RGB; what may be cut out of it is not known yet.
+def decode_whole(raw: bytes | Pixels, depth: int = FULL, fraction_of: FractionOf = _at_full_size) -> Whole:
+    """Decodes a whole image, upright and RGB, from which squares are then cut.
 
-    Returns:
-        The picture (height, width, 3), and how many pixels were decoded.
+    Args:
+        raw: As for `decode_square`.
+        depth: As for `decode_square`.
+        fraction_of: Of a JPEG, called with the upright picture's width and height: the fraction that it is decoded at.
 
     Raises:
         Damaged: As for `decode_square`.
     """
-    try:
+    with _damage_named():
         image = _opened(raw)
+        if jpeg.is_jpeg(image):
+            return _whole_jpeg(image, raw, fraction_of)
         image.load()
         pixels = image.width * image.height
         image = eight_bit(image, raw, depth)
-        _upright(image)
-        return np.asarray(_rgb(image)), pixels
-    except (Damaged, MemoryError):
-        raise
-    except Exception as error:  # as above
-        raise Damaged(_phrase(error)) from error
+        _turn(image)
+        return Whole(np.asarray(_rgb(image)), pixels, *image.size, 1)
+
+
+def _whole_jpeg(image: Image.Image, raw: bytes | Pixels, fraction_of: FractionOf) -> Whole:
+    """A JPEG by simplejpeg, or by Pillow where that refuses it."""
+    assert isinstance(raw, bytes)
+    width, height = image.size
+    if jpeg.orientation_of(image) in _LYING:
+        width, height = height, width
+    fraction = fraction_of(width, height)
+    picture = jpeg.decoded(raw, image, fraction)
+    if picture is None:
+        image.draft(image.mode, (image.width // fraction, image.height // fraction))
+        image.load()
+        picture = jpeg.upright(np.asarray(_rgb(image)), jpeg.orientation_of(image))
+    return Whole(picture, picture.shape[0] * picture.shape[1], width, height, fraction)
+
+
+def square_of(whole: Whole, side_px: int) -> Decoded:
+    """The evaluation view of a picture: its largest centred square on whole pixels of what was decoded."""
+    height, width = whole.picture.shape[:2]
+    box = centred(width, height)
+    place = CropBox(whole.width, whole.height, *(edge * whole.fraction for edge in box))
+    return Decoded(resized(whole.picture, box, side_px), whole.pixels, place)
 
 
 def short_side_px(raw: bytes | Pixels) -> int:
@@ -123,12 +168,8 @@ def short_side_px(raw: bytes | Pixels) -> int:
     Raises:
         Damaged: As for `decode`.
     """
-    try:
+    with _damage_named():
         return min(_opened(raw).size)
-    except Damaged:
-        raise
-    except Exception as error:  # as above
-        raise Damaged(_phrase(error)) from error
 
 
 def deep_values(raw: bytes | Pixels) -> Values | None:
@@ -137,16 +178,12 @@ def deep_values(raw: bytes | Pixels) -> Values | None:
     Raises:
         Damaged: As for `decode`.
     """
-    try:
+    with _damage_named():
         image = _opened(raw)
         if image.mode not in SIXTEEN_BIT and stored_bits(image, raw) <= 8:
             return None
         image.load()
         return values_of(image, raw)
-    except (Damaged, MemoryError):
-        raise
-    except Exception as error:  # as above
-        raise Damaged(_phrase(error)) from error
 
 
 def opened(raw: bytes | Pixels) -> Image.Image:
@@ -155,11 +192,18 @@ def opened(raw: bytes | Pixels) -> Image.Image:
     Raises:
         Damaged: As for `decode`.
     """
-    try:
+    with _damage_named():
         return _opened(raw)
+
+
+@contextlib.contextmanager
+def _damage_named() -> Iterator[None]:
+    """Makes whatever decoding raises `Damaged`, but for want of memory."""
+    try:
+        yield
     except (Damaged, MemoryError):
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # hostile bytes make Pillow raise nearly anything: struct.error, IndexError, ...
         raise Damaged(_phrase(error)) from error
 
 
@@ -186,13 +230,10 @@ def _too_large(pixels: int) -> Damaged:
     return Damaged(f"{pixels / 1e6:,.0f} megapixels; at most {PIXELS_MAX / 1e6:,.0f} megapixels are decoded")
 
 
-def _upright(image: Image.Image) -> bool:
-    """Turns an image upright, in place; returns whether its width and height have changed places."""
+def _turn(image: Image.Image) -> None:
+    """Turns an image upright, in place."""
     with contextlib.suppress(Exception):  # broken metadata around sound pixels: taken as upright
-        lay = image.getexif().get(ExifTags.Base.Orientation) in _LYING
         ImageOps.exif_transpose(image, in_place=True)
-        return lay
-    return False
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -204,11 +245,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
-
-
-def centre_square(picture: Pixels, side_px: int) -> Pixels:
-    """The evaluation view of a whole picture, as `decode` gives it of one that is not decoded at a fraction."""
-    return np.asarray(_fitted(Image.fromarray(picture), side_px))
 
 
 def centre_box(width: int, height: int) -> tuple[float, float, float, float]:

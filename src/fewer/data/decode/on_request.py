@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fewer.core.types import Request
-from fewer.data.decode.cut import cut_drawn
-from fewer.data.decode.decode import CropBox, Damaged, Pixels, decode_square, decode_whole
+from fewer.data.decode.cut import decode_cut
+from fewer.data.decode.decode import CropBox, Damaged, Pixels, decode_square
 from fewer.data.decode.depth import FULL
 from fewer.data.settings import ViewSettings
 from fewer.data.sources import Source
@@ -91,8 +91,7 @@ class SquareReader:
                 if self.views.crop is None:
                     picture, pixels, box = decode_square(raw, side_px, self.depth)
                 else:
-                    whole, pixels = decode_whole(raw, self.depth)
-                    picture, box = cut_drawn(whole, boxes, index, side_px)
+                    picture, pixels, box = decode_cut(raw, boxes, index, side_px, self.depth)
                 out.set(index, picture, box)
             except (Damaged, OSError) as error:
                 out.image_BHWC[index] = 0

@@ -26,7 +26,7 @@ class ValidityCache:
         """
         self._file = fingerprint.cache_file(source, "sound") if cache else None
         self._hashes = fingerprint.hashes(source) if cache else []
-        decoders = " ".join(version(name) for name in ("fewer", "pillow", "torchvision"))
+        decoders = " ".join(version(name) for name in ("fewer", "pillow", "simplejpeg"))
         self._verdict = hashlib.blake2b(decoders.encode(), digest_size=16).digest()
         known = list(fingerprint.read_pairs(self._file)) if self._file else []
         self._sound = {row[:2].tobytes() for row in known if row[2:].tobytes() == self._verdict}
