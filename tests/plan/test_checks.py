@@ -12,6 +12,7 @@ from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import budget_of
 from fewer.plan.evaluations import Reestimation
 from fewer.plan.facts import Reference
+from fewer.plan.flops import Flops
 from fewer.plan.stages import stages_of
 from planning import facts, recipe
 
@@ -110,3 +111,30 @@ def test_a_share_of_the_images_that_is_too_small_is_refused(known: dict[str, Any
     with pytest.raises(RecipeError) as found:
         compile_plan(recipe(stages=stages), facts(**known))
     assert said in str(found.value).replace("stages.0.batch_size", "train.batch_size")
+
+
+def test_freezing_is_priced_and_refused_where_it_saves_next_to_nothing() -> None:
+    known: dict[str, Any] = {
+        "flops": {32: (Flops(0, 100, 200), Flops(0, 100, 190, 1), Flops(0, 100, 50, 3))},
+        "plain_sample_flops": 300,
+        "layers": ("a", "b", "c", "head"),
+        "frozen_layers": (0, 1, 3),
+    }
+    stages: list[dict[str, Any]] = [{"epochs": 1}, {"epochs": 1, "frozen": "a"}, {"epochs": 2, "frozen": ["c"]}]
+    assert found({"stages": stages}, **{**known, "frozen_layers": (0, 3, 3)}) == []
+    asked = recipe(stages=stages)
+    with pytest.raises(RecipeError, match="saves") as refused:
+        compile_plan(asked, facts(**known))
+    assert str(refused.value) == (
+        'stages.1.frozen = ["a"] saves 3.3% of the stage\'s FLOPs (1 of 4 layers), less than 5%; freeze more, or set '
+        "stages.1.frozen_anyway = true"
+    )
+    stages[1]["frozen_anyway"] = True
+    plan = compile_plan(recipe(stages=stages), facts(**known))
+    assert [plan.sample_flops(epoch).training for epoch in range(4)] == [300, 290, 150, 150]
+    assert plan.frozen(plan.stages[2]) == ("a", "b", "c")
+    assert plan.notes[-2:] == (
+        "stage 3 freezes a to c (3 of 4 layers): 50% fewer FLOPs",
+        "freezing saves 25.8% of the run's FLOPs",
+    )
+    assert plan.predicted["full_epoch_equivalents"] == (pytest.approx(890 / 300),) * 2

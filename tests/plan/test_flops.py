@@ -28,8 +28,8 @@ class Frozen(nn.Sequential):
 
     changes_at = (0, 2, 9)
 
-    def prepare(self, epoch: int) -> None:
-        self[1].requires_grad_(epoch < 2)
+    def frozen_in(self, epoch: int) -> list[str]:
+        return [] if epoch < 2 else ["1.weight", "1.bias"]
 
 
 def network(kind: type[nn.Sequential]) -> nn.Module:
@@ -62,6 +62,14 @@ def test_what_is_frozen_costs_no_gradient_from_its_epoch_on() -> None:
     assert [flops.from_epoch for flops in flops_by_epoch(TASK, model, SIDE, 5)] == [0, 2], "epoch 9 lies behind the end"
     assert [flops.training for flops in flops_by_epoch(TASK, model, SIDE, 5)] == [plain, FIRST + 2 * SECOND]
     assert unfrozen_flops(TASK, model, SIDE) == plain
+
+
+def test_what_a_stage_freezes_is_counted_beside_what_it_does_not() -> None:
+    model = network(nn.Sequential)
+    plain, frozen = flops_by_epoch(TASK, model, SIDE, 5, ("1", "2"), {0, 1})
+    assert (plain.frozen_layers, frozen.frozen_layers) == (0, 1)
+    assert frozen.training == FIRST + 2 * SECOND
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 # --- One layer -----------------------------------------------------------------------------------------------------

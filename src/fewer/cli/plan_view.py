@@ -58,6 +58,8 @@ def _stage(plan: Plan, stage: Stage) -> str:
     parts = [f"{stage.side_px} px", f"batches of {stage.batch_size}", f"learning rate {_rates(plan, stage)}"]
     if stage.data_share < 1:
         parts.insert(0, f"{stage.data_share:.2%}".replace(".00%", "%") + " of the images")
+    if stage.frozen_layers:
+        parts.append(f"{stage.frozen_layers} of {len(plan.facts.model.layers)} layers frozen")
     if stage.strength < 1:
         parts.append(f"augmentation at {stage.strength:.0%}")
     if stage.evaluation_side_px != stage.side_px:

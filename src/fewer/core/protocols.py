@@ -5,7 +5,7 @@ Parts know neither the plan nor the loop nor each other. Letters at the ends of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from fewer.core.evaluation import Evaluation, Metric
@@ -51,8 +51,8 @@ class ChangesByEpoch(Protocol):
         """The epochs at which it changes."""
         ...
 
-    def prepare(self, epoch: int) -> None:
-        """Sets what is trained in an epoch. Idempotent."""
+    def frozen_in(self, epoch: int) -> Collection[str]:
+        """Names of the parameters that it freezes in an epoch."""
         ...
 
 
@@ -84,7 +84,7 @@ class Task(Protocol):
     """How a model is put for forwards without a step; "train" where it gives losses in train mode only."""
 
     def prepare(self, model: torch.nn.Module, stage: Stage, epoch: int) -> None:
-        """Readies a bare model for an epoch (frozen layers, inner sizes). Idempotent, also after a resume."""
+        """Readies a bare model for an epoch (inner sizes, layers that the task freezes). Idempotent."""
         ...
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:

@@ -56,6 +56,7 @@ class Stage:
         lr_scale: Factor on the learning rate.
         evaluation_side_px: Height and width of the images that the stage's models are evaluated at.
         data_share: The share of the training images that an epoch shows.
+        frozen_layers: How many layers are frozen, in the order in which they run.
     """
 
     index: int
@@ -67,6 +68,7 @@ class Stage:
     lr_scale: float = 1.0
     evaluation_side_px: int = 0
     data_share: float = 1.0
+    frozen_layers: int = 0
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 def freeze_statistics(model: nn.Module, all_layers: bool = False) -> None:
-    """Puts BatchNorm layers into eval mode, all of them or those whose parameters are all frozen."""
+    """Puts BatchNorm layers into eval mode, all of them or those whose parameters are all frozen.
+
+    One without parameters is frozen with the module that it is a part of.
+    """
+    frozen = set() if all_layers else _frozen(model)
     for layer in _layers(model):
-        if all_layers or _is_frozen(layer):
+        if all_layers or layer in frozen:
             layer.eval()
 
 
@@ -42,7 +46,8 @@ def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn
     Returns:
         How many images were looked at.
     """
-    layers = [layer for layer in _layers(model) if not _is_frozen(layer)]
+    frozen = _frozen(model)
+    layers = [layer for layer in _layers(model) if layer not in frozen]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
@@ -58,9 +63,16 @@ def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn
     return images
 
 
-def _is_frozen(layer: nn.Module) -> bool:
-    parameters = list(layer.parameters())
-    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+def _frozen(model: nn.Module) -> set[nn.Module]:
+    """The BatchNorm layers that are not trained."""
+    found, modules = set[nn.Module](), dict(model.named_modules())
+    for name, layer in modules.items():
+        if isinstance(layer, _BatchNorm):
+            while not (parameters := list(modules[name].parameters())) and name:
+                name = name.rpartition(".")[0]
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                found.add(layer)
+    return found
 
 
 def _layers(model: nn.Module) -> list[Any]:

@@ -12,6 +12,7 @@ from fewer.core.messages import nearest
 from fewer.core.types import Stage
 from fewer.data.listing.class_summary import class_problem
 from fewer.plan.facts import Facts, workers_of
+from fewer.plan.freezing import freezing_problems
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget
 from fewer.select.data_share import least_share
@@ -37,6 +38,8 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     for stage in stages:
         problems += _batch_size_problems(recipe, facts, stage)
     problems += _data_share_problems(facts, stages)
+    if not facts.model.problems:
+        problems += freezing_problems(recipe, facts, stages)
     scorer_px = facts.model.scoring_side_px
     if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
         is_key = isinstance(recipe.select, InBatchParams)

@@ -17,6 +17,7 @@ from fewer.plan.ending import earliest_end, shortened
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
 from fewer.plan.facts import Facts, MachineFacts, Reference
+from fewer.plan.freezing import freezing_notes
 from fewer.plan.plan import Plan
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
@@ -44,7 +45,7 @@ def compile_plan(
         RecipeError: With everything in the recipe that does not fit the facts.
     """
     expected = expected or _everything
-    stages = stages_of(recipe, facts.data.native_side_px)
+    stages = stages_of(recipe, facts.data.native_side_px, facts.model.frozen_layers)
     if problems := checks.mismatches(recipe, facts, stages):
         raise RecipeError(problems)
     recipe = _resolved(recipe, facts.machine)
@@ -83,6 +84,7 @@ def compile_plan(
             *facts.data.notes,
             *facts.model.notes,
             *_notes(facts, stages),
+            *freezing_notes(facts, stages, budget),
             *filter(None, warnings),
         ),
     )

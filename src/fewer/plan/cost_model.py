@@ -34,12 +34,14 @@ def budget_of(facts: Facts, stages: Sequence[Stage], cost: float | None, reestim
         reestimation: When BatchNorm's statistics are estimated again.
     """
     model, at_side = facts.model, reestimation.at_side(stages[-1])
-    moments = [(stage.side_px, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
+    moments = [(stage, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
     renewed = reestimation_flops(facts, stages, reestimation)
     return Budget(
         images=facts.data.train_images,
-        training_flops=tuple(model.sample_flops(*moment).training for moment in moments),
-        scoring_flops=tuple(model.scoring_flops(*moment) for moment in moments),
+        training_flops=tuple(
+            model.sample_flops(stage.side_px, epoch, stage.frozen_layers).training for stage, epoch in moments
+        ),
+        scoring_flops=tuple(model.scoring_flops(stage.side_px, epoch) for stage, epoch in moments),
         cost=cost,
         before_flops=facts.reference_flops,
         after_flops=renewed if at_side else 0.0,

@@ -37,7 +37,7 @@ class ModelFacts:
     """What is known of the model without training it.
 
     Attributes:
-        flops: For every side, the FLOPs of one sample; more than one entry where layers are frozen later.
+        flops: For every side, the FLOPs of one sample; more than one entry where layers are frozen.
         plain_sample_flops: Forward and backward of one sample at the largest side, with nothing frozen.
         parameters: Number of parameters.
         batchnorm: Whether it keeps running statistics of batches.
@@ -46,6 +46,8 @@ class ModelFacts:
         scoring_side_px: Image side that the selector scores batches at; None: that of training.
         notes: What the user should know of the model and its weights.
         problems: What of the recipe the model cannot do.
+        layers: Its layers in the order in which they run; those of the head last.
+        frozen_layers: How many of them each of the recipe's stages freezes.
     """
 
     flops: Mapping[int, tuple[Flops, ...]]
@@ -57,10 +59,13 @@ class ModelFacts:
     scoring_side_px: int | None = None
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    frozen_layers: tuple[int, ...] = ()
 
-    def sample_flops(self, side_px: int, epoch: int) -> Flops:
-        """FLOPs of one sample at a side in an epoch."""
-        return [entry for entry in self.flops[side_px] if entry.from_epoch <= epoch][-1]
+    def sample_flops(self, side_px: int, epoch: int, frozen_layers: int = 0) -> Flops:
+        """FLOPs of one sample at a side in an epoch, of a stage that freezes so many layers."""
+        entries = (entry for entry in self.flops[side_px] if entry.frozen_layers == frozen_layers)
+        return [entry for entry in entries if entry.from_epoch <= epoch][-1]
 
     def scoring_flops(self, side_px: int, epoch: int) -> int:
         """FLOPs of one sample's scoring forward in an epoch that trains at a side."""

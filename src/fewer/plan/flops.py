@@ -8,7 +8,7 @@ FLOPs; what is neither a matrix product nor a convolution counts as nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Flops:
-    """FLOPs of one sample from some epoch on, while the set of trained parameters stays the same."""
+    """FLOPs of one sample from some epoch on, while the set of trained parameters stays the same.
+
+    Attributes:
+        from_epoch: The first epoch that they hold for.
+        forward, backward: Of one sample.
+        frozen_layers: How many layers the stage freezes.
+    """
 
     from_epoch: int
     forward: int
     backward: int
+    frozen_layers: int = 0
 
     @property
     def training(self) -> int:
@@ -87,14 +94,30 @@ def _convolution_backward(
     return forward * (of_input + of_weight)
 
 
-def flops_by_epoch(task: Task, model: nn.Module, side_px: int, epochs: int) -> tuple[Flops, ...]:
-    """FLOPs of one sample from epoch 0 on, and from each epoch at which the set of trained parameters changes."""
-    if not isinstance(model, ChangesByEpoch):
-        return (Flops(0, *sample_flops(task, model, side_px)),)
+def flops_by_epoch(
+    task: Task, model: nn.Module, side_px: int, epochs: int, layers: Sequence[str] = (), frozen: Collection[int] = (0,)
+) -> tuple[Flops, ...]:
+    """FLOPs of one sample from epoch 0 on, and from each epoch at which the net itself freezes something.
+
+    Args:
+        task: What is learnt.
+        model: The net, of which all is trained that may be; it is left so.
+        side_px: Height and width of the image.
+        epochs: All epochs of the run.
+        layers: Its layers in the order in which they run.
+        frozen: For stages that freeze so many of them.
+    """
+    from fewer.models.freezing import set_trained
+
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    changes = model.changes_at if isinstance(model, ChangesByEpoch) else []
     found = []
-    for epoch in (0, *(epoch for epoch in model.changes_at if 0 < epoch < epochs)):
-        model.prepare(epoch)
-        found.append(Flops(epoch, *sample_flops(task, model, side_px)))
+    for count in sorted(frozen):
+        for epoch in (0, *(epoch for epoch in changes if 0 < epoch < epochs)):
+            set_trained(model, trained, epoch, layers[:count])
+            found.append(Flops(epoch, *sample_flops(task, model, side_px), count))
+    for parameter in trained:
+        parameter.requires_grad_(True)
     return tuple(found)
 
 

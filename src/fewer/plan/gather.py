@@ -13,7 +13,7 @@ from fewer.data.depth import depth_of
 from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
 from fewer.machine.precision import native_bf16
-from fewer.models import dry_run
+from fewer.models import dry_run, freezing
 from fewer.models.batchnorm import has_batchnorm
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
 from fewer.plan.flops import flops_by_epoch, unfrozen_flops
@@ -23,6 +23,7 @@ from fewer.recipe.schema import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
+    from fewer.core.protocols import Task
     from fewer.data.decode.depth import Depth
     from fewer.data.listing.splits import Splits
     from fewer.models.pretrained import Weights
@@ -103,8 +104,16 @@ def model_facts(
     except ValueError as error:
         problem = f'model.name = "{recipe.model.name}": {error}'
         return ModelFacts({}, 0, 0, scoring_side_px=scoring_side_px, problems=(problem,))
+    layers, counts, problems = _frozen(recipe, model, classes, task, sides[-1])
+    frozen = {
+        side: {0} | {count for stage, count in zip(stages, counts, strict=False) if stage.side_px == side}
+        for side in shown
+    }
     return ModelFacts(
-        flops={side: flops_by_epoch(task, model, side, recipe.epochs) for side in shown},
+        flops={side: flops_by_epoch(task, model, side, recipe.epochs, layers, frozen[side]) for side in shown},
+        layers=layers,
+        frozen_layers=counts,
+        problems=problems,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batchnorm=has_batchnorm(model),
         weights=weights.sha256 if weights else "",
@@ -113,6 +122,25 @@ def model_facts(
         notes=(*_stem_notes(recipe, model, sides[0]), *_weights_notes(recipe, model, classes, weights)),
         plain_sample_flops=unfrozen_flops(task, model, sides[-1]),
     )
+
+
+def _frozen(
+    recipe: Recipe, model: nn.Module, classes: int, task: Task, side_px: int
+) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
+    """The model's layers as they run, how many of them each stage freezes, and what of that cannot be done."""
+    if not any(stage.frozen for stage in recipe.stages):
+        return (), (), ()
+    batch = task.dummy_batch(side_px, torch.device("meta"), torch.float32)
+    with torch.no_grad():
+        layers, head = freezing.layers_in_order(model, classes, lambda: task.dry_run(model, batch))
+    counts, problems = list[int](), list[str]()
+    for index, stage in enumerate(recipe.stages):
+        try:
+            counts.append(freezing.frozen_layers(stage.frozen, layers, head))
+        except ValueError as error:
+            problems.append(f"stages.{index}.frozen: {error}")
+            counts.append(0)
+    return layers, tuple(counts), tuple(problems)
 
 
 def _stem_notes(recipe: Recipe, model: nn.Module, side_px: int) -> Sequence[str]:

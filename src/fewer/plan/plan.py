@@ -136,7 +136,12 @@ class Plan:
 
     def sample_flops(self, epoch: int) -> Flops:
         """FLOPs of one sample that is trained on in an epoch."""
-        return self.facts.model.sample_flops(self.stage(epoch).side_px, epoch)
+        stage = self.stage(epoch)
+        return self.facts.model.sample_flops(stage.side_px, epoch, stage.frozen_layers)
+
+    def frozen(self, stage: Stage) -> tuple[str, ...]:
+        """The layers that a stage freezes."""
+        return self.facts.model.layers[: stage.frozen_layers]
 
     def scoring_flops(self, epoch: int) -> int:
         """FLOPs of one sample's scoring forward in an epoch."""

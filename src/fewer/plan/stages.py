@@ -8,10 +8,15 @@ from fewer.core.types import Stage
 from fewer.recipe.schema import Recipe
 
 
-def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
+def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] = ()) -> tuple[Stage, ...]:
     """The recipe's stages; without any, one at `train.side_px`, or else at the data's own side within 32 and 128 px.
 
     Both small nets were designed for 32 px; photos at their full size would take hours where 128 px take minutes.
+
+    Args:
+        recipe: What the user asked.
+        native_side_px: The data's own side.
+        frozen_layers: How many layers each stage's `frozen` comes to, once the model is known.
     """
     own_side = recipe.train.side_px or min(max(native_side_px, 32), 128)
     if not recipe.stages:
@@ -32,6 +37,7 @@ def stages_of(recipe: Recipe, native_side_px: int) -> tuple[Stage, ...]:
                 lr_scale=asked.lr_scale,
                 evaluation_side_px=evaluation_side,
                 data_share=asked.data_share,
+                frozen_layers=frozen_layers[index] if asked.frozen and frozen_layers else 0,
             )
         )
         first += asked.epochs

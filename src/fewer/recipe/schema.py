@@ -28,6 +28,7 @@ from fewer.core.config import (
 from fewer.core.registry import Registry
 from fewer.core.sections import section_of
 from fewer.models import ModelParams
+from fewer.models.frozen_key import Frozen
 from fewer.optim import TrainParams
 from fewer.recipe.data_section import DataRecipe
 from fewer.select import MethodParams
@@ -169,6 +170,12 @@ class StageRecipe(Section):
     data_share: Annotated[Share, Field(gt=0)] = 1.0
     """Share of the training images that an epoch shows: of every class alike, other images in each epoch, all equally
     often over epochs. A selection method chooses among these."""
+    frozen: Frozen = ()
+    """Layers that are not trained in this stage: in the order in which they run, up to and including what is named.
+    `["layer2"]`, a list of modules' names; `"50%"`, so many of the layers before the head; or `"all but the head"`.
+    Their BatchNorm keeps its statistics. A stage with shorter `frozen` thaws what it leaves out."""
+    frozen_anyway: Flag = False
+    """Freeze although that saves less than 5 % of the stage's arithmetic."""
     evaluation_side_px: Side | None = None
     """Image side of this stage's validation, and with the last stage that of test and of the published model. Left
     out: `train.evaluation_side_px`, else `side_px`. Only models that were evaluated at the last stage's side compete

@@ -41,8 +41,9 @@ class Pace:
             self._candidates, self._epoch_began_s = 0, training_s
 
     def _work(self, epochs: float) -> float:
-        """The arithmetic of so many epochs' training, a sample each."""
-        flops = self._session.plan.budget.training_flops
+        """The arithmetic of so many epochs' training, without selection."""
+        budget = self._session.plan.budget
+        flops = [budget.shown(epoch) * each for epoch, each in enumerate(budget.training_flops)]
         whole = int(epochs)
         started = (epochs - whole) * flops[whole] if whole < len(flops) else 0.0
         return sum(flops[:whole]) + started

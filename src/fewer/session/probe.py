@@ -11,6 +11,7 @@ import torch
 from fewer.core.ledger import peak_memory_bytes
 from fewer.core.types import At, Stage
 from fewer.machine.precision import weights_dtype
+from fewer.models.freezing import set_trained
 from fewer.plan.evaluations import validated_stages
 from fewer.session.build import build_model, task_of
 
@@ -66,6 +67,7 @@ def probe(plan: Plan, stage: Stage) -> Probe:
     torch.set_num_threads(plan.facts.machine.threads)
     flops = plan.sample_flops(stage.first_epoch).training
     model, task, began, found = build_model(plan).train(), task_of(plan), time.perf_counter(), list[float]()
+    set_trained(model, (p for p in model.parameters() if p.requires_grad), stage.first_epoch, plan.frozen(stage))
     batch, before_bytes = _batch(plan, stage, flops), peak_memory_bytes()
     while len(found) < 2 or (len(found) < _STEPS and time.perf_counter() - began < _ENOUGH_S):
         start = time.perf_counter()
@@ -81,13 +83,13 @@ def probe(plan: Plan, stage: Stage) -> Probe:
 def outlook(plan: Plan) -> Outlook:
     """What a run will take on this machine, by a probe of each kind of stage."""
     base_bytes = peak_memory_bytes()
-    probes = dict[tuple[int, int], Probe]()
+    probes = dict[tuple[int, int, int], Probe]()
     seconds = weight = 0.0
     for stage in plan.stages:
-        shape = stage.side_px, stage.batch_size
+        shape = stage.side_px, stage.batch_size, stage.frozen_layers
         if shape not in probes and len(probes) < _SHAPES:
             probes[shape] = probe(plan, stage)
-        flops = plan.sample_flops(stage.first_epoch).training * stage.epochs
+        flops = plan.sample_flops(stage.first_epoch).training * stage.epochs * stage.data_share
         seconds += flops * probes.get(shape, next(reversed(probes.values()))).seconds_per_flop
         weight += flops
     mean = seconds / weight / plan.facts.machine.processes

@@ -31,6 +31,11 @@ _STAGES: list[list[dict[str, Any]]] = [
     [{"epochs": 1, "side_px": 16, "batch_size": 24}, {"epochs": 2, "side_px": 24}],
     [{"epochs": 2, "side_px": 24, "batch_size": 32}, {"epochs": 1, "side_px": 16, "batch_size": 40}],
     [{"epochs": 2, "side_px": 16, "data_share": 0.4}, {"epochs": 1, "side_px": 20, "data_share": 0.7}],
+    [
+        {"epochs": 1, "side_px": 20, "frozen": "all but the head"},
+        {"epochs": 1, "side_px": 20, "frozen": "40%", "frozen_anyway": True},
+        {"epochs": 1, "side_px": 16},
+    ],
 ]
 
 

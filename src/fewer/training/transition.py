@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fewer.core.protocols import Task
 from fewer.core.types import Forward, Stage
 from fewer.models.batchnorm import freeze_statistics
+from fewer.models.freezing import set_trained
 from fewer.training.batches import forward_sizes
 from fewer.training.run import Run
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 def enter_epoch(task: Task, run: Run, stage: Stage) -> None:
     """Brings ledger and models into an epoch's shape; idempotent, done at the start of each epoch and after a resume.
 
-    Train mode comes first, then the task's own preparation, then the statistics of frozen norms: nothing thaws what
-    the preparation has frozen.
+    Train mode comes first, then what the stage and the model freeze, then the task's own preparation, then the
+    statistics of frozen norms: nothing thaws what one of them has frozen.
     """
     run.ledger.enter(stage.index)
     for worker in run.workers:
         worker.model.train()
+        held = (parameter for group in worker.optimizer.param_groups for parameter in group["params"])
+        set_trained(worker.model, held, run.cursor.epoch, run.plan.frozen(stage))
         task.prepare(worker.model, stage, run.cursor.epoch)
         freeze_statistics(worker.model)
 

@@ -56,9 +56,9 @@ class Cnn(nn.Module):
         logits_BC: Tensor = self.head(x.amax((2, 3))) * self.logit_scale
         return logits_BC
 
-    def prepare(self, epoch: int) -> None:
-        """Freezes the whitening layer's bias once its epochs are over."""
-        self.stem.bias.requires_grad = not self.whitens or epoch < self.whiten_bias_epochs  # type: ignore[union-attr]
+    def frozen_in(self, epoch: int) -> list[str]:
+        """The whitening layer's bias, once its epochs are over."""
+        return ["stem.bias"] if self.whitens and epoch >= self.whiten_bias_epochs else []
 
     @property
     def changes_at(self) -> list[int]:

@@ -58,7 +58,11 @@ class EveryStep:
             return
         import torch
 
-        statistics = [list(worker.model.buffers()) for worker in workers]
+        # What is in eval mode, such as frozen norms, has not moved, and a mean of three equal numbers may round.
+        statistics = [
+            [buffer for module in worker.model.modules() if module.training for buffer in module.buffers(recurse=False)]
+            for worker in workers
+        ]
         flats = [_flat(*tensors) for tensors in zip(trained, statistics, strict=True)]
         flat = flats[0] if len(flats) == 1 else torch.stack(flats).sum(0)
         self.comm.all_reduce(flat)

@@ -11,7 +11,7 @@ import torch
 
 from fewer.core.evaluation import Evaluation, WorstSample
 from fewer.core.observation import Column, Outcome, observe
-from fewer.core.protocols import ChangesByEpoch, Comm
+from fewer.core.protocols import Comm
 from fewer.core.ragged import dense
 from fewer.core.types import At, Batch, Forward, Stage, first
 from fewer.core.worst import worst_rows
@@ -64,9 +64,7 @@ class Classify:
         self.reweighting, self.images_C = reweighting, images_C
 
     def prepare(self, model: nn.Module, stage: Stage, epoch: int) -> None:
-        """Lets a model that changes from epoch to epoch (frozen layers) do so."""
-        if isinstance(model, ChangesByEpoch):
-            model.prepare(epoch)
+        return
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
         logits_BC, label_B = self.output(forward, batch.inputs), dense(batch.targets)
