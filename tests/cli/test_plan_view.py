@@ -28,6 +28,19 @@ def test_each_stage_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> Non
     assert "epoch 6: 32 px, batches of 128, learning rate 0.01 to 0.0005" in text
 
 
+def test_a_stage_says_how_its_batches_are_mixed(capsys: pytest.CaptureFixture[str]) -> None:
+    augment = {"mixup_alpha": 0.2, "cutmix_alpha": 1.0, "mix_until": "90%"}
+    stages = [{"epochs": 4, "mix": 0.5}, {"epochs": 3, "strength": 0.25}, {"epochs": 3}, {"epochs": 2, "mix": 0.0}]
+    text = said(capsys, augment=augment, stages=stages)
+    first, second, third, fourth = (line for line in text.splitlines() if line.startswith("epochs"))
+    assert first.endswith("mixup or CutMix in 50% of the batches")
+    assert second.endswith("augmentation at 25%, mixup or CutMix in 25% of the batches")
+    assert third.endswith("mixup or CutMix")
+    assert "mix" not in fourth
+    assert "a mixed image is taken for what it shows most of" in text
+    assert "mixup until 50% of the run" in said(capsys, augment={"mixup_alpha": 1.0, "mix_until": "50%"})
+
+
 def test_the_cost_is_one_sentence_and_an_interval_where_the_run_decides(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cost: 20.00 full-epoch equivalents (FEE), as much as" in said(capsys, train={"epochs": 20})
     patient = said(capsys, train={"epochs": 20, "patience": "3ep"})

@@ -24,7 +24,7 @@ FRESH = {"method": "dbpd", "score": "fresh", "threshold": 0.11, "revision": "1ep
 STAGES = [{"epochs": 2, "side_px": 20, "batch_size": 24}, {"epochs": 2, "side_px": 16, "batch_size": 40}]
 SEAM = {
     "data": DATA,
-    "augment": {"crop_padding_px": 2, "flip": "random"},
+    "augment": {"crop_padding_px": 2, "flip": "random", "mixup_alpha": 0.4, "cutmix_alpha": 1.0, "mix_until": "80%"},
     "train": {"accumulate": 2, "lr": 0.05, "ema": "0.5ep", "clip_norm": 1.0},
     "select": FRESH,
     "stages": STAGES,

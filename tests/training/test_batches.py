@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewer.core.allocation import shares
 from fewer.select.packer import Packed
 from fewer.testing.harness import one_thread, session_of
 from fewer.training.batches import candidates, forward_sizes, shard, shard_in_order
@@ -40,6 +41,18 @@ def test_everyone_is_dealt_once_in_equal_shares_to_owners_first(owners: list[int
         owned = (owner_G % workers == worker).nonzero().flatten()
         first = min(len(part), len(owned))
         assert part[:first].tolist() == owned[:first].tolist()
+
+
+@given(st.lists(st.integers(0, 7), max_size=40), st.integers(1, 5))
+@settings(max_examples=100, deadline=None)
+def test_pairs_stay_together(owners: list[int], workers: int) -> None:
+    parts = shard(torch.tensor(owners, dtype=torch.int64), workers, unit=2)
+    assert sorted(torch.cat(parts).tolist()) == list(range(len(owners)))
+    assert all({n ^ 1 for n in part.tolist()} - {len(owners)} <= set(part.tolist()) for part in parts)
+    assert [-(-len(part) // 2) for part in parts] == shares(-(-len(owners) // 2), workers)
+    assert 1 not in map(len, parts) or len(owners) == 1, "BatchNorm cannot normalise one sample"
+    in_order = shard(shard_in_order(packed(len(owners)), workers, unit=2).owner_G, workers, unit=2)
+    assert torch.cat(in_order).tolist() == list(range(len(owners)))
 
 
 @given(st.integers(0, 30), st.integers(1, 5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from fewer.core.errors import DivergedError
+from fewer.core.mixing import MixRule
 from fewer.testing.harness import one_thread, session_of
 from fewer.training.batches import Candidate, candidates
 from fewer.training.loop import _select
@@ -58,8 +60,6 @@ def step(session: Any, candidate: Candidate) -> Totals:
 
 def expected_step(session: Any, candidate: Candidate, weight_G: torch.Tensor) -> torch.Tensor:
     """Plain SGD on the weighted sum of losses over the number of samples."""
-    import copy
-
     model = copy.deepcopy(session.run.workers[0].model)
     (batch,) = candidate.loaded
     losses = torch.nn.functional.cross_entropy(model(batch.inputs), batch.targets, reduction="none")
@@ -146,3 +146,39 @@ def test_a_request_to_stop_reaches_the_totals_without_a_step() -> None:
     assert totals == Totals(stops=1.0, metrics=(0.0,))
     further = Totals(losses=2.0, loss=3.0, metrics=(1.0,))
     assert Totals.over([totals, further]) == Totals(losses=2.0, loss=3.0, stops=1.0, metrics=(1.0,))
+
+
+def test_a_mixed_step_is_that_of_soft_targets_with_shared_weights() -> None:
+    """Odd batch, two micro-batches: images, labels and weights of neighbours are blended by one share."""
+    content = {**CONTENT, "augment": {"mixup_alpha": 1.0}, "train": {**CONTENT["train"], "accumulate": 2}}
+    content["train"]["batch_size"] = 17
+    session = session_of(content)
+    run, stage = session.run, session.plan.stages[0]
+    enter_epoch(session.task, run, stage)
+    _select(session.task, session.train_data, run, stage)
+    candidate = next(candidates(session.train_data, run, stage))
+    size, (batch,) = len(candidate.samples), candidate.loaded
+    assert size % 2
+    weight_G = torch.linspace(0.0, 3.0, size, dtype=torch.float64)
+    candidate = replace(candidate, samples=replace(candidate.samples, weight_G=weight_G))
+    mix = MixRule(1.0, 0.0, 1.0, 0.5).drawn(16, run.seed, 0, 0, 0)
+    assert mix is not None
+    partner = [*(n ^ 1 for n in range(size - 1)), size - 1]
+
+    def blended(values: torch.Tensor) -> torch.Tensor:
+        return values * mix.share + values[partner] * (1 - mix.share)
+
+    model = copy.deepcopy(run.workers[0].model)
+    logits = model(blended(batch.inputs))
+    soft = blended(torch.nn.functional.one_hot(batch.targets, 10).double())
+    losses = torch.nn.functional.cross_entropy(logits, soft, reduction="none")
+    (losses * blended(weight_G)).sum().div(size).backward()
+    expected = torch.cat([(p.detach() - 0.1 * p.grad).flatten() for p in model.parameters()])
+
+    totals = step(session, candidate)
+    torch.testing.assert_close(flat(session), expected, rtol=0, atol=1e-12)
+    larger = batch.targets if mix.share >= 0.5 else batch.targets[partner]
+    assert totals.metrics == (float((logits.argmax(1) == larger).sum()),)
+    run.selection.end(run.comm, 0)
+    loss_G = run.selection.table.loss_N[candidate.samples.ids_G]
+    torch.testing.assert_close(loss_G, blended(losses.detach()).float())

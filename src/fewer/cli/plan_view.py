@@ -62,9 +62,24 @@ def _stage(plan: Plan, stage: Stage) -> str:
         parts.append(f"{stage.frozen_layers} of {len(plan.facts.model.layers)} layers frozen")
     if stage.strength < 1:
         parts.append(f"augmentation at {stage.strength:.0%}")
+    if mixing := _mixing(plan, stage):
+        parts.append(mixing)
     if stage.evaluation_side_px != stage.side_px:
         parts.append(f"evaluated at {stage.evaluation_side_px} px")
     return f"{epochs}: {', '.join(parts)}"
+
+
+def _mixing(plan: Plan, stage: Stage) -> str:
+    """How the batches of a stage are mixed, such as `mixup or CutMix in 80% of the batches until 90% of the run`."""
+    rule = plan.mix_rule(plan.at(stage.first_epoch))
+    if not rule:
+        return ""
+    kinds = {"mixup": rule.mixup_alpha, "CutMix": rule.cutmix_alpha}
+    text = " or ".join(kind for kind, alpha in kinds.items() if alpha)
+    if rule.share < 1:
+        text += f" in {rule.share:.0%} of the batches"
+    until, last = plan.recipe.augment.mix_until, plan.at(stage.first_epoch + stage.epochs).progress
+    return f"{text} until {until} of the run" if until.in_epochs(plan.epochs) < last * plan.epochs else text
 
 
 def _rates(plan: Plan, stage: Stage) -> str:

@@ -84,6 +84,15 @@ class Observed:
     def __len__(self) -> int:
         return len(self.ids_B)
 
+    @staticmethod
+    def joined(parts: Sequence[Observed]) -> Observed:
+        """One after another; there is one at least, and all have the same columns."""
+        import torch
+
+        names = parts[0].columns
+        columns = {name: torch.cat([part.columns[name] for part in parts]) for name in names}
+        return Observed(torch.cat([part.ids_B for part in parts]), columns)
+
     @property
     def loss_B(self) -> Tensor:
         """Mean loss of each sample."""

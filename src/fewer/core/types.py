@@ -57,6 +57,7 @@ class Stage:
         evaluation_side_px: Height and width of the images that the stage's models are evaluated at.
         data_share: The share of the training images that an epoch shows.
         frozen_layers: How many layers are frozen, in the order in which they run.
+        mix: Factor on the probability that a batch is mixed; None: the strength.
     """
 
     index: int
@@ -69,6 +70,7 @@ class Stage:
     evaluation_side_px: int = 0
     data_share: float = 1.0
     frozen_layers: int = 0
+    mix: float | None = None
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:
@@ -105,31 +107,48 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixed:
+    """The other half of a batch whose images are blends of two.
+
+    Attributes:
+        targets: Those of the images that were mixed in.
+        share_B: Share of the image that gives a sample its id and its place in `Batch.targets`, float64.
+    """
+
+    targets: Values
+    share_B: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Samples as a model takes them.
 
     Attributes:
         ids_B: Sample ids, int64.
         inputs, targets: A tensor with the batch as its first dimension, or `Ragged` with a value for each sample.
+        mixed: What else is in the images, where these are blends.
     """
 
     ids_B: Tensor
     inputs: Values
     targets: Values
+    mixed: Mixed | None = None
 
     def __len__(self) -> int:
         return len(self.ids_B)
 
     def take(self, index: Tensor | slice) -> Batch:
         """The samples at `index` (positions, mask or slice)."""
-        return Batch(self.ids_B[index], ragged.take(self.inputs, index), ragged.take(self.targets, index))
+        mixed = self.mixed and Mixed(ragged.take(self.mixed.targets, index), self.mixed.share_B[index])
+        return Batch(self.ids_B[index], ragged.take(self.inputs, index), ragged.take(self.targets, index), mixed)
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.ids_B, ragged.to(self.inputs, device), ragged.to(self.targets, device))
+        mixed = self.mixed and Mixed(ragged.to(self.mixed.targets, device), self.mixed.share_B)
+        return Batch(self.ids_B, ragged.to(self.inputs, device), ragged.to(self.targets, device), mixed)
 
     @staticmethod
     def joined(batches: Sequence[Batch]) -> Batch:
-        """One batch of several, in their order."""
+        """One batch of several that are not mixed, in their order."""
         import torch
 
         batches = [batch for batch in batches if len(batch)] or batches[:1]  # an empty one has no layout, and takes it

@@ -83,7 +83,7 @@ def compile_plan(
             class_line(facts.data.classes, facts.data.class_images),
             *facts.data.notes,
             *facts.model.notes,
-            *_notes(facts, stages),
+            *_notes(recipe, facts, stages),
             *freezing_notes(facts, stages, budget),
             *filter(None, warnings),
         ),
@@ -122,11 +122,13 @@ def _require_enough(budget: Budget, expected: Expected, method: str, reference: 
         raise RecipeError(problem)
 
 
-def _notes(facts: Facts, stages: Sequence[Stage]) -> list[str]:
-    """What becomes of the images, and what reference losses take."""
+def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
+    """What becomes of the images, what training metrics say of mixed ones, and what reference losses take."""
     notes, native = [], facts.data.native_side_px
     for side in sorted({stage.side_px for stage in stages} - {native}):
         notes.append(f"images of {native} px are {'enlarged' if side > native else 'reduced'} to {side} px")
+    if recipe.augment.mixes:
+        notes.append("metrics of training say how often a mixed image is taken for what it shows most of")
     if facts.reference:
         proxies = facts.reference.trains_proxies
         by = "two proxies, each trained on half of the images" if proxies else "the given model"

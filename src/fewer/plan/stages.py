@@ -38,6 +38,7 @@ def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] 
                 evaluation_side_px=evaluation_side,
                 data_share=asked.data_share,
                 frozen_layers=frozen_layers[index] if asked.frozen and frozen_layers else 0,
+                mix=asked.mix,
             )
         )
         first += asked.epochs

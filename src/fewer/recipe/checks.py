@@ -20,7 +20,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
     found = list(_epochs(recipe, content))
     for name in ("augment", "model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
-    checks = (_patience, _checkpoints, _batches, _loss, _views, _splits)
+    checks = (_patience, _checkpoints, _batches, _loss, _mixing, _views, _splits)
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
 
@@ -76,6 +76,22 @@ def _loss(recipe: Recipe) -> Iterator[Problem]:
         name = task.loss  # type: ignore[attr-defined]
         text = f'train.label_smoothing = {smoothing:g} is not defined for task.loss = "{name}"'
         yield ("train", "label_smoothing"), f"{text}; leave one of the two out"
+
+
+def _mixing(recipe: Recipe) -> Iterator[Problem]:
+    """What is mixed, and whether the loss takes it."""
+    augment, task = recipe.augment, recipe.task
+    if not augment.mixes:
+        for number, stage in enumerate(recipe.stages):
+            if stage.mix is not None:
+                text = f"stages.{number}.mix = {stage.mix:g} has no effect, as augment mixes nothing"
+                yield ("stages", str(number), "mix"), f"{text}; leave it out, or set augment.mixup_alpha = 0.2"
+    elif not getattr(task, "mixes", False):
+        loss = getattr(task, "loss", None)
+        what = f'task.loss = "{loss}" is defined for one label an image' if loss else f'task.name = "{task.name}"'
+        key = "mixup_alpha" if augment.mixup_alpha else "cutmix_alpha"
+        text = f"augment.{key} = {getattr(augment, key):g} gives images two labels, and {what}"
+        yield ("augment", key), f'{text}; leave {key} out, or take "cross_entropy" or "logit_adjustment"'
 
 
 def _views(recipe: Recipe) -> Iterator[Problem]:

@@ -85,6 +85,21 @@ class AugmentRecipe(Section):
     """`erasing_share`: smallest and largest share of the view's area."""
     erasing_ratio: Bounds = (0.3, 3.3)
     """`erasing_share`: smallest and largest height / width."""
+    mixup_alpha: NonNegative = 0.0
+    """Mixup: images and labels of a batch blended in pairs, by a share drawn from Beta(alpha, alpha); 0: none."""
+    cutmix_alpha: NonNegative = 0.0
+    """CutMix: a box of each image replaced by its partner's, of a share of the area drawn likewise; 0: none."""
+    mix_share: Share = 1.0
+    """Share of the batches that are mixed."""
+    cutmix_share: Share = 0.5
+    """Share of the mixed batches that are mixed by CutMix, where both have an alpha."""
+    mix_until: Span = Duration(100, "%")
+    """No batch is mixed after this part of the run; "90%" leaves the last tenth to the images as they are."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether any batch may be mixed."""
+        return bool((self.mixup_alpha or self.cutmix_alpha) and self.mix_share and self.mix_until.value)
 
     def conflicts(self, epochs: int) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -94,6 +109,14 @@ class AugmentRecipe(Section):
         if not self.erasing_share:
             reason = "has no effect with augment.erasing_share = 0; leave it out, or set augment.erasing_share = 0.25"
             found |= self.changed(["erasing_scale", "erasing_ratio"], reason)
+        if not (self.mixup_alpha or self.cutmix_alpha):
+            reason = (
+                "has no effect without augment.mixup_alpha or augment.cutmix_alpha; leave it out, or set one of them"
+            )
+            found |= self.changed(["mix_share", "cutmix_share", "mix_until"], reason)
+        elif not (self.mixup_alpha and self.cutmix_alpha):
+            reason = "chooses between mixup and CutMix, and only one of them has an alpha; leave it out"
+            found |= self.changed(["cutmix_share"], reason)
         return found
 
 
@@ -165,6 +188,8 @@ class StageRecipe(Section):
     """Left out: `train.batch_size`."""
     strength: Share = 1.0
     """Factor on the magnitudes of `[augment]`; 0 is the evaluation view."""
+    mix: Share | None = None
+    """Factor on `augment.mix_share`; 0: no batch is mixed. Left out: `strength`, which then weakens all of it."""
     lr_scale: Positive = 1.0
     """Factor on the learning rate."""
     data_share: Annotated[Share, Field(gt=0)] = 1.0

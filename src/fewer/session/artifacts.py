@@ -58,7 +58,8 @@ class Artifacts:
         stage = self.session.plan.stage(row.epoch)
         if "previews" in self.shown and (row.epoch, row.batch) == (stage.first_epoch, 0):
             with self._harmless("previews"):
-                previews.write_stage(self.session.train_data, stage, self.folder.path / "previews")
+                folder, plan = self.folder.path / "previews", self.session.plan
+                previews.write_stage(self.session.train_data, stage, folder, plan.first_mix)
 
     def watch(self, model: nn.Module, side_px: int) -> None:
         """Shows what the model of the moment makes of a few validation images, always the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -200,9 +200,9 @@ def _data(
     recipe, asked = plan.recipe, plan.recipe.augment
     # Held-out images are only ever seen whole.
     crops = name == "train" and asked.crop == "random_resized"
-    options = asked.model_dump(exclude={"crop", "crop_scale", "crop_ratio"})
+    keys = {field.name for field in fields(Augment)}
     views = ViewSettings(
-        Augment(**options, reference_side_px=plan.largest_side_px),
+        Augment(**asked.model_dump(include=keys), reference_side_px=plan.largest_side_px),
         RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
         recipe.train.seed,
     )

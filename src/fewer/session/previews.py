@@ -8,7 +8,7 @@ was decoded.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from fewer.core.evaluation import WorstSample
+from fewer.core.mixing import Mix, partners
 from fewer.core.ragged import dense
 from fewer.core.types import Request, Stage
 from fewer.data.images import ImageData
@@ -28,20 +29,23 @@ from fewer.runs.record import publish, writing
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CELL_PX, GAP_PX, LABEL_PX, HEAD_PX = 96, 4, 130, 22
+CELL_PX, GAP_PX, LABEL_PX, HEAD_PX, LINE_PX = 96, 4, 130, 22, 18
 THUMBNAIL_PX = 96
 INK = "#16191d"
 SHEET_BYTES, THUMBNAIL_BYTES = 160_000, 8_000  # at most, so that a report has room for them
 QUALITIES = (88, 75, 60, 40, 20, 5)  # of JPEG, until the file is small enough
 
 
-def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
+def write_stage(
+    data: ImageData, stage: Stage, folder: Path, mix: Callable[[int], Mix | None] = lambda epoch: None
+) -> Path:
     """Publishes `stage-N.jpg`: a row a sample, first as it is evaluated, then as the stage's first epochs show it.
 
     Args:
         data: The training images.
         stage: The stage, whose side has been decoded.
         folder: Where to.
+        mix: How an epoch's first batch is mixed; the rows are mixed likewise, in pairs of neighbours.
 
     Raises:
         ResourceError: The folder cannot be written to.
@@ -51,8 +55,16 @@ def write_stage(data: ImageData, stage: Stage, folder: Path) -> Path:
     epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
     requests = [Request.evaluation(stage.side_px, stage.first_epoch, ids_B)]
     requests += [Request.training(stage, epoch, ids_B) for epoch in epochs]
-    views = [pictures(dense(batch.inputs), data) for batch in data.batches(requests)]
-    sheet = _sheet(views, labels, ["evaluated", *(f"epoch {epoch + 1}" for epoch in epochs)])
+    mixes = [None, *map(mix, epochs)]
+    partner_B = partners(torch.arange(len(ids_B)), len(ids_B))
+    views = []
+    for batch, each in zip(data.batches(requests), mixes, strict=True):
+        views.append(pictures(dense((each.batch(batch, partner_B) if each else batch).inputs), data))
+    others = partner_B.tolist() if any(mixes) else range(len(ids_B))
+    lines = [(labels[row], *([f"with {labels[other]}"] * (other != row))) for row, other in enumerate(others)]
+    shares = [f" ({each.share:.0%})" if each else "" for each in mixes]
+    titles = ["evaluated", *(f"epoch {epoch + 1}{share}" for epoch, share in zip(epochs, shares[1:], strict=True))]
+    sheet = _sheet(views, lines, titles)
     return publish_jpeg(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
 
 
@@ -116,8 +128,8 @@ def of_different_classes(data: ImageData, most: int) -> tuple[torch.Tensor, list
     return ids_M[chosen], label_M[chosen].tolist()
 
 
-def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: Sequence[str]) -> Image.Image:
-    """A white sheet: labels on the left, a row a sample, a column a view."""
+def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[Sequence[str]], columns: Sequence[str]) -> Image.Image:
+    """A white sheet: labels on the left, in lines, a row a sample, a column a view."""
     cells_RCHWC = torch.stack([torch.stack([_cell(view[row]) for view in views]) for row in range(len(labels))])
     cells = Image.fromarray(grid(cells_RCHWC).numpy())
     sheet = Image.new("RGB", (LABEL_PX + cells.width, HEAD_PX + cells.height), "white")
@@ -125,9 +137,10 @@ def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: S
     draw, font, step = ImageDraw.Draw(sheet), font_of(13), CELL_PX + GAP_PX
     for column, title in enumerate(columns):
         draw.text((LABEL_PX + GAP_PX + step * column, 5), title, INK, font)
-    for row, label in enumerate(labels):
-        middle = HEAD_PX + GAP_PX + step * row + CELL_PX // 2
-        draw.text((8, middle), fitting(label, LABEL_PX - 12, font), INK, font, anchor="lm")
+    for row, lines in enumerate(labels):
+        middle = HEAD_PX + GAP_PX + step * row + CELL_PX // 2 - LINE_PX * (len(lines) - 1) // 2
+        for place, line in enumerate(lines):
+            draw.text((8, middle + LINE_PX * place), fitting(line, LABEL_PX - 12, font), INK, font, anchor="lm")
     return sheet
 
 

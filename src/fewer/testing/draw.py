@@ -26,6 +26,13 @@ _VIEWS: list[dict[str, Any]] = [
     {"erasing_share": 0.5},
     {"rand_augment": 1, "erasing_share": 0.25, "erasing_scale": [0.1, 0.4], "cutout_px": 4},
 ]
+_MIXES: list[dict[str, Any]] = [
+    {},
+    {},
+    {"mixup_alpha": 0.4},
+    {"cutmix_alpha": 1.0, "mix_share": 0.7},
+    {"mixup_alpha": 0.2, "cutmix_alpha": 1.0, "mix_until": "60%"},
+]
 _STAGES: list[list[dict[str, Any]]] = [
     [],
     [{"epochs": 1, "side_px": 16, "batch_size": 24}, {"epochs": 2, "side_px": 24}],
@@ -93,6 +100,7 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
             "flip": chance.choice(["no", "random", "alternating"]),
             "cutout_px": chance.choice([0, 6]),
             **chance.choice(_VIEWS),
+            **chance.choice(_MIXES),
         },
         "model": {**chance.choice(FAMILIES.examples()), "head": chance.choice(["linear", "linear", "normalized"])},
         "task": chance.choice(LOSSES.examples()),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from fewer.core.allocation import shares
+from fewer.core.mixing import PAIR
 from fewer.core.protocols import Data
 from fewer.core.types import At, Batch, Request, Stage, Worker
 from fewer.select.packer import Packed
@@ -47,8 +48,9 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
         zip(*(getattr(order.samples, name).split(order.sizes) for name in Packed.__dataclass_fields__), strict=True)
     )
     numbers = range(run.cursor.batch, len(order.sizes))
-    whole = {number: shard_in_order(Packed(*pieces[number]), workers) for number in numbers}
-    mine = {number: local_part(run, shard(whole[number].owner_G, workers)) for number in numbers}
+    unit = _unit(run, epoch)
+    whole = {number: shard_in_order(Packed(*pieces[number]), workers, unit) for number in numbers}
+    mine = {number: local_part(run, shard(whole[number].owner_G, workers, unit)) for number in numbers}
     batches = data.batches(
         Request.training(stage, epoch, whole[n].ids_G[p], whole[n].copy_G[p]) for n in numbers for p in mine[n]
     )
@@ -66,7 +68,7 @@ def forward_sizes(run: Run) -> list[int]:
     counts = Counter(
         micro
         for size, times in Counter(run.selection.order.step_sizes).items()
-        for share in shares(size, run.sync.workers)
+        for share in _sizes(size, run.sync.workers, _unit(run, run.cursor.epoch))
         for micro in shares(share, run.plan.recipe.train.accumulate)
         for _ in range(times)
         if micro
@@ -93,7 +95,7 @@ def cache_kept(workers: Sequence[Worker], candidate: Candidate, mask_G: Tensor) 
 
 def assemble(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Candidate:
     """A batch that the packer gives out: each worker takes what it holds, and loads what it lacks."""
-    positions = local_part(run, shard(packed.owner_G, run.sync.workers))
+    positions = local_part(run, shard(packed.owner_G, run.sync.workers, _unit(run, candidate.at.epoch)))
     loaded = [
         _assembled(data, run, candidate, worker, packed.take(index))
         for worker, index in zip(run.workers, positions, strict=True)
@@ -128,17 +130,25 @@ def _assembled(data: Data, run: Run, candidate: Candidate, worker: Worker, mine:
 # --- Shares -------------------------------------------------------------------------------------------------------
 
 
-def shard_in_order(samples: Packed, workers: int) -> Packed:
-    """Gives every worker its part of a new batch: runs of equal length, in order."""
-    sizes = torch.tensor(shares(len(samples), workers))
+def shard_in_order(samples: Packed, workers: int, unit: int = 1) -> Packed:
+    """Gives every worker its part of a new batch: runs of equal length, in order, of whole units of samples."""
+    sizes = torch.tensor(_sizes(len(samples), workers, unit))
     return Packed(samples.ids_G, samples.weight_G, samples.copy_G, torch.arange(workers).repeat_interleave(sizes))
 
 
-def shard(owner_G: Tensor, workers: int) -> list[Tensor]:
+def shard(owner_G: Tensor, workers: int, unit: int = 1) -> list[Tensor]:
     """Positions of each worker's samples in a global batch, in equal shares.
 
     Workers get what they own first; what some own beyond their share goes to those who own too little.
+
+    Args:
+        owner_G: The worker that has loaded each sample.
+        workers: How many there are.
+        unit: So many neighbours stay together, with the owner of the first.
     """
+    if unit > 1:
+        units = [part[:, None] * unit + torch.arange(unit) for part in shard(owner_G[::unit], workers)]
+        return [positions[positions < len(owner_G)] for positions in units]
     sizes = shares(len(owner_G), workers)
     owned = [(owner_G % workers == worker).nonzero().flatten() for worker in range(workers)]
     spare = torch.cat([positions[size:] for positions, size in zip(owned, sizes, strict=True)]).sort().values
@@ -148,3 +158,17 @@ def shard(owner_G: Tensor, workers: int) -> list[Tensor]:
         parts.append(torch.cat([positions[:size], spare[:lacking]]))
         spare = spare[lacking:]
     return parts
+
+
+def _sizes(samples: int, workers: int, unit: int) -> list[int]:
+    """Samples of each worker, in whole units but for the last."""
+    sizes, left = [], samples
+    for units in shares(-(-samples // unit), workers):
+        sizes.append(min(units * unit, left))
+        left -= sizes[-1]
+    return sizes
+
+
+def _unit(run: Run, epoch: int) -> int:
+    """Samples that have to be on one worker: pairs, where batches are mixed."""
+    return PAIR if run.plan.mix_rule(run.plan.at(epoch)) else 1

@@ -164,12 +164,7 @@ def nothing(columns: Sequence[Column] = ()) -> Observed:
 
 def joined(parts: Sequence[Observed], columns: Sequence[Column] = ()) -> Observed:
     """Observations one after another."""
-    parts = [nothing(columns), *parts]
-    names = parts[0].columns
-    return Observed(
-        torch.cat([part.ids_B for part in parts]),
-        {name: torch.cat([part.columns[name] for part in parts]) for name in names},
-    )
+    return Observed.joined([nothing(columns), *parts])
 
 
 def gathered(seen_L: Sequence[Observed], comm: Comm, columns: Sequence[Column] = ()) -> Observed:

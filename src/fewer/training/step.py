@@ -11,7 +11,8 @@ import torch
 from fewer.core import rng
 from fewer.core.allocation import shares
 from fewer.core.errors import DivergedError
-from fewer.core.observation import Outcome
+from fewer.core.mixing import Mix, partners
+from fewer.core.observation import Observed, Outcome
 from fewer.core.protocols import Task
 from fewer.core.types import At, Forward, Worker
 from fewer.optim.groups import set_lr, set_momentum
@@ -92,10 +93,13 @@ def _backward(
         The totals over samples of each local worker, and by what its losses were divided.
     """
     at, size, sums_L, denominators = step.at, len(step.samples), [], []
-    columns = run.selection.selector.columns
+    columns, mix = run.selection.selector.columns, _mix(run, step, nth)
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
-        part, sums = step.samples.take(positions), _zeros(task)
+        part, sums, seen = step.samples.take(positions), _zeros(task), []
+        weight_B, partner_B = part.weight_G, partners(positions, size) if mix else positions
+        if mix:
+            batch, weight_B = mix.batch(batch, partner_B), mix.shared(weight_B, partner_B)
         denominators.append(run.sync.denominator(size, len(batch)))
         first = 0
         for micro, count in enumerate(shares(len(batch), run.plan.recipe.train.accumulate)):
@@ -105,13 +109,22 @@ def _backward(
             first += count
             rng.reseed(run.seed, "layers", at.epoch, step.number, nth, micro, worker.id)
             outcome = task.outcome(forward, batch.take(cut), at, columns)
-            loss_sum = (outcome.loss_sum_B * part.weight_G[cut].to(outcome.loss_sum_B)).sum()
+            loss_sum = (outcome.loss_sum_B * weight_B[cut].to(outcome.loss_sum_B)).sum()
             # Divided by what is known now, the samples; dense tasks know the count of losses after `reduce_totals`.
             worker.scaler.scale(loss_sum / denominators[-1]).backward()
-            run.selection.observe(outcome.observed(batch.ids_B[cut]), part.copy_G[cut])
+            seen.append(outcome.observed(batch.ids_B[cut]))
             sums += _summed(task, outcome, loss_sum)
         sums_L.append(sums)
+        if seen:
+            seen_B = Observed.joined(seen)
+            run.selection.observe(mix.credited(seen_B, partner_B) if mix else seen_B, part.copy_G)
     return sums_L, denominators
+
+
+def _mix(run: Run, step: Candidate, nth: int) -> Mix | None:
+    """How the batch of a step is mixed, the same on every worker; None where it stays as it is."""
+    rule = run.plan.mix_rule(step.at)
+    return rule.drawn(step.stage.side_px, run.seed, step.at.epoch, step.number, nth) if rule else None
 
 
 def _update(run: Run, step: Candidate, rescales: Sequence[float]) -> bool:

@@ -23,6 +23,8 @@ class LossParams(Section):
 
     smooths: ClassVar[bool] = True
     """Whether label smoothing is defined for it."""
+    mixes: ClassVar[bool] = False
+    """Whether it takes mixed images: it is linear in the target, so that a soft one's loss is a mean of its labels'."""
     needs_cosines: ClassVar[bool] = False
     """Whether it needs logits that are cosines: `model.head = "normalized"`."""
 

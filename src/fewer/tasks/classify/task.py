@@ -18,6 +18,7 @@ from fewer.core.worst import worst_rows
 from fewer.tasks.classify.cross_entropy import cross_entropy
 from fewer.tasks.classify.metadata import Metadata
 from fewer.tasks.classify.metrics import PRIMARY, STEP_METRICS, scalars, tables
+from fewer.tasks.classify.mixed import mixed
 from fewer.tasks.classify.prediction import Ranking, RankingFormat, rankings
 
 if TYPE_CHECKING:
@@ -68,12 +69,21 @@ class Classify:
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
         logits_BC, label_B = self.output(forward, batch.inputs), dense(batch.targets)
-        outcome = self.loss(logits_BC, label_B)
-        loss_B = outcome.loss_sum_B
-        if self.reweighting is not None and self.reweighting.applies(at):
-            loss_B = loss_B * self.reweighting.weight_C.to(loss_B)[label_B]
+        outcome = self._of_label(logits_BC, label_B, at)
+        if batch.mixed is not None:
+            other_B = dense(batch.mixed.targets)
+            other = self._of_label(logits_BC, other_B, at)
+            outcome = mixed(outcome, other, batch.mixed.share_B, label_B == other_B)
         metrics = {PRIMARY.name: outcome.right_B}
-        return replace(outcome, loss_sum_B=loss_B, metrics=metrics, columns=observe(columns, logits_BC, batch))
+        return replace(outcome, metrics=metrics, columns=observe(columns, logits_BC, batch))
+
+    def _of_label(self, logits_BC: Tensor, label_B: Tensor, at: At) -> Outcome:
+        """The loss for one label an image, with its class's weight."""
+        outcome = self.loss(logits_BC, label_B)
+        if self.reweighting is None or not self.reweighting.applies(at):
+            return outcome
+        weight_C = self.reweighting.weight_C.to(outcome.loss_sum_B)
+        return replace(outcome, loss_sum_B=outcome.loss_sum_B * weight_C[label_B])
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:

@@ -16,7 +16,7 @@ EXAMPLES: list[Settings] = [{}]
 
 
 class Params(LossParams):
-    pass
+    mixes = True
 
 
 def build(params: Params, setting: Setting) -> Loss:

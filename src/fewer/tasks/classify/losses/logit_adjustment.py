@@ -23,6 +23,8 @@ EXAMPLES = [{"adjustment_tau": 1.0}]
 
 
 class Params(LossParams):
+    mixes = True
+
     adjustment_tau: NonNegative = 1.0
     """Factor on the logarithm of the classes' shares."""
 
