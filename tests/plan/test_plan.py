@@ -70,7 +70,7 @@ def test_the_linear_schedule_equals_torchs(warmup: float) -> None:
         rising = torch.optim.lr_scheduler.LinearLR(optimizer, start, 1.0, up)
         schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [rising, falling], [up])
     for step in range(steps):
-        assert plan.lr_factor(step / steps) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        assert plan.lr_factor(step / steps, plan.stages[0]) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
         optimizer.step()
         schedule.step()
-    assert plan.lr_factor(1.0) == pytest.approx(final)
+    assert plan.lr_factor(1.0, plan.stages[0]) == pytest.approx(final)

@@ -53,11 +53,13 @@ class Stage:
         side_px: Height and width of the training images.
         batch_size: Images of one optimizer step, over all workers.
         strength: Augmentation strength of the training views; 1 is as the recipe has it, 0 is the evaluation view.
-        lr_scale: Factor on the learning rate.
+        lr_scale: Factor on the learning rate, that of the batch size included.
         evaluation_side_px: Height and width of the images that the stage's models are evaluated at.
         data_share: The share of the training images that an epoch shows.
         frozen_layers: How many layers are frozen, in the order in which they run.
         mix: Factor on the probability that a batch is mixed; None: the strength.
+        lr_ramp_epochs: Epochs at its start in which the learning rate rises in a straight line.
+        lr_ramp_start: Share of the learning rate that this begins with.
     """
 
     index: int
@@ -71,6 +73,8 @@ class Stage:
     data_share: float = 1.0
     frozen_layers: int = 0
     mix: float | None = None
+    lr_ramp_epochs: float = 0.0
+    lr_ramp_start: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:

@@ -13,6 +13,7 @@ from fewer.core.types import Stage
 from fewer.data.listing.class_summary import class_problem
 from fewer.plan.facts import Facts, workers_of
 from fewer.plan.freezing import freezing_problems
+from fewer.plan.rates import batch_factor, ramp_problems
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget
 from fewer.select.data_share import least_share
@@ -37,7 +38,7 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
         problems.append(f'evaluate.best = "{best}": there is no such metric; {nearest(best, metrics)}')
     for stage in stages:
         problems += _batch_size_problems(recipe, facts, stage)
-    problems += _data_share_problems(facts, stages)
+    problems += [*_data_share_problems(facts, stages), *ramp_problems(recipe, stages)]
     if not facts.model.problems:
         problems += freezing_problems(recipe, facts, stages)
     scorer_px = facts.model.scoring_side_px
@@ -84,13 +85,15 @@ def unusual_lr(recipe: Recipe, facts: Facts) -> str:
     """A warning where the learning rate is far from what is usual for the optimizer and the first weights."""
     train, given = recipe.train, bool(facts.model.weights)
     usual = optim.usual_lr(train, "given" if given else "random", train.batch_size)
-    if usual is None or usual[0] / _FAR <= train.lr <= usual[1] * _FAR:
+    lr = train.lr * batch_factor(train, train.batch_size)
+    if usual is None or usual[0] / _FAR <= lr <= usual[1] * _FAR:
         return ""
     low, high = usual
     weights = "with first weights from elsewhere" if given else "from random weights"
-    what = "high" if train.lr > high else "low"
-    text = f'warning: train.lr = {train.lr:g} is far too {what} for "{train.optimizer}" {weights}'
-    return f"{text}; {low:g} to {high:g} is usual, e.g. train.lr={_round((low * high) ** 0.5):g}"
+    what = "high" if lr > high else "low"
+    scaled = f", by the batch size {lr:g}," if lr != train.lr else ""
+    text = f'warning: train.lr = {train.lr:g}{scaled} is far too {what} for "{train.optimizer}" {weights}'
+    return f"{text}; {low:g} to {high:g} is usual, e.g. train.lr={_round((low * high) ** 0.5 * train.lr / lr):g}"
 
 
 def _round(value: float) -> float:

@@ -19,6 +19,7 @@ from fewer.plan.execution import device_settings_of, loading_of
 from fewer.plan.facts import Facts, MachineFacts, Reference
 from fewer.plan.freezing import freezing_notes
 from fewer.plan.plan import Plan
+from fewer.plan.rates import with_rates
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected, asked_cost
@@ -46,6 +47,7 @@ def compile_plan(
     """
     expected = expected or _everything
     stages = stages_of(recipe, facts.data.native_side_px, facts.model.frozen_layers)
+    stages = with_rates(recipe, stages, facts.data.train_images)
     if problems := checks.mismatches(recipe, facts, stages):
         raise RecipeError(problems)
     recipe = _resolved(recipe, facts.machine)

@@ -22,6 +22,7 @@ from fewer.plan.evaluations import Reestimation, evaluation_side_px
 from fewer.plan.execution import decoded_bytes
 from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
+from fewer.plan.rates import ramped
 from fewer.plan.stages import stage_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget
@@ -133,21 +134,40 @@ class Plan:
         rule = self.mix_rule(self.at(epoch))
         return rule.drawn(self.stage(epoch).side_px, self.recipe.train.seed, epoch, 0, 0) if rule else None
 
-    def lr_factor(self, progress: float) -> float:
-        """Learning rate at `progress`, as a share of `train.lr`."""
-        return self._lr_shape(progress)
+    def lr_factor(self, progress: float, stage: Stage) -> float:
+        """Learning rate at the run's `progress`, in a stage, as a share of `train.lr`; selection apart."""
+        past, epochs = self._in_schedule(progress, stage)
+        factor = self._lr_shapes[epochs](past) * stage.lr_scale
+        if not stage.lr_ramp_epochs:
+            return factor
+        return factor * ramped(stage, progress * self.scheduled_epochs - stage.first_epoch)
 
-    def momentum(self, progress: float) -> float | None:
-        """Momentum, or the first beta, at `progress`; None where it is constant."""
-        return self._momentum_shape(progress) if self._momentum_shape else None
+    def momentum(self, progress: float, stage: Stage) -> float | None:
+        """Momentum, or the first beta, at the run's `progress`, in a stage; None where it is constant."""
+        past, epochs = self._in_schedule(progress, stage)
+        shape = self._momentum_shapes[epochs]
+        return shape(past) if shape else None
+
+    def _in_schedule(self, progress: float, stage: Stage) -> tuple[float, int]:
+        """Where in its schedule a moment lies, in [0, 1], and over how many epochs that goes: all, or the stage's."""
+        planned = self.scheduled_epochs
+        if self.recipe.train.schedule_over == "run" or len(self.stages) == 1:
+            return progress, planned
+        is_last = stage.index == len(self.stages) - 1  # what ends early keeps the schedule that it had
+        epochs = planned - stage.first_epoch if is_last else stage.epochs
+        return min(1.0, max(0.0, (progress * planned - stage.first_epoch) / epochs)), epochs
 
     @cached_property
-    def _lr_shape(self) -> Shape:
-        return lr_shape(self.recipe.train, self.scheduled_epochs)
+    def _schedule_epochs(self) -> list[int]:
+        return [self.scheduled_epochs, *(self._in_schedule(0.0, stage)[1] for stage in self.stages)]
 
     @cached_property
-    def _momentum_shape(self) -> Shape | None:
-        return momentum_shape(self.recipe.train, self.scheduled_epochs)
+    def _lr_shapes(self) -> dict[int, Shape]:
+        return {epochs: lr_shape(self.recipe.train, epochs) for epochs in self._schedule_epochs}
+
+    @cached_property
+    def _momentum_shapes(self) -> dict[int, Shape | None]:
+        return {epochs: momentum_shape(self.recipe.train, epochs) for epochs in self._schedule_epochs}
 
     def sample_flops(self, epoch: int) -> Flops:
         """FLOPs of one sample that is trained on in an epoch."""

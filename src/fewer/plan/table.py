@@ -15,7 +15,7 @@ def table(plan: Plan) -> Iterator[tuple[str, ...]]:
         steps = math.ceil(plan.shown_images(stage.first_epoch) / stage.batch_size)
         first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
         rates = [
-            plan.recipe.train.lr * plan.lr_factor(plan.at(e, b, steps).progress)
+            plan.recipe.train.lr * plan.lr_factor(plan.at(e, b, steps).progress, stage)
             for e, b in ((first, 0), (last, steps - 1))
         ]
         yield (

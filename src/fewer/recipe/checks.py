@@ -20,7 +20,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
     found = list(_epochs(recipe, content))
     for name in ("augment", "model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
-    checks = (_patience, _checkpoints, _batches, _loss, _mixing, _views, _splits)
+    checks = (_rates, _patience, _checkpoints, _batches, _loss, _mixing, _views, _splits)
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
 
@@ -29,6 +29,23 @@ def _epochs(recipe: Recipe, content: Any) -> Iterator[Problem]:
     if recipe.stages and "epochs" in content.get("train", {}) and asked != total:
         text = f"train.epochs = {asked}, but the stages take {total} epochs; leave train.epochs out"
         yield ("train", "epochs"), text
+
+
+def _rates(recipe: Recipe) -> Iterator[Problem]:
+    """Keys of the learning rate that do nothing, and a ramp in minutes."""
+    train = recipe.train
+    if train.lr_scaling == "none":
+        for key in ("lr_batch_size", "lr_max"):
+            if (value := getattr(train, key)) is not None:
+                text = f'train.{key} = {value:g} has no effect with train.lr_scaling = "none"'
+                yield ("train", key), f'{text}; leave it out, or set train.lr_scaling = "linear"'
+    for index, stage in enumerate(recipe.stages):
+        if stage.lr_ramp.unit == "min":
+            text = f'stages.{index}.lr_ramp = "{stage.lr_ramp}" cannot be known in epochs beforehand'
+            yield (
+                ("stages", str(index), "lr_ramp"),
+                f'{text}; give epochs ("1ep"), a share ("10%") or steps ("100step")',
+            )
 
 
 def _patience(recipe: Recipe) -> Iterator[Problem]:

@@ -152,6 +152,15 @@ class TrainRecipe(TrainParams):
     lr: Positive = 0.1
     """Peak learning rate. Left out: 0.1 for `sgd`, 0.001 for `adamw`; with `model.weights`, `adamw` is the optimizer
     and keys that are left out become those of fine-tuning (`src/fewer/recipe/defaults.py`)."""
+    lr_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """How the learning rate follows the batch size of a stage: not at all, in proportion, or by the square root."""
+    lr_batch_size: Count | None = None
+    """`lr_scaling`: the batch size that `lr` is meant for. Left out: `train.batch_size`."""
+    lr_max: Positive | None = None
+    """`lr_scaling`: the largest learning rate that it gives; left out: any."""
+    schedule_over: Literal["run", "stage"] = "run"
+    """`run`: one schedule over all epochs. `stage`: each stage passes through a whole schedule of its own, in which
+    "5%" means a share of the stage."""
     weight_decay: NonNegative = 5e-4
     """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
     head_lr_scale: Positive = 1.0
@@ -192,6 +201,11 @@ class StageRecipe(Section):
     """Factor on `augment.mix_share`; 0: no batch is mixed. Left out: `strength`, which then weakens all of it."""
     lr_scale: Positive = 1.0
     """Factor on the learning rate."""
+    lr_ramp: Span = Duration(0, "ep")
+    """At the stage's start, the time in which the learning rate rises in a straight line to what it would be: "1ep",
+    "10%" of the stage, or "100step", which are counted as if it trained on all images."""
+    lr_ramp_start: Share = 0.1
+    """`lr_ramp`: the share of the learning rate that it begins with."""
     data_share: Annotated[Share, Field(gt=0)] = 1.0
     """Share of the training images that an epoch shows: of every class alike, other images in each epoch, all equally
     often over epochs. A selection method chooses among these."""

@@ -36,7 +36,10 @@ _MIXES: list[dict[str, Any]] = [
 _STAGES: list[list[dict[str, Any]]] = [
     [],
     [{"epochs": 1, "side_px": 16, "batch_size": 24}, {"epochs": 2, "side_px": 24}],
-    [{"epochs": 2, "side_px": 24, "batch_size": 32}, {"epochs": 1, "side_px": 16, "batch_size": 40}],
+    [
+        {"epochs": 2, "side_px": 24, "batch_size": 32},
+        {"epochs": 1, "side_px": 16, "batch_size": 40, "lr_ramp": "3step"},
+    ],
     [{"epochs": 2, "side_px": 16, "data_share": 0.4}, {"epochs": 1, "side_px": 20, "data_share": 0.7}],
     [
         {"epochs": 1, "side_px": 20, "frozen": "all but the head"},
@@ -80,6 +83,8 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
         "batch_size": chance.choice([24, 32]),
         "accumulate": chance.choice([1, 2, 3]),
         "label_smoothing": chance.choice([0.0, 0.1]),
+        "lr_scaling": chance.choice(["none", "none", "linear", "sqrt"]),
+        "schedule_over": chance.choice(["run", "run", "stage"]),
         "clip_norm": chance.choice([0.0, 1.0]),
         "precision": chance.choice(["fp32", "fp32", "bf16", "fp16", "fp64"]),
         "channels_last": chance.choice(["yes", "no"]),

@@ -134,7 +134,7 @@ def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]
         steps=int(total.steps),
         progress=(at.epoch + candidate.number / candidate.batches) / at.epochs,
         lr=lr,
-        momentum=_momentum(run, at),
+        momentum=_momentum(run, at, stage),
         loss=total.loss / total.losses if kept else None,
         metrics={
             metric.name: summed / total.samples if kept else None
@@ -148,8 +148,8 @@ def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]
     )
 
 
-def _momentum(run: Run, at: At) -> float:
-    planned = run.plan.momentum(at.progress)
+def _momentum(run: Run, at: At, stage: Stage) -> float:
+    planned = run.plan.momentum(at.progress, stage)
     return momentum_of(run.workers[0].optimizer) if planned is None else planned
 
 

@@ -132,7 +132,7 @@ def _update(run: Run, step: Candidate, rescales: Sequence[float]) -> bool:
 
     Gradients that were summed hold the infinities of all workers, so that all skip the same steps.
     """
-    at, momentum, stepped = step.at, run.plan.momentum(step.at.progress), True
+    at, momentum, stepped = step.at, run.plan.momentum(step.at.progress, step.stage), True
     for worker, rescale in zip(run.workers, rescales, strict=True):
         scale = worker.scaler.get_scale()
         gradients = [p.grad for p in worker.model.parameters() if p.grad is not None]

@@ -43,7 +43,7 @@ def forwards(run: Run, stage: Stage) -> list[Forward]:
 def lr_factor(run: Run, stage: Stage, progress: float) -> float:
     """The learning rate of a moment as a share of `train.lr`: schedule, stage and the epoch's selection together."""
     assert run.selection.order is not None
-    return run.plan.lr_factor(progress) * stage.lr_scale * run.selection.order.lr_scale
+    return run.plan.lr_factor(progress, stage) * run.selection.order.lr_scale
 
 
 @contextmanager

@@ -1,0 +1,62 @@
+"""Learning rates of stages: re-scaled by batch size, dampened at a stage's start, and by a schedule of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fewer.core.clock import Duration
+from fewer.core.types import Stage
+from fewer.recipe.schema import Recipe, StageRecipe, TrainRecipe
+
+_POWER = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
+
+
+def batch_factor(train: TrainRecipe, batch_size: int) -> float:
+    """The factor on `train.lr` for steps of so many images.
+
+    In proportion to the batch (Goyal et al. 2017), or to its square root, for Adam and its kin (Malladi et al. 2022).
+    """
+    if train.lr_scaling == "none":
+        return 1.0
+    factor = float((batch_size / (train.lr_batch_size or train.batch_size)) ** _POWER[train.lr_scaling])
+    return factor if train.lr_max is None else min(factor, train.lr_max / train.lr)
+
+
+def with_rates(recipe: Recipe, stages: Sequence[Stage], train_images: int) -> tuple[Stage, ...]:
+    """The stages with the factors on their learning rates, and with the lengths of their ramps in epochs."""
+    asked = recipe.stages or (StageRecipe(epochs=stages[0].epochs),)
+    return tuple(
+        replace(
+            stage,
+            lr_scale=stage.lr_scale * batch_factor(recipe.train, stage.batch_size),
+            lr_ramp_epochs=_in_epochs(each.lr_ramp, stage, train_images),
+            lr_ramp_start=each.lr_ramp_start,
+        )
+        for stage, each in zip(stages, asked, strict=True)
+    )
+
+
+def ramp_problems(recipe: Recipe, stages: Sequence[Stage]) -> list[str]:
+    """Ramps that are longer than their stage."""
+    return [
+        f'stages.{stage.index}.lr_ramp = "{asked.lr_ramp}" is longer than the stage, which has {stage.epochs} epochs'
+        f"{f', {stage.lr_ramp_epochs:.3g} of them' if asked.lr_ramp.unit == 'step' else ''}; shorten it"
+        for stage, asked in zip(stages, recipe.stages, strict=False)
+        if stage.lr_ramp_epochs > stage.epochs
+    ]
+
+
+def ramped(stage: Stage, past: float) -> float:
+    """The share of the stage's learning rate after so many epochs of it: a straight line up to all of it."""
+    if past >= stage.lr_ramp_epochs:
+        return 1.0
+    return stage.lr_ramp_start + (1 - stage.lr_ramp_start) * max(0.0, past) / stage.lr_ramp_epochs
+
+
+def _in_epochs(ramp: Duration, stage: Stage, train_images: int) -> float:
+    """A ramp in epochs; steps are counted as if a stage trained on all that it shows, in its own batches."""
+    if ramp.unit == "step":
+        return ramp.value / max(1, math.ceil(train_images * stage.data_share / stage.batch_size))
+    return ramp.in_epochs(stage.epochs)
