@@ -27,3 +27,9 @@ def test_auto_is_what_the_device_multiplies_fastest() -> None:
     assert [auto_precision(device, bf16) for device in ("cpu", "cuda") for bf16 in (False, True)] == [
         *("fp32", "bf16", "fp16", "bf16")
     ]
+
+
+def test_processors_compute_depthwise_convolutions_in_float32() -> None:
+    shares = (0.0, 0.16, 0.24, 0.35)  # resnet18, convnext_tiny, shufflenet_v2_x1_0, mobilenet_v2
+    assert [auto_precision("cpu", True, share) for share in shares] == ["bf16", "bf16", "fp32", "fp32"]
+    assert auto_precision("cuda", True, 0.35) == "bf16"

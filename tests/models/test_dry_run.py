@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import nn
 
+from fewer import models, tasks
 from fewer.core.errors import RecipeError
+from fewer.models import dry_run
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import make_plan, open_data
 
@@ -28,3 +31,19 @@ def test_what_a_model_cannot_do_is_said_with_a_fix(model: dict[str, Any], sides:
     recipe = parse_recipe({"data": {"source": "digits"}, "model": model, "stages": stages})
     with pytest.raises(RecipeError, match=said):
         make_plan(recipe, open_data(recipe))
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("resnet18", 0, 0), ("mobilenet_v2", 0.3, 0.4)])
+def test_numbers_of_depthwise_convolutions_are_counted(name: str, low: float, high: float) -> None:
+    task, params = tasks.module("classify").plain(("a", "b")), models.params(name)(name=name)
+    share = dry_run.depthwise_share(dry_run.take(params, 2, [64], task), 64, task)
+    assert low <= share <= high
+
+
+def test_a_depthwise_convolution_that_halves_gives_a_quarter_of_its_input() -> None:
+    """16 x 64 x 64, then 16 x 32 x 32, then ten classes."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, 2, 1, groups=16), nn.Flatten(), nn.Linear(16 * 32 * 32, 10)
+    ).to("meta")
+    task = tasks.module("classify").plain(tuple(map(str, range(10))))
+    assert dry_run.depthwise_share(model, 64, task) == 16 * 32**2 / (16 * 64**2 + 16 * 32**2 + 10)

@@ -27,6 +27,8 @@ def test_auto_becomes_what_the_machine_does_best() -> None:
     assert found("auto") == ("fp32", True, "yes")
     assert found("auto", bf16=True) == ("bf16", True, "yes")
     assert found("auto", device="cuda") == ("fp16", True, "yes")
+    assert found("auto", bf16=True, depthwise_share=0.4) == ("fp32", True, "yes")
+    assert found("bf16", bf16=True, depthwise_share=0.4) == ("bf16", True, "yes")
     assert found("fp64", bf16=True) == ("fp64", False, "no")
 
 

@@ -16,7 +16,7 @@ from fewer.plan.digest import digest_of
 from fewer.plan.ending import earliest_end, shortened
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
-from fewer.plan.facts import Facts, MachineFacts, Reference
+from fewer.plan.facts import Facts, Reference
 from fewer.plan.freezing import freezing_notes
 from fewer.plan.plan import Plan
 from fewer.plan.rates import with_rates
@@ -50,7 +50,7 @@ def compile_plan(
     stages = with_rates(recipe, stages, facts.data.train_images)
     if problems := checks.mismatches(recipe, facts, stages):
         raise RecipeError(problems)
-    recipe = _resolved(recipe, facts.machine)
+    recipe = _resolved(recipe, facts)
     has_val, has_test = facts.data.val_images > 0, facts.data.test_images > 0
     is_averaged = evaluates_average(recipe.train)
     evaluations = evaluations_of(stages, recipe.evaluate.every, has_val, has_test, is_averaged)
@@ -106,10 +106,11 @@ def _everything(at: At) -> Expectation:
     return Expectation(1.0, 1.0)
 
 
-def _resolved(recipe: Recipe, machine: MachineFacts) -> Recipe:
+def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     """The recipe with what `auto` became on this machine, so that a resumed run keeps it elsewhere."""
-    train = recipe.train
-    precision = auto_precision(machine.device, machine.bf16) if train.precision == "auto" else train.precision
+    train, precision = recipe.train, recipe.train.precision
+    if precision == "auto":
+        precision = auto_precision(facts.machine.device, facts.machine.bf16, facts.model.depthwise_share)
     layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
     return recipe.model_copy(
         update={"train": train.model_copy(update={"precision": precision, "channels_last": layout})}

@@ -41,6 +41,7 @@ class ModelFacts:
         plain_sample_flops: Forward and backward of one sample at the largest side, with nothing frozen.
         parameters: Number of parameters.
         batchnorm: Whether it keeps running statistics of batches.
+        depthwise_share: Share of its layers' numbers that depthwise convolutions give.
         weights: SHA-256 of the file with the first weights; empty for random ones.
         moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
         scoring_side_px: Image side that the selector scores batches at; None: that of training.
@@ -54,6 +55,7 @@ class ModelFacts:
     plain_sample_flops: int
     parameters: int
     batchnorm: bool = False
+    depthwise_share: float = 0.0
     weights: str = ""
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     scoring_side_px: int | None = None

@@ -116,6 +116,7 @@ def model_facts(
         problems=problems,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batchnorm=has_batchnorm(model),
+        depthwise_share=dry_run.depthwise_share(model, sides[-1], task),
         weights=weights.sha256 if weights else "",
         moments=weights.moments if weights else None,
         scoring_side_px=scoring_side_px,

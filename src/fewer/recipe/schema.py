@@ -178,7 +178,8 @@ class TrainRecipe(TrainParams):
     """Largest norm of the gradient over all parameters; 0: no clipping."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
     """`bf16` and `fp16` are mixed: weights stay float32. `auto`: `bf16` where it is native, else `fp16` on CUDA and
-    `fp32` elsewhere."""
+    `fp32` elsewhere; `fp32` on processors for nets of depthwise convolutions (MobileNets, EfficientNets), which are
+    faster so."""
     compile: Literal["no", "yes", "require"] = "no"
     """Compile the training forward with torch.compile; `yes` goes on without where that fails, `require` stops."""
     deterministic: Flag = False
