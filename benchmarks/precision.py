@@ -3,7 +3,7 @@
     python benchmarks/precision.py [--rounds 3] [--side 96]
 
 One thread; the formats in turn, by the process's own time, so that other work beside it counts little. A line for each
-net: the ratio of their speeds, and its share of depthwise convolutions.
+net in results/precision.jsonl: the ratio of their speeds, and its share of depthwise convolutions.
 """
 
 from __future__ import annotations
