@@ -38,6 +38,8 @@ def test_a_stage_says_how_its_batches_are_mixed(capsys: pytest.CaptureFixture[st
     assert third.endswith("mixup or CutMix")
     assert "mix" not in fourth
     assert "a mixed image is taken for what it shows most of" in text
+    ramp = said(capsys, augment={"mixup_alpha": 1.0}, stages=[{"epochs": 4, "strength": [0.25, 1.0]}])
+    assert "augmentation at 25% to 100%, mixup in 25% to 100% of the batches" in ramp
     assert "mixup until 50% of the run" in said(capsys, augment={"mixup_alpha": 1.0, "mix_until": "50%"})
 
 

@@ -18,6 +18,34 @@ from planning import facts, recipe
 STAGES = [{"epochs": 2, "side_px": 16}, {"epochs": 3, "side_px": 24, "batch_size": 50}]
 
 
+@pytest.mark.parametrize(
+    ("augment", "stages", "shares"),
+    [
+        ({}, [{"epochs": 3}], [0, 0, 0]),
+        ({"mixup_alpha": 0.2}, [{"epochs": 3}], [1, 1, 1]),
+        ({"mixup_alpha": 0.2, "mix_share": 0.5}, [{"epochs": 1}, {"epochs": 2, "mix": 0.5}], [0.5, 0.25, 0.25]),
+        ({"cutmix_alpha": 1.0}, [{"epochs": 3, "strength": [0.0, 1.0]}], [0, 0.5, 1]),
+        ({"cutmix_alpha": 1.0}, [{"epochs": 3, "strength": [0.0, 1.0], "mix": 1.0}], [1, 1, 1]),
+        ({"mixup_alpha": 0.2}, [{"epochs": 2}, {"epochs": 1, "mix": 0.0}], [1, 1, 0]),
+        ({"mixup_alpha": 0.2, "mix_until": "2ep"}, [{"epochs": 3}], [1, 1, 0]),
+        ({"mixup_alpha": 0.2, "mix_until": "90%"}, [{"epochs": 3}], [1, 1, 1]),
+        ({"mixup_alpha": 0.2, "mix_share": 0.0}, [{"epochs": 3}], [0, 0, 0]),
+    ],
+)
+def test_epochs_are_mixed_as_stages_strength_and_clock_have_it(
+    augment: dict[str, Any], stages: list[dict[str, Any]], shares: list[float]
+) -> None:
+    plan = compile_plan(recipe(augment=augment, stages=stages), facts())
+    rules = [plan.mix_rule(plan.at(epoch)) for epoch in range(3)]
+    assert [rule.share if rule else 0 for rule in rules] == shares
+
+
+def test_mixing_ends_within_an_epoch_where_it_was_asked_to() -> None:
+    plan = compile_plan(recipe(augment={"mixup_alpha": 0.2, "mix_until": "90%"}, stages=[{"epochs": 3}]), facts())
+    mixed = [plan.mix_rule(plan.at(epoch, batch, 10)) is not None for epoch in range(3) for batch in range(10)]
+    assert mixed == [True] * 27 + [False] * 3
+
+
 def test_what_an_epoch_is_and_costs_is_looked_up() -> None:
     flops = {16: (Flops(0, 1, 2), Flops(1, 1, 1)), 24: (Flops(0, 4, 8), Flops(3, 4, 4)), 20: (Flops(0, 2, 4),)}
     plan = compile_plan(recipe(stages=STAGES), facts(flops=flops, scoring_side_px=None))

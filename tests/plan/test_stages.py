@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewer.core.types import Request
 from fewer.plan.stages import stage_of, stages_of
 from planning import recipe
 
@@ -34,6 +36,19 @@ def test_stages_cover_the_epochs_without_gap_or_overlap(stages: list[dict[str, i
 def test_a_stage_takes_what_it_does_not_state_from_data_and_recipe() -> None:
     (stage,) = stages_of(recipe(train={"batch_size": 48}, stages=[{"epochs": 2}]), 64)
     assert (stage.side_px, stage.batch_size) == (64, 48)
+
+
+@given(st.integers(2, 40), st.floats(0, 1), st.floats(0, 1), st.integers(0, 5))
+def test_a_strength_that_changes_does_so_in_equal_steps(epochs: int, low: float, high: float, before: int) -> None:
+    stages = [{"epochs": before, "strength": 0.5}] * (before > 0) + [{"epochs": epochs, "strength": [low, high]}]
+    stage = stages_of(recipe(stages=stages), 32)[-1]
+    found = [stage.strength_at(before + epoch) for epoch in range(epochs)]
+    assert (found[0], found[-1]) == (low, high)
+    assert found == pytest.approx([low + (high - low) * epoch / (epochs - 1) for epoch in range(epochs)])
+    requested = Request.training(stage, before + epochs // 2, torch.arange(3))
+    assert requested.strength == found[epochs // 2]
+    if before:
+        assert {stages_of(recipe(stages=stages), 32)[0].strength_at(epoch) for epoch in range(before)} == {0.5}
 
 
 @pytest.mark.parametrize(("native", "side"), [(8, 32), (28, 32), (32, 32), (64, 64), (300, 128)])

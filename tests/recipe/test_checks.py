@@ -23,6 +23,11 @@ DIGITS = {"data": {"source": "digits"}, "model": {"name": "lenet5"}}
         ({"augment": {"mixup_alpha": 0.2}, "task": {"loss": "focal"}}, 'task.loss = "focal" is defined for one label'),
         ({"stages": [{"epochs": 2}, {"epochs": 2, "mix": 0.5}]}, "stages.1.mix = 0.5 has no effect"),
         ({"augment": {"mixup_alpha": 0.2}, "stages": [{"epochs": 2, "mix": 1.5}]}, "stages.0.mix = 1.5"),
+        ({"stages": [{"epochs": 1, "strength": [0.5, 1.0]}]}, "the stage has one; give it epochs = 2 or more"),
+        ({"stages": [{"epochs": 2, "strength": 1.5}]}, "stages.0.strength = 1.5"),
+        ({"stages": [{"epochs": 2, "strength": [0.5]}]}, "a number from 0 to 1, or two"),
+        ({"stages": [{"epochs": 2, "strength": [0.5, 2.0]}]}, "stages.0.strength"),
+        ({"stages": [{"epochs": 2, "strength": True}]}, "stages.0.strength"),
     ],
 )
 def test_mixing_that_cannot_be_is_refused(content: dict[str, Any], said: str) -> None:

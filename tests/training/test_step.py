@@ -12,7 +12,7 @@ import torch
 
 from fewer.core.errors import DivergedError
 from fewer.core.mixing import MixRule
-from fewer.testing.harness import one_thread, session_of
+from fewer.testing.harness import one_thread, session_of, trained, weights
 from fewer.training.batches import Candidate, candidates
 from fewer.training.loop import _select
 from fewer.training.step import Totals, reduce_totals, take_step
@@ -146,6 +146,21 @@ def test_a_request_to_stop_reaches_the_totals_without_a_step() -> None:
     assert totals == Totals(stops=1.0, metrics=(0.0,))
     further = Totals(losses=2.0, loss=3.0, metrics=(1.0,))
     assert Totals.over([totals, further]) == Totals(losses=2.0, loss=3.0, stops=1.0, metrics=(1.0,))
+
+
+@pytest.mark.parametrize(
+    ("augment", "stage"),
+    [
+        ({"mixup_alpha": 0.2, "cutmix_alpha": 1.0, "mix_share": 0.0}, {}),
+        ({"mixup_alpha": 0.2}, {"mix": 0.0}),
+        ({"cutmix_alpha": 1.0, "mix_until": "0%"}, {}),
+        ({"rand_augment": 0, "erasing_share": 0.0}, {"strength": [1.0, 1.0]}),
+    ],
+)
+def test_what_is_off_trains_plainly(augment: dict[str, Any], stage: dict[str, Any]) -> None:
+    plain = {**CONTENT, "augment": {"flip": "random"}, "stages": [{"epochs": 2, "side_px": 16}]}
+    asked = {**plain, "augment": {"flip": "random", **augment}, "stages": [{**plain["stages"][0], **stage}]}
+    assert weights(trained(asked)) == weights(trained(plain))
 
 
 def test_a_mixed_step_is_that_of_soft_targets_with_shared_weights() -> None:

@@ -60,8 +60,9 @@ def _stage(plan: Plan, stage: Stage) -> str:
         parts.insert(0, f"{stage.data_share:.2%}".replace(".00%", "%") + " of the images")
     if stage.frozen_layers:
         parts.append(f"{stage.frozen_layers} of {len(plan.facts.model.layers)} layers frozen")
-    if stage.strength < 1:
-        parts.append(f"augmentation at {stage.strength:.0%}")
+    strengths = stage.strength, stage.strength_at(last)
+    if min(strengths) < 1:
+        parts.append(f"augmentation at {_span(*strengths)}")
     if mixing := _mixing(plan, stage):
         parts.append(mixing)
     if stage.evaluation_side_px != stage.side_px:
@@ -71,15 +72,21 @@ def _stage(plan: Plan, stage: Stage) -> str:
 
 def _mixing(plan: Plan, stage: Stage) -> str:
     """How the batches of a stage are mixed, such as `mixup or CutMix in 80% of the batches until 90% of the run`."""
-    rule = plan.mix_rule(plan.at(stage.first_epoch))
-    if not rule:
+    moments = [plan.at(stage.first_epoch + epoch) for epoch in range(stage.epochs)]
+    rules = [rule for rule in map(plan.mix_rule, moments) if rule]
+    if not rules:
         return ""
-    kinds = {"mixup": rule.mixup_alpha, "CutMix": rule.cutmix_alpha}
+    kinds = {"mixup": rules[0].mixup_alpha, "CutMix": rules[0].cutmix_alpha}
     text = " or ".join(kind for kind, alpha in kinds.items() if alpha)
-    if rule.share < 1:
-        text += f" in {rule.share:.0%} of the batches"
-    until, last = plan.recipe.augment.mix_until, plan.at(stage.first_epoch + stage.epochs).progress
-    return f"{text} until {until} of the run" if until.in_epochs(plan.epochs) < last * plan.epochs else text
+    if rules[0].share < 1:
+        text += f" in {_span(rules[0].share, rules[-1].share)} of the batches"
+    until, end = plan.recipe.augment.mix_until, stage.first_epoch + stage.epochs
+    return f"{text} until {until} of the run" if until.in_epochs(plan.epochs) < end else text
+
+
+def _span(first: float, last: float) -> str:
+    """A share that may change, such as `30% to 100%`."""
+    return " to ".join(dict.fromkeys((f"{first:.0%}", f"{last:.0%}")))
 
 
 def _rates(plan: Plan, stage: Stage) -> str:

@@ -52,7 +52,9 @@ class Stage:
         first_epoch, epochs: Which epochs.
         side_px: Height and width of the training images.
         batch_size: Images of one optimizer step, over all workers.
-        strength: Augmentation strength of the training views; 1 is as the recipe has it, 0 is the evaluation view.
+        strength: Augmentation strength of the first epoch's training views; 1 is as the recipe has it, 0 is the
+            evaluation view.
+        last_strength: That of the last epoch, reached in equal steps; None: the same.
         lr_scale: Factor on the learning rate, that of the batch size included.
         evaluation_side_px: Height and width of the images that the stage's models are evaluated at.
         data_share: The share of the training images that an epoch shows.
@@ -75,10 +77,21 @@ class Stage:
     mix: float | None = None
     lr_ramp_epochs: float = 0.0
     lr_ramp_start: float = 1.0
+    last_strength: float | None = None
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:
             object.__setattr__(self, "evaluation_side_px", self.side_px)
+
+    def strength_at(self, epoch: int) -> float:
+        """The augmentation strength of an epoch."""
+        steps = self.epochs - 1
+        if self.last_strength is None or not steps:
+            return self.strength
+        done = epoch - self.first_epoch
+        if done >= steps:
+            return self.last_strength
+        return self.strength + (self.last_strength - self.strength) * (done / steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +115,7 @@ class Request:
     @classmethod
     def training(cls, stage: Stage, epoch: int, ids_B: Tensor, copy_B: Tensor | None = None) -> Request:
         """The training views of some samples, as a stage has them."""
-        return cls(ids_B, epoch, stage.side_px, stage.strength, copy_B)
+        return cls(ids_B, epoch, stage.side_px, stage.strength_at(epoch), copy_B)
 
     @classmethod
     def evaluation(cls, side_px: int, epoch: int, ids_B: Tensor) -> Request:

@@ -123,7 +123,7 @@ class Plan:
     def mix_rule(self, at: At) -> MixRule | None:
         """How batches are mixed from a moment on; None where none is until the epoch ends."""
         asked, stage = self.recipe.augment, self.stage(at.epoch)
-        share = asked.mix_share * (stage.strength if stage.mix is None else stage.mix)
+        share = asked.mix_share * (stage.strength_at(at.epoch) if stage.mix is None else stage.mix)
         until = asked.mix_until.in_epochs(self.scheduled_epochs) / self.scheduled_epochs
         if not asked.mixes or not share or at.progress > until - 1e-9:  # whatever the rounding
             return None

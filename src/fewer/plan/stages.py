@@ -25,6 +25,7 @@ def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] 
     stages, first = [], 0
     for index, asked in enumerate(recipe.stages):
         side, size = asked.side_px or own_side, asked.batch_size or recipe.train.batch_size
+        strength, last_strength = asked.strength if isinstance(asked.strength, tuple) else (asked.strength, None)
         evaluation_side = asked.evaluation_side_px or recipe.train.evaluation_side_px or side
         stages.append(
             Stage(
@@ -33,7 +34,8 @@ def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] 
                 epochs=asked.epochs,
                 side_px=side,
                 batch_size=size,
-                strength=asked.strength,
+                strength=strength,
+                last_strength=last_strength,
                 lr_scale=asked.lr_scale,
                 evaluation_side_px=evaluation_side,
                 data_share=asked.data_share,

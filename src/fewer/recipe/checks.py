@@ -20,7 +20,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
     found = list(_epochs(recipe, content))
     for name in ("augment", "model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
-    checks = (_rates, _patience, _checkpoints, _batches, _loss, _mixing, _views, _splits)
+    checks = (_rates, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits)
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
 
@@ -109,6 +109,15 @@ def _mixing(recipe: Recipe) -> Iterator[Problem]:
         key = "mixup_alpha" if augment.mixup_alpha else "cutmix_alpha"
         text = f"augment.{key} = {getattr(augment, key):g} gives images two labels, and {what}"
         yield ("augment", key), f'{text}; leave {key} out, or take "cross_entropy" or "logit_adjustment"'
+
+
+def _strength(recipe: Recipe) -> Iterator[Problem]:
+    """A strength that changes takes two epochs."""
+    for number, stage in enumerate(recipe.stages):
+        if isinstance(stage.strength, tuple) and stage.epochs == 1:
+            ends = f"[{stage.strength[0]:g}, {stage.strength[1]:g}]"
+            text = f"stages.{number}.strength = {ends} changes from epoch to epoch, and the stage has one"
+            yield ("stages", str(number), "strength"), f"{text}; give it epochs = 2 or more, or one strength"
 
 
 def _views(recipe: Recipe) -> Iterator[Problem]:

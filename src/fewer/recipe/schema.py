@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, SerializeAsAny
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SerializeAsAny
 
 from fewer.core.clock import Duration
 from fewer.core.config import (
@@ -34,6 +34,16 @@ from fewer.recipe.data_section import DataRecipe
 from fewer.select import MethodParams
 from fewer.sync.methods import SYNC_METHODS
 from fewer.tasks import TASKS
+
+
+def _strength(value: object) -> object:
+    numbers: list[Any] = list(value) if isinstance(value, list | tuple) and len(value) == 2 else [value]
+    if not all(type(number) in (int, float) and 0 <= number <= 1 for number in numbers):
+        raise ValueError("a number from 0 to 1, or two: [0.3, 1] begins a stage at 0.3 and ends it at 1")
+    return tuple(map(float, numbers)) if len(numbers) == 2 else value
+
+
+Strength = Annotated[float | tuple[float, float], BeforeValidator(_strength)]
 
 
 class AugmentRecipe(Section):
@@ -196,8 +206,9 @@ class StageRecipe(Section):
     """Left out: `train.side_px`."""
     batch_size: Count | None = None
     """Left out: `train.batch_size`."""
-    strength: Share = 1.0
-    """Factor on the magnitudes of `[augment]`; 0 is the evaluation view."""
+    strength: Strength = 1.0
+    """Factor on the magnitudes of `[augment]`; 0 is the evaluation view. `[0.3, 1]`: from 0.3 in the stage's first
+    epoch to 1 in its last, in equal steps."""
     mix: Share | None = None
     """Factor on `augment.mix_share`; 0: no batch is mixed. Left out: `strength`, which then weakens all of it."""
     lr_scale: Positive = 1.0

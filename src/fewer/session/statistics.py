@@ -32,7 +32,8 @@ def model_for(session: Session, evaluate: Evaluate) -> tuple[nn.Module, int]:
     ids = pool_ids[rng.shuffled(pool_ids, run.seed, "bn", epoch)[: session.plan.reestimation.images]]
     sizes = even_sizes(len(ids), -(-len(ids) // min(session.plan.recipe.train.batch_size, len(ids))))
     stage = session.plan.stage(epoch - 1)
-    requests = (Request(part, epoch, side_px, stage.strength) for part in ids.split(sizes))
+    strength = stage.strength_at(epoch - 1)
+    requests = (Request(part, epoch, side_px, strength) for part in ids.split(sizes))
     with run.ledger.phase("evaluate"):
         images = reestimate(model, session.train_data.batches(requests), session.task.output)
     run.ledger.book(stage.index, samples_evaluated=images)

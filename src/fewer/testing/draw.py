@@ -40,6 +40,8 @@ _STAGES: list[list[dict[str, Any]]] = [
         {"epochs": 2, "side_px": 24, "batch_size": 32},
         {"epochs": 1, "side_px": 16, "batch_size": 40, "lr_ramp": "3step"},
     ],
+    [{"epochs": 3, "side_px": 16, "strength": [0.2, 1.0]}],
+    [{"epochs": 2, "side_px": 16, "strength": 0.5}, {"epochs": 1, "side_px": 20, "strength": 0.0, "mix": 1.0}],
     [{"epochs": 2, "side_px": 16, "data_share": 0.4}, {"epochs": 1, "side_px": 20, "data_share": 0.7}],
     [
         {"epochs": 1, "side_px": 20, "frozen": "all but the head"},

@@ -67,11 +67,17 @@ def _weights_and_visits(session: Session) -> tuple[list[float], list[int]]:
 
 
 def equal_stages_are_one(content: Content) -> None:
-    """Law 5: a stage cut into two equal ones gives the same run, bit for bit; but for what belongs to its start."""
+    """Law 5: a stage cut into two equal ones gives the same run, bit for bit; but for what belongs to its start.
+
+    A strength that changes is cut, too.
+    """
     content = {**content, "train": {**content["train"], "schedule_over": "run"}}
     stage = {**content["stages"][0], "epochs": 3}
     stage.pop("lr_ramp", None)
     first, second = {**stage, "epochs": 1}, {**stage, "epochs": 2}
+    if isinstance(stage.get("strength"), list):
+        low, high = stage["strength"]
+        first["strength"], second["strength"] = low, [low + (high - low) / 2, high]
     one = trained({**content, "stages": [stage]})
     two = trained({**content, "stages": [first, second]})
     assert weights(one) == weights(two), "two equal stages differ from one"
