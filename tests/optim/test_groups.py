@@ -81,3 +81,10 @@ def test_only_matrices_and_filters_of_a_transformer_are_decayed() -> None:
     assert list(groups["embedding"]) == rest
     decays = [group["weight_decay"] for group in parameter_groups(_Tokens(), 0.1, DECAY, {})]
     assert decays == [0.1, 0.0, 0.0, 0.0]
+
+
+def test_factors_of_a_layer_and_of_a_parameter_multiply() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    groups = parameter_groups(model, 0.1, {}, {}, {"1": 10.0}, {"0.weight": 0.5, "1.weight": 0.5})
+    rates = {name: group["base_lr"] for group in groups for name in group["names"]}
+    assert rates == pytest.approx({"0.weight": 0.05, "1.weight": 0.5, "0.bias": 0.1, "1.bias": 1.0})

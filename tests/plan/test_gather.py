@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fewer.plan.gather import data_facts, gather_facts, machine_facts, model_facts
-from fewer.session.build import open_data
+from fewer.session.build import build_model, build_optimizer, make_plan, open_data
 from planning import recipe
 
 
@@ -41,3 +41,21 @@ def test_a_side_that_the_model_does_not_take_is_a_problem() -> None:
     asked = recipe(stages=[{"epochs": 1, "side_px": 9}])
     (problem,) = model_facts(asked, 10, 8, None, None).problems
     assert problem.startswith('model.name = "lenet5": ')
+
+
+def test_rates_that_fall_with_depth_are_told_and_reach_the_optimizer() -> None:
+    asked = recipe(train={"lr": 0.1, "layer_lr_decay": 0.5, "head_lr_scale": 3.0}, stages=[{"epochs": 1}])
+    plan = make_plan(asked, open_data(asked))
+    assert "learning rates fall with depth over 5 blocks: from 1 at the head to 0.062" in plan.notes
+    groups = build_optimizer(plan, build_model(plan)).param_groups
+    rates = {name: group["base_lr"] for group in groups for name in group["names"]}
+    head = next(reversed(plan.facts.model.layers))
+    assert (rates["conv1.weight"], rates[f"{head}.weight"]) == pytest.approx((0.1 / 16, 0.3))
+
+
+def test_a_name_that_no_layer_has_is_a_problem() -> None:
+    asked = recipe(stages=[{"epochs": 1, "frozen": "conv11"}, {"epochs": 1, "frozen": "conv1"}])
+    found = model_facts(asked, 10, 8, None, None)
+    assert found.problems == ('stages.0.frozen: no layer of this model is called "conv11"; did you mean "conv1"?',)
+    assert found.frozen_layers == (0, 1)
+    assert found.sample_flops(32, 0, 1).training < found.sample_flops(32, 0).training

@@ -52,6 +52,7 @@ def parameter_groups(
     weight_decay: Mapping[str, float],
     lr_scale: Mapping[str, float],
     layer_lr_scale: Mapping[str, float] = {},
+    parameter_lr_scale: Mapping[str, float] = {},
 ) -> list[dict[str, Any]]:
     """Groups for any of torch's optimizers; each remembers its peak rate as `base_lr` and its parameters' `names`.
 
@@ -61,6 +62,7 @@ def parameter_groups(
         weight_decay: Decay for each kind of parameter; 0 where a kind is left out.
         lr_scale: Factor on `lr` for each kind of parameter; 1 where a kind is left out.
         layer_lr_scale: A further factor for all parameters of a layer, by the layer's name; 1 where it is left out.
+        parameter_lr_scale: A further one by the parameter's name; 1 where it is left out.
     """
     return [
         {
@@ -71,17 +73,18 @@ def parameter_groups(
             "weight_decay": weight_decay.get(kind, 0.0),
         }
         for kind, of_kind in grouped(model).items()
-        for factor, named in _by_factor(of_kind, layer_lr_scale).items()
+        for factor, named in _by_factor(of_kind, layer_lr_scale, parameter_lr_scale).items()
     ]
 
 
 def _by_factor(
-    named: Mapping[str, nn.Parameter], layer_lr_scale: Mapping[str, float]
+    named: Mapping[str, nn.Parameter], layer_lr_scale: Mapping[str, float], parameter_lr_scale: Mapping[str, float]
 ) -> dict[float, dict[str, nn.Parameter]]:
-    """Parameters by the factor of the layer that they belong to."""
+    """Parameters by the factor of the layer that they belong to, times their own."""
     found: dict[float, dict[str, nn.Parameter]] = {}
     for name, parameter in named.items():
-        found.setdefault(layer_lr_scale.get(name.rpartition(".")[0], 1.0), {})[name] = parameter
+        factor = layer_lr_scale.get(name.rpartition(".")[0], 1.0) * parameter_lr_scale.get(name, 1.0)
+        found.setdefault(factor, {})[name] = parameter
     return found
 
 

@@ -15,6 +15,7 @@ from fewer.machine.memory import available_bytes
 from fewer.machine.precision import native_bf16
 from fewer.models import dry_run, freezing
 from fewer.models.batchnorm import has_batchnorm
+from fewer.models.blocks import rate_factors
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
 from fewer.plan.flops import flops_by_epoch, unfrozen_flops
 from fewer.plan.stages import stages_of
@@ -120,7 +121,11 @@ def model_facts(
         weights=weights.sha256 if weights else "",
         moments=weights.moments if weights else None,
         scoring_side_px=scoring_side_px,
-        notes=(*_stem_notes(recipe, model, sides[0]), *_weights_notes(recipe, model, classes, weights)),
+        notes=(
+            *_stem_notes(recipe, model, sides[0]),
+            *_weights_notes(recipe, model, classes, weights),
+            *_rate_notes(recipe, model, layers, classes),
+        ),
         plain_sample_flops=unfrozen_flops(task, model, sides[-1]),
     )
 
@@ -129,7 +134,7 @@ def _frozen(
     recipe: Recipe, model: nn.Module, classes: int, task: Task, side_px: int
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
     """The model's layers as they run, how many of them each stage freezes, and what of that cannot be done."""
-    if not any(stage.frozen for stage in recipe.stages):
+    if not any(stage.frozen for stage in recipe.stages) and recipe.train.layer_lr_decay == 1:
         return (), (), ()
     batch = task.dummy_batch(side_px, torch.device("meta"), torch.float32)
     with torch.no_grad():
@@ -153,6 +158,15 @@ def _stem_notes(recipe: Recipe, model: nn.Module, side_px: int) -> Sequence[str]
         f'the first layers of "{recipe.model.name}" leave {math.ceil(side_px / divided)} px of images of {side_px} px; '
         'model.stem = "small" keeps more',
     )
+
+
+def _rate_notes(recipe: Recipe, model: nn.Module, layers: Sequence[str], classes: int) -> Sequence[str]:
+    """How far learning rates fall with depth, where they do."""
+    decay = recipe.train.layer_lr_decay
+    if decay == 1:
+        return ()
+    factors = sorted(set(rate_factors(model, layers, classes, decay).values()))
+    return (f"learning rates fall with depth over {len(factors)} blocks: from 1 at the head to {factors[0]:.2g}",)
 
 
 def _weights_notes(recipe: Recipe, model: nn.Module, classes: int, weights: Weights | None) -> Sequence[str]:

@@ -175,6 +175,9 @@ class TrainRecipe(TrainParams):
     """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
     head_lr_scale: Positive = 1.0
     """Factor on the learning rate of the last layer, which starts at random while `model.weights` fill the others."""
+    layer_lr_decay: Annotated[Share, Field(gt=0)] = 1.0
+    """Factor on the learning rate from each block of the model to the one before it: 1 at the head, least next to the
+    images. 0.65 to 0.8 is usual where `model.weights` are fine-tuned."""
     bias_lr_scale: Positive = 1.0
     """Factor on the learning rate of biases outside normalisation layers."""
     bias_weight_decay: NonNegative = 0.0

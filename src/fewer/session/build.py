@@ -27,6 +27,7 @@ from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
 from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
 from fewer.machine.precision import autocast_dtype, weights_dtype
+from fewer.models.blocks import rate_factors
 from fewer.models.matching import heads
 from fewer.models.pretrained import read_weights
 from fewer.optim.average import Setting
@@ -273,8 +274,16 @@ def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer
     decay = {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay}
     scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
     decay["embedding"] = train.embedding_weight_decay
-    groups = parameter_groups(model, train.lr, decay, scale, dict.fromkeys(head, train.head_lr_scale))
+    groups = parameter_groups(
+        model, train.lr, decay, scale, dict.fromkeys(head, train.head_lr_scale), _factors_by_depth(plan, model)
+    )
     return optim.build_optimizer(train, groups)
+
+
+def _factors_by_depth(plan: Plan, model: torch.nn.Module) -> dict[str, float]:
+    """The factor on each parameter's learning rate, by its block; none where all learn alike."""
+    decay, facts = plan.recipe.train.layer_lr_decay, plan.facts
+    return {} if decay == 1 else rate_factors(model, facts.model.layers, len(facts.data.classes), decay)
 
 
 def _compiler(plan: Plan, ledger: Ledger, amendments: dict[str, dict[str, str]]) -> Compiler | None:

@@ -86,6 +86,7 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
         "accumulate": chance.choice([1, 2, 3]),
         "label_smoothing": chance.choice([0.0, 0.1]),
         "lr_scaling": chance.choice(["none", "none", "linear", "sqrt"]),
+        "layer_lr_decay": chance.choice([1.0, 1.0, 0.7]),
         "schedule_over": chance.choice(["run", "run", "stage"]),
         "clip_norm": chance.choice([0.0, 1.0]),
         "precision": chance.choice(["fp32", "fp32", "bf16", "fp16", "fp64"]),
