@@ -93,11 +93,11 @@ def _rates(plan: Plan, stage: Stage) -> str:
     """The learning rate at both ends of a stage, and at its peak where that lies between."""
     epochs, parts = range(stage.first_epoch, stage.first_epoch + stage.epochs), 20  # moments of an epoch
     moments = (plan.at(epoch, part, parts).progress for epoch in epochs for part in range(parts))
-    rates = [plan.recipe.train.lr * plan.lr_factor(progress, stage) for progress in moments]
+    rates = [(plan.lr or 1.0) * plan.lr_factor(progress, stage) for progress in moments]
     peak = max(rates)
     ends = [rates[0], *([peak] if peak > 1.05 * max(rates[0], rates[-1]) else []), rates[-1]]
     texts = [f"{rate:.2g}" for rate in ends]
-    return " to ".join(dict.fromkeys(texts))
+    return " to ".join(dict.fromkeys(texts)) + ("" if plan.lr else " times the one that is found")
 
 
 def _cost(plan: Plan) -> str:

@@ -55,11 +55,14 @@ def usual_lr(train: TrainParams, first_weights: str, batch_size: int) -> tuple[f
         first_weights: "random" or "given".
         batch_size: Images in a step. Beyond 256, usual rates grow with it (Goyal et al. 2017).
     """
+    stated = usual_lr_of(train, first_weights)
+    return stated and (stated[0], stated[1] * max(1.0, batch_size / _USUAL_BATCH))
+
+
+def usual_lr_of(train: TrainParams, first_weights: str) -> tuple[float, float] | None:
+    """Likewise, for batches of up to 256 images."""
     stated = getattr(OPTIMIZERS.module(train.optimizer), "USUAL_LR", None)
-    if stated is None:
-        return None
-    low, high = stated[first_weights]
-    return low, high * max(1.0, batch_size / _USUAL_BATCH)
+    return stated and stated[first_weights]
 
 
 def lr_shape(train: TrainParams, epochs: int) -> Shape:

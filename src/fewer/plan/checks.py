@@ -13,8 +13,9 @@ from fewer.core.types import Stage
 from fewer.data.listing.class_summary import class_problem
 from fewer.plan.facts import Facts, workers_of
 from fewer.plan.freezing import freezing_problems
+from fewer.plan.lr_finder import finds_lr, too_few_images
 from fewer.plan.rates import batch_factor, ramp_problems
-from fewer.recipe.schema import Recipe
+from fewer.recipe.schema import AUTO_LR, Recipe
 from fewer.select.budget import Budget
 from fewer.select.data_share import least_share
 from fewer.select.method_params import InBatchParams
@@ -41,6 +42,8 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     problems += [*_data_share_problems(facts, stages), *ramp_problems(recipe, stages)]
     if not facts.model.problems:
         problems += freezing_problems(recipe, facts, stages)
+    if not problems and finds_lr(recipe) and (problem := too_few_images(facts, stages[0])):
+        problems.append(f'train.lr = "auto": {problem}')
     scorer_px = facts.model.scoring_side_px
     if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
         is_key = isinstance(recipe.select, InBatchParams)
@@ -85,6 +88,8 @@ def unusual_lr(recipe: Recipe, facts: Facts) -> str:
     """A warning where the learning rate is far from what is usual for the optimizer and the first weights."""
     train, given = recipe.train, bool(facts.model.weights)
     usual = optim.usual_lr(train, "given" if given else "random", train.batch_size)
+    if train.lr == AUTO_LR:
+        return ""
     lr = train.lr * batch_factor(train, train.batch_size)
     if usual is None or usual[0] / _FAR <= lr <= usual[1] * _FAR:
         return ""

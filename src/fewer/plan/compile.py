@@ -18,6 +18,7 @@ from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
 from fewer.plan.facts import Facts, Reference
 from fewer.plan.freezing import freezing_notes
+from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
 from fewer.plan.plan import Plan
 from fewer.plan.rates import with_rates
 from fewer.plan.stages import stages_of
@@ -55,7 +56,9 @@ def compile_plan(
     is_averaged = evaluates_average(recipe.train)
     evaluations = evaluations_of(stages, recipe.evaluate.every, has_val, has_test, is_averaged)
     reestimation = reestimation_of(recipe, facts, own_selector)
-    budget = budget_of(facts, stages, None if own_selector else asked_cost(recipe.select), reestimation)
+    finder_flops = costs_of(recipe, facts, stages[0])["flops"][1] if finds_lr(recipe) else 0.0
+    cost = None if own_selector else asked_cost(recipe.select)
+    budget = budget_of(facts, stages, cost, reestimation, finder_flops)
     _require_enough(budget, expected, own_selector or recipe.select.model_dump()["method"], facts.reference)
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
@@ -126,12 +129,14 @@ def _require_enough(budget: Budget, expected: Expected, method: str, reference: 
 
 
 def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
-    """What becomes of the images, what training metrics say of mixed ones, and what reference losses take."""
+    """What becomes of the images, what training metrics say of mixed ones, and what comes before the training."""
     notes, native = [], facts.data.native_side_px
     for side in sorted({stage.side_px for stage in stages} - {native}):
         notes.append(f"images of {native} px are {'enlarged' if side > native else 'reduced'} to {side} px")
     if recipe.augment.mixes:
         notes.append("metrics of training say how often a mixed image is taken for what it shows most of")
+    if finds_lr(recipe):
+        notes.append(finder_note(recipe, facts, stages[0]))
     if facts.reference:
         proxies = facts.reference.trains_proxies
         by = "two proxies, each trained on half of the images" if proxies else "the given model"

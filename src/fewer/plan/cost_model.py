@@ -10,6 +10,7 @@ from fewer.core.evaluation import WORST_SAMPLES, Evaluate
 from fewer.core.types import Expectation, Stage
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
 from fewer.plan.facts import Facts, workers_of
+from fewer.plan.lr_finder import costs_of, finds_lr
 from fewer.plan.stages import data_shares, stage_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected
@@ -24,7 +25,9 @@ Costs = dict[str, tuple[float, float]]
 """Ledger keys with their lowest and highest value; equal where nothing decides during the run."""
 
 
-def budget_of(facts: Facts, stages: Sequence[Stage], cost: float | None, reestimation: Reestimation) -> Budget:
+def budget_of(
+    facts: Facts, stages: Sequence[Stage], cost: float | None, reestimation: Reestimation, finder_flops: float = 0.0
+) -> Budget:
     """The budget of a run.
 
     Args:
@@ -32,6 +35,7 @@ def budget_of(facts: Facts, stages: Sequence[Stage], cost: float | None, reestim
         stages: The run's stages.
         cost: The share of the full cost that was asked for, where one was.
         reestimation: When BatchNorm's statistics are estimated again.
+        finder_flops: What a learning-rate finder costs before the first epoch, at most.
     """
     model, at_side = facts.model, reestimation.at_side(stages[-1])
     moments = [(stage, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
@@ -43,7 +47,7 @@ def budget_of(facts: Facts, stages: Sequence[Stage], cost: float | None, reestim
         ),
         scoring_flops=tuple(model.scoring_flops(stage.side_px, epoch) for stage, epoch in moments),
         cost=cost,
-        before_flops=facts.reference_flops,
+        before_flops=facts.reference_flops + finder_flops,
         after_flops=renewed if at_side else 0.0,
         after_partial_flops=renewed if reestimation.guards and not at_side else 0.0,
         shown_images=tuple(shown_images(facts.data.class_images or (facts.data.train_images,), data_shares(stages))),
@@ -92,8 +96,12 @@ class CostModel:
         epochs = [self.epoch(epoch, expectation, packs) for epoch, expectation in enumerate(each)]
         costs = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
         costs |= self._with_batchnorm(costs, each[-1])
-        before = self.facts.reference.costs if self.facts.reference else {}
-        costs = {key: (low + before.get(key, 0), high + before.get(key, 0)) for key, (low, high) in costs.items()}
+        for before in self._before():
+            nothing = (0.0, 0.0)
+            costs = {
+                key: (low + before.get(key, nothing)[0], high + before.get(key, nothing)[1])
+                for key, (low, high) in costs.items()
+            }
         images, plain = self.facts.data.train_images, self.facts.plain_epoch_flops
         first = min(self.recipe.model.first_images, images) * self._processes
         loaded = costs["samples_loaded"][0] + first, costs["samples_loaded"][1] + first
@@ -114,6 +122,13 @@ class CostModel:
         if is_new and isinstance(self.recipe.select, ScoredParams) and epoch:
             return replace(found, kept_high=max(found.kept_high, 1.0))
         return found
+
+    def _before(self) -> Iterator[Costs]:
+        """Entries of what comes before the first epoch."""
+        if self.facts.reference:
+            yield {key: (float(value), float(value)) for key, value in self.facts.reference.costs.items()}
+        if finds_lr(self.recipe):
+            yield costs_of(self.recipe, self.facts, self.stages[0])
 
     def epoch(self, epoch: int, expectation: Expectation, packs: bool) -> Costs:
         """Ledger entries of one epoch's scoring and training."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fewer.core.allocation import batch_sizes
+from fewer.core.errors import RecipeError
 from fewer.core.evaluation import Evaluate
 from fewer.core.mixing import Mix, MixRule
 from fewer.core.types import At, Stage
@@ -24,7 +25,7 @@ from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
 from fewer.plan.rates import ramped
 from fewer.plan.stages import stage_of
-from fewer.recipe.schema import Recipe
+from fewer.recipe.schema import AUTO_LR, Recipe
 from fewer.select.budget import Budget
 
 
@@ -48,6 +49,7 @@ class Plan:
         own_selector: Name of a selector that the caller brought in place of the recipe's.
         notes: What the user should know before the run starts.
         ending: How the run ends once its patience is out; None before.
+        found_lr: What `train.lr = "auto"` became; None before, and where a number is given.
     """
 
     recipe: Recipe
@@ -65,6 +67,7 @@ class Plan:
     own_selector: str = ""
     notes: tuple[str, ...] = ()
     ending: Ending | None = None
+    found_lr: float | None = None
 
     @property
     def epochs(self) -> int:
@@ -74,6 +77,32 @@ class Plan:
     def scheduled_epochs(self) -> int:
         """The epochs that schedules are drawn over: those that were planned, also where a run ends early."""
         return self.ending.planned if self.ending else self.epochs
+
+    @property
+    def lr(self) -> float | None:
+        """The peak learning rate; None while it is still to be found."""
+        asked = self.recipe.train.lr
+        return self.found_lr if asked == AUTO_LR else asked
+
+    @property
+    def peak_lr(self) -> float:
+        """The peak learning rate.
+
+        Raises:
+            RecipeError: It is still to be found.
+        """
+        if (lr := self.lr) is None:
+            raise RecipeError(
+                'train.lr = "auto": no rate has been found yet; call `find_lr` of fewer.session.lr_finder before the '
+                "first batch, or give train.lr a number"
+            )
+        return lr
+
+    @property
+    def settled_recipe(self) -> Recipe:
+        """The recipe with the learning rate that was found in place of `auto`."""
+        train = self.recipe.train.model_copy(update={"lr": self.peak_lr})
+        return self.recipe.model_copy(update={"train": train})
 
     @property
     def largest_side_px(self) -> int:

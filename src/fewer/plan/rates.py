@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fewer.core.clock import Duration
 from fewer.core.types import Stage
-from fewer.recipe.schema import Recipe, StageRecipe, TrainRecipe
+from fewer.recipe.schema import AUTO_LR, Recipe, StageRecipe, TrainRecipe
 
 _POWER = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
 
@@ -21,7 +21,8 @@ def batch_factor(train: TrainRecipe, batch_size: int) -> float:
     if train.lr_scaling == "none":
         return 1.0
     factor = float((batch_size / (train.lr_batch_size or train.batch_size)) ** _POWER[train.lr_scaling])
-    return factor if train.lr_max is None else min(factor, train.lr_max / train.lr)
+    # A cap beside a rate that is to be found is refused.
+    return factor if train.lr_max is None or train.lr == AUTO_LR else min(factor, train.lr_max / train.lr)
 
 
 def with_rates(recipe: Recipe, stages: Sequence[Stage], train_images: int) -> tuple[Stage, ...]:

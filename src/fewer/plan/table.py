@@ -14,15 +14,13 @@ def table(plan: Plan) -> Iterator[tuple[str, ...]]:
     for stage in plan.stages:
         steps = math.ceil(plan.shown_images(stage.first_epoch) / stage.batch_size)
         first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
-        rates = [
-            plan.recipe.train.lr * plan.lr_factor(plan.at(e, b, steps).progress, stage)
-            for e, b in ((first, 0), (last, steps - 1))
-        ]
+        factors = [plan.lr_factor(plan.at(e, b, steps).progress, stage) for e, b in ((first, 0), (last, steps - 1))]
+        rates = [f"{factor:.4g} × auto" if plan.lr is None else f"{plan.lr * factor:.4g}" for factor in factors]
         yield (
             str(stage.index + 1),  # people count from 1, keys such as stages.0.side_px from 0
             f"{first + 1}-{last + 1}",
             str(stage.side_px),
             str(stage.batch_size),
             str(steps),
-            f"{rates[0]:.4g} → {rates[1]:.4g}",
+            f"{rates[0]} → {rates[1]}",
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fewer.core.sections import Problem, check_section
-from fewer.recipe.schema import Recipe
+from fewer.recipe.schema import AUTO_LR, Recipe
 
 
 def problems(recipe: Recipe, content: Any) -> list[Problem]:
@@ -39,6 +39,9 @@ def _rates(recipe: Recipe) -> Iterator[Problem]:
             if (value := getattr(train, key)) is not None:
                 text = f'train.{key} = {value:g} has no effect with train.lr_scaling = "none"'
                 yield ("train", key), f'{text}; leave it out, or set train.lr_scaling = "linear"'
+    if train.lr == AUTO_LR and train.lr_max is not None:
+        text = f'train.lr_max = {train.lr_max:g} caps a rate that is given, and train.lr = "{AUTO_LR}" finds one'
+        yield ("train", "lr_max"), f"{text}; leave one of the two out"
     for index, stage in enumerate(recipe.stages):
         if stage.lr_ramp.unit == "min":
             text = f'stages.{index}.lr_ramp = "{stage.lr_ramp}" cannot be known in epochs beforehand'

@@ -1,7 +1,7 @@
 """Defaults of `[train]` that depend on what else a recipe says: fine-tuning is another task than training from scratch.
 
-A recipe that gives no `train.lr` gets the first set below whose condition holds; a key that is given stays as it is.
-`fewer plan`, the log and `recipe.resolved.toml` say what was taken. Measured by `benchmarks/photos.py`.
+A recipe that gives no `train.lr`, or `auto`, gets the first set below whose condition holds; a key that is given stays
+as it is. `fewer plan`, the log and `recipe.resolved.toml` say what was taken. Measured by `benchmarks/photos.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ FINE_TUNING: dict[str, dict[str, Any]] = {
 # From random weights; `sgd` has the keys' own defaults.
 FROM_SCRATCH: dict[str, dict[str, Any]] = {"adamw": {"lr": 0.001, "warmup": "10%"}}
 
+_FOUND = "auto"  # a rate that is to be found
+
 
 def fill(content: dict[str, Any], fits: Callable[[dict[str, Any]], bool]) -> str:
     """Puts the defaults that suit a recipe into its content.
@@ -31,7 +33,7 @@ def fill(content: dict[str, Any], fits: Callable[[dict[str, Any]], bool]) -> str
         A note that says what was taken, and why; empty where nothing was.
     """
     train, model = content.get("train", {}), content.get("model")
-    if not isinstance(train, dict) or not isinstance(model, Mapping) or "lr" in train:
+    if not isinstance(train, dict) or not isinstance(model, Mapping) or train.get("lr", _FOUND) != _FOUND:
         return ""
     tunes = model.get("weights", "none") != "none"
     usual = "adamw" if tunes and fits({**train, "optimizer": "adamw"}) else "sgd"
@@ -43,4 +45,5 @@ def fill(content: dict[str, Any], fits: Callable[[dict[str, Any]], bool]) -> str
         return ""
     content["train"] = {**train, **taken}
     listed = ", ".join(f"{key} = {written(value)}" for key, value in taken.items())
-    return f"train.lr is left out, so {'fine-tuning takes' if tunes else 'training takes'} {listed}"
+    missing = f'train.lr = "{_FOUND}"' if "lr" in train else "train.lr is left out"
+    return f"{missing}, so {'fine-tuning takes' if tunes else 'training takes'} {listed}"

@@ -35,6 +35,8 @@ from fewer.select import MethodParams
 from fewer.sync.methods import SYNC_METHODS
 from fewer.tasks import TASKS
 
+AUTO_LR: Literal["auto"] = "auto"  # a peak learning rate that is still to be found
+
 
 def _strength(value: object) -> object:
     numbers: list[Any] = list(value) if isinstance(value, list | tuple) and len(value) == 2 else [value]
@@ -159,9 +161,10 @@ class TrainRecipe(TrainParams):
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1
     """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
-    lr: Positive = 0.1
-    """Peak learning rate. Left out: 0.1 for `sgd`, 0.001 for `adamw`; with `model.weights`, `adamw` is the optimizer
-    and keys that are left out become those of fine-tuning (`src/fewer/recipe/defaults.py`)."""
+    lr: Positive | Literal["auto"] = 0.1
+    """Peak learning rate; `auto`: what `fewer lr-find` recommends for the first stage, found before the training and
+    booked as part of it. Left out: 0.1 for `sgd`, 0.001 for `adamw`; with `model.weights`, `adamw` is the optimizer and
+    keys that are left out become those of fine-tuning (`src/fewer/recipe/defaults.py`)."""
     lr_scaling: Literal["none", "linear", "sqrt"] = "none"
     """How the learning rate follows the batch size of a stage: not at all, in proportion, or by the square root."""
     lr_batch_size: Count | None = None

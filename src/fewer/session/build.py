@@ -274,8 +274,9 @@ def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer
     decay = {"weight": train.weight_decay, "bias": train.bias_weight_decay, "norm": train.norm_weight_decay}
     scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
     decay["embedding"] = train.embedding_weight_decay
+    lr = 1.0 if plan.lr is None else plan.lr  # of a rate that is still to be found, the factors are known already
     groups = parameter_groups(
-        model, train.lr, decay, scale, dict.fromkeys(head, train.head_lr_scale), _factors_by_depth(plan, model)
+        model, lr, decay, scale, dict.fromkeys(head, train.head_lr_scale), _factors_by_depth(plan, model)
     )
     return optim.build_optimizer(train, groups)
 

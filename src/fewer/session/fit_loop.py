@@ -29,6 +29,7 @@ from fewer.session.closing import closing
 from fewer.session.epoch_metrics import EpochSums, costs, decisive_metric, in_words, validation_metrics
 from fewer.session.evaluation import Evaluator
 from fewer.session.health import Health
+from fewer.session.lr_finder import find_lr, found_in_toml
 from fewer.session.progress import Display, opening
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.restore import restore_rows, restore_state
@@ -135,6 +136,10 @@ class FitLoop:
         for text in () if self.head else session.plan.notes:  # a resumed run has shown them before
             self._note(text)
         self.stop.run, self.stop.answer = run, self._answer
+        if not find_lr(session, self._note, self._record):
+            again = f"`fewer resume {self.folder.path}` looks for it again"
+            raise self.stop.stopped(f"before the learning rate was found, which begins the run; {again}")
+        self._write_found()
         if not compute_reference_losses(session, self._note, self._record):
             again = f"{command('fewer', 'resume', self.folder.path)} computes them again"
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
@@ -297,9 +302,16 @@ class FitLoop:
         folder.status("running", **self._where())
 
     def _write_resolved(self) -> None:
-        """Writes the recipe with every key, and as a comment what a method has become."""
+        """Writes the recipe with every key, and as comments what a learning rate and a method have become."""
         recipe = self.session.plan.recipe
-        self.folder.file(RESOLVED, recipe.to_toml() + in_toml(became(self.session)))
+        self.folder.file(RESOLVED, recipe.to_toml() + found_in_toml(self.session.run) + in_toml(became(self.session)))
+
+    def _write_found(self) -> None:
+        """Writes what holds the learning rate again, where one has been found."""
+        if self.session.plan.found_lr is not None:
+            self.folder.json("plan.json", plan_json(self.session.plan))
+            self._write_resolved()
+            self.amended.add("train.lr")
 
     def _end_record(self, with_report: bool) -> None:
         """Closes the record; a report that cannot be drawn must not spoil a run that has been trained."""

@@ -77,12 +77,12 @@ class Health:
 
     def _is_due(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         plan = self.session.plan
-        is_warm = max(row["lr"] for row in rows) >= _RISEN * plan.recipe.train.lr
+        is_warm = max(row["lr"] for row in rows) >= _RISEN * plan.peak_lr
         is_last = bool(rows[-1]["epoch"] + 1 == plan.epochs)
         return is_last or (is_warm and bool(rows[-1]["step"] >= _STEPS))
 
     def _cause(self, is_dead: bool, change: float, steps: int) -> str:
-        lr = self.session.plan.recipe.train.lr
+        lr = self.session.plan.peak_lr
         if is_dead:
             return f"no weight has a gradient, as after a learning rate that was too high: set train.lr = {lr / 10:g}"
         if change < _BARELY:

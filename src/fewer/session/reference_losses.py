@@ -91,7 +91,7 @@ def _of_proxies(session: Session, note: Note) -> Tensor | None:
     parts = halves(split, run.seed)
     loss_N = torch.full((len(run.selection.table),), torch.nan)
     for nth, (mine, others) in enumerate((parts, parts[::-1])):
-        short = proxy_plan(plan.recipe, plan.facts, len(mine), nth)
+        short = proxy_plan(plan.settled_recipe, plan.facts, len(mine), nth)
         splits = replace(session.splits, train=split.without(others), val=None, test=None)
         selector = selector_of(short.recipe, splits)
         proxy = open_run(short, splits, session.train_data, run.comm, selector, time.monotonic())

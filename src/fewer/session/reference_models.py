@@ -30,6 +30,7 @@ from fewer.models.weight_names import unwrapped
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import Facts, Reference
 from fewer.plan.flops import sample_flops
+from fewer.plan.lr_finder import finds_lr
 from fewer.plan.plan import Plan
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe, StageRecipe
@@ -115,7 +116,8 @@ def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
     length = getattr(recipe.select, "proxy_epochs", _PROXY_LENGTH)
     epochs = max(1, length.whole_epochs(recipe.epochs))
     size = min(widest.batch_size, images)
-    own = {"epochs": epochs, "batch_size": size, "seed": rng.key(recipe.train.seed, "proxy", nth) >> 1}
+    lr = 1.0 if finds_lr(recipe) else recipe.train.lr  # before it is found a proxy is priced only
+    own = {"epochs": epochs, "batch_size": size, "lr": lr, "seed": rng.key(recipe.train.seed, "proxy", nth) >> 1}
     proxy = recipe.model_copy(
         update={
             "train": _relative(recipe.train, recipe.epochs).model_copy(update=own),
@@ -123,7 +125,7 @@ def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
             "stages": (StageRecipe(epochs=epochs, side_px=widest.side_px, batch_size=size),),
         }
     )
-    data = replace(facts.data, train_images=images, val_images=0, test_images=0, notes=())
+    data = replace(facts.data, train_images=images, class_images=(), val_images=0, test_images=0, notes=())
     return compile_plan(proxy, Facts(data, replace(facts.model, notes=()), facts.machine))
 
 

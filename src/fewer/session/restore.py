@@ -80,7 +80,7 @@ def position(row: Mapping[str, Any]) -> tuple[int, int] | None:
     epoch, batch = row.get("epoch", -1), row.get("batch", -1)
     if not (isinstance(epoch, int) and isinstance(batch, int)):
         return None
-    if row.get("kind") in ("step", "reference"):  # without a step behind them, reference losses are computed again
+    if row.get("kind") in ("step", "reference", "lr_find"):  # without a step behind them, these two are found again
         return (epoch, batch + 1)
     return (epoch + 1, 0) if row.get("kind") in ("epoch", "evaluation") else (epoch, batch)
 

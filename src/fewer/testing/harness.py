@@ -18,6 +18,7 @@ from fewer.plan.plan import Plan
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.session.build import Session, open_data, open_session
+from fewer.session.lr_finder import find_lr
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.training.loop import Row, train
 from fewer.training.run import state_digest
@@ -38,10 +39,16 @@ def session_of(content: Content, comm: Comm | None = None, plan: Plan | None = N
     return open_session(recipe, replace(open_data(recipe), val=None, test=None), comm, plan=plan)
 
 
+def begun(session: Session) -> Session:
+    """Does what comes before the first batch of a run, or belongs to one that goes on."""
+    find_lr(session)
+    compute_reference_losses(session)
+    return session
+
+
 def trained(content: Content, comm: Comm | None = None, look: Callable[[Session, Row], None] | None = None) -> Session:
     """Trains a recipe to its end; `look` is called behind every row."""
-    session = session_of(content, comm)
-    compute_reference_losses(session)
+    session = begun(session_of(content, comm))
     for row in train(session.task, session.train_data, session.run):
         if look:
             look(session, row)
@@ -68,7 +75,7 @@ def interrupted(
             plan = session.plan
             if done:
                 session.run.load_state_dict(checkpoint.load_newest(checkpoints)[0])
-            compute_reference_losses(session)
+            begun(session)
             for _ in train(session.task, session.train_data, session.run):
                 done += 1
                 if done == until:

@@ -11,10 +11,9 @@ import torch
 
 from fewer.select.registry import METHODS
 from fewer.session.build import Session
-from fewer.session.reference_losses import compute_reference_losses
 from fewer.testing.draw import draw_recipe
 from fewer.testing.flops import FlopsFromShapes
-from fewer.testing.harness import Content, interrupted, looked_at, session_of, trained, weights
+from fewer.testing.harness import Content, begun, interrupted, looked_at, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import Row, train
 
@@ -85,8 +84,7 @@ def equal_stages_are_one(content: Content) -> None:
 
 def ledger_is_what_happened(content: Content) -> None:
     """Law 6: samples, steps and FLOPs counted from outside, by hooks and from shapes, are those of the ledger."""
-    session = session_of(content)
-    compute_reference_losses(session)
+    session = begun(session_of(content))
     run = session.run
     names = ("samples_forwarded", "samples_backpropagated", "optimizer_steps", "samples_loaded", "flops")
     before = {name: run.ledger.total(name) for name in names}  # other models' work, and what is looked at first

@@ -117,7 +117,7 @@ def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
 def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]) -> Row:
     """Moves the cursor behind a candidate batch; at the epoch's end brings the table up to date."""
     at, stage, selector = candidate.at, candidate.stage, run.selection.selector
-    lr = run.plan.recipe.train.lr * lr_factor(run, stage, at.progress)
+    lr = run.plan.peak_lr * lr_factor(run, stage, at.progress)
     total = Totals.over(steps) if steps else reduce_totals(task, run)
     kept = int(total.samples)
     if not kept and not (selector.packs and selector.in_batch(at)):

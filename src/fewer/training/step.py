@@ -199,6 +199,6 @@ def _diverged(run: Run, at: At, what: str) -> DivergedError:
     hint = ', or train.precision = "fp32", as numbers of fp16 end at 65504' if is_scaled else ""
     return DivergedError(
         f"the {what} is not finite in epoch {at.epoch + 1}, batch {run.cursor.batch + 1} (step {run.cursor.step + 1}); "
-        f"the step was not taken and the last good checkpoint is kept; lower train.lr ({run.plan.recipe.train.lr:g}) "
+        f"the step was not taken and the last good checkpoint is kept; lower train.lr ({run.plan.peak_lr:g}) "
         f"or set train.clip_norm = 1{hint}"
     )

@@ -23,6 +23,7 @@ def enter_epoch(task: Task, run: Run, stage: Stage) -> None:
     Train mode comes first, then what the stage and the model freeze, then the task's own preparation, then the
     statistics of frozen norms: nothing thaws what one of them has frozen.
     """
+    _ = run.plan.peak_lr  # raises where it is still to be found
     run.ledger.enter(stage.index)
     for worker in run.workers:
         worker.model.train()

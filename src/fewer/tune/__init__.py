@@ -1,0 +1,1 @@
+"""Tuning: what short trainings say about the settings of a long one."""
