@@ -39,18 +39,20 @@ def write_images(root: Path, images: int = 24) -> Path:
     return root
 
 
-def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+def photo(width: int, height: int, seed: int = 0, grain_px: int = 12) -> Image.Image:
     """A picture as smooth as photos are: noise of a few pixels' size, enlarged."""
-    coarse = Image.fromarray(noise(-(-height // 12), -(-width // 12), 3, seed=seed))
+    coarse = Image.fromarray(noise(-(-height // grain_px), -(-width // grain_px), 3, seed=seed))
     return coarse.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def write_photo(file: Path, width: int, height: int, orientation: int = 1, **options: object) -> bytes:
+def write_photo(
+    file: Path, width: int, height: int, orientation: int = 1, grain_px: int = 12, **options: object
+) -> bytes:
     """A JPEG whose pixels are `width` x `height` before EXIF turns them; returns its bytes."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(encoded(photo(width, height, width), "JPEG", exif=exif, **options))
+    file.write_bytes(encoded(photo(width, height, width, grain_px), "JPEG", exif=exif, **options))
     return file.read_bytes()
 
 

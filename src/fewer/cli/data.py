@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from fewer.cli.data_store import store
 from fewer.cli.options import Json
+from fewer.cli.progress import reading_images
 
 if TYPE_CHECKING:
     from fewer.inspection.findings import Finding
@@ -19,8 +19,9 @@ app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Inspect data before training: list its faults, show its figures.",
+    help="Inspect data before training: list its faults, show its figures; build a store of smaller images.",
 )
+app.command("store")(store)
 FOUND = 3  # exit code of `data check` if there is anything but infos
 _FEW = 5  # findings shown of one code
 
@@ -51,7 +52,7 @@ def check(
     from fewer.inspection.check import check as checked
     from fewer.inspection.scan import scan
 
-    with _progress() as on_progress:
+    with reading_images() as on_progress:
         found = checked(inventory, scan(inventory, processes, on_progress))
     counts = {level: sum(f.kind.severity == level for f in found) for level in ("error", "warning", "info")}
     if as_json:
@@ -80,7 +81,7 @@ def stats(
     from fewer.inspection.scan import scan
     from fewer.inspection.stats import as_text, statistics
 
-    with _progress() as on_progress:
+    with reading_images() as on_progress:
         figures = statistics(text, inventory, scan(inventory, processes, on_progress))
     if html is not None:
         from fewer.inspection.statistics_page import statistics_page
@@ -140,24 +141,3 @@ def _show(found: list[Finding], inventory: Inventory, counts: dict[str, int], ev
     if classes := inventory.classes:
         print(printable(class_line(list(classes), list(classes.values()))))
     print(f"{len(inventory):,} images: {totals}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A line on a terminal; nothing elsewhere."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading images", total=None)
-
-        def on_progress(done: int, total: int) -> None:
-            if done % 64 == 0 or done == total:
-                bar.update(task, completed=done, total=total)
-
-        yield on_progress

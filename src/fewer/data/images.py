@@ -8,6 +8,7 @@ B: samples of the batch. M: rows of a store.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -19,6 +20,8 @@ from fewer.data.augment.view import Crops
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing.splits import Split, spread
 from fewer.data.loader import Loader
+from fewer.data.pictures.file import PictureFile
+from fewer.data.pictures.sources import StoredSource
 from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
 from fewer.data.stores.base import Loaded, Store
 from fewer.data.stores.decoded import DecodedStore
@@ -68,11 +71,14 @@ class ImageData:
         self.counts = self._store.counts
 
     def _opened(self, reads: ReadSettings, loader: Loader | None) -> Store:
+        split = self.split
+        if reads.store is not None:
+            split = replace(split, source=StoredSource(split.source, PictureFile(reads.store)))
         if loader is not None:
-            return FileStore(self.split, self._views, loader, reads)
+            return FileStore(split, self._views, loader, reads)
         if self._views.crop is not None:
-            return RawStore(self.split, self._views, reads)
-        return DecodedStore(self.split, reads, self._device)
+            return RawStore(split, self._views, reads)
+        return DecodedStore(split, reads, self._device)
 
     def __len__(self) -> int:
         return len(self.split)

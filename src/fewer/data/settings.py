@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -70,6 +71,7 @@ class ReadSettings:
         keep_sides: In memory: how many sides are kept decoded; the one that was not asked for the longest goes first.
         cache: From files: whether it is remembered which of them are sound (policy "quarantine").
         depth: Bits that the values of 16-bit images have; see `fewer.data.decode.depth`.
+        store: A store that the images are read from in place of their files; see `fewer.data.pictures`.
         on_progress: Called with (images decoded, images in all) now and then, from the calling thread.
     """
 
@@ -78,6 +80,7 @@ class ReadSettings:
     keep_sides: int = 1
     cache: bool = True
     depth: int = FULL
+    store: Path | None = None
     on_progress: Progress | None = None
 
     def report(self, done: int, images: int) -> None:

@@ -114,9 +114,13 @@ def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     train, precision = recipe.train, recipe.train.precision
     if precision == "auto":
         precision = auto_precision(facts.machine.device, facts.machine.bf16, facts.model.depthwise_share)
+    store = facts.data.store.place if facts.data.store else "none"
     layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
     return recipe.model_copy(
-        update={"train": train.model_copy(update={"precision": precision, "channels_last": layout})}
+        update={
+            "train": train.model_copy(update={"precision": precision, "channels_last": layout}),
+            "data": recipe.data.model_copy(update={"store": store}),
+        }
     )
 
 

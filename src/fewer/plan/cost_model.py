@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fewer.core.allocation import batch_sizes
 from fewer.core.evaluation import WORST_SAMPLES, Evaluate
 from fewer.core.types import Expectation, Stage
+from fewer.data.decode.jpeg import FRACTIONS
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
 from fewer.plan.facts import Facts, workers_of
 from fewer.plan.lr_finder import costs_of, finds_lr
@@ -19,6 +20,7 @@ from fewer.select.method_params import ScoredParams
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
 WATCHED = 16  # validation images that are shown after every evaluation, at most
+_LARGER = 2  # times the median side that images may have
 PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that are shown to the user, and epochs' views of each
 
 Costs = dict[str, tuple[float, float]]
@@ -175,8 +177,7 @@ class CostModel:
     def _decoded(self, loaded_low: float, loaded_high: float) -> tuple[float, float]:
         """Fewest and most images decoded, over all processes: in memory once a side, else whenever one is looked at."""
         if self.in_memory:
-            once = self._decoded_into_memory()
-            return once, once
+            return self._decoded_into_memory()
         data, validated = self.facts.data, self._validated
         tests = sum(evaluate.split == "test" for evaluate in self.evaluations) - 1  # that of the last model apart
         once = (len(validated) + 1) * data.val_images + tests * data.test_images + self._shown()
@@ -203,14 +204,21 @@ class CostModel:
         last = self.reestimation.at_side(self.stages[-1])  # the last model is looked at once more
         return at_side, len(self._validated) + 1 if self.reestimation.guards else at_side + last
 
-    def _decoded_into_memory(self) -> float:
-        """Images decoded where all are kept: those of a split again whenever a side is asked for that is not kept."""
+    def _decoded_into_memory(self) -> tuple[float, float]:
+        """Images decoded where all are kept: those of a split again whenever a side is asked for that is not kept.
+
+        Whole pictures are decoded once, and JPEGs at most once more at every fraction that a part of them allows.
+        """
         data, kept = self.facts.data, 2 if self.reestimation.keeps_two_sides(self.stages, self._has_val) else 1
         is_whole = self.recipe.augment.crop == "random_resized"
         train = 1 if is_whole else _decodings(self._training_sides(), kept)
         evaluated = [self.stages[0], *self._validated, self.stages[-1]]
         val = _decodings([stage.evaluation_side_px for stage in evaluated], 1)
-        return float(train * data.train_images + val * data.val_images + data.test_images) * self._processes
+        low = float(train * data.train_images + val * data.val_images + data.test_images) * self._processes
+        smallest_px = min(self._training_sides())
+        # Some images are larger than most.
+        fractions = sum(_LARGER * data.native_side_px // n >= smallest_px for n in FRACTIONS) if is_whole else 0
+        return low, low + float(fractions * data.train_images * self._processes)
 
     def _training_sides(self) -> Iterator[int]:
         """Sides at which training images are asked for, in their order."""

@@ -25,8 +25,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         "out": True,
         "evaluate": True,
         "train": {"seed"},
-        # The facts hold what becomes of class_level and depth.
-        "data": {"in_memory", "processes", "cache", "class_level", "depth"},
+        # The facts hold what becomes of class_level, depth and store.
+        "data": {"in_memory", "processes", "cache", "class_level", "depth", "store"},
         "select": True,
     }
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
@@ -43,6 +43,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     content["facts"] = [data.train_images, data.val_images, data.test_images, data.classes, data.native_side_px]
     if data.depth != FULL:  # what an older version read with all 16 bits keeps its digest
         content["facts"].append(data.depth)
+    if data.store and data.store.changes:
+        content["facts"].append([data.store.side_px, data.store.form])
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -33,6 +33,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "threads": machine.threads,
         "device": machine.device,
         "loading": asdict(plan.loading),
+        "store": asdict(data.store) if data.store else None,
         "device_settings": asdict(plan.device_settings),
         "select": {"method": plan.own_selector} if plan.own_selector else plan.recipe.select.model_dump(mode="json"),
         "model": {"name": plan.recipe.model.name, "parameters": model.parameters, "weights": model.weights},

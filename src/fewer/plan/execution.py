@@ -29,7 +29,10 @@ def loading_of(
     """
     bytes_needed = decoded_bytes(recipe, data, stages, two_sides)
     free, device, cores, processes = machine.available_bytes, machine.device, machine.cores, machine.processes
-    return choose_loading(recipe.data.in_memory, recipe.data.processes, bytes_needed, free, device, cores, processes)
+    in_memory = recipe.data.in_memory
+    if in_memory == "auto" and data.store and recipe.augment.crop == "random_resized":
+        in_memory = "no"  # the store is as good as memory, and all processes share it
+    return choose_loading(in_memory, recipe.data.processes, bytes_needed, free, device, cores, processes)
 
 
 def decoded_bytes(recipe: Recipe, data: DataFacts, stages: Sequence[Stage], two_sides: bool) -> int:

@@ -10,6 +10,25 @@ from fewer.recipe.schema import Recipe
 
 
 @dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """The store that training images come from.
+
+    Attributes:
+        path: The file.
+        place: What `data.store` says that it is found by.
+        side_px: The most pixels that a shorter side has.
+        form: "raw" or "jpeg".
+        changes: Whether views differ from those of the files.
+    """
+
+    path: str
+    place: str
+    side_px: int
+    form: str
+    changes: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DataFacts:
     """What is known of the data once it is listed.
 
@@ -20,6 +39,7 @@ class DataFacts:
         class_images: Training images of every class; empty where that is not known.
         depth: Bits that the values of 16-bit images have.
         notes: What the user should know of the data.
+        store: The store that training images come from; None: their files.
     """
 
     train_images: int
@@ -30,6 +50,7 @@ class DataFacts:
     class_images: tuple[int, ...] = ()
     depth: int = 16
     notes: tuple[str, ...] = ()
+    store: StoreFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

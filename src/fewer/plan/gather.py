@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ from fewer.models.blocks import rate_factors
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
 from fewer.plan.flops import flops_by_epoch, unfrozen_flops
 from fewer.plan.stages import stages_of
+from fewer.plan.stores import store_of
 from fewer.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def gather_facts(
         scoring_side_px: Image side that the selector scores at, where it is not that of training.
     """
     data = data_facts(splits, recipe.data.depth)
+    store, notes = store_of(recipe, splits.train.source, stages_of(recipe, data.native_side_px), data.depth)
+    data = replace(data, store=store, notes=(*data.notes, *notes))
     model = model_facts(recipe, len(data.classes), data.native_side_px, weights, scoring_side_px)
     return Facts(data, model, machine_facts(processes, available))
 

@@ -98,6 +98,10 @@ class DataRecipe(Section):
     in_memory: Literal["auto", "yes", "no"] = "auto"
     """Whether decoded images are kept in memory; `auto`: where they take less than a third of what is free. Else they
     are read again for every batch, with the same pixels."""
+    store: Annotated[str, Field(min_length=1)] = "auto"
+    """Whether training images come from a store that `fewer data store` has built: `auto` (from one in the cache folder
+    that is of these images and large enough), `none`, or the path of a store or of a folder of stores. Views then
+    differ a little, which the digest holds. Validation and test are always measured on the files themselves."""
     processes: Index | Literal["auto"] = "auto"
     """Loader processes of the run, over all ranks, where images are not kept in memory; 0: the training process reads.
     `auto`: half the cores, or all of them where training runs on a GPU."""

@@ -13,8 +13,13 @@ from fewer.core.messages import KeyPath
 from fewer.data import sources
 
 SOURCES: tuple[KeyPath, ...] = (("data", "source"), ("data", "test"), ("data", "val"))
-FILES: tuple[KeyPath, ...] = (("data", "labels", "csv"), ("model", "weights"), ("select", "reference"))
-NO_FILE = ("none", "default", "")  # values of a key of files that name none
+FILES: tuple[KeyPath, ...] = (
+    ("data", "labels", "csv"),
+    ("data", "store"),
+    ("model", "weights"),
+    ("select", "reference"),
+)
+NO_FILE = ("none", "default", "auto", "")  # values of a key of files that name none
 
 
 def absolute(key: KeyPath, text: str, base: Path) -> str:

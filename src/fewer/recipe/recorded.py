@@ -30,14 +30,16 @@ def read_recorded(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 def complete(content: dict[str, Any], run: Path) -> None:
     """Gives keys that came later the value that means what the run did.
 
-    Before `data.class_level` the innermost folder was the class, and a share as `data.val` gave way to a folder `val/`
-    of the source.
+    Before `data.store` all images came from their files. Before `data.class_level` the innermost folder was the class,
+    and a share as `data.val` gave way to a folder `val/` of the source.
 
     Args:
         content: The content of a run's resolved recipe, which is changed.
         run: The run folder.
     """
     data = content.get("data")
+    if isinstance(data, dict):
+        data.setdefault("store", "none")
     if isinstance(data, dict) and "class_level" not in data:
         data["class_level"] = "innermost"
         if re.fullmatch(r"5(\.0+)?%", str(data.get("val", ""))) or _validated_on_folder(run / _PLAN):

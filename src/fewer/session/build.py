@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -219,6 +220,7 @@ def _data(
         keep_sides=2 if name == "train" and plan.keeps_two_sides else 1,
         cache=recipe.data.cache == "auto",
         depth=plan.facts.data.depth,
+        store=Path(store.path) if name == "train" and (store := plan.facts.data.store) else None,
         on_progress=on_progress,
     )
     return ImageData(split, views, inputs, reads, loader)  # type: ignore[arg-type]

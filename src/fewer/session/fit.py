@@ -20,6 +20,7 @@ from fewer.session.resume import (
     complete_folder,
     moves_in_words,
     refuse_other_data,
+    refuse_other_store,
     refuse_other_weights,
     reopened,
     require_selector,
@@ -111,7 +112,9 @@ def resume(
     with signals.caught() as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
-        refuse_other_weights(folder, make_plan(recipe, splits, comm.world_size, selector), run.moved)
+        plan = make_plan(recipe, splits, comm.world_size, selector)
+        refuse_other_weights(folder, plan, run.moved)
+        refuse_other_store(folder, plan)
         body = FitLoop(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
         body.restore(run.before, moves_in_words(run.moved))
         return body.drive()

@@ -180,6 +180,14 @@ def refuse_other_weights(folder: RunFolder, plan: Plan, moved: dict[str, tuple[s
             )
 
 
+def refuse_other_store(folder: RunFolder, plan: Plan) -> None:
+    """A run that began with pictures of a store, or without one, goes on with the same."""
+    from fewer.plan.stores import require_store
+
+    with suppress(OSError, ValueError):
+        require_store(read_object(folder.path / "plan.json").get("store"), plan.facts.data.store)
+
+
 def refuse_other_data(folder: RunFolder, splits: Splits) -> None:
     try:
         changed = difference(PackedManifest(folder.path / MANIFEST), splits.manifest())

@@ -224,7 +224,7 @@ def test_a_whole_picture_keeps_its_size_and_stands_upright() -> None:
     assert np.array_equal(decode_whole(encoded(image, "PNG")).picture, pixels)
     turned = decode_whole(encoded(image, "PNG", exif=exif))
     assert np.array_equal(turned.picture, np.rot90(pixels, -1))
-    assert turned[1:] == (600, 30, 20, 1)
+    assert turned[1:] == (600, 30, 20, 1, None)
 
 
 @settings(max_examples=20, deadline=None)

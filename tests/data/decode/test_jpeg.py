@@ -70,7 +70,7 @@ def test_what_is_refused_is_decoded_by_pillow(fraction: int) -> None:
     pillows.draft("CMYK", (60 // fraction, 44 // fraction))
     whole = decode_whole(cmyk, fraction_of=lambda *_: fraction)
     assert np.array_equal(whole.picture, np.asarray(pillows.convert("RGB")))
-    assert whole[1:] == (60 // fraction * 44 // fraction, 60, 44, fraction)
+    assert whole[1:] == (60 // fraction * 44 // fraction, 60, 44, fraction, None)
     plain = bytearray(encoded(photo(60, 44), "JPEG"))
     for place in range(len(plain) - 40, len(plain) - 2):
         plain[place] = 0xFE

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from fewer.data.augment.random_resized_crop import Boxes
-from fewer.data.decode.decode import CropBox, Decoded, FractionOf, Whole, decode_whole, square_of
+from fewer.data.decode.decode import Decoded, FractionOf, Whole, decode_whole, square_of
 from fewer.data.decode.depth import FULL
 from fewer.data.decode.jpeg import largest_fraction
-from fewer.data.decode.resize import Pixels, resized
+from fewer.data.decode.resize import resized
+from fewer.data.decode.stored import Raw
 
 
-def decode_cut(raw: bytes | Pixels, boxes: Boxes | None, index: int, side_px: int, depth: int = FULL) -> Decoded:
+def decode_cut(raw: Raw, boxes: Boxes | None, index: int, side_px: int, depth: int = FULL) -> Decoded:
     """Decodes an image and cuts one sample's square out of it.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 where the part that is cut keeps `side_px` either way. Its edges are then moved
     to whole pixels of what was decoded, that is by at most half a pixel of the square.
 
     Args:
-        raw: The file's bytes, or the pixels themselves.
+        raw: The file's bytes, the pixels themselves, or what a store holds.
         boxes: What was drawn for the batch; None: the evaluation view, the centre square.
         index: The sample's place in the batch.
         side_px: Height and width wanted.
@@ -53,8 +54,8 @@ def cut_drawn(whole: Whole, boxes: Boxes | None, index: int, side_px: int) -> De
     wide, high = _whole(right - left, n), _whole(bottom - top, n)
     height, width = whole.picture.shape[:2]
     x, y = min(_whole(left, n), width - wide), min(_whole(top, n), height - high)
-    place = CropBox(whole.width, whole.height, *(edge * n for edge in (x, y, x + wide, y + high)))
-    return Decoded(resized(whole.picture, (x, y, x + wide, y + high), side_px), whole.pixels, place)
+    box = x, y, x + wide, y + high
+    return Decoded(resized(whole.picture, box, side_px), whole.pixels, whole.place(box))
 
 
 def _whole(length_px: int, fraction: int) -> int:

@@ -18,8 +18,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fewer.data.decode import jpeg
 from fewer.data.decode.depth import FULL, SIXTEEN_BIT, Values, eight_bit, stored_bits, values_of
 from fewer.data.decode.formats import FORMATS, named_format
+from fewer.data.decode.resize import Box, centred, resized
 from fewer.data.decode.resize import Pixels as Pixels
-from fewer.data.decode.resize import centred, resized
+from fewer.data.decode.stored import Raw, Stored
 
 FractionOf = Callable[[int, int], int]
 
@@ -72,6 +73,7 @@ class Whole(NamedTuple):
         pixels: How many pixels were decoded.
         width, height: Of the whole picture, at full size.
         fraction: 1, 2, 4 or 8.
+        own_px: Width and height of the image that this was made from, where a store holds it smaller.
     """
 
     picture: Pixels
@@ -79,14 +81,22 @@ class Whole(NamedTuple):
     width: int
     height: int
     fraction: int
+    own_px: tuple[int, int] | None = None
+
+    def place(self, box: Box) -> CropBox:
+        """Where a part of `picture` lies in the image at its own size."""
+        wide, high = self.own_px or (self.width, self.height)
+        across, down = self.fraction * wide / self.width, self.fraction * high / self.height
+        left, top, right, bottom = box
+        return CropBox(wide, high, left * across, top * down, right * across, bottom * down)
 
 
-def decode(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Pixels:
+def decode(raw: Raw, side_px: int, depth: int = FULL) -> Pixels:
     """The centre square of an image at `side_px`, as (side, side, 3) uint8 RGB; see `decode_square`."""
     return decode_square(raw, side_px, depth).picture
 
 
-def decode_square(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Decoded:
+def decode_square(raw: Raw, side_px: int, depth: int = FULL) -> Decoded:
     """Decodes an image, turns it upright (EXIF), makes it RGB and fits it to a square.
 
     The largest centred square is resized with an antialiased bilinear filter, which is resizing the short side and
@@ -95,13 +105,19 @@ def decode_square(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Decod
     values of `depth` bits are scaled.
 
     Args:
-        raw: The file's bytes, or the pixels themselves (HW or HWC, uint8).
+        raw: The file's bytes, the pixels themselves (HW or HWC, uint8), or what a store holds.
         side_px: Height and width wanted.
         depth: Bits that the values of 16-bit images have; see `fewer.data.decode.depth`.
 
     Raises:
         Damaged: The bytes are no complete image of a known format, or one above 100 megapixels.
     """
+    if isinstance(raw, Stored):
+        if raw.is_exact:
+            return decode_square(raw.content, side_px, depth)
+        return square_of(
+            decode_whole(raw, depth, lambda wide, high: jpeg.largest_fraction(wide, high, side_px)), side_px
+        )
     with _damage_named():
         image = _opened(raw)
         if jpeg.is_jpeg(image):
@@ -117,7 +133,7 @@ def decode_square(raw: bytes | Pixels, side_px: int, depth: int = FULL) -> Decod
         )
 
 
-def decode_whole(raw: bytes | Pixels, depth: int = FULL, fraction_of: FractionOf = _at_full_size) -> Whole:
+def decode_whole(raw: Raw, depth: int = FULL, fraction_of: FractionOf = _at_full_size) -> Whole:
     """Decodes a whole image, upright and RGB, from which squares are then cut.
 
     Args:
@@ -128,6 +144,11 @@ def decode_whole(raw: bytes | Pixels, depth: int = FULL, fraction_of: FractionOf
     Raises:
         Damaged: As for `decode_square`.
     """
+    if isinstance(raw, Stored):
+        if isinstance(raw.content, bytes):
+            return decode_whole(raw.content, depth, fraction_of)._replace(own_px=(raw.width, raw.height))
+        height, width = raw.content.shape[:2]
+        return Whole(raw.content, width * height, width, height, 1, (raw.width, raw.height))
     with _damage_named():
         image = _opened(raw)
         if jpeg.is_jpeg(image):
@@ -158,8 +179,7 @@ def square_of(whole: Whole, side_px: int) -> Decoded:
     """The evaluation view of a picture: its largest centred square on whole pixels of what was decoded."""
     height, width = whole.picture.shape[:2]
     box = centred(width, height)
-    place = CropBox(whole.width, whole.height, *(edge * whole.fraction for edge in box))
-    return Decoded(resized(whole.picture, box, side_px), whole.pixels, place)
+    return Decoded(resized(whole.picture, box, side_px), whole.pixels, whole.place(box))
 
 
 def short_side_px(raw: bytes | Pixels) -> int:

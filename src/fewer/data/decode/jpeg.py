@@ -12,6 +12,7 @@ import simplejpeg
 from PIL import ExifTags, Image
 
 from fewer.data.decode.resize import Pixels
+from fewer.data.decode.stored import Raw, Stored
 
 FRACTIONS = (8, 4, 2)  # others decode slower than whole pictures do
 _FORMATS = ("JPEG", "MPO")
@@ -23,9 +24,10 @@ def is_jpeg(image: Image.Image) -> bool:
     return image.format in _FORMATS
 
 
-def begins_jpeg(raw: bytes | Pixels) -> bool:
-    """Whether a file's bytes begin as those of a JPEG do."""
-    return isinstance(raw, bytes) and raw.startswith(b"\xff\xd8\xff")
+def begins_jpeg(raw: Raw) -> bool:
+    """Whether an image's bytes begin as those of a JPEG do."""
+    content = raw.content if isinstance(raw, Stored) else raw
+    return isinstance(content, bytes) and content.startswith(b"\xff\xd8\xff")
 
 
 def largest_fraction(width: int, height: int, side_px: int) -> int:

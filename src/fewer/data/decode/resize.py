@@ -20,16 +20,21 @@ def resized(picture: Pixels, box: Box, side_px: int) -> Pixels:
     Returns:
         uint8 (side, side, 3).
     """
+    left, top, right, bottom = box
+    return fitted(picture[top:bottom, left:right], side_px, side_px)
+
+
+def fitted(picture: Pixels, width: int, height: int) -> Pixels:
+    """A whole picture (height, width, 3) at another size, as `resized` does it; always a copy."""
     import torch
     from torch.nn import functional
 
-    left, top, right, bottom = box
-    part = picture[top:bottom, left:right].copy()
-    if part.shape[:2] == (side_px, side_px):
+    part = picture.copy()
+    if part.shape[:2] == (height, width):
         return part
     # Bytes that are channels-last: the fast path.
     part_1CHW = torch.from_numpy(part).permute(2, 0, 1)[None]
-    view = functional.interpolate(part_1CHW, (side_px, side_px), mode="bilinear", antialias=True)
+    view = functional.interpolate(part_1CHW, (height, width), mode="bilinear", antialias=True)
     pixels: Pixels = view[0].permute(1, 2, 0).numpy()
     return pixels
 

@@ -79,7 +79,7 @@ def hashes(source: Source, cache: bool = True, ids: npt.NDArray[np.int64] | None
 
 def _hashed(source: Source, ids: list[int]) -> bytes:
     try:
-        return b"".join(hashlib.blake2b(bytes(source.read(i)), digest_size=_BYTES).digest() for i in ids)
+        return b"".join(hashlib.blake2b(bytes(source.file(i)), digest_size=_BYTES).digest() for i in ids)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise DataError(f"{source.name}: {what}; fix: make the file readable") from error

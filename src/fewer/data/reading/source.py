@@ -61,6 +61,10 @@ class Source(ABC):
             OSError: The file is gone or cannot be read.
         """
 
+    def file(self, id: int) -> bytes | Pixels:
+        """As `read`, of the source itself even where images are read from a store."""
+        return self.read(id)
+
     def stamp(self, id: int) -> Stamp | None:
         """What a cached hash of the image's bytes is good for; None where caching makes no sense."""
         return None

@@ -1,0 +1,1 @@
+"""Stores of pictures on disk: the images of a source, made smaller once, in one memory-mapped file."""
