@@ -44,9 +44,9 @@ _STAGES: list[list[dict[str, Any]]] = [
     [{"epochs": 2, "side_px": 16, "strength": 0.5}, {"epochs": 1, "side_px": 20, "strength": 0.0, "mix": 1.0}],
     [{"epochs": 2, "side_px": 16, "data_share": 0.4}, {"epochs": 1, "side_px": 20, "data_share": 0.7}],
     [
+        {"epochs": 1, "side_px": 16},
         {"epochs": 1, "side_px": 20, "frozen": "all but the head"},
         {"epochs": 1, "side_px": 20, "frozen": "40%", "frozen_anyway": True},
-        {"epochs": 1, "side_px": 16},
     ],
 ]
 
