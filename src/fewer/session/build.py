@@ -338,10 +338,12 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     )
 
 
-def _shares(plan: Plan, splits: Splits) -> DataShare:
-    """Which training images each epoch shows."""
-    train = splits.train
-    return DataShare(train.ids_M, train.label_N[train.ids_M], data_shares(plan.stages), plan.recipe.train.seed)
+def _shares(plan: Plan, splits: Splits) -> DataShare | None:
+    """Which training images each epoch shows; None where all show all."""
+    train, share_E = splits.train, data_shares(plan.stages)
+    if all(share == 1 for share in share_E):
+        return None
+    return DataShare(train.ids_M, train.label_N[train.ids_M], share_E, plan.recipe.train.seed)
 
 
 def _worker(plan: Plan, id: int, model: torch.nn.Module) -> Worker:
