@@ -7,10 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
+from fewer.core.clock import Duration
 from fewer.core.mixing import Mix, MixRule, cut, partners
 from fewer.core.observation import Observed
-from fewer.core.types import At, Batch
+from fewer.core.types import At, Batch, Mixed
+from fewer.tasks.classify.class_weights import Reweighting
 from fewer.tasks.classify.cross_entropy import cross_entropy
 from fewer.tasks.classify.task import Classify
 
@@ -110,15 +113,29 @@ def test_weights_are_shared_and_equal_ones_stay_whole() -> None:
     assert Mix(0.75).shared(weights, partner_B).tolist() == [1.5, 0.5, 5.0]
 
 
+def test_class_weights_go_with_the_labels() -> None:
+    """As torch has it for soft targets; a prediction that is the target has nothing left to be observed."""
+    logits_BC, others = torch.randn(SIZE, CLASSES, dtype=torch.float64), LABELS.flip(0)
+    reweighting = Reweighting("inverse", (1, 2, 3, 4, 5), 0.0, Duration(0, "%"))
+    share_B = torch.full((SIZE,), 0.3, dtype=torch.float64)
+    batch = Batch(torch.arange(SIZE), IMAGES, LABELS, Mixed(others, share_B))
+    soft_BC = 0.3 * F.one_hot(LABELS, CLASSES).double() + 0.7 * F.one_hot(others, CLASSES).double()
+    outcome = Classify(CLASSES, reweighting=reweighting).outcome(lambda _: logits_BC, batch, At(0, 1, 0.0))
+    expected = F.cross_entropy(logits_BC, soft_BC, weight=reweighting.weight_C, reduction="none")
+    torch.testing.assert_close(outcome.loss_sum_B, expected)
+    perfect = Classify(CLASSES, reweighting=reweighting).outcome(lambda _: soft_BC.log(), batch, At(0, 1, 0.0))
+    assert perfect.observed(batch.ids_B).loss_B.abs().max() < 1e-12
+
+
 def test_the_score_is_one_where_the_prediction_is_the_soft_target() -> None:
     share, labels, others = 0.7, torch.tensor([0, 1, 2]), torch.tensor([1, 1, 0])
     p_BC = torch.tensor([[0.7, 0.3, 1e-12], [1e-12, 1.0, 1e-12], [0.4, 0.2, 0.4]], dtype=torch.float64)
     batch = Mix(share).batch(Batch(torch.arange(3), torch.zeros(3, 3, 1, 1), labels), torch.arange(3))
-    batch = Batch(batch.ids_B, batch.inputs, labels, type(batch.mixed)(others, batch.mixed.share_B))
+    batch = Batch(batch.ids_B, batch.inputs, labels, Mixed(others, batch.mixed.share_B))
     outcome = Classify(3).outcome(lambda _: p_BC.log(), batch, At(0, 1, 0.0))
     entropy = -(0.7 * np.log(0.7) + 0.3 * np.log(0.3))
     assert outcome.score_B.tolist() == pytest.approx([1.0, 1.0, np.exp(entropy) * 0.4], abs=1e-9)
     assert outcome.right_B.tolist() == [True, True, False]  # of two equal logits the first is the prediction
     plain = cross_entropy(p_BC.log(), labels)
-    same = Batch(batch.ids_B, batch.inputs, labels, type(batch.mixed)(others, torch.ones(3, dtype=torch.float64)))
+    same = Batch(batch.ids_B, batch.inputs, labels, Mixed(others, torch.ones(3, dtype=torch.float64)))
     assert torch.equal(Classify(3).outcome(lambda _: p_BC.log(), same, At(0, 1, 0.0)).score_B, plain.score_B)

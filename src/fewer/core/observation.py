@@ -26,6 +26,8 @@ class Outcome:
         right_B: Whether the prediction is correct.
         metrics: The task's step metrics of each sample (B), by name: their means over samples are recorded.
         columns: Further numbers of each sample, by the names of the `Column`s that were asked for: (B) or (B, width).
+        floor_B: The part of `loss_sum_B` that is there although the prediction is the target itself, as for a mixed
+            image, whose target has an entropy. None: there is none.
     """
 
     loss_sum_B: Tensor
@@ -34,10 +36,14 @@ class Outcome:
     right_B: Tensor
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     columns: Mapping[str, Tensor] = field(default_factory=dict)
+    floor_B: Tensor | None = None
 
     def observed(self, ids_B: Tensor) -> Observed:
-        """What a table may learn from this outcome: the mean loss of each sample, without the graph."""
-        loss_B = self.loss_sum_B.detach() / self.count_B.clamp(min=1)
+        """What a table may learn from this outcome: the mean loss of each sample above its floor, without the graph."""
+        loss_B = self.loss_sum_B.detach()
+        if self.floor_B is not None:
+            loss_B = (loss_B - self.floor_B).clamp(min=0)
+        loss_B = loss_B / self.count_B.clamp(min=1)
         return Observed(ids_B, {"loss": loss_B, "score": self.score_B, "right": self.right_B, **self.columns})
 
 

@@ -18,7 +18,7 @@ from fewer.core.worst import worst_rows
 from fewer.tasks.classify.cross_entropy import cross_entropy
 from fewer.tasks.classify.metadata import Metadata
 from fewer.tasks.classify.metrics import PRIMARY, STEP_METRICS, scalars, tables
-from fewer.tasks.classify.mixed import mixed
+from fewer.tasks.classify.mixed import Weight, mixed
 from fewer.tasks.classify.prediction import Ranking, RankingFormat, rankings
 
 if TYPE_CHECKING:
@@ -69,21 +69,22 @@ class Classify:
 
     def outcome(self, forward: Forward, batch: Batch, at: At, columns: Sequence[Column] = ()) -> Outcome:
         logits_BC, label_B = self.output(forward, batch.inputs), dense(batch.targets)
-        outcome = self._of_label(logits_BC, label_B, at)
+        weight_B = self._weights(label_B, at)
+        outcome = _weighted(self.loss(logits_BC, label_B), weight_B)
         if batch.mixed is not None:
-            other_B = dense(batch.mixed.targets)
-            other = self._of_label(logits_BC, other_B, at)
-            outcome = mixed(outcome, other, batch.mixed.share_B, label_B == other_B)
+            label_2_B = dense(batch.mixed.targets)
+            weight_2_B = self._weights(label_2_B, at)
+            other = _weighted(self.loss(logits_BC, label_2_B), weight_2_B)
+            share_B, same_B = batch.mixed.share_B, label_B == label_2_B
+            outcome = mixed(outcome, other, share_B, same_B, (weight_B, weight_2_B))
         metrics = {PRIMARY.name: outcome.right_B}
         return replace(outcome, metrics=metrics, columns=observe(columns, logits_BC, batch))
 
-    def _of_label(self, logits_BC: Tensor, label_B: Tensor, at: At) -> Outcome:
-        """The loss for one label an image, with its class's weight."""
-        outcome = self.loss(logits_BC, label_B)
+    def _weights(self, label_B: Tensor, at: At) -> Weight:
+        """The weights of some labels' classes in training; 1 where there are none."""
         if self.reweighting is None or not self.reweighting.applies(at):
-            return outcome
-        weight_C = self.reweighting.weight_C.to(outcome.loss_sum_B)
-        return replace(outcome, loss_sum_B=outcome.loss_sum_B * weight_C[label_B])
+            return 1.0
+        return self.reweighting.weight_C.to(label_B.device)[label_B]
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], comm: Comm) -> Evaluation:
@@ -167,3 +168,10 @@ class Classify:
 def _worst_sample(row: Sequence[float]) -> WorstSample:
     id, loss, true, predicted, probability = row
     return WorstSample(int(id), loss, {"true": int(true), "predicted": int(predicted), "probability": probability})
+
+
+def _weighted(outcome: Outcome, weight_B: Weight) -> Outcome:
+    """An outcome whose losses have a factor."""
+    if isinstance(weight_B, float):
+        return outcome
+    return replace(outcome, loss_sum_B=outcome.loss_sum_B * weight_B.to(outcome.loss_sum_B))
