@@ -38,6 +38,8 @@ def cases(side_px: int) -> dict[str, tuple[Augment, Any]]:
         "affine": (affine, v2.RandomAffine(15, (0.1, 0.1), (0.8, 1.2), 10, BILINEAR)),
         "perspective": (Augment(perspective=0.5), v2.RandomPerspective(0.5, 0.5)),
         "trivial_augment": (Augment(trivial_augment=True), v2.TrivialAugmentWide(interpolation=BILINEAR)),
+        "rand_augment": (Augment(rand_augment=2), v2.RandAugment(interpolation=BILINEAR)),
+        "erasing_share": (Augment(erasing_share=0.25), v2.RandomErasing(0.25)),
         "crop, flip, trivial_augment": (
             Augment(crop_padding_px=crop, flip="random", trivial_augment=True),
             v2.Compose([*shifted, v2.TrivialAugmentWide(interpolation=BILINEAR)]),

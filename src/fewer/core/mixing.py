@@ -79,7 +79,8 @@ class Mix:
         images = ragged.dense(batch.inputs)
         partner_B = partner_B.to(images.device)
         if self.box is None:
-            images = images * self.share + images.index_select(0, partner_B) * (1 - self.share)
+            others = images.index_select(0, partner_B).mul_(1 - self.share)
+            images = (images * self.share).add_(others)
         else:
             top, bottom, left, right = self.box
             others = images[:, :, top:bottom, left:right].index_select(0, partner_B)
