@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,11 @@ from fewer.core.protocols import Comm, LooksAtData, Selector, Sync, Task
 from fewer.core.ragged import dense
 from fewer.core.types import Population, Request, Worker
 from fewer.data.annotations.labels import LabelFile
-from fewer.data.augment import Augment
-from fewer.data.augment.random_resized_crop import RandomResizedCrop
 from fewer.data.images import ImageData, Moments
 from fewer.data.listing.splits import Splits, open_splits, spread
 from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
-from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
+from fewer.data.settings import InputSettings, ReadSettings
 from fewer.machine.precision import autocast_dtype, weights_dtype
 from fewer.models.blocks import rate_factors
 from fewer.models.matching import heads
@@ -43,6 +41,7 @@ from fewer.recipe.schema import Recipe
 from fewer.select.data_share import DataShare
 from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
+from fewer.session.views import views_of
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods import SYNC_METHODS
 from fewer.training.compile import Compiler
@@ -199,15 +198,7 @@ def _side(plan: Plan, name: str) -> int:
 def _data(
     plan: Plan, name: str, split: object, loader: Loader | None, on_progress: Callable[[int, int], None] | None
 ) -> ImageData:
-    recipe, asked = plan.recipe, plan.recipe.augment
-    # Held-out images are only ever seen whole.
-    crops = name == "train" and asked.crop == "random_resized"
-    keys = {field.name for field in fields(Augment)}
-    views = ViewSettings(
-        Augment(**asked.model_dump(include=keys), reference_side_px=plan.largest_side_px),
-        RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
-        recipe.train.seed,
-    )
+    recipe = plan.recipe
     inputs = InputSettings(
         device=plan.facts.machine.device,
         dtype=weights_dtype(plan.precision),
@@ -223,7 +214,7 @@ def _data(
         store=Path(store.path) if name == "train" and (store := plan.facts.data.store) else None,
         on_progress=on_progress,
     )
-    return ImageData(split, views, inputs, reads, loader)  # type: ignore[arg-type]
+    return ImageData(split, views_of(plan, name), inputs, reads, loader)  # type: ignore[arg-type]
 
 
 def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) -> tuple[Splits, dict[str, ImageData]]:
