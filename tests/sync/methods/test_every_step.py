@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fewer.core.types import Worker
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods.every_step import EveryStep
 from fewer.testing.harness import interrupted, one_thread, session_of, trained, weights
@@ -108,3 +110,22 @@ def test_buffers_are_averaged_and_gradients_summed() -> None:
         assert [float(p.grad) for p in each.model.parameters() if p.grad is not None] == [6.0, 6.0]
         assert float(each.model.running_mean) == 1.0
     assert float(sync.reduce_totals([torch.tensor([1.0]), torch.tensor([2.0])])) == 3.0
+
+
+def test_statistics_of_frozen_norms_are_not_averaged() -> None:
+    """The mean of three equal numbers may differ from them in the last digit."""
+    torch.manual_seed(0)
+    frozen, trained_norm = torch.nn.BatchNorm1d(500), torch.nn.BatchNorm1d(500)
+    frozen.running_mean, trained_norm.running_mean = torch.rand(500), torch.rand(500)
+    model = torch.nn.Sequential(frozen.eval(), trained_norm)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    workers = [
+        Worker(id, copied, torch.optim.SGD(copied.parameters(), 0.1), scaler)
+        for id, copied in enumerate(copy.deepcopy(model) for _ in range(3))
+    ]
+    EveryStep(SingleProcess(), 3).sync_buffers(workers)
+    for worker in workers:
+        kept, averaged = (layer.running_mean for layer in worker.model.children())
+        assert torch.equal(kept, frozen.running_mean)
+        assert torch.allclose(averaged, trained_norm.running_mean)
+        assert not torch.equal(averaged, trained_norm.running_mean), "else this test could not fail"
