@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from fewer.plan import gather
+from fewer.session.lr_finder import find
 from fewer.testing.harness import interrupted, session_of, trained
 from fewer.training.loop import Row, train
 
@@ -84,3 +86,14 @@ def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
     one, two = results
     assert two["steps"] == one["steps"]
     assert two["metrics"]["test/loss"] == pytest.approx(one["metrics"]["test/loss"], rel=2e-2)
+
+
+def test_a_finder_in_float16_drops_skipped_steps_and_leaves_the_run_alone() -> None:
+    session = session_of(with_train(precision="fp16"))
+    before = session.run.digest()
+    found = find(session, session.plan.stages[0], steps=60, repeats=2)
+    assert session.run.digest() == before
+    assert found.low <= found.high
+    for sweep in found.sweeps:
+        assert len(sweep.rates) <= sweep.steps - sweep.skipped
+        assert all(first < second for first, second in pairwise(sweep.rates))

@@ -59,7 +59,8 @@ def compile_plan(
     finder_flops = costs_of(recipe, facts, stages[0])["flops"][1] if finds_lr(recipe) else 0.0
     cost = None if own_selector else asked_cost(recipe.select)
     budget = budget_of(facts, stages, cost, reestimation, finder_flops)
-    _require_enough(budget, expected, own_selector or recipe.select.model_dump()["method"], facts.reference)
+    method = own_selector or recipe.select.model_dump()["method"]
+    _require_enough(budget, expected, method, facts.reference, 'train.lr = "auto"' if finds_lr(recipe) else "")
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
     predicted = _predicted(costs, expected, packs, earliest_end(recipe, stages) if has_val else budget.epochs)
@@ -124,12 +125,12 @@ def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     )
 
 
-def _require_enough(budget: Budget, expected: Expected, method: str, reference: Reference | None) -> None:
+def _require_enough(budget: Budget, expected: Expected, method: str, reference: Reference | None, finds: str) -> None:
     """Refuses a cost that cannot be met, and epochs of next to nothing."""
     trains_proxies = reference is not None and reference.trains_proxies
     problem = budget_too_small(budget, expected, method, trains_proxies) or too_few_samples(budget, expected, method)
     if problem:
-        raise RecipeError(problem)
+        raise RecipeError(problem + (f"; the finder of {finds} is part of the cost" if finds else ""))
 
 
 def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:

@@ -16,6 +16,7 @@ from fewer.select.registry import METHODS
 from fewer.tasks.classify.loss import LOSSES
 
 _TRIES = 1000
+_FINDS_LR = 0.03  # of the recipes; a finder costs more than such a run
 _VIEWS: list[dict[str, Any]] = [
     {},
     {"rotation_deg": 20.0, "translate": 0.1, "scale": [0.8, 1.2], "shear_deg": 10.0},
@@ -95,6 +96,9 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
     }
     for part in (chance.choice(OPTIMIZERS.examples()), chance.choice(SCHEDULES.examples()), *averages):
         train |= part
+    select = selectors[seed % len(selectors)]
+    if "cost" not in select and random.Random(f"{seed} finds its rate").random() < _FINDS_LR:
+        train["lr"] = "auto"  # drawn apart, so that other draws stay what they are
     return {
         "data": {
             "source": "digits",
@@ -113,6 +117,6 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
         "model": {**chance.choice(FAMILIES.examples()), "head": chance.choice(["linear", "linear", "normalized"])},
         "task": chance.choice(LOSSES.examples()),
         "train": train,
-        "select": selectors[seed % len(selectors)],
+        "select": select,
         "stages": chance.choice(_STAGES) or [{"epochs": 3, "side_px": chance.choice([16, 20])}],
     }
