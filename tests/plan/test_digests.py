@@ -58,6 +58,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"task": {"class_weights": "effective_number", "class_beta": 0.99, "reweight_from": "50%"}},
         "89660426bd68ca6d",
     ),
+    ({"augment": {"rand_augment": 0, "erasing_share": 0.0, "mixup_alpha": 0.0}}, PLAIN),
+    ({"augment": {"rand_augment": 2}}, "879c5c75edb9a47c"),
+    ({"augment": {"erasing_share": 0.25}}, "67a2594cc5ad3424"),
+    ({"augment": {"mixup_alpha": 0.2, "cutmix_alpha": 1.0, "mix_until": "90%"}}, "c676ebe2f92e77c8"),
 ]
 
 
