@@ -76,7 +76,8 @@ def store(
     print(printable(f"{built.path}: {of.images:,} images of {of.source} with shorter sides up to {of.side_px} px, "
                     f"{of.form}, {size / 1e6:,.1f} MB; {done}"))  # fmt: skip
     if damaged := built.damaged():
-        print(f"{damaged:,} images cannot be decoded; data.damaged says what a run does about them")
+        images_are = "1 image" if damaged == 1 else f"{damaged:,} images"
+        print(f"{images_are} cannot be decoded; data.damaged says what a run does about that")
     if hint:
         print(printable(hint))
     return 0
