@@ -23,7 +23,7 @@ class Clock:
 
 
 def session_of(ledger: Clock, *flops: int, cursor: Cursor | None = None) -> Any:
-    plan = SimpleNamespace(epochs=len(flops), budget=SimpleNamespace(training_flops=flops))
+    plan = SimpleNamespace(epochs=len(flops), budget=SimpleNamespace(training_flops=flops, shown=lambda epoch: 100))
     run = SimpleNamespace(ledger=ledger, cursor=cursor or Cursor())
     return SimpleNamespace(plan=plan, run=run, task=SimpleNamespace(step_metrics=()))
 
