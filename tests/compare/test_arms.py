@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fewer.compare.arms import Arm, at_end, epochs_of, split
+from fewer.compare.arms import Arm, at_end, epochs_of
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import RecipeError
 from paths import ROOT
@@ -26,13 +24,6 @@ def test_runs_of_earlier_comparisons_are_found_by_their_recipes() -> None:
     plain, others = variants_of(base, changes_of(["select.method=dbpd,random"], None))
     keys = [Arm("variant", variant).key for variant in (plain, *others)]
     assert keys == ["c1cd39f6c9", "5b8e6cb0d6", "0fc1853777"], "as version 0.1 named the folders"
-
-
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=5), st.integers(1, 300))
-def test_stages_are_shortened_in_proportion(parts: list[int], total: int) -> None:
-    lengths = split(parts, total)
-    assert sum(lengths) == total
-    assert all(abs(length - part * total / sum(parts)) < 1 for part, length in zip(parts, lengths, strict=True))
 
 
 def test_a_run_of_a_comparison_looks_at_its_judges_once() -> None:

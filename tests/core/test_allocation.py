@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewer.core.allocation import batch_sizes, even_sizes, exact_parts, largest_remainders, shares
+from fewer.core.allocation import batch_sizes, even_sizes, exact_parts, largest_remainders, shares, split
 
 
 @given(st.integers(1, 5000), st.integers(1, 300))
@@ -65,3 +65,10 @@ def test_exact_parts_are_in_proportion_within_capacities() -> None:
     assert exact_parts(weight_C, 100, room_C).tolist() == [3, 5, 5, 5]
     assert exact_parts(weight_C, 2, torch.tensor([0, 5, 5, 5])).tolist() == pytest.approx([0, 4 / 3, 2 / 3, 0])
     assert exact_parts(weight_C, 0, room_C).tolist() == [0, 0, 0, 0]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=5), st.integers(1, 300))
+def test_stages_are_shortened_in_proportion(parts: list[int], total: int) -> None:
+    lengths = split(parts, total)
+    assert sum(lengths) == total
+    assert all(abs(length - part * total / sum(parts)) < 1 for part, length in zip(parts, lengths, strict=True))

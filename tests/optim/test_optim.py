@@ -45,7 +45,7 @@ def test_every_optimizer_is_a_choice_of_the_recipe() -> None:
         ({"schedule": "step", "step_at": ["50%"], "step_every": "20%"}, "beside train.step_at"),
         ({"schedule": "step", "step_at": ["400ep"]}, "longer than the run"),
         ({"optimizer": "adamv"}, 'unknown train.optimizer "adamv"; did you mean "adamw"'),
-        ({"schedule": 3}, 'unknown train.schedule "3"; allowed: constant, cosine'),
+        ({"schedule": 3}, 'unknown train.schedule "3"; allowed: constant, cooldown, cosine'),
     ],
 )
 def test_keys_of_other_parts_are_unknown(keys: dict[str, Any], said: str) -> None:

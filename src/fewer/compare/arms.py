@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fewer.compare.variants import NAMED_BY, PLAIN, Base, Content, Variant
+from fewer.core.allocation import split
 from fewer.core.errors import RecipeError
 from fewer.recipe.schema import Recipe, flat
 
@@ -138,16 +139,6 @@ def _random(base: Base, plain: Variant, cost: float) -> Variant:
 
 def _checked(base: Base, name: str, content: Content, changes: Mapping[str, object]) -> Variant:
     return Variant(name, base.recipe(content, {}), changes, content)
-
-
-def split(parts: Sequence[int], total: int) -> list[int]:
-    """Whole lengths in the proportions of `parts` that sum to `total`; the largest remainders are rounded up."""
-    exact = [part * total / sum(parts) for part in parts]
-    lengths = [math.floor(length) for length in exact]
-    order = sorted(range(len(parts)), key=lambda i: lengths[i] - exact[i])
-    for i in order[: total - sum(lengths)]:
-        lengths[i] += 1
-    return lengths
 
 
 def at_end(recipe: Recipe) -> Recipe:

@@ -200,6 +200,10 @@ def _prepared(arms: Sequence[Arm]) -> dict[str, Prepared]:
     found: dict[str, Prepared] = {}
     problems: list[str] = []
     for arm in distinct(arms):
+        if (budget := arm.recipe.train.budget) != "off":
+            text = f'train.budget = "{budget}": a comparison states epochs, which its curve shortens'
+            problems.append(f"{arm.name}: {text}; give the train.epochs that `fewer plan` says it becomes")
+            continue
         try:
             data = arm.recipe.data.model_dump_json()
             if data not in listed:

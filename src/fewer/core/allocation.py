@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -103,3 +104,13 @@ def _rounded(part_C: Tensor, total: int) -> Tensor:
     up_C = (part_C - whole_C).argsort(descending=True, stable=True)[:missing]
     whole_C[up_C] += 1
     return whole_C
+
+
+def split(parts: Sequence[int], total: int) -> list[int]:
+    """Whole lengths in the proportions of `parts` that sum to `total`; the largest remainders are rounded up."""
+    exact = [part * total / sum(parts) for part in parts]
+    lengths = [math.floor(length) for length in exact]
+    order = sorted(range(len(parts)), key=lambda i: lengths[i] - exact[i])
+    for i in order[: total - sum(lengths)]:
+        lengths[i] += 1
+    return lengths

@@ -44,8 +44,13 @@ def compile_plan(
         packs: Whether the selector's batches are full ones; else there are as many as plain training has.
 
     Raises:
-        RecipeError: With everything in the recipe that does not fit the facts.
+        RecipeError: With everything in the recipe that does not fit the facts, or a budget that is no epochs yet.
     """
+    if recipe.train.budget != "off":
+        raise RecipeError(
+            f'train.budget = "{recipe.train.budget}" is not in epochs yet: `fewer.fit` and `fewer plan` turn it into '
+            "epochs; give train.epochs here"
+        )
     expected = expected or _everything
     stages = stages_of(recipe, facts.data.native_side_px, facts.model.frozen_layers)
     stages = with_rates(recipe, stages, facts.data.train_images)

@@ -35,6 +35,7 @@ from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import MOMENTS_IMAGES
 from fewer.plan.gather import gather_facts
 from fewer.plan.plan import Plan
+from fewer.plan.spending import fitted
 from fewer.plan.stages import data_shares
 from fewer.recipe.normalize import NormalizeRecipe
 from fewer.recipe.schema import Recipe
@@ -100,13 +101,17 @@ def open_data(recipe: Recipe) -> Splits:
 def make_plan(
     recipe: Recipe, splits: Splits, processes: int = 1, selector: Selector | None = None, available: int | None = None
 ) -> Plan:
-    """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own."""
+    """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own; fits it to a budget."""
     name = type(selector).__qualname__ if selector else ""
-    chooses = selector or selector_of(recipe, splits)
-    facts = gather_facts(recipe, splits, processes, read_weights(recipe.model), available, chooses.scoring_side_px)
-    if selector is None:
-        facts = replace(facts, reference=price(recipe, facts))
-    return compile_plan(recipe, facts, chooses.expected, name, chooses.packs)
+
+    def plan_of(recipe: Recipe) -> Plan:
+        chooses = selector or selector_of(recipe, splits)
+        facts = gather_facts(recipe, splits, processes, read_weights(recipe.model), available, chooses.scoring_side_px)
+        if selector is None:
+            facts = replace(facts, reference=price(recipe, facts))
+        return compile_plan(recipe, facts, chooses.expected, name, chooses.packs)
+
+    return fitted(recipe, plan_of)
 
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:

@@ -70,8 +70,8 @@ def fit(
             folder.file(GIVEN, given or recipe.to_toml())
             folder.file(MANIFEST, splits.manifest().packed())
             folder.status("running")
-            folder.file(RESOLVED, recipe.to_toml())  # the last: from here on the run can be resumed
-            session = open_session(recipe, splits, comm, selector, display.decoding, plan)
+            folder.file(RESOLVED, plan.recipe.to_toml())  # the last: from here on the run can be resumed
+            session = open_session(plan.recipe, splits, comm, selector, display.decoding, plan)
             return FitLoop(session, folder, display, stop).drive()
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fewer.core.errors import RecipeError
 from fewer.data.augment import Augment, Key, chunks
+from fewer.recipe.augment_section import AugmentRecipe
 from fewer.recipe.parse import parse_recipe
-from fewer.recipe.schema import AugmentRecipe
 
 SIDE = 13  # odd, so that samples begin anywhere in a vector register
 STORE = torch.randint(0, 256, (40, SIDE, SIDE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
