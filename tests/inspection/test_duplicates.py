@@ -49,3 +49,18 @@ def test_another_label_is_a_finding_of_its_own() -> None:
 @pytest.mark.parametrize("code", ["truncated", "empty-file"])
 def test_images_that_do_not_decode_are_no_duplicates(code: str) -> None:
     assert found([part("train", a="cat", b="cat")], [[image(b"", code=code), image(b"", code=code)]]) == []
+
+
+def test_images_that_look_alike_are_findings_beside_one_of_another_split_if_there_is_one() -> None:
+    parts = [part("test", a="cat"), part("train", b="cat", c="dog", d="cat")]
+    near = [bytes([first, *range(15)]) for first in (0b0, 0b1, 0b11)]
+    facts = [ImageFacts(pixels_hash=bytes([i]), look=look) for i, look in enumerate([*near, b"\xff" * 16])]
+    assert sorted(found(parts, [facts[:1], facts[1:]])) == [
+        ("alike-across-splits", "test", "a.png", "much like b.png (train) and 1 more"),
+        ("alike-within-split", "train", "c.png", "much like b.png (train), of class 'cat' there and 'dog' here"),
+    ]
+
+
+def test_equal_images_are_not_found_to_look_alike_as_well() -> None:
+    facts = [ImageFacts(pixels_hash=b"same", bytes_hash=b"same", look=b"0123456789abcdef")] * 2
+    assert [code for code, *_ in found([part("all", a="cat", b="cat")], [facts])] == ["identical-within-split"]

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fewer.inspection.inventory import inventory_of
 from fewer.inspection.scan import scan
+from fewer.inspection.statistics_page import statistics_page
 from fewer.inspection.stats import as_text, statistics
 from zoo import encoded, picture, written
 
@@ -46,3 +48,21 @@ def test_moments_are_trainings() -> None:
     mean, std = ImageData(open_splits("digits", "none", "none").train).moments(8)
     assert of["mean"] == pytest.approx(mean, rel=1e-12)
     assert of["std"] == pytest.approx(std, rel=1e-9)
+
+
+def test_near_duplicates_are_counted_by_groups(tmp_path: Path) -> None:
+    scenes = [picture(seed, 6, 6).resize((60, 60), Image.Resampling.BICUBIC) for seed in range(3)]
+    files = {f"train/a/{seed}.png": encoded(scene) for seed, scene in enumerate(scenes)}
+    files |= {"train/b/other.png": encoded(picture(9)), "test/a/like.jpg": encoded(scenes[0], "JPEG", quality=60)}
+    files |= {"train/b/half.png": encoded(scenes[2].resize((30, 30))), "test/b/last.png": encoded(picture(10))}
+    inventory = inventory_of(f"folder:{written(tmp_path / 'f', files)}")
+    figures = statistics("x", inventory, scan(inventory, processes=0))
+    found = figures["near_duplicates"]
+    assert (found["images"], found["groups"], found["groups_across_splits"]) == (4, 2, 1)
+    assert sorted(sorted(group["names"]) for group in found["largest"]) == [
+        ["test/a/like.jpg", "train/a/0.png"],
+        ["train/a/2.png", "train/b/half.png"],
+    ]
+    lines = list(as_text(figures))
+    assert "near-duplicates: 4 images in 2 groups, 1 of them in more than one split" in lines
+    assert "near-duplicates: 4 images in 2 groups" in statistics_page(figures, inventory)

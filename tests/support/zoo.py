@@ -92,7 +92,7 @@ def odd_files() -> dict[str, tuple[set[str], bytes]]:
         "deep.png": ({"16-bit"}, sixteen),
         "deep.tif": ({"16-bit", "not-rgb"}, deep_tiff()),
         "animated.webp": ({"animated"}, frames("WEBP")),
-        "pages.tif": ({"animated"}, frames("TIFF")),
+        "pages.tif": ({"animated", "alike-within-split"}, frames("TIFF")),  # the pictures of animated.webp
         "1x1.png": ({"tiny"}, encoded(picture(34, 1, 1))),
         "turned.jpg": ({"exif-rotated"}, turned()),
         "corrupt-exif.jpg": ({"corrupt-metadata"}, corrupt_exif()),

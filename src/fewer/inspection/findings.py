@@ -67,6 +67,10 @@ KINDS: dict[str, Kind] = {
     "16-bit": Kind("info", "trains", "image[s] of more than 8 bits a channel", "it becomes 8 bits"),
     "exif-rotated": Kind("info", "trains", "image[s] stored rotated", "it is turned upright"),
     "identical-within-split": Kind("info", "trains", "image[s] found twice", "remove the copy"),
+    "alike-across-splits": Kind(
+        "info", "trains", "image[s] much like one of another split", "look at both: test numbers may be too good"
+    ),
+    "alike-within-split": Kind("info", "trains", "image[s] much like another", "keep one, or keep them in one split"),
     "class-not-in-test": Kind("info", "trains", "class[es] without a held-out image", "add some, or keep it in mind"),
     "extreme-aspect": Kind("info", "trains", "very wide or very tall image[s]", "the centre square is taken"),
     "uneven-sizes": Kind("info", "trains", "set[s] of widely different sizes", "all are scaled to one side"),

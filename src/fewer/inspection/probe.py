@@ -11,6 +11,7 @@ from PIL import Image
 
 from fewer.data.decode.decode import Damaged, Pixels, decode_whole, deep_values, opened
 from fewer.data.decode.depth import peak_of, stored_bits
+from fewer.inspection.looks import look_of
 
 _CUT = re.compile(r"truncat|premature|unexpected end|end of (file|data|stream)|not enough (image )?data|no end", re.I)
 _ORIENTATION = 0x0112
@@ -31,6 +32,7 @@ class ImageFacts:
         remarks: What Pillow has to say of its metadata.
         bytes_hash, pixels_hash: Of the file, and of upright RGB pixels with their size (blake2b, 16 bytes); of the
             values themselves where they have more than eight bits.
+        look: What it looks like, for finding images that look alike; empty without contrast.
         sums, squares: Of the values 0..255 of red, green and blue.
     """
 
@@ -47,6 +49,7 @@ class ImageFacts:
     remarks: str = ""
     bytes_hash: bytes = b""
     pixels_hash: bytes = b""
+    look: bytes = b""
     sums: tuple[int, int, int] = (0, 0, 0)
     squares: tuple[int, int, int] = (0, 0, 0)
 
@@ -85,6 +88,7 @@ def _facts(raw: bytes | Pixels) -> ImageFacts:
         turned=turned,
         bytes_hash=hashlib.blake2b(bytes(raw), digest_size=16).digest(),
         pixels_hash=pixels.digest(),
+        look=look_of(image),
         sums=sums,
         squares=squares,
     )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fewer.data.decode.decode import Damaged, decode
 from fewer.inspection.inventory import Inventory, Part
-from fewer.inspection.stats import MEASURES, Figures
+from fewer.inspection.stats import MEASURES, Figures, near_duplicates_as_text
 from fewer.report import units
 from fewer.report.charts import NO_NUMBERS, Chart, Panel, Role
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
@@ -54,8 +54,11 @@ def _head(figures: Figures) -> Html:
     tiles += [(units.count(of["images"]), split) for split, of in splits.items() if len(splits) > 1]
     damaged = sum(of["damaged"] for of in splits.values())
     tiles += [(units.count(damaged), "cannot be decoded")] if damaged else []
+    alike = figures["near_duplicates"]
+    tiles += [(units.count(alike["images"]), "near-duplicates")] if alike["images"] else []
     shown = join(Html(f"<div><dd>{esc(value)}</dd><dt>{esc(label)}</dt></div>") for value, label in tiles)
-    notes = join(Html(f"<li>{esc(note, 500)}</li>") for note in figures["notes"][:20])
+    told = [*figures["notes"][:20], *near_duplicates_as_text(alike)]
+    notes = join(Html(f"<li>{esc(note, 500)}</li>") for note in told)
     listed = f'<ul class="notes">{notes}</ul>' if notes else ""
     return Html(
         f'<div class="top"><p class="brand">fewer · data</p><h1>{name(figures["source"], 200)}</h1>'

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fewer.inspection.inventory import Inventory
+from fewer.inspection.duplicates import copies
+from fewer.inspection.inventory import Inventory, Part
+from fewer.inspection.looks import ALIKE_BITS, groups_of
 from fewer.inspection.probe import ImageFacts
 from fewer.report import units
 
 Figures = dict[str, Any]
 Values = npt.NDArray[np.float64]
 BINS = 32
+SHOWN = 8  # groups of images that look alike, and names of each
 PERCENTILES = {"p1": 1, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99}
 MEASURES = {
     "short_side_px": "short side, px",
@@ -51,7 +54,29 @@ def statistics(text: str, inventory: Inventory, facts_of: list[list[ImageFacts]]
         {"name": name, "images": total[name], "splits": {split: count[name] for split, count in counts.items()}}
         for name in sorted(total, key=lambda name: (-total[name], name))
     ]
-    return {"schema": 1, "source": text, "notes": inventory.notes, "classes": classes, "splits": splits}
+    return {
+        "schema": 1, "source": text, "notes": inventory.notes, "classes": classes, "splits": splits,
+        "near_duplicates": _near_duplicates(inventory.parts, facts_of),
+    }  # fmt: skip
+
+
+def _near_duplicates(parts: list[Part], facts_of: list[list[ImageFacts]]) -> Figures:
+    """How many images look alike without being equal, and the largest groups of them."""
+    found = copies(parts, facts_of)
+    group_N = groups_of(len(found.where), found.one, found.other)
+    members: dict[int, list[int]] = {}
+    for at in sorted({*found.one.tolist(), *found.other.tolist()}):
+        members.setdefault(int(group_N[at]), []).append(at)
+    groups = sorted(members.values(), key=len, reverse=True)
+    split = [parts[i].split for i, _ in found.where]
+    shown = [[parts[i].names[at] for i, at in (found.where[k] for k in group[:SHOWN])] for group in groups[:SHOWN]]
+    return {
+        "bits": ALIKE_BITS,
+        "images": sum(map(len, groups)),
+        "groups": len(groups),
+        "groups_across_splits": sum(len({split[at] for at in group}) > 1 for group in groups),
+        "largest": [{"images": len(group), "names": names} for group, names in zip(groups, shown, strict=False)],
+    }
 
 
 def _of_split(facts: list[ImageFacts], sizes: list[int], counts: Counter[str]) -> Figures:
@@ -131,6 +156,7 @@ def as_text(figures: Figures) -> Iterator[str]:
         for name in ("mean", "std"):
             if of[name]:
                 yield f"  {name:13} " + " ".join(f"{value:.4f}" for value in of[name]) + "  (red, green, blue)"
+    yield from near_duplicates_as_text(figures["near_duplicates"])
     classes = figures["classes"]
     total = sum(each["images"] for each in classes)
     yield "classes, the largest first:"
@@ -141,3 +167,16 @@ def as_text(figures: Figures) -> Iterator[str]:
         splits = ", ".join(f"{split} {count:,}" for split, count in each["splits"].items())
         apart = f"; {splits}" if len(each["splits"]) > 1 else ""
         yield f"  {each['name']}: {each['images']:,} ({each['images'] / total:.1%}){apart}"
+
+
+def near_duplicates_as_text(found: Figures) -> Iterator[str]:
+    """What is known of images that look alike, as lines; names are not escaped."""
+    if not found["groups"]:
+        return
+    across = found["groups_across_splits"]
+    leaks = f", {across:,} of them in more than one split" if across else ""
+    groups = f"{found['groups']:,} group{'' if found['groups'] == 1 else 's'}"
+    yield f"near-duplicates: {found['images']:,} images in {groups}{leaks}"
+    for group in found["largest"][:3]:
+        more = f" and {group['images'] - 3:,} more" if group["images"] > 3 else ""
+        yield f"  {', '.join(group['names'][:3])}{more}"
