@@ -39,6 +39,7 @@ WRONG: list[tuple[list[str], int, list[str]]] = [
     (["data", "check", "folder:nowhere"], 3, ["does not exist"]),
     (["data", "stats", "absent.toml"], 3, ["data.source", "does not exist"]),
     (["report", "nowhere"], 2, ["no such run folder"]),
+    (["recipes", "photo-finetune"], 2, ['no recipe "photo-finetune"', 'did you mean "photos-finetune"']),
 ]
 
 SCRIPT = """

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from fewer.cli import compare, data, doctor, lr_find, methods, plan, predict, report, resume, runs, train
+from fewer.cli import compare, data, doctor, lr_find, methods, plan, predict, recipes, report, resume, runs, train
 from fewer.cli import eval as evaluation
 from fewer.core.errors import INTERRUPTED, FewerError, Stopped
 
@@ -63,6 +63,7 @@ app.command()(compare.compare)
 app.command()(report.report)
 app.command()(runs.runs)
 app.command()(methods.methods)
+app.command()(recipes.recipes)
 app.add_typer(data.app)
 app.command()(doctor.doctor)
 

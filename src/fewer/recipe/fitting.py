@@ -12,6 +12,9 @@ from fewer.core.messages import KeyPath
 from fewer.recipe import shipped
 from fewer.recipe.parse import foreign_keys, override, parse_recipe
 
+# Those that a source alone is given: the others are asked for by name.
+CHOSEN = ("photos-finetune", "photos-standard", "small-standard", "tiny-standard")
+
 
 def asked_for(overrides: Sequence[str], source: str = "") -> dict[str, Any]:
     """The user's keys, and a source, as a recipe's content.
@@ -36,12 +39,13 @@ def left_out(name: str, overrides: Sequence[str]) -> dict[KeyPath, Any]:
     return found
 
 
-def require_fitting(source: str, overrides: Sequence[str]) -> None:
+def require_fitting(source: str, overrides: Sequence[str], names: Sequence[str] = CHOSEN) -> None:
     """Refuses keys that no shipped recipe takes, before the data is looked at, which takes seconds.
 
     Args:
         source: The source.
         overrides: `key=value` texts.
+        names: The recipes that it may come to.
 
     Raises:
         RecipeError: What is wrong with the keys.
@@ -51,7 +55,7 @@ def require_fitting(source: str, overrides: Sequence[str]) -> None:
         # The weights decide which model it is, and with it which keys that has.
         overrides = [text for text in overrides if not text.startswith("model.")]
     problems = []
-    for name in shipped.names():
+    for name in names:
         values = {("data", "source"): source, **left_out(name, overrides)}
         try:
             parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=Path.cwd())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +15,22 @@ from fewer.core.messages import KeyPath, nearest, written
 from fewer.recipe.toml_file import key_lines
 
 _SUFFIX = ".toml"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the header of a recipe says.
+
+    Attributes:
+        name: The recipe's.
+        purpose: What it is for.
+        time, result: What was measured; "not measured", or "not run here", where nothing was.
+    """
+
+    name: str
+    purpose: str
+    time: str
+    result: str
 
 
 def names() -> list[str]:
@@ -30,6 +47,18 @@ def text(name: str) -> str:
     if name not in names():
         raise KeyError(f'no recipe "{name}" comes with the package; {nearest(name, names())}')
     return files(__name__).joinpath(f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+
+
+def card(name: str) -> Card:
+    """What the header of the recipe of this name says.
+
+    Raises:
+        KeyError: There is none.
+    """
+    lines = [line.removeprefix("#") for line in text(name).partition("\n[")[0].splitlines()]
+    header = "\n".join(lines).strip()
+    measured, result = header.partition("Time:")[2].split("Result:")
+    return Card(name, *(" ".join(part.split()) for part in (header.partition("\n\n")[0], measured, result)))
 
 
 def fitted(recipe: str, values: Mapping[KeyPath, Any]) -> str:
