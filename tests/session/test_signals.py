@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from fewer.core.errors import ResourceError, Stopped
 from fewer.recipe import parse
 from fewer.runs.record import read_object, read_rows
 from fewer.session.progress import Silent
+from fewer.session.signals import caught
 from fewer.sync import launch
 from fewer.testing.harness import one_thread
 
@@ -164,3 +168,29 @@ def test_ranks_end_with_one_code_and_its_true_cause(codes: list[int], passed: li
         launch._verdict(codes, passed)
     assert error.value.exit_code == code
     assert str(error.value).startswith(word)
+
+
+def test_the_end_of_a_sitting_saves_the_run_and_the_next_one_goes_on(tmp_path: Path, whole: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Stopped, match=r"stopped at \d\d:\d\d, as asked, and saved in epoch 1") as stopped:
+        fit(recipe(), run, until=datetime.now())
+    assert stopped.value.exit_code == 75
+    status = read_object(run / "status.json")
+    assert (status["state"], status["exit_code"], status["epoch"]) == ("preempted", 75, 0)
+    assert status["step"] == 1
+    assert (
+        resume(run, until=datetime.now() + timedelta(hours=9))["state"] == read_object(whole / "result.json")["state"]
+    )
+
+
+def test_a_sitting_ends_while_it_lasts() -> None:
+    with caught(datetime.now() + timedelta(milliseconds=30)) as stop:
+        stop.run = SimpleNamespace(stop_requested=False)  # type: ignore[assignment]
+        said = threading.Event()
+        stop.answer = lambda text: said.set()
+        assert said.wait(30)
+        assert stop.run is not None
+        assert stop.run.stop_requested
+        assert "as asked" in str(stop.stopped("here"))
+        stop.request(signal.SIGINT)
+        assert "SIGINT" in str(stop.stopped("here")), "the last wish counts"

@@ -13,6 +13,8 @@ from fewer.recipe.schema import Recipe
 from fewer.runs.names import free_number, named, numbered
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from fewer.core.protocols import Comm, Selector
     from fewer.session.progress import Display
 
@@ -73,6 +75,7 @@ def fit(
     comm: Comm | None = None,
     selector: Selector | None = None,
     display: Display | None = None,
+    until: datetime | None = None,
 ) -> RunResult:
     """Trains a recipe from the start in a new run folder, and shows progress.
 
@@ -86,6 +89,7 @@ def fit(
         comm: How processes exchange tensors; one process alone if left out.
         selector: A selector of the caller's own, in place of the recipe's.
         display: Where progress is shown instead.
+        until: When the sitting ends, by the local clock: the run is saved and stops, and can be resumed.
 
     Raises:
         FewerError: Whatever is wrong with recipe, data, disk or training; see `fewer.core.errors`.
@@ -97,7 +101,7 @@ def fit(
     given_folder = out or (asked.out.dir if not name else "")
     folder = Path(given_folder) if given_folder else _free(named(title), comm)
     with _shown(progress, comm, display, folder, asked) as shown:
-        result = fitted(asked, folder, given=given, comm=comm, selector=selector, display=shown)
+        result = fitted(asked, folder, given=given, comm=comm, selector=selector, display=shown, until=until)
     return _with_folder(result, folder)
 
 
@@ -109,6 +113,7 @@ def resume(
     comm: Comm | None = None,
     selector: Selector | None = None,
     display: Display | None = None,
+    until: datetime | None = None,
 ) -> RunResult:
     """Goes on with a run from its newest intact checkpoint, bit for bit as if it had never stopped.
 
@@ -119,6 +124,7 @@ def resume(
         comm: As for `fit`.
         selector: As for `fit`.
         display: As for `fit`.
+        until: As for `fit`.
 
     Raises:
         RecipeError: The folder is no run, or another key than those was changed.
@@ -128,7 +134,7 @@ def resume(
     from fewer.session.fit import resume as resumed
 
     with _shown(progress, comm, display, Path(path)) as shown:
-        result = resumed(Path(path), overrides, comm=comm, selector=selector, display=shown)
+        result = resumed(Path(path), overrides, comm=comm, selector=selector, display=shown, until=until)
     return _with_folder(result, Path(path))
 
 

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from fewer.recipe.schema import Recipe
 
@@ -34,6 +35,21 @@ Model = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes that train together on this machine.")]
+Until = Annotated[
+    str,
+    typer.Option(
+        "--until",
+        metavar="TIME",
+        help="Save and stop at this time, to be resumed: 07:00, or 2026-11-30T07:00.",
+        show_default=False,
+    ),
+]
+For = Annotated[
+    str,
+    typer.Option(
+        "--for", metavar="LENGTH", help="Save and stop after so long, to be resumed: 90min, 2h.", show_default=False
+    ),
+]
 
 
 def present_recipe(file: Path, overrides: Sequence[str] | None) -> Recipe:
@@ -44,3 +60,12 @@ def present_recipe(file: Path, overrides: Sequence[str] | None) -> Recipe:
     recipe = load_recipe(file, overrides or [])
     require_present(recipe)
     return recipe
+
+
+def sitting(until: str, length: str) -> tuple[datetime | None, list[str]]:
+    """When the sitting ends, and the flags that tell processes which are launched."""
+    from fewer.core.sitting import end_of_sitting
+    from fewer.sync.launch import is_rank
+
+    ends = end_of_sitting(until, length, may_be_over=is_rank())
+    return ends, ["--until", ends.isoformat()] if ends else []

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fewer.cli.options import Devices, Json, Overrides, RecipeOrSource
+from fewer.cli.options import Devices, For, Json, Overrides, RecipeOrSource, Until, sitting
 
 
 def train(
@@ -25,12 +25,15 @@ def train(
         ),
     ] = "",
     devices: Devices = 1,
+    until: Until = "",
+    length: For = "",
     as_json: Json = False,
 ) -> int:
     """Train a recipe, or images alone: evaluates, checkpoints, and writes a run folder with a report."""
     from fewer.cli.given import recipe_given
     from fewer.core.errors import RecipeError
 
+    ends, flags = sitting(until, length)
     if name and out:
         raise RecipeError(f"--name {name} and --out {out}: give one of the two")
     found = recipe_given(recipe, overrides or [], devices)
@@ -48,7 +51,7 @@ def train(
     if not given and folder != asked:
         print(taken(asked), file=sys.stderr)
     if devices > 1 and not is_rank():
-        flags = ["--json"] if as_json else []
+        flags += ["--json"] if as_json else []
         with found.kept(recipe) as place:  # what was chosen here, every process takes
             return launch(devices, ["train", place, *found.left(overrides or []), "--out", str(folder), *flags])
     from fewer.session.fit import fit
@@ -58,5 +61,5 @@ def train(
             from fewer.sync.comm import of_rank_0
 
             folder = numbered(asked, of_rank_0(comm, free_number(asked)))
-        result = fit(found.recipe, folder, given=found.text, comm=comm, display=display)
+        result = fit(found.recipe, folder, given=found.text, comm=comm, display=display, until=ends)
     return finish(result, folder, as_json, comm.rank)

@@ -65,13 +65,13 @@ class ResourceError(FewerError):
     exit_code = 6
 
 
-PREEMPTED = 75  # stopped by SIGTERM after saving; `fewer resume` goes on
+PREEMPTED = 75  # stopped by SIGTERM, or at the end of a sitting, after saving; `fewer resume` goes on
 INTERRUPTED = 130  # stopped by Ctrl-C after saving
 EXIT_CODES = {signal.SIGTERM: PREEMPTED, signal.SIGINT: INTERRUPTED}
 
 
 class Stopped(FewerError):
-    """Stopped by a signal; `fewer resume` goes on.
+    """Stopped by a signal, or at the end of a sitting; `fewer resume` goes on.
 
     Args:
         message: What to tell the user.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def fit(
     comm: Comm | None = None,
     selector: Selector | None = None,
     display: Display | None = None,
+    until: datetime | None = None,
 ) -> dict[str, Any]:
     """Trains a recipe from the start in a new run folder.
 
@@ -48,6 +50,7 @@ def fit(
         comm: How processes exchange tensors; one process alone if left out.
         selector: A selector of the caller's own, in place of the recipe's.
         display: Where progress is shown; nowhere if left out.
+        until: When the sitting ends, by the local clock: the run is saved and stops, and can be resumed.
 
     Returns:
         The content of `result.json`.
@@ -59,7 +62,7 @@ def fit(
         tensorboard.require()
     comm, display = comm or SingleProcess(), display or Silent()
     folder = RunFolder(Path(out), writes=comm.rank == 0)
-    with signals.caught() as stop, deterministic(recipe.train.deterministic):
+    with signals.caught(until) as stop, deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         plan = make_plan(recipe, splits, comm.world_size, selector)
         folder.create()
@@ -82,6 +85,7 @@ def resume(
     comm: Comm | None = None,
     selector: Selector | None = None,
     display: Display | None = None,
+    until: datetime | None = None,
 ) -> dict[str, Any]:
     """Goes on with a run from its newest intact checkpoint, bit for bit as if it had never stopped.
 
@@ -91,6 +95,7 @@ def resume(
         comm: As for `fit`.
         selector: As for `fit`.
         display: As for `fit`.
+        until: As for `fit`.
 
     Raises:
         RecipeError: The folder is no run, or another key than those was changed.
@@ -109,7 +114,7 @@ def resume(
         display.note(f"{path}: finished already, nothing to do; train.epochs={2 * recipe.epochs} would train longer")
         return run.result
     folder.lock()
-    with signals.caught() as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
+    with signals.caught(until) as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
         plan = make_plan(recipe, splits, comm.world_size, selector)
