@@ -62,6 +62,7 @@ class Stage:
         mix: Factor on the probability that a batch is mixed; None: the strength.
         lr_ramp_epochs: Epochs at its start in which the learning rate rises in a straight line.
         lr_ramp_start: Share of the learning rate that this begins with.
+        keeps_features: Whether what the frozen layers give is computed once and kept, in place of the images.
     """
 
     index: int
@@ -78,6 +79,7 @@ class Stage:
     lr_ramp_epochs: float = 0.0
     lr_ramp_start: float = 1.0
     last_strength: float | None = None
+    keeps_features: bool = False
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:

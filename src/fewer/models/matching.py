@@ -67,7 +67,7 @@ class Match:
         if self.prefix:
             parts.append(f"of names that begin with {self.prefix!r}, which was taken off")
         if self.head:
-            parts.append(f"the head ({', '.join(self.head[:_SHOWN])}) is of another size and starts at random")
+            parts.append(f"the head ({', '.join(self.head[:_SHOWN])}) is of another size and starts at zero")
         shapes = [f"{name} {_sized(theirs)} for {_sized(ours)}" for name, theirs, ours in self.reshaped]
         for what, found in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes)):
             if found:
@@ -160,6 +160,25 @@ def load_matched(model: nn.Module, fitted: Match) -> None:
     state = model.state_dict()
     for name, tensor in fitted.fitting.items():
         state[name].copy_(tensor)
+
+
+@torch.no_grad()
+def clear_new_heads(model: nn.Module, fitted: Match, classes: int) -> None:
+    """Sets heads to zero that the weights do not fill, so that all classes are equally probable at first.
+
+    What is drawn for a head is noise beside features that have learnt something, and at the small rates of fine-tuning
+    it stays (Kolesnikov et al. 2020, BiT). Heads of cosines keep their directions.
+
+    Args:
+        model: The network.
+        fitted: What fits.
+        classes: Number of the network's outputs.
+    """
+    for name in heads(model, classes):
+        head = model.get_submodule(name)
+        if f"{name}.weight" not in fitted.fitting and type(head) in (nn.Linear, nn.Conv2d):
+            for parameter in head.parameters():
+                parameter.zero_()
 
 
 def heads(model: nn.Module, classes: int) -> list[str]:

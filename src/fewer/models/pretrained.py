@@ -16,7 +16,7 @@ from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.data.images import Moments
 from fewer.models.files import is_safetensors, read_tensors
 from fewer.models.hub import file_hash
-from fewer.models.matching import Match, in_order, load_matched, match
+from fewer.models.matching import Match, clear_new_heads, in_order, load_matched, match
 from fewer.models.weight_names import unwrapped
 from fewer.runs.checkpoint import read_folder
 from fewer.runs.published import MODEL_ABOUT, MODEL_WEIGHTS
@@ -36,12 +36,14 @@ class Weights:
         origin: What to call them in messages.
         sha256: Hash of the file that they come from.
         moments: Mean and standard deviation of each channel (white is 1) that they were trained with, where known.
+        are_usual: Whether these are those of the library's own weights, since a file states none.
     """
 
     tensors: dict[str, Tensor]
     origin: str
     sha256: str
     moments: Moments | None = None
+    are_usual: bool = False
 
     def fitted(self, params: ModelParams, model: nn.Module, classes: int) -> Match:
         """Compares them with a network, which may be on the meta device.
@@ -67,8 +69,10 @@ class Weights:
         return found
 
     def put_into(self, params: ModelParams, model: nn.Module, classes: int) -> None:
-        """Copies what fits into a network; errors as `fitted`."""
-        load_matched(model, self.fitted(params, model, classes))
+        """Copies what fits into a network, whose head starts at zero where it does not; errors as `fitted`."""
+        found = self.fitted(params, model, classes)
+        load_matched(model, found)
+        clear_new_heads(model, found, classes)
 
 
 def read_weights(params: ModelParams) -> Weights | None:
@@ -88,7 +92,8 @@ def read_weights(params: ModelParams) -> Weights | None:
         return _of_run(path)
     if not path.exists():
         raise RecipeError(f'model.weights = "{path}": no such file or folder; check the path')
-    return Weights(read_tensors(path), str(path), file_hash(path), _stated(path))
+    stated = _stated(path)
+    return Weights(read_tensors(path), str(path), file_hash(path), stated or _usual(params), not stated)
 
 
 def _stated(path: Path) -> Moments | None:
@@ -103,6 +108,13 @@ def _stated(path: Path) -> Moments | None:
         return _moments(json.loads(about["mean"]), json.loads(about["std"]))
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: mean and std of its metadata: {error}; write JSON lists of three numbers") from None
+
+
+def _usual(params: ModelParams) -> Moments | None:
+    """The statistics that images for the library's own weights of a net are normalised by, which files mostly hold."""
+    usual = getattr(models.family(params.name), "usual_moments", None)
+    found: Moments | None = usual(params) if usual else None
+    return found
 
 
 def _published(params: ModelParams) -> Weights:

@@ -17,6 +17,7 @@ from fewer.plan.ending import earliest_end, shortened
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
 from fewer.plan.facts import Facts, Reference
+from fewer.plan.features import feature_notes, feature_problems, with_features
 from fewer.plan.freezing import freezing_notes
 from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
 from fewer.plan.plan import Plan
@@ -54,7 +55,9 @@ def compile_plan(
     expected = expected or _everything
     stages = stages_of(recipe, facts.data.native_side_px, facts.model.frozen_layers)
     stages = with_rates(recipe, stages, facts.data.train_images)
-    if problems := checks.mismatches(recipe, facts, stages):
+    stages = with_features(recipe, facts, stages, bool(own_selector))
+    problems = checks.mismatches(recipe, facts, stages)
+    if problems := [*problems, *feature_problems(recipe, facts, stages, bool(own_selector))]:
         raise RecipeError(problems)
     recipe = _resolved(recipe, facts)
     has_val, has_test = facts.data.val_images > 0, facts.data.test_images > 0
@@ -96,6 +99,7 @@ def compile_plan(
             *facts.model.notes,
             *_notes(recipe, facts, stages),
             *freezing_notes(facts, stages, budget),
+            *feature_notes(facts, stages),
             *filter(None, warnings),
         ),
     )

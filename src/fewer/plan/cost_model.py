@@ -44,16 +44,23 @@ def budget_of(
     renewed = reestimation_flops(facts, stages, reestimation)
     return Budget(
         images=facts.data.train_images,
-        training_flops=tuple(
-            model.sample_flops(stage.side_px, epoch, stage.frozen_layers).training for stage, epoch in moments
-        ),
+        training_flops=tuple(model.trained_flops(stage, epoch).training for stage, epoch in moments),
         scoring_flops=tuple(model.scoring_flops(stage.side_px, epoch) for stage, epoch in moments),
         cost=cost,
         before_flops=facts.reference_flops + finder_flops,
         after_flops=renewed if at_side else 0.0,
         after_partial_flops=renewed if reestimation.guards and not at_side else 0.0,
+        feature_flops=tuple(
+            facts.data.train_images * model.sample_flops(stage.side_px, epoch).forward * _computes(stage, epoch)
+            for stage, epoch in moments
+        ),
         shown_images=tuple(shown_images(facts.data.class_images or (facts.data.train_images,), data_shares(stages))),
     )
+
+
+def _computes(stage: Stage, epoch: int) -> bool:
+    """Whether an epoch begins with a forward of all images, whose features are kept."""
+    return stage.keeps_features and epoch == stage.first_epoch
 
 
 def reestimation_flops(facts: Facts, stages: Sequence[Stage], reestimation: Reestimation) -> float:
@@ -134,17 +141,19 @@ class CostModel:
 
     def epoch(self, epoch: int, expectation: Expectation, packs: bool) -> Costs:
         """Ledger entries of one epoch's scoring and training."""
-        images, size = self.budget.shown(epoch), stage_of(self.stages, epoch).batch_size
+        stage = stage_of(self.stages, epoch)
+        images, size = self.budget.shown(epoch), stage.batch_size
         scored = round(expectation.scored * images)
 
         def bounds(entry: Callable[[int], float]) -> tuple[float, float]:
             return entry(round(expectation.kept_low * images)), entry(round(expectation.kept_high * images))
 
-        low, high = bounds(lambda kept: float(max(kept, scored)))
+        passed = float(self.facts.data.train_images * _computes(stage, epoch))
+        low, high = bounds(lambda kept: float(scored + passed if stage.keeps_features else max(kept, scored)))
         return {
             # With several workers one may lack what another has loaded and scored, and loads it again.
             "samples_loaded": (low, high + (scored if workers_of(self.recipe, self.facts.machine) > 1 else 0)),
-            "samples_forwarded": bounds(lambda kept: float(kept + scored)),
+            "samples_forwarded": bounds(lambda kept: float(kept + scored) + passed),
             "samples_backpropagated": bounds(float),
             "optimizer_steps": bounds(lambda kept: float(len(batch_sizes(kept, size, kept if packs else images)))),
             "flops": self.budget.epoch_flops(epoch, expectation),

@@ -13,6 +13,7 @@ from fewer.select.method_params import OFF, ScoredParams
 from fewer.select.registry import METHODS
 
 _MEANING = 1  # of the recipe's keys and their defaults; a change of a default, or of its meaning, raises it
+_PUT = 2  # how first weights are put in: 1 left a new head as it was drawn, and normalised images by the data
 _FIRST_NOISE_CAP = 0.05  # the default when the first digests were recorded: it stays where it has no effect
 
 
@@ -52,7 +53,7 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
 def _model(recipe: Recipe, weights: str) -> dict[str, Any]:
     """The `[model]` section, in which a hash of the first weights stands for their path."""
     content = recipe.model.model_dump(mode="json", exclude={"weights"}, exclude_defaults=True)
-    return {**content, "name": recipe.model.name, **({"weights": weights} if weights else {})}
+    return {**content, "name": recipe.model.name, **({"weights": weights, "put": _PUT} if weights else {})}
 
 
 def _selection(recipe: Recipe, facts: Facts) -> dict[str, Any]:

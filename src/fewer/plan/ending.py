@@ -56,5 +56,5 @@ def earliest_end(recipe: Recipe, stages: Sequence[Stage]) -> int:
 def shortened(stages: Sequence[Stage], budget: Budget, epochs: int) -> tuple[tuple[Stage, ...], Budget]:
     """Stages and budget of a run that ends after so many epochs, within its last stage."""
     last = replace(stages[-1], epochs=epochs - stages[-1].first_epoch)
-    names = ("training_flops", "scoring_flops", "shown_images")
+    names = ("training_flops", "scoring_flops", "feature_flops", "shown_images")
     return (*stages[:-1], last), replace(budget, **{name: getattr(budget, name)[:epochs] for name in names})

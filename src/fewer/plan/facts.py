@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from fewer.core.types import Stage
 from fewer.plan.flops import Flops
 from fewer.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from fewer.models.cut import Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,9 @@ class ModelFacts:
         problems: What of the recipe the model cannot do.
         layers: Its layers in the order in which they run; those of the head last.
         frozen_layers: How many of them each of the recipe's stages freezes.
+        body_layers: How many of them come before the head, where a stage freezes these; else 0.
+        cut: Where the net can be cut before its head, where a stage freezes all else.
+        head_flops: Likewise, FLOPs of training the head on one image's features.
     """
 
     flops: Mapping[int, tuple[Flops, ...]]
@@ -84,6 +92,15 @@ class ModelFacts:
     problems: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     frozen_layers: tuple[int, ...] = ()
+    body_layers: int = 0
+    cut: Cut | None = None
+    head_flops: Flops = Flops(0, 0, 0)
+
+    def trained_flops(self, stage: Stage, epoch: int) -> Flops:
+        """FLOPs of one sample that a stage trains on in an epoch."""
+        if stage.keeps_features:
+            return self.head_flops
+        return self.sample_flops(stage.side_px, epoch, stage.frozen_layers)
 
     def sample_flops(self, side_px: int, epoch: int, frozen_layers: int = 0) -> Flops:
         """FLOPs of one sample at a side in an epoch, of a stage that freezes so many layers."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from fewer.core.protocols import ChangesByEpoch, Task
-from fewer.core.types import At
+from fewer.core.types import At, Batch
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from fewer.models.cut import Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,34 @@ def sample_flops(task: Task, model: nn.Module, side_px: int) -> tuple[int, int]:
         side_px: Height and width of the image.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     weight = next(model.parameters())
     if weight.device.type != "meta":
         model = copy.deepcopy(model).to("meta")
-    batch = task.dummy_batch(side_px, torch.device("meta"), weight.dtype)
+    return _counted(task, model, task.dummy_batch(side_px, torch.device("meta"), weight.dtype))
+
+
+def head_flops(task: Task, model: nn.Module, cut: Cut) -> Flops:
+    """FLOPs of one sample's forward and backward of the head alone, which is given features.
+
+    Args:
+        task: What is learnt.
+        model: The net, on "meta".
+        cut: Where it is cut.
+    """
+    import torch
+
+    weight = next(model.parameters())
+    batch = task.dummy_batch(1, weight.device, weight.dtype)
+    features = torch.empty(len(batch), *cut.features, device=weight.device, dtype=weight.dtype)
+    return Flops(0, *_counted(task, model.get_submodule(cut.head), replace(batch, inputs=features)))
+
+
+def _counted(task: Task, model: nn.Module, batch: Batch) -> tuple[int, int]:
+    """FLOPs of one sample's forward and backward, all on "meta"."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     mended = {torch.ops.aten.convolution_backward: _convolution_backward}
     with FlopCounterMode(display=False, custom_mapping=mended) as forward:
         loss = task.outcome(model, batch, At(0, 1, 0.0)).loss_sum_B.sum()

@@ -40,9 +40,11 @@ def freezing_notes(facts: Facts, stages: Sequence[Stage], budget: Budget) -> lis
     notes, saved, whole = [], 0.0, 0.0
     for stage in stages:
         epochs = range(stage.first_epoch, stage.first_epoch + stage.epochs)
-        flops = sum(budget.shown(epoch) * budget.training_flops[epoch] for epoch in epochs)
-        share = saving(facts, stage) if stage.frozen_layers else 0.0
-        whole, saved = whole + flops / (1 - share), saved + flops * share / (1 - share)
+        unfrozen = sum(
+            budget.shown(epoch) * facts.model.sample_flops(stage.side_px, epoch).training for epoch in epochs
+        )
+        spared = unfrozen - sum(map(budget.work, epochs))
+        whole, saved, share = whole + unfrozen, saved + spared, spared / unfrozen
         if stage.frozen_layers:
             first, *others = filter(None, facts.model.layers[: stage.frozen_layers])  # a class token has no layer
             names = f"{first} to {others[-1]}" if others else first

@@ -17,8 +17,9 @@ from fewer.machine.precision import native_bf16
 from fewer.models import dry_run, freezing
 from fewer.models.batchnorm import has_batchnorm
 from fewer.models.blocks import rate_factors
+from fewer.models.cut import Cut, cut_before_head
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
-from fewer.plan.flops import flops_by_epoch, unfrozen_flops
+from fewer.plan.flops import Flops, flops_by_epoch, head_flops, unfrozen_flops
 from fewer.plan.stages import stages_of
 from fewer.plan.stores import store_of
 from fewer.recipe.schema import Recipe
@@ -109,7 +110,8 @@ def model_facts(
     except ValueError as error:
         problem = f'model.name = "{recipe.model.name}": {error}'
         return ModelFacts({}, 0, 0, scoring_side_px=scoring_side_px, problems=(problem,))
-    layers, counts, problems = _frozen(recipe, model, classes, task, sides[-1])
+    layers, counts, body, problems = _frozen(recipe, model, classes, task, sides[-1])
+    cut = _cut(model, classes, task, sides[-1]) if body and body in counts else None
     frozen = {
         side: {0} | {count for stage, count in zip(stages, counts, strict=False) if stage.side_px == side}
         for side in shown
@@ -118,6 +120,9 @@ def model_facts(
         flops={side: flops_by_epoch(task, model, side, recipe.epochs, layers, frozen[side]) for side in shown},
         layers=layers,
         frozen_layers=counts,
+        body_layers=body,
+        cut=cut,
+        head_flops=head_flops(task, model, cut) if cut else Flops(0, 0, 0),
         problems=problems,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batchnorm=has_batchnorm(model),
@@ -136,10 +141,11 @@ def model_facts(
 
 def _frozen(
     recipe: Recipe, model: nn.Module, classes: int, task: Task, side_px: int
-) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
-    """The model's layers as they run, how many of them each stage freezes, and what of that cannot be done."""
+) -> tuple[tuple[str, ...], tuple[int, ...], int, tuple[str, ...]]:
+    """The model's layers as they run, how many of them each stage freezes, how many come before the head, and what of
+    that cannot be done."""
     if not any(stage.frozen for stage in recipe.stages) and recipe.train.layer_lr_decay == 1:
-        return (), (), ()
+        return (), (), 0, ()
     batch = task.dummy_batch(side_px, torch.device("meta"), torch.float32)
     with torch.no_grad():
         layers, head = freezing.layers_in_order(model, classes, lambda: task.dry_run(model, batch))
@@ -150,7 +156,14 @@ def _frozen(
         except ValueError as error:
             problems.append(f"stages.{index}.frozen: {error}")
             counts.append(0)
-    return layers, tuple(counts), tuple(problems)
+    return layers, tuple(counts), len(layers) - head, tuple(problems)
+
+
+def _cut(model: nn.Module, classes: int, task: Task, side_px: int) -> Cut | None:
+    """Where the model can be cut before its head; no task but classification says that it can."""
+    batch = task.dummy_batch(side_px, torch.device("meta"), torch.float32)
+    with torch.no_grad():
+        return cut_before_head(model, classes, lambda: task.dry_run(model, batch))
 
 
 def _stem_notes(recipe: Recipe, model: nn.Module, side_px: int) -> Sequence[str]:
@@ -180,4 +193,7 @@ def _weights_notes(recipe: Recipe, model: nn.Module, classes: int, weights: Weig
     fitted = f"first weights from {weights.origin}: {weights.fitted(recipe.model, model, classes).describe()}"
     if recipe.data.normalize != "auto" or not weights.moments:
         return (fitted,)
-    return fitted, "images are normalised by the mean and standard deviation that the first weights come with"
+    whose = "the first weights come with"
+    if weights.are_usual:
+        whose = f'published weights of "{recipe.model.name}" take, since the file states none'
+    return fitted, f"images are normalised by the mean and standard deviation that {whose}"

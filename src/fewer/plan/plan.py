@@ -200,8 +200,11 @@ class Plan:
 
     def sample_flops(self, epoch: int) -> Flops:
         """FLOPs of one sample that is trained on in an epoch."""
-        stage = self.stage(epoch)
-        return self.facts.model.sample_flops(stage.side_px, epoch, stage.frozen_layers)
+        return self.facts.model.trained_flops(self.stage(epoch), epoch)
+
+    def forward_flops(self, epoch: int) -> int:
+        """FLOPs of one sample's forward through the whole model in an epoch."""
+        return self.facts.model.sample_flops(self.stage(epoch).side_px, epoch).forward
 
     def frozen(self, stage: Stage) -> tuple[str, ...]:
         """The layers that a stage freezes."""

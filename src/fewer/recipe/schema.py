@@ -84,7 +84,7 @@ class TrainRecipe(TrainParams):
     weight_decay: NonNegative = 5e-4
     """Of matrices and filters. `sgd` adds it to the gradient; `adamw` shrinks by it, and 0.01 to 0.1 is usual there."""
     head_lr_scale: Positive = 1.0
-    """Factor on the learning rate of the last layer, which starts at random while `model.weights` fill the others."""
+    """Factor on the learning rate of the last layer, which starts at zero while `model.weights` fill the others."""
     layer_lr_decay: Annotated[Share, Field(gt=0)] = 1.0
     """Factor on the learning rate from each block of the model to the one before it: 1 at the head, least next to the
     images. 0.65 to 0.8 is usual where `model.weights` are fine-tuned."""
@@ -140,6 +140,10 @@ class StageRecipe(Section):
     Their BatchNorm keeps its statistics. A stage with shorter `frozen` thaws what it leaves out."""
     frozen_anyway: Flag = False
     """Freeze although that saves less than 5 % of the stage's arithmetic."""
+    keep_features: Literal["auto", "yes", "no"] = "auto"
+    """With `frozen = "all but the head"` and views that stay the same (`strength = 0`): compute what the body gives for
+    each image once, in eval mode, and train the head on that, at next to no cost an epoch. `auto`: where it can be
+    done; `yes`: or stop."""
     evaluation_side_px: Side | None = None
     """Image side of this stage's validation, and with the last stage that of test and of the published model. Left
     out: `train.evaluation_side_px`, else `side_px`. Only models that were evaluated at the last stage's side compete

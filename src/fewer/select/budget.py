@@ -37,6 +37,7 @@ class Budget:
         before_flops: What is spent before the first epoch, such as reference losses.
         after_flops: What is spent after the last epoch, such as BatchNorm's statistics for another side.
         after_partial_flops: What is spent after the last epoch if that leaves images out.
+        feature_flops: What every epoch spends on features that are kept; left out: nothing.
         shown_images: Training images that every epoch shows; left out: all.
     """
 
@@ -47,6 +48,7 @@ class Budget:
     before_flops: float = 0.0
     after_flops: float = 0.0
     after_partial_flops: float = 0.0
+    feature_flops: tuple[float, ...] = ()
     shown_images: tuple[int, ...] = ()
 
     @property
@@ -56,7 +58,7 @@ class Budget:
     @property
     def full_flops(self) -> float:
         """What the run would cost if every epoch trained on everything."""
-        return float(sum(self.images * flops for flops in self.training_flops))
+        return float(sum(self.images * flops for flops in self.training_flops) + sum(self.feature_flops))
 
     def at(self, epoch: int, share: float | None = None) -> At:
         """The moment before an epoch in which this share of the images may be trained on."""
@@ -66,10 +68,18 @@ class Budget:
         """How many training images an epoch shows."""
         return self.shown_images[epoch] if self.shown_images else self.images
 
+    def work(self, epoch: int) -> float:
+        """FLOPs of an epoch that trains on all that it shows, selection apart."""
+        return self.shown(epoch) * self.training_flops[epoch] + self.features(epoch)
+
+    def features(self, epoch: int) -> float:
+        """FLOPs of an epoch's features that are kept."""
+        return self.feature_flops[epoch] if self.feature_flops else 0.0
+
     def epoch_flops(self, epoch: int, expectation: Expectation) -> tuple[float, float]:
         """Lowest and highest FLOPs of an epoch's scoring and training."""
         images = self.shown(epoch)
-        scoring = round(expectation.scored * images) * self.scoring_flops[epoch]
+        scoring = round(expectation.scored * images) * self.scoring_flops[epoch] + self.features(epoch)
         low, high = (round(kept * images) for kept in (expectation.kept_low, expectation.kept_high))
         return low * self.training_flops[epoch] + scoring, high * self.training_flops[epoch] + scoring
 

@@ -43,7 +43,7 @@ class Pace:
     def _work(self, epochs: float) -> float:
         """The arithmetic of so many epochs' training, without selection."""
         budget = self._session.plan.budget
-        flops = [budget.shown(epoch) * each for epoch, each in enumerate(budget.training_flops)]
+        flops = [budget.work(epoch) for epoch in range(budget.epochs)]
         whole = int(epochs)
         started = (epochs - whole) * flops[whole] if whole < len(flops) else 0.0
         return sum(flops[:whole]) + started

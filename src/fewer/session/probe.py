@@ -65,7 +65,7 @@ def seconds_per_flop(plan: Plan) -> float:
 def probe(plan: Plan, stage: Stage) -> Probe:
     """Times a few steps on batches of a stage."""
     torch.set_num_threads(plan.facts.machine.threads)
-    flops = plan.sample_flops(stage.first_epoch).training
+    flops = plan.facts.model.sample_flops(stage.side_px, stage.first_epoch, stage.frozen_layers).training
     model, task, began, found = build_model(plan).train(), task_of(plan), time.perf_counter(), list[float]()
     set_trained(model, (p for p in model.parameters() if p.requires_grad), stage.first_epoch, plan.frozen(stage))
     batch, before_bytes = _batch(plan, stage, flops), peak_memory_bytes()
@@ -89,7 +89,7 @@ def outlook(plan: Plan) -> Outlook:
         shape = stage.side_px, stage.batch_size, stage.frozen_layers
         if shape not in probes and len(probes) < _SHAPES:
             probes[shape] = probe(plan, stage)
-        flops = plan.sample_flops(stage.first_epoch).training * stage.epochs * stage.data_share
+        flops = sum(map(plan.budget.work, range(stage.first_epoch, stage.first_epoch + stage.epochs)))
         seconds += flops * probes.get(shape, next(reversed(probes.values()))).seconds_per_flop
         weight += flops
     mean = seconds / weight / plan.facts.machine.processes

@@ -57,7 +57,8 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
     for number in numbers:
         with run.ledger.phase("data_wait"):
             loaded = [next(batches) for _ in run.workers]
-        run.ledger.book(stage.index, samples_loaded=sum(map(len, loaded)))
+        if not stage.keeps_features:
+            run.ledger.book(stage.index, samples_loaded=sum(map(len, loaded)))
         at = run.plan.at(epoch, number, len(order.sizes), order.share)
         yield Candidate(at, stage, number, len(order.sizes), whole[number], mine[number], loaded)
 

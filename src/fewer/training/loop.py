@@ -11,10 +11,11 @@ from fewer.core.protocols import Data, Task
 from fewer.core.types import At, Stage, Worker
 from fewer.optim.groups import momentum_of
 from fewer.training.batches import Candidate, candidates
+from fewer.training.features import FeatureCache
 from fewer.training.run import Run, state_digest
 from fewer.training.scoring import score_samples, select_in_batch
 from fewer.training.step import Totals, reduce_totals, take_step
-from fewer.training.transition import enter_epoch, forwards, lr_factor
+from fewer.training.transition import enter_epoch, lr_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +82,17 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
         DivergedError: The loss is not finite; the step was not taken.
         RecipeError: The selection keeps nothing in a whole epoch.
     """
+    features = FeatureCache(task, data, run)
     while run.cursor.epoch < run.plan.epochs:
         stage = run.plan.stage(run.cursor.epoch)
         enter_epoch(task, run, stage)
         if run.selection.order is None:
             _select(task, data, run, stage)
-        calls = forwards(run, stage)
-        for candidate in candidates(data, run, stage):
+        views, calls = features.enter(stage)
+        for candidate in candidates(views, run, stage):
             batches = [candidate]
             if run.selection.selector.in_batch(candidate.at):
-                batches = list(select_in_batch(task, data, run, calls, candidate))
+                batches = list(select_in_batch(task, views, run, calls, candidate))
             steps = [take_step(task, run, calls, batch, nth) for nth, batch in enumerate(batches)]
             yield _advance(task, run, candidate, steps)
 

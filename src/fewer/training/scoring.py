@@ -108,7 +108,7 @@ def score_samples(task: Task, data: Data, run: Run, stage: Stage, ids_M: Tensor,
     columns, models = run.selection.selector.columns, {worker.id: worker.model for worker in run.workers}
     requests = evaluation_requests(ids_M, at.epoch, stage.side_px, stage.batch_size)
     seen, loaded = score_shared(task, data, models, run.sync.workers, requests, at, columns)
-    flops = len(ids_M) * run.plan.sample_flops(at.epoch).forward
+    flops = len(ids_M) * run.plan.forward_flops(at.epoch)
     run.ledger.book(stage.index, samples_loaded=loaded, samples_forwarded=len(ids_M), flops=flops)
     return gathered(seen, run.comm, columns)
 

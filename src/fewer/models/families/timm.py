@@ -96,6 +96,14 @@ def published(params: Params) -> Published:
     return Published(file, tuple(config.mean), tuple(config.std))
 
 
+def usual_moments(params: Params) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and standard deviation that images for timm's weights of a net are normalised by; None: there are none."""
+    import timm
+
+    config = timm.get_pretrained_cfg(params.name.removeprefix(PREFIX), allow_unregistered=True)
+    return (tuple(config.mean), tuple(config.std)) if config is not None else None
+
+
 def adapted(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Position embeddings of a vision transformer, resampled to the model's own grid."""
     from timm.layers.pos_embed import resample_abs_pos_embed

@@ -81,11 +81,19 @@ def published(params: Params) -> Published:
     default: Any = get_model_weights(params.name).DEFAULT
     name = PurePosixPath(default.url).name
     file = downloaded(default.url, name, hash_prefix=PurePosixPath(name).stem.rpartition("-")[2])
-    transform = default.transforms()
+    return Published(file, *usual_moments(params))
+
+
+def usual_moments(params: Params) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that images for torchvision's weights of a net are normalised by."""
+    from torchvision.models import get_model_weights
+
     if params.name in _WITH_AUXILIARY_HEADS:
         # Their published form takes ImageNet's statistics and turns them into these in the forward.
-        return Published(file, (0.5,) * 3, (0.5,) * 3)
-    return Published(file, tuple(transform.mean), tuple(transform.std))
+        return (0.5,) * 3, (0.5,) * 3
+    default: Any = get_model_weights(params.name).DEFAULT
+    transform = default.transforms()
+    return tuple(transform.mean), tuple(transform.std)
 
 
 def adapted(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
