@@ -31,9 +31,35 @@ def test_a_run_begins_with_the_weights_and_a_head_of_its_own(tmp_path: Path) -> 
     assert "100% of the network" in note
     assert "fc.weight" in note
     ours = session.run.workers[0].model.state_dict()
-    plain = open_session(recipe(), open_data(recipe())).run.workers[0].model.state_dict()
     for name, value in ours.items():
-        assert torch.equal(value, plain[name] if name.startswith("fc.") else theirs[name]), name
+        assert torch.equal(value, torch.zeros_like(value) if name.startswith("fc.") else theirs[name]), name
+
+
+def test_a_head_of_cosines_keeps_the_directions_that_were_drawn(tmp_path: Path) -> None:
+    save_file(state(classes=3), tmp_path / "w.safetensors")
+    cosines = {**CIFAR, "head": "normalized"}
+    drawn, asked = recipe(cosines), recipe({**cosines, "weights": str(tmp_path / "w.safetensors")})
+    heads = [
+        open_session(each, open_data(each)).run.workers[0].model.state_dict()["fc.weight"] for each in (drawn, asked)
+    ]
+    assert torch.equal(*heads)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [("mobilenet_v2", (0.485, 0.456, 0.406)), ("googlenet", (0.5,) * 3), ("timm:tf_efficientnet_lite0", (0.5,) * 3)],
+)
+def test_a_file_that_states_no_statistics_gets_those_of_the_librarys_weights(
+    tmp_path: Path, name: str, mean: tuple[float, ...]
+) -> None:
+    save_file({"a": torch.ones(1)}, tmp_path / "w.safetensors")
+    found = read_weights(models.params(name)(name=name, weights=str(tmp_path / "w.safetensors")))
+    assert found is not None
+    assert (found.moments and found.moments[0], found.are_usual) == (mean, True)
+    save_file({"a": torch.ones(1)}, tmp_path / "w.safetensors", {"mean": "[0.1, 0.2, 0.3]", "std": "[1, 1, 1]"})
+    stated = read_weights(models.params(name)(name=name, weights=str(tmp_path / "w.safetensors")))
+    assert stated is not None
+    assert (stated.moments, stated.are_usual) == (((0.1, 0.2, 0.3), (1.0, 1.0, 1.0)), False)
 
 
 def test_the_digest_is_that_of_the_content_not_of_the_path(tmp_path: Path) -> None:

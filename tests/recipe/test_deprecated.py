@@ -17,7 +17,7 @@ BEFORE: dict[str, Any] = {**GUARDED, "refresh_every": 0, "guards": THEN}
 
 
 def digest(content: dict[str, Any]) -> str:
-    recipe = parse_recipe({**BASE, **content})
+    recipe = parse_recipe({**BASE, **content}, ["train.precision=fp32"])  # "auto" depends on the machine
     return make_plan(recipe, open_data(recipe)).digest
 
 

@@ -94,11 +94,11 @@ class ModelFacts:
     frozen_layers: tuple[int, ...] = ()
     body_layers: int = 0
     cut: Cut | None = None
-    head_flops: Flops = Flops(0, 0, 0)
+    head_flops: Flops | None = None
 
     def trained_flops(self, stage: Stage, epoch: int) -> Flops:
         """FLOPs of one sample that a stage trains on in an epoch."""
-        if stage.keeps_features:
+        if stage.keeps_features and self.head_flops:
             return self.head_flops
         return self.sample_flops(stage.side_px, epoch, stage.frozen_layers)
 

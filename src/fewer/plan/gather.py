@@ -19,7 +19,7 @@ from fewer.models.batchnorm import has_batchnorm
 from fewer.models.blocks import rate_factors
 from fewer.models.cut import Cut, cut_before_head
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
-from fewer.plan.flops import Flops, flops_by_epoch, head_flops, unfrozen_flops
+from fewer.plan.flops import flops_by_epoch, head_flops, unfrozen_flops
 from fewer.plan.stages import stages_of
 from fewer.plan.stores import store_of
 from fewer.recipe.schema import Recipe
@@ -122,7 +122,7 @@ def model_facts(
         frozen_layers=counts,
         body_layers=body,
         cut=cut,
-        head_flops=head_flops(task, model, cut) if cut else Flops(0, 0, 0),
+        head_flops=head_flops(task, model, cut) if cut else None,
         problems=problems,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batchnorm=has_batchnorm(model),

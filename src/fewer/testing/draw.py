@@ -49,6 +49,7 @@ _STAGES: list[list[dict[str, Any]]] = [
         {"epochs": 1, "side_px": 20, "frozen": "all but the head"},
         {"epochs": 1, "side_px": 20, "frozen": "40%", "frozen_anyway": True},
     ],
+    [{"epochs": 1, "side_px": 16}, {"epochs": 2, "side_px": 20, "frozen": "all but the head", "strength": 0.0}],
 ]
 
 

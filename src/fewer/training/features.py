@@ -70,9 +70,9 @@ class FeatureCache:
                 targets.append(dense(batch.targets))
         features = torch.cat([torch.empty(0, *cut.features, device=run.device), *seen])
         self._book(stage, sum(map(len, ids)), len(ids_M))
-        whole = Batch(
-            *(run.comm.gather(each) for each in (torch.cat(ids).to(run.device), features, torch.cat(targets)))
-        )
+        parts = torch.cat(ids).to(run.device), features, torch.cat(targets)
+        ids_N, features_N, target_N = map(run.comm.gather, parts)
+        whole = Batch(ids_N, features_N, target_N)
         return KeptFeatures(whole.take(torch.argsort(whole.ids_B)))
 
     def _book(self, stage: Stage, loaded: int, images: int) -> None:
