@@ -8,7 +8,8 @@ from math import prod
 
 from fewer.core.types import Stage
 from fewer.plan.facts import Facts
-from fewer.recipe.schema import AugmentRecipe, Recipe
+from fewer.recipe.augment_section import AugmentRecipe
+from fewer.recipe.schema import Recipe
 from fewer.select.method_params import InBatchParams
 
 _BYTES = 4  # of a number
