@@ -1,4 +1,4 @@
-"""What a frozen body gives for every image of a stage: computed once, then trained on in place of the images."""
+"""Features of all images of a stage: what a frozen body gives, computed once and trained on in their place."""
 
 from __future__ import annotations
 
