@@ -65,6 +65,12 @@ class ResourceError(FewerError):
     exit_code = 6
 
 
+class RemoteError(FewerError):
+    """Object storage cannot be reached, refuses, or holds less than it should; nothing is lost on this machine."""
+
+    exit_code = 7
+
+
 PREEMPTED = 75  # stopped by SIGTERM, or at the end of a sitting, after saving; `fewer resume` goes on
 INTERRUPTED = 130  # stopped by Ctrl-C after saving
 EXIT_CODES = {signal.SIGTERM: PREEMPTED, signal.SIGINT: INTERRUPTED}
