@@ -11,7 +11,7 @@ import pytest
 from fewer import parse_recipe
 from fewer.core.errors import RecipeError
 from fewer.plan.compile import compile_plan
-from fewer.plan.ending import Ending, earliest_end
+from fewer.plan.course import Course, earliest_end
 from fewer.plan.plan import Plan
 from fewer.runs.record import read_json, read_rows
 from fewer.session import fit_loop
@@ -27,7 +27,7 @@ def plan_of(**train: Any) -> Plan:
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "one_cycle", "step", "constant"])
 def test_the_rest_of_the_schedule_is_passed_through_in_the_ending(schedule: str) -> None:
     whole = plan_of(schedule=schedule)
-    short = whole.ended_by(Ending(begins=8, epochs=11, planned=20))
+    short = whole.following(Course(begins=8, start=0.4, epochs=11, planned=20))
     assert short.epochs == 11
     assert [short.at(e, 1, 2).progress for e in range(8)] == [whole.at(e, 1, 2).progress for e in range(8)]
     # Three epochs take what twelve would have taken: each third of the ending is four epochs of the plan.

@@ -12,8 +12,8 @@ from fewer.machine.precision import auto_precision
 from fewer.optim import evaluates_average
 from fewer.plan import checks
 from fewer.plan.cost_model import CostModel, budget_of
+from fewer.plan.course import earliest_end, shortened
 from fewer.plan.digest import digest_of
-from fewer.plan.ending import earliest_end, shortened
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
 from fewer.plan.facts import Facts, Reference

@@ -18,7 +18,7 @@ from fewer.machine.device import DeviceSettings
 from fewer.machine.loading import Loading
 from fewer.optim import lr_shape, momentum_shape
 from fewer.optim.shapes import Shape
-from fewer.plan.ending import Ending, shortened
+from fewer.plan.course import Course, shortened
 from fewer.plan.evaluations import Reestimation, evaluation_side_px
 from fewer.plan.execution import decoded_bytes
 from fewer.plan.facts import Facts
@@ -48,7 +48,7 @@ class Plan:
         predicted: Ledger keys with their lowest and highest predicted value.
         own_selector: Name of a selector that the caller brought in place of the recipe's.
         notes: What the user should know before the run starts.
-        ending: How the run ends once its patience is out; None before.
+        course: How the schedule goes on where the run's length has changed on its way; None before.
         found_lr: What `train.lr = "auto"` became; None before, and where a number is given.
     """
 
@@ -66,7 +66,7 @@ class Plan:
     predicted: Mapping[str, tuple[float, float]]
     own_selector: str = ""
     notes: tuple[str, ...] = ()
-    ending: Ending | None = None
+    course: Course | None = None
     found_lr: float | None = None
 
     @property
@@ -75,8 +75,8 @@ class Plan:
 
     @property
     def scheduled_epochs(self) -> int:
-        """The epochs that schedules are drawn over: those that were planned, also where a run ends early."""
-        return self.ending.planned if self.ending else self.epochs
+        """The epochs that schedules are drawn over: those that were planned at first."""
+        return self.course.planned if self.course else self.epochs
 
     @property
     def lr(self) -> float | None:
@@ -128,22 +128,23 @@ class Plan:
         """What one plain epoch costs: all training images at the largest side, nothing frozen."""
         return self.facts.plain_epoch_flops
 
-    def ended_by(self, ending: Ending) -> Plan:
-        """The plan of a run whose patience is out."""
-        stages, budget = shortened(self.stages, self.budget, ending.epochs)
-        return replace(self, stages=stages, budget=budget, ending=ending)
+    def following(self, course: Course) -> Plan:
+        """The plan of a run whose schedule goes on by a course, which may end it early."""
+        stages, budget = shortened(self.stages, self.budget, course.epochs)
+        return replace(self, stages=stages, budget=budget, course=course)
 
     def stage(self, epoch: int) -> Stage:
         return stage_of(self.stages, epoch)
 
     def at(self, epoch: int, batch: int = 0, batches: int = 1, share: float | None = None) -> At:
         """The moment before a batch of an epoch, in which a given share of the images may be trained on."""
-        past = epoch + batch / batches
-        if self.ending and epoch >= self.ending.begins:
-            progress = self.ending.progress(past)
-        else:
-            progress = past / self.scheduled_epochs
-        return At(epoch, self.epochs, progress, share, self.stage(epoch).data_share)
+        return At(epoch, self.epochs, self.progress(epoch + batch / batches), share, self.stage(epoch).data_share)
+
+    def progress(self, past: float) -> float:
+        """Where in the schedule the run stands after so many epochs, in [0, 1]."""
+        if self.course and past >= self.course.begins:
+            return self.course.progress(past)
+        return past / self.scheduled_epochs
 
     def shown_images(self, epoch: int) -> int:
         """How many training images an epoch shows."""

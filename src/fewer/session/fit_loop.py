@@ -72,7 +72,7 @@ class FitLoop:
         run = self.session.run
         for text in notes:
             self._note(text)
-        if restore_state(run, self.folder, self._note):
+        if restore_state(run, self.folder, self._note, before.epochs):
             self.amended = set(run.amendments)
             self.epoch = EpochSums(self.session)
         self.evaluator.recover_best()
@@ -95,8 +95,8 @@ class FitLoop:
         run = self.session.run
         where = self._here()
         self.head.append({"kind": "resume", **where, "exact": exact})
-        if epochs_before != run.plan.scheduled_epochs:
-            change = {"key": "train.epochs", "old": epochs_before, "new": run.plan.scheduled_epochs}
+        if epochs_before != run.plan.recipe.epochs:
+            change = {"key": "train.epochs", "old": epochs_before, "new": run.plan.recipe.epochs}
             self.head.append({"kind": "amendment", **change, **where})
 
     # --- Training ---------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ class FitLoop:
         metric = decisive_metric(run.plan.recipe, self.session.task)
         if words := patience.follow(run, metric, scalars[metric.name]):
             self._note(words)
-            change = {"key": "train.epochs", "old": run.plan.scheduled_epochs, "new": run.plan.epochs}
+            change = {"key": "train.epochs", "old": run.plan.recipe.epochs, "new": run.plan.epochs}
             self._record({"kind": "amendment", **change, **self._here()})
             self.amended.add("train.epochs")
 

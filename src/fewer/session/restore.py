@@ -13,7 +13,7 @@ from fewer.core.errors import CheckpointError, RecipeError, printable
 from fewer.runs import checkpoint
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import read_rows, rewind
-from fewer.training import patience
+from fewer.training import length
 from fewer.training.run import Run
 
 _BEST: dict[str, type | tuple[type, ...]] = {
@@ -24,8 +24,14 @@ _BEST: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def restore_state(run: Run, folder: RunFolder, note: Callable[[str], None]) -> bool:
+def restore_state(run: Run, folder: RunFolder, note: Callable[[str], None], epochs_before: int) -> bool:
     """Loads the newest intact checkpoint into a run; False if there is none yet.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        note: Says a line.
+        epochs_before: The epochs of the run so far, where the checkpoint does not say.
 
     Raises:
         CheckpointError: None is intact, or the newest holds something else than a state of this run.
@@ -41,7 +47,7 @@ def restore_state(run: Run, folder: RunFolder, note: Callable[[str], None]) -> b
     try:
         run.load_state_dict(state)
         _require_sense(run)
-        patience.restore(run)
+        said = length.restore(run, state, epochs_before)
     except Exception as error:  # whatever a state of foreign content makes the parts of a run raise
         raise CheckpointError(
             f"{path}: intact, but not a state of this run: {printable(_reason(error))}; remove this folder, and "
@@ -52,6 +58,8 @@ def restore_state(run: Run, folder: RunFolder, note: Callable[[str], None]) -> b
             f"train.epochs = {run.plan.epochs}: the run already stands in epoch {run.cursor.epoch + 1}; ask for more"
         )
     note(f"resumed from {path.name}")
+    if said:
+        note(said)
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewer.core.evaluation import Metric
-from fewer.plan.ending import Ending, patience_of
+from fewer.plan.course import Course, patience_of
 
 if TYPE_CHECKING:
     from fewer.training.run import Run
@@ -26,35 +26,20 @@ def follow(run: Run, metric: Metric, value: float) -> str:
         Why the run ends early, in words; empty where it goes on as planned.
     """
     patience, plan, past = patience_of(run.plan.recipe), run.plan, run.cursor.epoch
-    if patience is None or plan.ending or past <= plan.stages[-1].first_epoch:
-        return ""
     best = run.validation.patience
+    if patience is None or "epochs" in best or past <= plan.stages[-1].first_epoch:
+        return ""
     if not best or metric.sign * value > metric.sign * best["value"]:
         run.validation.patience = {"value": value, "epoch": past}
         return ""
     if past - best["epoch"] < patience or past + patience >= plan.epochs:
         return ""
-    ending = Ending(begins=past, epochs=past + patience, planned=plan.epochs)
-    run.validation.patience = {**best, "begins": ending.begins, "epochs": ending.epochs, "planned": ending.planned}
-    run.plan = plan.ended_by(ending)
+    ending = Course(past, plan.at(past).progress, past + patience, plan.scheduled_epochs)
+    run.validation.patience = {**best, "begins": past, "epochs": ending.epochs, "planned": plan.epochs}
+    run.plan = plan.following(ending)
     reason = f"no better val {metric.label} than {metric.text(best['value'])} of epoch {best['epoch']}"
-    run.amendments["train.epochs"] = {"old": str(ending.planned), "new": str(ending.epochs), "reason": reason}
+    run.amendments["train.epochs"] = {"old": str(plan.epochs), "new": str(ending.epochs), "reason": reason}
     return (
         f"patience is out: {reason}, {past - best['epoch']} epochs ago; the rest of the schedule takes {patience} "
-        f"epoch{'s' if patience > 1 else ''}, and the run ends after epoch {ending.epochs} of {ending.planned}"
+        f"epoch{'s' if patience > 1 else ''}, and the run ends after epoch {ending.epochs} of {plan.epochs}"
     )
-
-
-def restore(run: Run) -> None:
-    """Brings a loaded run's plan into the form that its patience has given it.
-
-    A run that is asked for another number of epochs than it was planned for follows the new plan from here on.
-    """
-    seen = run.validation.patience
-    if "planned" not in seen:
-        return
-    if seen["planned"] == run.plan.epochs:
-        run.plan = run.plan.ended_by(Ending(seen["begins"], seen["epochs"], seen["planned"]))
-    else:
-        run.validation.patience = {}
-        run.amendments.pop("train.epochs", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -104,6 +104,8 @@ class Run:
             "ledger": {**self.ledger.state_dict(), "local": self.comm.gather(ledger).tolist()},
             "amendments": dict(self.amendments),
             "best": dict(self.validation.best),
+            "epochs": self.plan.recipe.epochs,
+            **({"course": asdict(self.plan.course)} if self.plan.course else {}),
             **({"patience": dict(self.validation.patience)} if self.validation.patience else {}),
         }
 
@@ -136,7 +138,7 @@ class Run:
     def digest(self) -> str:
         """Hash of the whole state but best metric, evaluation counts, seconds, memory and what else the machine did."""
         state = self.state_dict()
-        del state["best"]
+        del state["best"], state["epochs"]
         state["ledger"] = state["ledger"]["exact"]
         return state_digest(state)
 

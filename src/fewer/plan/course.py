@@ -1,4 +1,4 @@
-"""The early ending of a run: once patience is out, the rest of the schedule is passed through in a few epochs."""
+"""A run whose length changes on its way: the schedule goes on from where it stands, faster or slower, to its end."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How the schedule's clock goes on once patience is out.
+class Course:
+    """How the schedule's clock goes on from a moment at which the length of the run has changed.
 
     Attributes:
-        begins: The first epoch of the ending.
-        epochs: All epochs of the run, the ending included.
-        planned: The epochs that the run would have had.
+        begins: Epochs that were past at that moment; a part of one where it lay within an epoch.
+        start: Where in the whole schedule the run stood then, in [0, 1].
+        epochs: All epochs of the run from then on.
+        planned: The epochs that the schedule is drawn over: those that the run was planned for at first.
     """
 
-    begins: int
+    begins: float
+    start: float
     epochs: int
     planned: int
 
     def progress(self, past: float) -> float:
-        """Where in the whole schedule the run stands after so many epochs, in [0, 1]: faster in the ending."""
-        start = self.begins / self.planned
-        return start + (1 - start) * (past - self.begins) / (self.epochs - self.begins)
+        """Where in the whole schedule the run stands after so many epochs, in [0, 1]: straight on to its end."""
+        return self.start + (1 - self.start) * (past - self.begins) / (self.epochs - self.begins)
 
 
 def patience_of(recipe: Recipe) -> int | None:
