@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from fewer.cli.data_split import split
 from fewer.cli.data_store import store
-from fewer.cli.options import Json
+from fewer.cli.options import Json, Processes
 from fewer.cli.progress import reading_images
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Inspect data before training: list its faults, show its figures; build a store of smaller images.",
+    help="Inspect data before training: list its faults, show its figures; split it; build a store of smaller images.",
 )
 app.command("store")(store)
+app.command("split")(split)
 FOUND = 3  # exit code of `data check` if there is anything but infos
 _FEW = 5  # findings shown of one code
 
@@ -30,10 +32,6 @@ Place = Annotated[
     typer.Argument(
         metavar="SOURCE", help="A source such as folder:PATH or digits, a path, or a recipe.", show_default=False
     ),
-]
-Processes = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False),
 ]
 
 

@@ -34,6 +34,10 @@ Model = Annotated[
     Path, typer.Argument(help="A run folder, or one of the models in its checkpoints/.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Processes = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False),
+]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes that train together on this machine.")]
 Until = Annotated[
     str,

@@ -14,7 +14,7 @@ from fewer.data.decode.formats import is_image
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def read_columns(path: str, key: str, column: str) -> tuple[list[str], list[str]]:
+def read_columns(path: str, key: str, column: str, setting: str = "") -> tuple[list[str], list[str]]:
     """Two columns of a CSV with a header line, without blanks around their values.
 
     Columns are separated by whichever of commas, semicolons, tabs and bars gives both. Text is UTF-8, or UTF-16 with
@@ -24,18 +24,20 @@ def read_columns(path: str, key: str, column: str) -> tuple[list[str], list[str]
         path: The file.
         key: A column's name.
         column: Another one's name.
+        setting: What names file and column, for messages; the keys of `data.labels` if left out.
 
     Raises:
         DataError: The file cannot be read, is no such CSV, or has no such columns.
     """
+    where = f"check {setting or 'data.labels.csv'}"
     try:
-        return _columns(path, _text(path), key, column)
+        return _columns(path, _text(path), key, column, setting or "data.labels.key and data.labels.column")
     except OSError as error:
-        what, fix = error.strerror or str(error), "check data.labels.csv"
+        what, fix = error.strerror or str(error), where
     except UnicodeDecodeError:
         what, fix = "it is no UTF-8 text", "save it as UTF-8"
     except (csv.Error, ValueError) as error:  # a path with a null byte is a ValueError
-        what, fix = f"it is no CSV: {error}", "check data.labels.csv"
+        what, fix = f"it is no CSV: {error}", where
     raise DataError(f"{path}: cannot be read: {what}; allowed: a CSV with a header line; fix: {fix}")
 
 
@@ -49,12 +51,12 @@ def _text(path: str) -> str:
     return text
 
 
-def _columns(path: str, text: str, key: str, column: str) -> tuple[list[str], list[str]]:
+def _columns(path: str, text: str, key: str, column: str, setting: str) -> tuple[list[str], list[str]]:
     first = text.lstrip().splitlines()[0] if text.strip() else ""
     headers = {separator: _header(first, separator) for separator in _SEPARATORS}
     separator = next((each for each, names in headers.items() if {key, column} <= {*names}), "")
     if not separator:
-        raise _without_columns(path, key, column, headers)
+        raise _without_columns(path, key, column, headers, setting)
     names = headers[separator]
     paths, values = [], []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -79,7 +81,7 @@ def _header(line: str, separator: str) -> list[str]:
         return []
 
 
-def _without_columns(path: str, key: str, column: str, headers: dict[str, list[str]]) -> DataError:
+def _without_columns(path: str, key: str, column: str, headers: dict[str, list[str]], setting: str) -> DataError:
     """The error for a header that lacks a column under every separator."""
     separator = max(headers, key=lambda each: len(headers[each]))
     names = headers[separator]
@@ -93,5 +95,5 @@ def _without_columns(path: str, key: str, column: str, headers: dict[str, list[s
     which = f", such as {near[0]!r}" if near else ""
     return DataError(
         f"{path}: there is no column {' and no column '.join(map(repr, missing))}; allowed: {known}{split}; "
-        f"fix: set data.labels.key and data.labels.column to names of columns{which}"
+        f"fix: set {setting} to names of columns{which}"
     )

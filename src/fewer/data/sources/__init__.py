@@ -80,11 +80,20 @@ def absolute(text: str, base: Path) -> str:
 
 
 def named(text: str, base: Path) -> str:
-    """The source that a bare path of a folder or a tar means; other texts stay unchanged."""
+    """The source that a bare path of a folder, of lists or of a tar means; other texts stay unchanged."""
     if is_source(text) or text in ("", "auto", "none"):
         return text
     place = os.path.join(base, os.path.expanduser(text))
-    kind = "folder" if os.path.isdir(place) else "tar" if text.endswith(".tar") and os.path.isfile(place) else ""
+    lists = all(os.path.isfile(f"{place}/{name}") for name in ("split.json", "train.csv"))
+    kind = (
+        "lists"
+        if lists
+        else "folder"
+        if os.path.isdir(place)
+        else "tar"
+        if text.endswith(".tar") and os.path.isfile(place)
+        else ""
+    )
     return f"{kind}:{text}" if kind else text
 
 
