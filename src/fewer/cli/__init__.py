@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from fewer.cli import compare, data, doctor, lr_find, methods, plan, predict, recipes, report, resume, runs, train
+from fewer.cli import compare, data, doctor, init, lr_find, methods, plan, predict, recipes, report, resume, runs, train
 from fewer.cli import eval as evaluation
 from fewer.core.errors import INTERRUPTED, FewerError, Stopped
 
@@ -57,6 +57,7 @@ app.command()(train.train)
 app.command()(resume.resume)
 app.command("eval")(evaluation.evaluate)
 app.command()(predict.predict)
+app.command()(init.init)
 app.command()(plan.plan)
 app.command("lr-find")(lr_find.lr_find)
 app.command()(compare.compare)

@@ -98,7 +98,7 @@ class Follower:
 
     def ended(self, cell: Cell, done: int, total: int, left_s: float | None) -> None:
         from fewer import tasks
-        from fewer.compare.outlook import roughly
+        from fewer.report.units import roughly
 
         metrics, ledger = cell.result.get("metrics", {}), cell.result.get("ledger")
         primary = tasks.module(cell.arm.recipe.task.name).PRIMARY

@@ -16,6 +16,7 @@ from fewer.core.text import command
 if TYPE_CHECKING:
     from fewer.plan.plan import Plan
     from fewer.recipe.schema import Recipe
+    from fewer.session.one_line import Choice
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,20 @@ def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probe
         if not os.path.exists(path) and path.suffix != ".toml":
             raise RecipeError(f"{place}: neither a recipe, nor images; {sources.allowed(place)}")
         return Given(present_recipe(path, overrides), read_text(path), path.stem)
+    choice = chosen(source, overrides, processes, probes)
+    kind, _, within = source.partition(":")
+    return Given(choice.recipe, choice.text, Path(within).resolve().stem if within else kind, choice.plan)
+
+
+def chosen(source: str, overrides: Sequence[str], processes: int = 1, probes: bool = True) -> Choice:
+    """The choice for a source, which is explained on stderr; arguments as for `recipe_given`."""
     import sys
 
     from fewer.recipe.fitting import require_fitting
-    from fewer.recipe.parse import parse_recipe
-    from fewer.recipe.places import require_present
 
     require_fitting(source, overrides)
-    require_present(parse_recipe({"data": {"source": source}, "model": {"name": "lenet5"}}))
-    print(f"looking at {printable(place)} ...", file=sys.stderr, flush=True)
-    from fewer.compare.outlook import roughly
+    look_at(source)
+    from fewer.report.units import roughly
     from fewer.session.one_line import choose
     from fewer.sync.launch import is_rank
 
@@ -94,5 +99,15 @@ def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probe
     time = roughly(choice.seconds) if choice.seconds else "not timed"
     for line in choice.lines(time) if not is_rank() else ():
         print(printable(line), file=sys.stderr, flush=True)
-    kind, _, within = source.partition(":")
-    return Given(choice.recipe, choice.text, Path(within).resolve().stem if within else kind, choice.plan)
+    return choice
+
+
+def look_at(source: str) -> None:
+    """Says that a source will be looked at, which takes seconds, once something lies there."""
+    import sys
+
+    from fewer.recipe.parse import parse_recipe
+    from fewer.recipe.places import require_present
+
+    require_present(parse_recipe({"data": {"source": source}, "model": {"name": "lenet5"}}))
+    print(f"looking at {printable(source)} ...", file=sys.stderr, flush=True)

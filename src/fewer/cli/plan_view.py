@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from fewer.compare.outlook import roughly
 from fewer.core.errors import printable
 from fewer.core.types import Stage
 from fewer.plan.plan import Plan
 from fewer.plan.table import table
 from fewer.report import units
+from fewer.report.units import roughly
 
 if TYPE_CHECKING:
     from fewer.session.probe import Outlook

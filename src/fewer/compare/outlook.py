@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
 from fewer.compare.grid import Cell
+from fewer.report.units import roughly
 
 if TYPE_CHECKING:
     from fewer.plan.plan import Plan
@@ -87,14 +87,6 @@ class Outlook:
             f"{seeds} seeds of {compared}, and of {curves} shorter runs, plain and random, that show what the same "
             f"cost buys without a method (--no-curve leaves out these {seeds * curves})"
         )
-
-
-def roughly(seconds: float) -> str:
-    """A time ahead, no more exact than it can be known: less than a minute, about 12 minutes, about 3.5 hours."""
-    minutes = math.ceil(seconds / 60)
-    if minutes <= 1:
-        return "less than a minute" if seconds < 55 else "about a minute"
-    return f"about {minutes} minutes" if minutes < 120 else f"about {seconds / 3600:.1f} hours"
 
 
 def _place(cell: Cell) -> tuple[str, int]:

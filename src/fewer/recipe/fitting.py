@@ -11,21 +11,29 @@ from fewer.core.errors import RecipeError
 from fewer.core.messages import KeyPath
 from fewer.recipe import shipped
 from fewer.recipe.parse import foreign_keys, override, parse_recipe
+from fewer.recipe.schema import Recipe
 
 # Those that a source alone is given: the others are asked for by name.
 CHOSEN = ("photos-finetune", "photos-standard", "small-standard", "tiny-standard")
 
 
 def asked_for(overrides: Sequence[str], source: str = "") -> dict[str, Any]:
-    """The user's keys, and a source, as a recipe's content.
+    """The user's keys, and a source, as a recipe's content; keys of single stages, which are a recipe's, are left out.
 
     Raises:
         RecipeError: A text is not of the form `key=value`.
     """
     asked: dict[str, Any] = {"data": {"source": source}} if source else {}
+    if not any(path == ("stages",) for path in given_paths(overrides)):
+        overrides = [text for text in overrides if not text.startswith("stages.")]
     if problems := override(asked, overrides, {}):
         raise RecipeError(problems)
     return asked
+
+
+def given_paths(overrides: Sequence[str]) -> list[KeyPath]:
+    """The keys that `key=value` texts give."""
+    return [tuple(text.partition("=")[0].strip().split(".")) for text in overrides]
 
 
 def left_out(name: str, overrides: Sequence[str]) -> dict[KeyPath, Any]:
@@ -64,3 +72,18 @@ def require_fitting(source: str, overrides: Sequence[str], names: Sequence[str] 
         else:
             return
     raise problems[0]
+
+
+def given(overrides: Sequence[str], recipe: Recipe) -> dict[KeyPath, Any]:
+    """The user's keys with their values as the recipe took them, paths absolute."""
+    found: dict[KeyPath, Any] = {}
+    for path in given_paths(overrides):
+        value: Any = recipe.model_dump(mode="json")
+        for part in path:
+            if isinstance(value, list):
+                value = value[int(part)] if part.isdecimal() and int(part) < len(value) else None
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            found[path] = value
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ def clock(seconds: float) -> str:
     """0:42 · 12:05 · 3h20: short enough for a column."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}h{minutes % 60:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def roughly(seconds: float) -> str:
+    """A time ahead, no more exact than it can be known: less than a minute, about 12 minutes, about 3.5 hours."""
+    minutes = math.ceil(seconds / 60)
+    if minutes <= 1:
+        return "less than a minute" if seconds < 55 else "about a minute"
+    return f"about {minutes} minutes" if minutes < 120 else f"about {seconds / 3600:.1f} hours"
 
 
 def share(value: float) -> str:

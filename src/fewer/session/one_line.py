@@ -28,10 +28,10 @@ from fewer.session.probe import outlook
 
 _TINY_PX, _SMALL_PX = 24, 64  # up to these, nets for tiny and for small images
 _PHOTO_MODEL = "mobilenet_v2"  # of the recipe that fine-tunes
-_SIDES_PX = {"cuda": (224, 160, 128, 96), "cpu": (128, 96)}  # of photos, the largest that training has the time for
+SIDES_PX = {"cuda": (224, 160, 128, 96), "cpu": (128, 96)}  # of photos, the largest that training has the time for
 _TRAINED = 0.75  # of the side that is evaluated: random crops enlarge what they show
-_PATIENCE_S = 30 * 60
-_OVERHEAD = 1.2  # loading and the optimizer, beside what is probed
+PATIENCE_S = 30 * 60
+OVERHEAD = 1.2  # loading and the optimizer, beside what is probed
 # Recipes for photos: steps that a training should have, within the fewest and the most epochs.
 _STEPS = {"photos-finetune": (250, 4, 20), "photos-standard": (800, 12, 40)}
 _BATCH = 32  # of these recipes
@@ -96,14 +96,16 @@ def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed
     name, values = _recipe_for(data, asked.get("model", {}))
     values["data", "source"] = sources.absolute(source, base)
     values |= fitting.left_out(name, overrides)
-    for sides in _sides(name, asked, data):
+    for sides in side_choices(name, asked, data):
         values |= sides
         recipe = parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=base)
         plan = make_plan(recipe, splits, processes)
-        seconds = outlook(plan).seconds[1] * _OVERHEAD if timed else 0.0
-        if seconds < _PATIENCE_S:
+        seconds = outlook(plan).seconds[1] * OVERHEAD if timed else 0.0
+        if seconds < PATIENCE_S:
             break
-    return Choice(name, shipped.fitted(shipped.text(name), values | _given(overrides, recipe)), recipe, plan, seconds)
+    return Choice(
+        name, shipped.fitted(shipped.text(name), values | fitting.given(overrides, recipe)), recipe, plan, seconds
+    )
 
 
 def _recipe_for(data: DataFacts, model: dict[str, Any]) -> tuple[str, dict[KeyPath, Any]]:
@@ -126,26 +128,13 @@ def _recipe_for(data: DataFacts, model: dict[str, Any]) -> tuple[str, dict[KeyPa
     return name, values
 
 
-def _sides(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[dict[KeyPath, Any]]:
+def side_choices(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[dict[KeyPath, Any]]:
     """Image sides to choose from, the largest first, as keys of the recipe."""
     trained, evaluated = ("train", "side_px"), ("train", "evaluation_side_px")
     if name not in _STEPS or "stages" in asked or "side_px" in asked.get("train", {}):
         return ({evaluated: None},)
     native = max(32, -(-data.native_side_px // 32) * 32)
-    sides = [side for side in _SIDES_PX[device_kind()] if side <= native] or [native]
+    sides = [side for side in SIDES_PX[device_kind()] if side <= native] or [native]
     if name != "photos-finetune":
         return [{trained: side} for side in sides]
     return [{trained: max(32, round(side * _TRAINED / 32) * 32), evaluated: side} for side in sides]
-
-
-def _given(overrides: Sequence[str], recipe: Recipe) -> dict[KeyPath, Any]:
-    """The user's keys with their values as the recipe took them, paths absolute; one of a stage stays an override."""
-    found: dict[KeyPath, Any] = {}
-    for text in overrides:
-        path = tuple(text.partition("=")[0].strip().split("."))
-        value: Any = recipe.model_dump(mode="json")
-        for part in path:
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            found[path] = value
-    return found

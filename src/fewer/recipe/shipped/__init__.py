@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from fewer.core.errors import RecipeError
 from fewer.core.messages import KeyPath, nearest, written
 from fewer.recipe.toml_file import key_lines
 
@@ -59,6 +60,20 @@ def card(name: str) -> Card:
     header = "\n".join(lines).strip()
     measured, result = header.partition("Time:")[2].split("Result:")
     return Card(name, *(" ".join(part.split()) for part in (header.partition("\n\n")[0], measured, result)))
+
+
+def named(name: str) -> list[str]:
+    """The recipes that a name means; an ending such as `progressive` means one for every size of images.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    known = names()
+    endings = [each for each in known if each.partition("-")[2] == name and not each.startswith("imagenet-")]
+    if name not in known and not endings:
+        also = sorted({each.partition("-")[2] for each in known})
+        raise RecipeError(f"--recipe {name}: there is no such recipe; {nearest(name, [*known, *also])}")
+    return [name] if name in known else endings
 
 
 def fitted(recipe: str, values: Mapping[KeyPath, Any]) -> str:
