@@ -78,3 +78,14 @@ def test_resume_refuses_other_changes_with_the_difference(run: Callable[..., End
 def test_resume_refuses_stages_that_were_not_there(run: Callable[..., Ended]) -> None:
     """A changed plan is another run; only its length may grow."""
     complains(run("resume", "done", "stages=[{epochs=2, side_px=24}]"), 2, "stages")
+
+
+def test_a_branch_goes_on_in_a_folder_of_its_own(run: Callable[..., Ended], trained: Ended, tmp_path: Path) -> None:
+    before = (tmp_path / "done" / "rows.jsonl").read_bytes()
+    same = run("branch", "done@1", "--json")
+    assert same.code == 0, same.stderr
+    assert same.json["state"] == trained.json["state"]
+    assert same.json["origin"]["checkpoint"] == "epoch00001-batch0000000"
+    assert (tmp_path / "done" / "rows.jsonl").read_bytes() == before
+    complains(run("branch", "done@1", "model.width=0.3"), 2, "a branch keeps its trunk's model.width")
+    complains(run("branch", "done@7"), 2, "no checkpoint epoch00007-batch0000000")

@@ -39,6 +39,7 @@ class RunResult(TypedDict, total=False):
         fingerprint: Hash of names, contents and labels of the data.
         quarantined: Damaged images that were left out.
         amendments: What of the plan had to change in the run.
+        origin: Of a branch: run and checkpoint that it began with, and what they had cost.
         state: Hash of everything that was trained.
         suspected_labels: Training images whose labels are suspected to be wrong.
         became: What `select.method = "auto"` became, and why; else empty.
@@ -59,6 +60,7 @@ class RunResult(TypedDict, total=False):
     fingerprint: str
     quarantined: int
     amendments: dict[str, Any]
+    origin: dict[str, Any]
     state: str
     suspected_labels: int
     became: dict[str, Any]

@@ -10,7 +10,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from fewer.cli import compare, data, doctor, init, lr_find, methods, plan, predict, recipes, report, resume, runs, train
+from fewer.cli import (
+    branch,
+    compare,
+    data,
+    doctor,
+    init,
+    lr_find,
+    methods,
+    plan,
+    predict,
+    recipes,
+    report,
+    resume,
+    runs,
+    train,
+)
 from fewer.cli import eval as evaluation
 from fewer.core.errors import INTERRUPTED, FewerError, Stopped
 
@@ -55,6 +70,7 @@ def _flags(
 
 app.command()(train.train)
 app.command()(resume.resume)
+app.command()(branch.branch)
 app.command("eval")(evaluation.evaluate)
 app.command()(predict.predict)
 app.command()(init.init)

@@ -98,15 +98,25 @@ def load_newest(folder: Path) -> tuple[State, Path, list[str]]:
     damaged: list[str] = []
     for path in found:
         try:
-            files = read_folder(path)
-            return _nested(tensors_from_bytes(files[_TENSORS]), json.loads(files[_VALUES])), path, damaged
+            return load(path), path, damaged
         except CheckpointError as error:
             damaged.append(str(error))
-        except Exception as error:  # a manifest that agrees with foreign content
-            damaged.append(f"{path}: not a checkpoint of this program ({type(error).__name__})")
     raise CheckpointError(
         "no intact checkpoint is left:\n" + "\n".join(damaged) + "\nrestore one from a copy, or train again"
     )
+
+
+def load(path: Path) -> State:
+    """The state in a checkpoint.
+
+    Raises:
+        CheckpointError: It is damaged, or holds something else.
+    """
+    files = read_folder(path)
+    try:
+        return _nested(tensors_from_bytes(files[_TENSORS]), json.loads(files[_VALUES]))
+    except Exception as error:  # a manifest that agrees with foreign content
+        raise CheckpointError(f"{path}: not a checkpoint of this program ({type(error).__name__})") from error
 
 
 def newest_first(folder: Path) -> Iterator[Path]:

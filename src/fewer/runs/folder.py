@@ -16,7 +16,7 @@ from fewer.core.text import command
 from fewer.runs.record import publish, read_object, sweep, write_json
 
 GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
-STATUS, SUSPECTS = "status.json", "suspects.csv"
+STATUS, SUSPECTS, ORIGIN = "status.json", "suspects.csv", "origin.json"
 
 _PROBE_BYTES = 1 << 20
 
@@ -32,6 +32,7 @@ _BEGINNINGS = {
     "plan.json",
     "env.json",
     "quarantine.json",
+    ORIGIN,
     STATUS,
     "report.html",
 }
@@ -217,6 +218,13 @@ class RunFolder:
         more = {"message": str(error), "exit_code": error.exit_code}
         with suppress(ResourceError):
             self.json(STATUS, {**before, "state": error.state, "pid": os.getpid(), **more})
+
+    def origin(self) -> dict[str, Any]:
+        """What `origin.json` says of the run that this one is a branch of; empty where it is none."""
+        try:
+            return read_object(self.path / ORIGIN)
+        except (OSError, ValueError):
+            return {}
 
     def recorded_place(self) -> Path | None:
         """Where the folder lay when its paths were written down; None if nothing says so."""

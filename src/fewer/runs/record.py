@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TextIO, final
@@ -72,7 +72,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def rewind(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     """Drops the rows that `keep` refuses, so that a resumed run does not record a step twice."""
     rows = [row for row in read_rows(path) if keep(row)]
-    publish(path, "".join(_line(row) + "\n" for row in rows))
+    publish(path, "".join(map(row_line, rows)))
 
 
 def publish(path: Path, content: str | bytes) -> None:
@@ -163,6 +163,11 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     return content
+
+
+def row_line(row: Mapping[str, Any]) -> str:
+    """A row as a line of the record."""
+    return _line(row) + "\n"
 
 
 def _line(row: Any) -> str:

@@ -135,6 +135,7 @@ class Evaluator:
             "fingerprint": session.splits.fingerprint,
             "quarantined": len(session.damaged),
             "amendments": run.amendments,
+            **({"origin": origin} if (origin := folder.origin()) else {}),
             "state": run.digest(),
             "suspected_labels": suspected,
             "became": became(session),

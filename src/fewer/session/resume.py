@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from fewer.core.errors import CheckpointError, DataError, FewerError, RecipeErro
 from fewer.core.text import command
 from fewer.data.listing.manifest import PackedManifest, difference
 from fewer.recipe import places
-from fewer.recipe.parse import parse_recipe
+from fewer.recipe.parse import foreign_keys, override, parse_recipe
 from fewer.recipe.recorded import read_recorded
 from fewer.recipe.schema import Recipe, changed_keys
 from fewer.runs.folder import MANIFEST, RESOLVED, STATUS, RunFolder, planned_epochs
@@ -116,12 +117,37 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
 
     With `[[stages]]`, `train.epochs` is the new total: the last stage becomes longer or shorter.
     """
+    recipe = with_total(before, overrides)
+    refused = [
+        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only paths to the same data or weights, "
+        f"{', '.join(RESUMABLE)} may change; start a new run with `fewer train`, or a branch with `fewer branch`"
+        for key, old, new in changed_keys(before, recipe)
+        if not any(fnmatch(key, pattern) for pattern in (*RESUMABLE, f"stages.{len(before.stages) - 1}.epochs"))
+        and not places.is_move(key, old, new)
+    ]
+    if refused:
+        raise RecipeError(refused)
+    return recipe
+
+
+def with_total(before: Recipe, overrides: Sequence[str]) -> Recipe:
+    """A run's recipe with other keys; `train.epochs` is the new total, also where there are stages.
+
+    Keys of a schedule, or another part of `[train]`, that is replaced go with it.
+    """
     content = before.model_dump(mode="json", exclude_none=True)
+    changed, given = copy.deepcopy(content), {text.partition("=")[0].strip() for text in overrides}
+    override(changed, overrides, {})
+    for key in foreign_keys("train", changed):
+        if f"train.{key}" not in given:
+            content["train"].pop(key, None)
     if before.stages:
         whole = any(text.startswith("train.epochs=") for text in overrides)
         lengths = [text for text in overrides if _STAGE_LENGTH.match(text)]
         if lengths and not whole:
             raise RecipeError(f"{lengths[0]}: a resumed run is given its new length as a whole; write train.epochs=N")
+        if not whole:
+            return parse_recipe(content, overrides)
         free = [text for text in overrides if not text.startswith("stages.")]
         asked = parse_recipe({**content, "stages": []}, free).epochs
         earlier = before.epochs - before.stages[-1].epochs
@@ -131,17 +157,7 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
             )
         content["stages"][-1]["epochs"] = asked - earlier
         content["train"]["epochs"] = asked
-    recipe = parse_recipe(content, overrides)
-    refused = [
-        f"{key} = {new!r}: a resumed run keeps its {key} = {old!r}; only paths to the same data or weights, "
-        f"{', '.join(RESUMABLE)} may change; start a new run with `fewer train`"
-        for key, old, new in changed_keys(before, recipe)
-        if not any(fnmatch(key, pattern) for pattern in (*RESUMABLE, f"stages.{len(before.stages) - 1}.epochs"))
-        and not places.is_move(key, old, new)
-    ]
-    if refused:
-        raise RecipeError(refused)
-    return recipe
+    return parse_recipe(content, overrides)
 
 
 def require_selector(folder: RunFolder, selector: Selector | None) -> None:
