@@ -49,6 +49,27 @@ def test_the_cost_is_one_sentence_and_an_interval_where_the_run_decides(capsys: 
     assert "cost: 7.00 to 20.00 full-epoch equivalents (FEE), 35% to 100% of training on every image" in patient
 
 
+def test_stages_are_priced_in_a_table_beside_plain_training(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = [{"epochs": 4, "side_px": 16, "batch_size": 64}, {"epochs": 1, "side_px": 32}, {"epochs": 5}]
+    times = Outlook((40.0, 51.0), 1e9, ((9.0, 10.0), (5.0, 5.0), (25.0, 36.0)), (80.0, 100.0))
+    lines = said(capsys, times, stages=stages).splitlines()
+    place = next(place for place, line in enumerate(lines) if line.split()[:2] == ["epochs", "px"])
+    table = lines[place : place + 5]
+    assert max(map(len, table)) <= 80
+    assert [line.split() for line in table] == [
+        ["epochs", "px", "batch", "FEE", "saves", "time"],
+        ["stage", "1", "1-4", "16", "64", "1.00", "75%", "0:09", "to", "0:10"],
+        ["stage", "2", "5", "32", "128", "1.00", "0%", "0:05"],
+        ["stage", "3", "6-10", "32", "128", "5.00", "0%", "0:25", "to", "0:36"],
+        ["the", "run", "10", "7.00", "30%", "0:40", "to", "0:51"],
+    ]
+    assert (
+        "7.00 full-epoch equivalents (FEE), 70% of plain training, 10 epochs of all images at 32 px" in lines[place + 5]
+    )
+    assert "(plain training about 2 minutes)" in lines[place + 6]
+    assert "time" not in said(capsys, stages=stages).splitlines()[place], "without a probe"
+
+
 def test_time_and_memory_are_rough(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, Outlook((600.0, 1200.0), 1.5 * 2**30))
     assert "time: about 10 minutes to about 20 minutes on this machine" in text

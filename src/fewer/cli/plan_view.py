@@ -12,6 +12,7 @@ from rich.table import Table
 from fewer.core.errors import printable
 from fewer.core.types import Stage
 from fewer.plan.plan import Plan
+from fewer.plan.savings import StageCost, together
 from fewer.plan.table import table
 from fewer.report import units
 from fewer.report.units import roughly
@@ -46,9 +47,11 @@ def _sentences(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
     splits = {"training": data.train_images, "validation": data.val_images, "test": data.test_images}
     yield ", ".join(f"{count:,} {name}" for name, count in splits.items() if count) + " images"
     yield from (_stage(plan, stage) for stage in plan.stages)
+    if len(plan.stages) > 1:
+        yield from _costs(plan, outlook)
     yield _cost(plan)
     if outlook:
-        yield _outlook(outlook)
+        yield _outlook(plan, outlook)
 
 
 def _stage(plan: Plan, stage: Stage) -> str:
@@ -100,20 +103,47 @@ def _rates(plan: Plan, stage: Stage) -> str:
     return " to ".join(dict.fromkeys(texts)) + ("" if plan.lr else " times the one that is found")
 
 
+def _costs(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
+    """A table of what each stage costs beside plain training, no wider than 80 characters."""
+    spans = [*outlook.stages, outlook.seconds] if outlook else []
+    yield f"{'':9}{'epochs':>9}{'px':>6}{'batch':>7}{'FEE':>16}{'saves':>14}{'time' if spans else '':>17}".rstrip()
+    whole = StageCost(*plan.predicted["flops"], together(plan.stage_costs).plain_flops)
+    for place, cost in enumerate((*plan.stage_costs, whole)):
+        fee = _between(*(f"{flops / plan.plain_epoch_flops:.2f}" for flops in (cost.low_flops, cost.high_flops)))
+        saves = _between(*(f"{saved:.0%}" for saved in cost.saved))
+        time = _between(*map(units.clock, spans[place])) if spans else ""
+        what = f"{'the run':9}{plan.epochs:>9}{'':13}"
+        if place < len(plan.stages):
+            stage = plan.stages[place]
+            first, last = stage.first_epoch + 1, stage.first_epoch + stage.epochs
+            epochs = f"{first}-{last}" if last > first else str(first)
+            what = f"{f'stage {place + 1}':9}{epochs:>9}{stage.side_px:>6}{stage.batch_size:>7}"
+        yield f"{what}{fee:>16}{saves:>14}{time:>17}".rstrip()
+
+
+def _between(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
 def _cost(plan: Plan) -> str:
     """The cost in one sentence, beside that of plain training."""
     low, high = plan.predicted["full_epoch_equivalents"]
-    plain = plan.budget.full_flops / plan.plain_epoch_flops
-    amount = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+    has_stages = len(plan.stages) > 1
+    plain_flops = together(plan.stage_costs).plain_flops if has_stages else plan.budget.full_flops
+    plain = plain_flops / plan.plain_epoch_flops
     shares = sorted({f"{low / plain:.0%}", f"{high / plain:.0%}"}, key=lambda text: float(text[:-1]))
     share = "as much as" if shares == ["100%"] else f"{' to '.join(shares)} of"
-    return f"cost: {amount} full-epoch equivalents (FEE), {share} training on every image in every epoch"
+    which = "training on every image in every epoch"
+    if has_stages:
+        which = f"plain training, {plan.epochs} epochs of all images at {plan.largest_side_px} px"
+    return f"cost: {_between(f'{low:.2f}', f'{high:.2f}')} full-epoch equivalents (FEE), {share} {which}"
 
 
-def _outlook(outlook: Outlook) -> str:
-    texts = list(dict.fromkeys(roughly(seconds) for seconds in outlook.seconds))
+def _outlook(plan: Plan, outlook: Outlook) -> str:
+    time = _between(*map(roughly, outlook.seconds))
+    plain = f" (plain training {_between(*map(roughly, outlook.plain))})" if len(plan.stages) > 1 else ""
     memory = f"memory about {outlook.memory_bytes / 2**30:.1f} GiB"
-    return f"time: {' to '.join(texts)} on this machine, by a probe of a few steps; loading comes on top; {memory}"
+    return f"time: {time} on this machine{plain}, by a probe of a few steps; loading comes on top; {memory}"
 
 
 # --- Everything ------------------------------------------------------------------------------------------------------

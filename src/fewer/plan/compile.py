@@ -22,6 +22,7 @@ from fewer.plan.freezing import freezing_notes
 from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
 from fewer.plan.plan import Plan
 from fewer.plan.rates import with_rates
+from fewer.plan.savings import saves_little, stage_costs
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected, asked_cost
@@ -72,7 +73,9 @@ def compile_plan(
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
     predicted = _predicted(costs, expected, packs, earliest_end(recipe, stages) if has_val else budget.epochs)
+    shown = stage_costs(facts, stages, costs.epochs_flops(_everything))
     warnings = (
+        saves_little(stages, shown),
         checks.unusual_lr(recipe, facts),
         checks.few_validation_images(facts),
         checks.exceeds_plain_cost(facts, budget, predicted),
@@ -91,6 +94,7 @@ def compile_plan(
         evaluations=evaluations,
         reestimation=reestimation,
         predicted=predicted,
+        stage_costs=stage_costs(facts, stages, costs.epochs_flops(expected)),
         own_selector=own_selector,
         notes=(
             *recipe.notes,

@@ -100,8 +100,7 @@ class CostModel:
             expected: What the selector expects of an epoch.
             packs: Whether the selector's batches are full ones.
         """
-        share = self.budget.first_share(expected)
-        each = [self._expected(expected, epoch, share) for epoch in range(self.budget.epochs)]
+        each = self._expectations(expected)
         epochs = [self.epoch(epoch, expectation, packs) for epoch, expectation in enumerate(each)]
         costs = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
         costs |= self._with_batchnorm(costs, each[-1])
@@ -122,6 +121,15 @@ class CostModel:
             "effective_epochs": (trained[0] / images, trained[1] / images),
             "full_epoch_equivalents": (flops[0] / plain, flops[1] / plain),
         }
+
+    def epochs_flops(self, expected: Expected) -> list[tuple[float, float]]:
+        """Lowest and highest FLOPs of every epoch's scoring and training; arguments as for `predicted`."""
+        return [self.budget.epoch_flops(*each) for each in enumerate(self._expectations(expected))]
+
+    def _expectations(self, expected: Expected) -> list[Expectation]:
+        """What is expected of every epoch."""
+        share = self.budget.first_share(expected)
+        return [self._expected(expected, epoch, share) for epoch in range(self.budget.epochs)]
 
     def _expected(self, expected: Expected, epoch: int, share: float | None) -> Expectation:
         """An epoch's expectation; a method that chooses by scores may keep whatever no epoch has shown before."""

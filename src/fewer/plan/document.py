@@ -40,5 +40,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "reference": asdict(reference) if reference else None,
         "plain_epoch_flops": plan.plain_epoch_flops,
         "predicted": {"low": low, "high": high},
+        "stage_costs": [asdict(cost) for cost in plan.stage_costs],
         "notes": list(plan.notes),
     }

@@ -24,6 +24,7 @@ from fewer.plan.execution import decoded_bytes
 from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
 from fewer.plan.rates import ramped
+from fewer.plan.savings import StageCost
 from fewer.plan.stages import stage_of
 from fewer.recipe.schema import AUTO_LR, Recipe
 from fewer.select.budget import Budget
@@ -46,6 +47,7 @@ class Plan:
         evaluations: The evaluations of the run, in their order.
         reestimation: When BatchNorm's statistics are estimated again for an evaluation.
         predicted: Ledger keys with their lowest and highest predicted value.
+        stage_costs: What the epochs of each stage cost, beside plain training.
         own_selector: Name of a selector that the caller brought in place of the recipe's.
         notes: What the user should know before the run starts.
         course: How the schedule goes on where the run's length has changed on its way; None before.
@@ -64,6 +66,7 @@ class Plan:
     evaluations: tuple[Evaluate, ...]
     reestimation: Reestimation
     predicted: Mapping[str, tuple[float, float]]
+    stage_costs: tuple[StageCost, ...]
     own_selector: str = ""
     notes: tuple[str, ...] = ()
     course: Course | None = None

@@ -13,16 +13,17 @@ from fewer.core.types import At, Stage
 from fewer.machine.precision import weights_dtype
 from fewer.models.freezing import set_trained
 from fewer.plan.evaluations import validated_stages
+from fewer.plan.savings import together
 from fewer.session.build import build_model, task_of
 
 if TYPE_CHECKING:
     from fewer.core.types import Batch
     from fewer.plan.plan import Plan
 
-_STEPS = 5  # at most
+_STEPS = 20  # at most
 _ENOUGH_S = 1.0
 _STEP_FLOPS = 2e10  # at most: about a second on a slow core
-_SHAPES = 4  # kinds of stages that are probed, at most
+_SHAPES = 6  # kinds of stages that are probed, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,12 @@ class Probe:
 
     Attributes:
         seconds_per_flop: Of forward and backward, the fastest step's.
+        slow_seconds_per_flop: That of the step that three quarters of them are faster than.
         step_bytes: What a step on a whole batch of the stage adds to the process's memory.
     """
 
     seconds_per_flop: float
+    slow_seconds_per_flop: float
     step_bytes: float
 
 
@@ -45,10 +48,14 @@ class Outlook:
     Attributes:
         seconds: Least and most, training and evaluation; loading comes on top.
         memory_bytes: Of the process at its largest, decoded images included.
+        stages: Least and most seconds of each stage's training.
+        plain: Those of as many epochs of all images at the largest side.
     """
 
     seconds: tuple[float, float]
     memory_bytes: float
+    stages: tuple[tuple[float, float], ...] = ()
+    plain: tuple[float, float] = (0.0, 0.0)
 
 
 def seconds_per_flop(plan: Plan) -> float:
@@ -77,25 +84,56 @@ def probe(plan: Plan, stage: Stage) -> Probe:
         found.append(time.perf_counter() - start)
         model.zero_grad(set_to_none=True)
     grown_bytes = (peak_memory_bytes() - before_bytes) * stage.batch_size / len(batch)
-    return Probe(min(found) / (flops * len(batch)), grown_bytes)
+    timed = sorted(found[1:] if len(found) > 2 else found)  # the first step also asks for memory
+    fast, slow = (seconds / (flops * len(batch)) for seconds in (timed[0], timed[3 * len(timed) // 4]))
+    return Probe(fast, slow, grown_bytes)
 
 
 def outlook(plan: Plan) -> Outlook:
     """What a run will take on this machine, by a probe of each kind of stage."""
-    base_bytes = peak_memory_bytes()
-    probes = dict[tuple[int, int, int], Probe]()
-    seconds = weight = 0.0
+    base_bytes, probes = peak_memory_bytes(), dict[tuple[int, int, int], Probe]()
+    of_stages = list[Probe]()
     for stage in plan.stages:
         shape = stage.side_px, stage.batch_size, stage.frozen_layers
         if shape not in probes and len(probes) < _SHAPES:
             probes[shape] = probe(plan, stage)
-        flops = sum(map(plan.budget.work, range(stage.first_epoch, stage.first_epoch + stage.epochs)))
-        seconds += flops * probes.get(shape, next(reversed(probes.values()))).seconds_per_flop
-        weight += flops
-    mean = seconds / weight / plan.facts.machine.processes
-    low, high = ((flops + _evaluation_flops(plan)) * mean for flops in plan.predicted["flops"])
+        of_stages.append(probes.get(shape, next(reversed(probes.values()))))
+    fast = _seconds(plan, [each.seconds_per_flop for each in of_stages], 0)
+    slow = _seconds(plan, [each.slow_seconds_per_flop for each in of_stages], 1)
     step_bytes = max(each.step_bytes for each in probes.values())
-    return Outlook((low, high), base_bytes + step_bytes + (plan.loading_bytes if plan.loading.in_memory else 0))
+    return Outlook(
+        seconds=(fast.run, slow.run),
+        memory_bytes=base_bytes + step_bytes + (plan.loading_bytes if plan.loading.in_memory else 0),
+        stages=tuple(zip(fast.stages, slow.stages, strict=True)),
+        plain=(fast.plain, slow.plain),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    """Seconds of a run with its evaluations, of each stage's training, and of plain training."""
+
+    run: float
+    stages: list[float]
+    plain: float
+
+
+def _seconds(plan: Plan, per_flop: list[float], end: int) -> _Seconds:
+    """Seconds at one end of the predicted cost: 0 the lowest, 1 the highest.
+
+    Args:
+        plan: The plan.
+        per_flop: Seconds that a FLOP of each stage takes in one process.
+        end: Which end.
+    """
+    processes = plan.facts.machine.processes
+    flops = [(cost.low_flops, cost.high_flops)[end] for cost in plan.stage_costs]
+    stages = [amount * each / processes for amount, each in zip(flops, per_flop, strict=True)]
+    mean = sum(stages) / sum(flops) if sum(flops) else per_flop[0] / processes  # of what is between and behind them
+    places = range(len(plan.stages))
+    largest = max(places, key=lambda place: (plan.stages[place].side_px, -plan.stages[place].frozen_layers))
+    plain = together(plan.stage_costs).plain_flops * per_flop[largest] / processes
+    return _Seconds((plan.predicted["flops"][end] + _evaluation_flops(plan)) * mean, stages, plain)
 
 
 def _evaluation_flops(plan: Plan) -> float:

@@ -1,0 +1,32 @@
+"""The probe of how fast this machine trains."""
+
+from __future__ import annotations
+
+import pytest
+
+from fewer.plan.plan import Plan
+from fewer.recipe.parse import parse_recipe
+from fewer.session.build import make_plan, open_data
+from fewer.session.probe import Outlook, _seconds, outlook
+
+
+def planned(*stages: dict[str, object]) -> Plan:
+    content = {"data": {"source": "digits"}, "model": {"name": "lenet5", "width": 0.25}, "stages": list(stages)}
+    recipe = parse_recipe(content, ["train.batch_size=16"])
+    return make_plan(recipe, open_data(recipe))
+
+
+def test_each_kind_of_stage_is_timed_and_the_run_takes_longer_than_its_stages() -> None:
+    plan = planned({"epochs": 2, "side_px": 28}, {"epochs": 1, "side_px": 32})
+    found = outlook(plan)
+    assert len(found.stages) == 2
+    assert all(0 < fast <= slow for fast, slow in (*found.stages, found.seconds, found.plain))
+    assert found.seconds[0] > sum(fast for fast, _ in found.stages), "evaluations come on top"
+    assert Outlook((1.0, 2.0), 0.0).stages == ()
+
+
+def test_seconds_follow_the_flops_of_each_stage_and_plain_training_those_of_the_largest() -> None:
+    plan = planned({"epochs": 2, "side_px": 28}, {"epochs": 1, "side_px": 32})
+    found = _seconds(plan, [2e-9, 1e-9], 0)
+    assert found.stages == pytest.approx([plan.stage_costs[0].low_flops * 2e-9, plan.stage_costs[1].low_flops * 1e-9])
+    assert found.plain == pytest.approx(sum(cost.plain_flops for cost in plan.stage_costs) * 1e-9)
