@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from fewer.core.types import At, Expectation
 from fewer.plan.compile import compile_plan
 from fewer.plan.flops import Flops
 from fewer.plan.plan import Plan
-from fewer.plan.savings import together
+from fewer.plan.savings import of_length, together
 from planning import facts, recipe
 
 PLAIN = 1000 * 3 * 32 * 32
@@ -45,6 +46,14 @@ def test_frozen_stages_save_and_selection_makes_an_interval() -> None:
     known = facts(flops=entries, layers=tuple("abcdef"), frozen_layers=(0, 3))
     plan = compile_plan(recipe(stages=stages), known, lambda at: Expectation(0.5, 0.8))
     assert plan.stage_costs[1].saved == pytest.approx((1 - 0.8 * 0.5, 1 - 0.5 * 0.5))
+
+
+def test_a_shorter_stage_costs_in_proportion() -> None:
+    plan = planned({"epochs": 4, "side_px": 16}, {"epochs": 2, "side_px": 32})
+    shorter = (plan.stages[0], replace(plan.stages[1], epochs=1))
+    first, last = of_length(plan.stage_costs, plan.stages, shorter)
+    assert first == plan.stage_costs[0]
+    assert (last.low_flops, last.plain_flops) == (PLAIN, PLAIN)
 
 
 def warned(plan: Plan) -> list[str]:

@@ -27,7 +27,12 @@ def test_the_log_begins_with_the_run_and_ends_with_best_last_test_and_total(
     folder, result = shown
     lines = [line.partition("Z  ")[2] for line in (folder / "log.txt").read_text().splitlines()]
     assert lines[0] == f"{folder}: lenet5 on cpu, trained on digits"
-    best, last, test, total = lines[-4:]
+    first_stage, second_stage, best, last, test, total = lines[-6:]
+    spent = [
+        stage["flops"] / read_json(folder / "plan.json")["plain_epoch_flops"] for stage in result["ledger"]["stages"]
+    ]
+    assert first_stage.startswith(f"stage 1: epoch 1 at 16 px, {spent[0]:.2f} FEE (plain training 1.00), ")
+    assert second_stage.startswith(f"stage 2: epochs 2 to 3 at 20 px, {spent[1]:.2f} FEE (plain training 2.00), ")
     assert best.startswith(f"best: epoch {result['best']['epoch'] + 1}, val top-1 {result['best']['value']:.2%}")
     assert last.startswith("last: epoch 3, loss ")
     assert "val macro-F1" in last

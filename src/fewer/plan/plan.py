@@ -24,7 +24,7 @@ from fewer.plan.execution import decoded_bytes
 from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
 from fewer.plan.rates import ramped
-from fewer.plan.savings import StageCost
+from fewer.plan.savings import StageCost, of_length
 from fewer.plan.stages import stage_of
 from fewer.recipe.schema import AUTO_LR, Recipe
 from fewer.select.budget import Budget
@@ -134,7 +134,8 @@ class Plan:
     def following(self, course: Course) -> Plan:
         """The plan of a run whose schedule goes on by a course, which may end it early."""
         stages, budget = shortened(self.stages, self.budget, course.epochs)
-        return replace(self, stages=stages, budget=budget, course=course)
+        costs = of_length(self.stage_costs, self.stages, stages)
+        return replace(self, stages=stages, budget=budget, course=course, stage_costs=costs)
 
     def stage(self, epoch: int) -> Stage:
         return stage_of(self.stages, epoch)

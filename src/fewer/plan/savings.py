@@ -50,6 +50,15 @@ def stage_costs(
     return tuple(found)
 
 
+def of_length(costs: Sequence[StageCost], before: Sequence[Stage], after: Sequence[Stage]) -> tuple[StageCost, ...]:
+    """The cost of stages that have become shorter or longer: in proportion to their epochs."""
+    found = []
+    for cost, old, new in zip(costs, before, after, strict=False):
+        factor = new.epochs / old.epochs
+        found.append(StageCost(cost.low_flops * factor, cost.high_flops * factor, cost.plain_flops * factor))
+    return tuple(found)
+
+
 def together(costs: Iterable[StageCost]) -> StageCost:
     """The cost of several stages."""
     each = list(costs)

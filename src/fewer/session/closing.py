@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fewer import tasks
@@ -10,11 +10,12 @@ from fewer.core.evaluation import Metric
 from fewer.session.epoch_metrics import validated, validation_metrics
 
 if TYPE_CHECKING:
+    from fewer.plan.plan import Plan
     from fewer.session.build import Session
 
 
 def closing(result: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], session: Session) -> list[str]:
-    """The best model, the last epoch, the test, and what all of it took, a line each.
+    """What each of several stages took, the best model, the last epoch, the test, and the total, a line each.
 
     Args:
         result: The content of `result.json`.
@@ -22,7 +23,8 @@ def closing(result: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], sessi
         session: The run.
     """
     metrics = {metric.name: metric for metric in tasks.module(session.task.name).METRICS}
-    said = [f"best: epoch {result['best']['epoch'] + 1}, {_best(result['best'], metrics)}, checkpoints/best"]
+    said = [*_stages(result["ledger"], session.plan)]
+    said.append(f"best: epoch {result['best']['epoch'] + 1}, {_best(result['best'], metrics)}, checkpoints/best")
     if epochs := [line for line in lines if line["kind"] == "epoch"]:
         last, shown = epochs[-1], validation_metrics(session.plan.recipe, session.task)
         figures = {"loss": f"{last['loss']:.4f}", **validated(last, shown)}
@@ -42,6 +44,20 @@ def _best(best: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
     """What the best model was chosen by: `val top-1 76.55%`, or `last` where nothing was compared."""
     split, _, name = str(best["metric"]).rpartition("/")
     return f"{split} {metrics[name].label} {metrics[name].text(best['value'])}" if best["value"] is not None else name
+
+
+def _stages(ledger: Mapping[str, Any], plan: Plan) -> Iterator[str]:
+    """Each stage's cost, beside plain training; none where there is but one."""
+    if len(plan.stages) < 2:
+        return
+    for stage, cost, spent in zip(plan.stages, plan.stage_costs, ledger["stages"], strict=False):
+        first, last, flops = stage.first_epoch + 1, stage.first_epoch + stage.epochs, spent["flops"]
+        epochs = f"epochs {first} to {last}" if last > first else f"epoch {first}"
+        yield (
+            f"stage {stage.index + 1}: {epochs} at {stage.side_px} px, {flops / plan.plain_epoch_flops:.2f} FEE "
+            f"(plain training {cost.plain_flops / plan.plain_epoch_flops:.2f}), {spent['samples_backpropagated']:,} "
+            f"samples in {spent['optimizer_steps']:,} steps, {spent['seconds']['total']:.0f} s"
+        )
 
 
 def _total(ledger: Mapping[str, Any]) -> str:

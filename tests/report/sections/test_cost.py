@@ -76,3 +76,19 @@ def test_memory_of_a_gpu_is_shown_where_there_is_one(tmp_path: Path, held: int, 
     assert "peak memory" in rows
     assert ("peak memory of the GPU" in rows) == shown
     assert not shown or "5.00 GB" in rows["peak memory of the GPU"]
+
+
+def test_each_of_several_stages_has_its_ledger_beside_plain_training(tmp_path: Path) -> None:
+    counts = {"samples_backpropagated": 4000, "optimizer_steps": 63, "seconds": {"total": 12.5}}
+    ledgers = [{"flops": 150.0, **counts}, {"flops": 400.0, **counts}]
+    stages = [{"first_epoch": 0, "epochs": 4, "side_px": 16}, {"first_epoch": 4, "epochs": 4, "side_px": 32}]
+    costs = [{"low_flops": 100, "high_flops": 150, "plain_flops": 400}, {}]
+    plan = {"stages": stages, "stage_costs": costs, "plain_epoch_flops": 100}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    (tmp_path / "result.json").write_text(json.dumps({"ledger": {"full_epoch_equivalents": 5.5, "stages": ledgers}}))
+    folder = load(tmp_path)
+    rows = rows_of(ledger(folder, history(folder)).replace(NBSP, " "))
+    assert rows["1"] == ["1–4", "16 px", "1.00 – 1.50", "1.50", "4.00", "62.5 %", "4,000", "63", "12.5 s"]
+    assert rows["2"] == ["5–8", "32 px", "–", "4.00", "–", "–", "4,000", "63", "12.5 s"]
+    (tmp_path / "plan.json").write_text(json.dumps({**plan, "stages": stages[:1]}))
+    assert "<h3>Stages" not in ledger(load(tmp_path), history(folder))

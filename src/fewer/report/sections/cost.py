@@ -10,6 +10,7 @@ from fewer.report import units
 from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, empty, esc, join, section, table, td
+from fewer.report.sections.stage_costs import stage_costs
 from fewer.report.sections.summary import cost
 from fewer.report.values import dig, mapping, number
 
@@ -32,7 +33,7 @@ FORMATS: tuple[tuple[str, str, Format], ...] = (
 
 
 def ledger(folder: Folder, story: History) -> Html:
-    """The section: one table, one bar."""
+    """The section: one table, one bar, and a table of the stages where there are several."""
     low, high = _predicted(folder)
     spent = _spent(folder, story)
     finished = bool(mapping(folder.result.get("ledger")))
@@ -46,7 +47,7 @@ def ledger(folder: Folder, story: History) -> Html:
     head = ["", "predicted", *(["spent", "difference"] if finished else ["spent so far"])]
     content = table(head, rows, "Ledger: predicted and spent", kind="ledger")
     lead = "The plan's prediction before the first step, and the counts of the run."
-    content = Html(f'<div class="two uneven"><div>{content}</div>{_seconds(folder)}</div>')
+    content = Html(f'<div class="two uneven"><div>{content}</div>{_seconds(folder)}</div>{stage_costs(folder)}')
     return section("Ledger", esc(lead), content, "ledger")
 
 
