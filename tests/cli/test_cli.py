@@ -22,7 +22,7 @@ def test_help_methods_and_report_need_no_torch(home: Path, trained: Ended) -> No
 import sys
 from fewer import select
 from fewer.cli import app
-verbs = ("train", "resume", "branch", "eval", "predict", "plan", "report", "runs", "methods", "doctor")
+verbs = ("train", "resume", "branch", "ladder", "eval", "predict", "plan", "report", "runs", "methods", "doctor")
 for words in [["--help"], *([verb, "--help"] for verb in verbs),
               ["methods"], ["methods", "dbpd"], ["report", "done"], ["runs", "."], ["train", "missing.toml"]]:
     try:

@@ -558,3 +558,16 @@ def test_damaged_run_folder_says_what_is_wrong(server: Server, done: Path, tmp_p
     ended = _resumed(server, run)
     assert ended.code == 2
     assert "recipe.resolved.toml" in ended.stderr
+
+
+def test_checkpoints_at_chosen_epochs_stay(tmp_path: Path) -> None:
+    from fewer.runs import checkpoint
+
+    for epoch in range(1, 6):
+        checkpoint.save({"cursor": {"epoch": epoch, "batch": 0, "step": epoch}}, tmp_path, 1, [2, 3])
+    checkpoint.save({"cursor": {"epoch": 5, "batch": 2, "step": 6}}, tmp_path, 1, [2, 3, 9])
+    assert sorted(path.name for path in checkpoint.newest_first(tmp_path)) == [
+        checkpoint.name_of(2),
+        checkpoint.name_of(3),
+        checkpoint.name_of(5, 2),
+    ]

@@ -101,7 +101,7 @@ def test_a_branch_cannot_end_before_it_begins(trunk: Path, tmp_path: Path) -> No
 
 
 def test_places_that_are_none_are_refused(trunk: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"no checkpoint epoch00009.*it has epoch00001.*out\.keep"):
+    with pytest.raises(RecipeError, match=r"no checkpoint epoch00009.*it has epoch00001.*out\.keep_at"):
         branch_off(f"{trunk}@9", [], tmp_path / "b")
     with pytest.raises(RecipeError, match="not a run folder"):
         branch_off(str(tmp_path), [], tmp_path / "b")

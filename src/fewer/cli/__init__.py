@@ -16,6 +16,7 @@ from fewer.cli import (
     data,
     doctor,
     init,
+    ladder,
     lr_find,
     methods,
     plan,
@@ -75,6 +76,7 @@ app.command("eval")(evaluation.evaluate)
 app.command()(predict.predict)
 app.command()(init.init)
 app.command()(plan.plan)
+app.command()(ladder.ladder)
 app.command("lr-find")(lr_find.lr_find)
 app.command()(compare.compare)
 app.command()(report.report)

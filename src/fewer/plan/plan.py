@@ -108,6 +108,11 @@ class Plan:
         return self.recipe.model_copy(update={"train": train})
 
     @property
+    def kept_epochs(self) -> frozenset[int]:
+        """Epochs behind which checkpoints stay for good."""
+        return frozenset(moment.whole_epochs(self.epochs) for moment in self.recipe.out.keep_at)
+
+    @property
     def largest_side_px(self) -> int:
         return max(stage.side_px for stage in self.stages)
 

@@ -75,6 +75,11 @@ def _checkpoints(recipe: Recipe) -> Iterator[Problem]:
     if not every.value:
         text = f'out.checkpoint_every = "{every}": more than nothing must lie between checkpoints; try "1ep"'
         yield ("out", "checkpoint_every"), text
+    for moment in recipe.out.keep_at:
+        in_epochs = moment.in_epochs(recipe.epochs) if moment.unit in ("ep", "%") else 0.0
+        if not 0 < in_epochs <= recipe.epochs:
+            text = f'out.keep_at: "{moment}" is no moment of a run of {recipe.epochs} epochs'
+            yield ("out", "keep_at"), f'{text}; give epochs ("8ep") or shares ("50%")'
 
 
 def _batches(recipe: Recipe) -> Iterator[Problem]:

@@ -184,6 +184,8 @@ class OutRecipe(Section):
     checkpoint_every: Span = Duration(1, "ep")
     keep: Count = 3
     """Newest checkpoints that are kept."""
+    keep_at: tuple[Span, ...] = ()
+    """Whole epochs whose checkpoints stay for good, to branch from: `["8ep", "50%"]`."""
     plots: Flag = True
     """Curves as PNG files in `plots/`, redrawn while training goes on, and at its end."""
     previews: Flag = True

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,14 @@ _TENSORS, _VALUES, _MANIFEST = "state.safetensors", "state.json", "manifest.json
 _SEPARATOR = "|"  # parameter names hold dots
 
 
-def save(state: State, folder: Path, keep: int) -> Path:
+def save(state: State, folder: Path, keep: int, keep_at: Collection[int] = ()) -> Path:
     """Publishes a run's state below `folder` and removes all but the newest `keep` checkpoints.
 
     Args:
         state: What `Run.state_dict` gave.
         folder: The run's `checkpoints` folder.
         keep: How many checkpoints stay.
+        keep_at: Epochs behind which they stay for good.
 
     Returns:
         The checkpoint's folder.
@@ -52,8 +53,8 @@ def save(state: State, folder: Path, keep: int) -> Path:
     for name, tensor in tensors.items():
         if name.startswith(("workers", "averages")):
             require_finite(name, tensor)
-    cursor = state["cursor"]
-    final = folder / f"epoch{cursor['epoch']:05d}-batch{cursor['batch']:07d}"
+    cursor, stay = state["cursor"], {name_of(epoch) for epoch in keep_at}
+    final = folder / name_of(cursor["epoch"], cursor["batch"])
     with writing(final):
         _sweep(folder)
         if final.exists():
@@ -64,9 +65,15 @@ def save(state: State, folder: Path, keep: int) -> Path:
         publish_folder(final, files, {"step": cursor["step"]})
         found = list(newest_first(folder))
         passed_over = [path for path in found if path.name > final.name]  # damaged, or of a future that is no more
-        for other in [*passed_over, *[path for path in found if path not in passed_over][keep:]]:
+        older = [path for path in found if path not in passed_over][keep:]
+        for other in [*passed_over, *(path for path in older if path.name not in stay)]:
             remove(other)
     return final
+
+
+def name_of(epoch: int, batch: int = 0) -> str:
+    """The name of the checkpoint behind so many epochs, and so many batches of the next."""
+    return f"epoch{epoch:05d}-batch{batch:07d}"
 
 
 def require_finite(name: str, tensor: Tensor) -> None:

@@ -82,12 +82,12 @@ def found(place: str) -> tuple[RunFolder, Path]:
     if not (folder.path / RESOLVED).is_file():
         raise RecipeError(f"{run or place}: not a run folder: it has no {RESOLVED}; write RUN, or RUN@CHECKPOINT")
     kept = sorted(checkpoint.newest_first(folder.checkpoints))
-    wanted = f"epoch{int(name):05d}-batch{0:07d}" if re.fullmatch(r"\d{1,5}", name) else name
+    wanted = checkpoint.name_of(int(name)) if re.fullmatch(r"\d{1,5}", name) else name
     chosen = kept[-1:] if not at else [path for path in kept if path.name == wanted]
     if not chosen:
         listed = ", ".join(path.name for path in kept) or "none"
         what = f"no checkpoint {wanted}" if at else "no checkpoint yet"
-        raise RecipeError(f"{run}: {what}; it has {listed}; out.keep = 1000 keeps more")
+        raise RecipeError(f"{run}: {what}; it has {listed}; a trunk's out.keep_at names those that stay")
     return folder, chosen[0]
 
 

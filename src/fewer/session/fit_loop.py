@@ -257,6 +257,8 @@ class FitLoop:
 
     def _checkpoint_due(self, row: Row) -> bool:
         every = self.session.plan.recipe.out.checkpoint_every
+        if row.epoch_end and self.session.run.cursor.epoch in self.session.plan.kept_epochs:
+            return True
         if every.unit == "min":
             # Clocks differ: rank 0 decides for all.
             due = torch.tensor([float(self.comm.rank == 0 and time.monotonic() - self.saved_at >= 60 * every.value)])
@@ -274,7 +276,7 @@ class FitLoop:
         with run.ledger.phase("checkpoint"):
             state = run.state_dict()
             if self.folder.writes:
-                path = checkpoint.save(state, self.folder.checkpoints, run.plan.recipe.out.keep)
+                path = checkpoint.save(state, self.folder.checkpoints, run.plan.recipe.out.keep, run.plan.kept_epochs)
                 self._record(
                     {
                         "kind": "checkpoint",

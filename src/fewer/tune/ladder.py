@@ -1,0 +1,213 @@
+"""`fewer ladder`: accuracy against cost from one trunk at a constant rate, with a cooldown for every budget.
+
+A cooldown of a part of the run loses next to nothing to a rate that falls all the way (Hägele et al., NeurIPS 2024),
+and the trunk before it is the same for every budget: four budgets cost 1.36 runs in place of 2.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewer.core.clock import Duration
+from fewer.core.errors import RecipeError
+from fewer.recipe.parse import load_recipe
+from fewer.recipe.schema import Recipe, changed_keys
+from fewer.runs import checkpoint
+from fewer.runs.folder import RESOLVED
+from fewer.runs.record import publish, write_json, writing
+from fewer.session.branch import branch_off
+from fewer.session.fit import fit, resume
+from fewer.session.resume import with_total
+from fewer.tune.ladder_figure import figure
+from fewer.tune.ladder_verdict import verdict
+
+if TYPE_CHECKING:
+    from fewer.session.progress import Display
+
+FILES = ("ladder.json", "ladder.png")
+SCHEMA = 1
+_TRUNK = "trunk"
+_APART = ("out.*", "data.in_memory", "data.processes", "data.cache")  # may differ when a ladder goes on
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One budget of a ladder.
+
+    Attributes:
+        share: The share of the recipe's epochs.
+        epochs: So many epochs.
+        cooldown: The last of them, in which the rate falls.
+    """
+
+    share: float
+    epochs: int
+    cooldown: int
+
+    @property
+    def begins(self) -> int:
+        """Epochs of the trunk before the cooldown."""
+        return self.epochs - self.cooldown
+
+    @property
+    def name(self) -> str:
+        return f"budget-{self.share:g}"
+
+
+def rungs_of(budgets: str, cooldown: str, epochs: int) -> list[Rung]:
+    """The rungs of a ladder, from short to long.
+
+    Args:
+        budgets: Shares of the epochs, such as "0.4,0.6,0.8,1".
+        cooldown: The part of each in which the rate falls, such as "20%", or so many epochs, such as "3ep".
+        epochs: The recipe's.
+
+    Raises:
+        RecipeError: A budget or the cooldown is none, two budgets are the same epochs, or there is but one.
+    """
+    try:
+        shares = sorted({float(text) for text in budgets.split(",")})
+        length = Duration.parse(cooldown)
+        rungs = [_rung(share, length, epochs) for share in shares]
+    except ValueError as error:
+        text = f"--budgets {budgets}, --cooldown {cooldown}: {error}"
+        raise RecipeError(f'{text}; write 0.4,0.6,0.8,1 and "20%"') from None
+    if len(rungs) < 2 or len({rung.epochs for rung in rungs}) < len(rungs):
+        listed = ", ".join(str(rung.epochs) for rung in rungs)
+        raise RecipeError(f"--budgets {budgets}: {listed} epochs; a ladder has two or more, of different lengths")
+    return rungs
+
+
+def _rung(share: float, cooldown: Duration, epochs: int) -> Rung:
+    if not 0 < share <= 100:
+        raise ValueError(f"{share:g} is no share of a run")
+    whole = max(1, round(share * epochs))
+    falling = max(1, round(cooldown.in_epochs(whole)))
+    if falling >= whole:
+        raise ValueError(f"a cooldown of {cooldown} leaves nothing of {whole} epochs; train longer, or cool less")
+    return Rung(share, whole, falling)
+
+
+def trunk_of(recipe: Recipe, rungs: Sequence[Rung]) -> Recipe:
+    """The trunk: the longest run of the ladder, whose checkpoints stay where cooldowns begin.
+
+    It is evaluated once, at its end: the best of many epochs would favour long runs.
+
+    Raises:
+        RecipeError: The recipe has stages or a budget, or its warm-up is not over when the first cooldown begins.
+    """
+    if recipe.stages:
+        raise RecipeError("a ladder needs a recipe without [[stages]], which say how many epochs each takes")
+    if recipe.train.budget != "off":
+        raise RecipeError(f'train.budget = "{recipe.train.budget}": the budgets of a ladder are shares of train.epochs')
+    warmup = getattr(recipe.train, "warmup", Duration(5, "%")).in_epochs(recipe.epochs)
+    first, last = rungs[0], rungs[-1]
+    if warmup > first.begins:
+        raise RecipeError(
+            f"a warm-up of {warmup:g} epochs is not over when the first cooldown begins, behind {first.begins}; "
+            "shorten train.warmup, or leave small budgets out"
+        )
+    keys = {"schedule": "cooldown", "cooldown": f"{last.cooldown}ep", "warmup": f"{warmup:g}ep", "patience": "off"}
+    keep = [f"{rung.begins}ep" for rung in rungs[:-1]]
+    overrides = [*(f'train.{key}="{value}"' for key, value in keys.items()), f"train.epochs={last.epochs}"]
+    return with_total(recipe, [*overrides, f"out.keep_at={keep}", "evaluate.every=0", 'out.dir=""'])
+
+
+def climb(
+    recipe: Recipe,
+    rungs: Sequence[Rung],
+    folder: Path,
+    display: Display | None = None,
+    note: Callable[[str], None] = print,
+    until: datetime | None = None,
+) -> dict[str, Any]:
+    """Trains a ladder and writes `FILES`; one that was stopped goes on.
+
+    Args:
+        recipe: What the user asked.
+        rungs: Its budgets, from short to long.
+        folder: Where trunk, cooldowns and files go.
+        display: Where the progress of a run is shown.
+        note: Told what goes on, in words.
+        until: When the sitting ends.
+
+    Returns:
+        The content of `ladder.json`.
+
+    Raises:
+        RecipeError: The recipe makes no ladder, or the folder holds another one.
+        FewerError: As in training.
+    """
+    trunk, place = trunk_of(recipe, rungs), folder / _TRUNK
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    total = rungs[-1].epochs + sum(rung.cooldown for rung in rungs[:-1])
+    apart = sum(rung.epochs for rung in rungs)
+    note(f"{folder}: a trunk of {rungs[-1].epochs} epochs, and cooldowns: {total} epochs in place of {apart}")
+    found = {rungs[-1].name: _trained(place, trunk, display, until)}
+    for rung in rungs[:-1]:
+        note(f"{folder}: a budget of {rung.share:g}, {rung.epochs} epochs")
+        out = folder / rung.name
+        if not (out / RESOLVED).is_file():
+            keys = [f"train.epochs={rung.epochs}", f"train.cooldown={rung.cooldown}ep", "out.keep_at=[]"]
+            branch_off(f"{place}@{checkpoint.name_of(rung.begins)}", keys, out)
+        found[rung.name] = resume(out, display=display, until=until)
+    document = _document(recipe, rungs, found)
+    publish(folder / FILES[1], figure(document))
+    write_json(folder / FILES[0], document)
+    return document
+
+
+def _trained(place: Path, trunk: Recipe, display: Display | None, until: datetime | None) -> dict[str, Any]:
+    """The result of the trunk, which is begun, gone on with, or there already."""
+    if not (place / RESOLVED).is_file():
+        return fit(trunk, place, display=display, until=until)
+    changed = [
+        f"{key} was {old}, is {new}"
+        for key, old, new in changed_keys(load_recipe(place / RESOLVED), trunk)
+        if "auto" not in (old, new) and not any(fnmatch(key, pattern) for pattern in _APART)
+    ]
+    if changed:
+        text = f"{place.parent}: holds the ladder of another recipe: {'; '.join(changed)}"
+        raise RecipeError(f"{text}; give another --out")
+    return resume(place, display=display, until=until)
+
+
+def _document(recipe: Recipe, rungs: Sequence[Rung], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The content of `ladder.json`."""
+    split = "val" if any(key.startswith("val/") for key in found[rungs[-1].name]["metrics"]) else "test"
+    rows = []
+    for rung in rungs:
+        result = found[rung.name]
+        ledger, origin = result["ledger"], result.get("origin", {})
+        rows.append(
+            {
+                "budget": rung.share,
+                "epochs": rung.epochs,
+                "cooldown_epochs": rung.cooldown,
+                "run": _TRUNK if rung is rungs[-1] else rung.name,
+                "full_epoch_equivalents": ledger["full_epoch_equivalents"],
+                "seconds": ledger["seconds"]["total"],
+                "added_full_epoch_equivalents": ledger["full_epoch_equivalents"]
+                - (origin.get("full_epoch_equivalents") or 0.0),
+                "metrics": result["metrics"],
+                "intervals": result["intervals"],
+            }
+        )
+    spent = sum(row["added_full_epoch_equivalents"] for row in rows)
+    return {
+        "schema": SCHEMA,
+        "source": recipe.data.source,
+        "model": recipe.model.name,
+        "seed": recipe.train.seed,
+        "rungs": rows,
+        "full_epoch_equivalents": spent,
+        "apart_full_epoch_equivalents": sum(row["full_epoch_equivalents"] for row in rows),
+        "runs": spent / rows[-1]["full_epoch_equivalents"],
+        **verdict(recipe, rows, split),
+    }
