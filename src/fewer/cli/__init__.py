@@ -21,6 +21,7 @@ from fewer.cli import (
     methods,
     plan,
     predict,
+    push,
     recipes,
     report,
     resume,
@@ -79,6 +80,7 @@ app.command()(plan.plan)
 app.command()(ladder.ladder)
 app.command("lr-find")(lr_find.lr_find)
 app.command()(compare.compare)
+app.command()(push.push)
 app.command()(report.report)
 app.command()(runs.runs)
 app.command()(methods.methods)

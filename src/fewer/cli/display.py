@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from fewer.core.errors import CopyIncomplete
 from fewer.core.evaluation import Metric
 from fewer.machine.device import expected_device
 from fewer.report import units
@@ -72,6 +73,7 @@ class Live:
             f"{pace.images_per_second:,.0f} images/s",
             f"{units.clock(pace.seconds_left)} left",
             *([f"kept {row.kept / row.candidates:.0%}"] if row.kept < row.candidates else []),
+            *([session.copy_lag] if session.copy_lag else []),
             _memory(session.run.ledger.peaks()),
         ]
         name = f"epoch {row.epoch + 1}/{session.plan.epochs}"
@@ -184,6 +186,16 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
     return 0
 
 
+@contextmanager
+def shown_anyway(as_json: bool) -> Iterator[None]:
+    """Prints the result of a run that is done, where only its copy is not."""
+    try:
+        yield
+    except CopyIncomplete as error:
+        finish(error.result, error.folder, as_json, rank=0)
+        raise
+
+
 def _metric(metric: Metric, value: float | None) -> str:
     return f"{metric.label} {'-' if value is None else metric.text(value, digits=1)}"
 
@@ -205,4 +217,4 @@ def _within(parts: Sequence[str], width: int) -> str:
     return text
 
 
-__all__ = ["Live", "OneOfMany", "announce", "counted", "finish", "shown"]
+__all__ = ["Live", "OneOfMany", "announce", "counted", "finish", "shown", "shown_anyway"]

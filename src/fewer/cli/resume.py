@@ -21,7 +21,7 @@ def resume(
     Only out.*, data.in_memory, data.processes, data.cache, train.epochs, and paths to the same data or weights may
     change. What has moved together with the run folder is found.
     """
-    from fewer.cli.display import announce, finish, shown
+    from fewer.cli.display import announce, finish, shown, shown_anyway
     from fewer.runs.folder import RunFolder
     from fewer.session.resume import reopened
     from fewer.sync.launch import is_rank, joined, launch
@@ -33,6 +33,6 @@ def resume(
         return launch(devices, ["resume", str(run), *(overrides or []), *flags])
     from fewer.session.fit import resume as resume_run
 
-    with joined() as comm, shown(comm.rank) as display:
+    with shown_anyway(as_json), joined() as comm, shown(comm.rank) as display:
         result = resume_run(run, overrides or [], comm=comm, display=display, until=ends)
     return finish(result, run, as_json, comm.rank)

@@ -38,7 +38,7 @@ def train(
         raise RecipeError(f"--name {name} and --out {out}: give one of the two")
     found = recipe_given(recipe, overrides or [], devices)
     given = out or (Path(found.recipe.out.dir) if found.recipe.out.dir and not name else None)
-    from fewer.cli.display import announce, finish, shown
+    from fewer.cli.display import announce, finish, shown, shown_anyway
     from fewer.runs.folder import RunFolder
     from fewer.runs.names import RUNS, free_number, named, numbered, taken
     from fewer.sync.launch import is_rank, joined, launch
@@ -56,7 +56,7 @@ def train(
             return launch(devices, ["train", place, *found.left(overrides or []), "--out", str(folder), *flags])
     from fewer.session.fit import fit
 
-    with joined() as comm, shown(comm.rank) as display:
+    with shown_anyway(as_json), joined() as comm, shown(comm.rank) as display:
         if not given and is_rank():  # by torchrun: what rank 0 finds free now holds for all
             from fewer.sync.comm import of_rank_0
 

@@ -165,7 +165,7 @@ def with_seed(recipe: Recipe, seed: int, given: Mapping[str, object]) -> Recipe:
         given: The keys of `[out]` that the recipe sets.
     """
     lean = {"plots": False, "previews": False, "keep": 1}
-    out = {"dir": "", **{key: value for key, value in lean.items() if key not in given}}
+    out = {"dir": "", "remote": "", **{key: value for key, value in lean.items() if key not in given}}
     recipe = at_end(recipe)
     return recipe.model_copy(
         update={

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 
 class FewerError(Exception):
@@ -69,6 +71,20 @@ class RemoteError(FewerError):
     """Object storage cannot be reached, refuses, or holds less than it should; nothing is lost on this machine."""
 
     exit_code = 7
+
+
+class CopyIncomplete(RemoteError):
+    """A run is done, but its copy is not.
+
+    Args:
+        message: What to tell the user.
+        folder: The run folder, which is whole.
+        result: The run's result.
+    """
+
+    def __init__(self, message: str, folder: Path, result: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.folder, self.result = folder, result
 
 
 PREEMPTED = 75  # stopped by SIGTERM, or at the end of a sitting, after saving; `fewer resume` goes on

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, SerializeAsAny
+from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny
 
 from fewer.core.clock import Duration
 from fewer.core.config import (
@@ -29,6 +29,7 @@ from fewer.models.frozen_key import Frozen
 from fewer.optim import TrainParams
 from fewer.recipe.augment_section import AugmentRecipe, Strength
 from fewer.recipe.data_section import DataRecipe
+from fewer.runs.remote.address import parse_address
 from fewer.select import MethodParams
 from fewer.sync.methods import SYNC_METHODS
 from fewer.tasks import TASKS
@@ -176,6 +177,15 @@ class EvaluateRecipe(Section):
     scores, unless its guards are off. 0: never."""
 
 
+def _remote(value: object) -> object:
+    if isinstance(value, str) and value:
+        parse_address(value)
+    return value
+
+
+Remote = Annotated[str, BeforeValidator(_remote)]
+
+
 class OutRecipe(Section):
     """`[out]`: what is kept, and where."""
 
@@ -193,6 +203,12 @@ class OutRecipe(Section):
     evaluation, and thumbnails of the worst test images."""
     tensorboard: Flag = False
     """Scalars for TensorBoard in `tensorboard/`: a mirror of `rows.jsonl` (extra `tensorboard`)."""
+    remote: Remote = ""
+    """`s3://BUCKET/PREFIX`: where the run folder is copied to in the background, for `fewer resume s3://BUCKET/PREFIX`
+    on any machine (extra `s3`). Every run needs a prefix of its own. Credentials and server come from the environment
+    or from `~/.aws`, never from a recipe. Left out: no copy."""
+    remote_wait_seconds: Positive = 300.0
+    """`remote`: how long the end of a run waits for its copy; one that is not complete then ends with exit code 7."""
 
 
 class Recipe(Section):

@@ -33,6 +33,8 @@ _BEGINNINGS = {
     "env.json",
     "quarantine.json",
     ORIGIN,
+    ".remote",
+    "remote.json",
     STATUS,
     "report.html",
 }

@@ -59,6 +59,8 @@ def branch_off(place: str, overrides: Sequence[str] = (), out: Path | None = Non
     trunk, source = found(place)
     before, _ = recipe_of(trunk)
     recipe = with_total(before, overrides)
+    if recipe.out.remote == before.out.remote:  # a copy's place belongs to one run: the trunk
+        recipe = recipe.model_copy(update={"out": recipe.out.model_copy(update={"remote": ""})})
     state = checkpoint.load(source)
     changed = changed_keys(before, recipe)
     if problems := [*_refused(before, recipe, changed), *_too_late(recipe, changed, state)]:

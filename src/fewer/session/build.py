@@ -66,6 +66,7 @@ class Session:
     test_data: ImageData | None
     damaged: list[tuple[str, DamagedImage]]
     loader: Loader | None = None
+    copy_lag: str = ""
     _decoded: tuple[int, int] = (0, 0)
 
     @property

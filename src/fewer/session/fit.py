@@ -13,7 +13,7 @@ from fewer.core.protocols import Comm, Selector
 from fewer.machine.determinism import deterministic
 from fewer.recipe.schema import Recipe
 from fewer.runs.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
-from fewer.session import signals, tensorboard
+from fewer.session import copying, signals, tensorboard
 from fewer.session.build import make_plan, open_data, open_session
 from fewer.session.fit_loop import FitLoop
 from fewer.session.progress import Display, Silent
@@ -63,6 +63,7 @@ def fit(
     comm, display = comm or SingleProcess(), display or Silent()
     folder = RunFolder(Path(out), writes=comm.rank == 0)
     with signals.caught(until) as stop, deterministic(recipe.train.deterministic):
+        uploader = copying.claimed(recipe.out, folder, display.note)
         splits = open_data(recipe)
         plan = make_plan(recipe, splits, comm.world_size, selector)
         folder.create()
@@ -75,7 +76,7 @@ def fit(
             folder.status("running")
             folder.file(RESOLVED, plan.recipe.to_toml())  # the last: from here on the run can be resumed
             session = open_session(plan.recipe, splits, comm, selector, display.decoding, plan)
-            return FitLoop(session, folder, display, stop).drive()
+            return copying.driven(FitLoop(session, folder, display, stop), uploader)
 
 
 def resume(
@@ -115,14 +116,16 @@ def resume(
         return run.result
     folder.lock()
     with signals.caught(until) as stop, _held(folder, discard=False), deterministic(recipe.train.deterministic):
+        uploader = copying.claimed(recipe.out, folder, display.note)
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
         plan = make_plan(recipe, splits, comm.world_size, selector)
         refuse_other_weights(folder, plan, run.moved)
         refuse_other_store(folder, plan)
-        body = FitLoop(open_session(recipe, splits, comm, selector, display.decoding), folder, display, stop)
+        session = open_session(recipe, splits, comm, selector, display.decoding)
+        body = FitLoop(session, folder, display, stop)
         body.restore(run.before, moves_in_words(run.moved))
-        return body.drive()
+        return copying.driven(body, uploader)
 
 
 @contextmanager

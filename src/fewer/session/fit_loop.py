@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -37,11 +37,16 @@ from fewer.session.selection_stats import became, complaints, in_toml, selection
 from fewer.training import patience
 from fewer.training.loop import Row, train
 
+if TYPE_CHECKING:
+    from fewer.runs.remote.copies import Copies
+
 
 class FitLoop:
     """One process's way through a run, from wherever its checkpoint stands."""
 
     recorder: Recorder | None = None
+    copies: Copies | None = None
+    is_hurried = False  # a second Ctrl-C wants all of it to end at once
     last_note = ""  # the selector's newest note
 
     def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
@@ -103,7 +108,6 @@ class FitLoop:
 
     def drive(self) -> dict[str, Any]:
         """Trains to the end; whatever happens, `status.json` says so."""
-        is_hurried = False
         try:
             with named_operations():
                 return self._train()
@@ -112,7 +116,7 @@ class FitLoop:
             self.folder.status(state, message=str(error), exit_code=error.exit_code, **self._where())
             raise
         except KeyboardInterrupt:  # the second Ctrl-C, or one that came when nothing was left to be saved
-            is_hurried = True
+            self.is_hurried = True
             again = f"at once; {command('fewer', 'resume', self.folder.path)} goes on from the last checkpoint"
             stop = Stopped.by(signal.SIGINT, again)
             self.folder.status(stop.state, message=str(stop), exit_code=stop.exit_code, **self._where())
@@ -123,7 +127,7 @@ class FitLoop:
         finally:
             self.session.close()
             self.artifacts.close()
-            self._end_record(with_report=not is_hurried)
+            self._end_record(with_report=not self.is_hurried)
 
     def _train(self) -> dict[str, Any]:
         session, run = self.session, self.session.run
@@ -150,6 +154,8 @@ class FitLoop:
             session.book_decoding()
             run.ledger.saw_device_memory(device_memory_bytes(session.plan.facts.machine.device))
             self._amend()
+            if self.copies:
+                session.copy_lag = self.copies.report(self._note)
             self._record({"kind": "step", **row.recorded(), **costs(run.ledger)})
             self.epoch.add(row)
             self.display.row(row, session)
@@ -287,6 +293,8 @@ class FitLoop:
                 )
         self.saved_at = time.monotonic()
         self.evaluator.link_best()
+        if self.copies:
+            self.copies.offer()
 
     # --- The run folder ---------------------------------------------------------------------------------------
 

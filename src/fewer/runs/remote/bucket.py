@@ -88,7 +88,10 @@ class Bucket:
         """Looks for credentials and server again: they may have been renewed since."""
         from obstore.store import S3Store
 
-        options = access()
+        try:
+            options = access()
+        except RemoteError as error:
+            raise Refused(f"{self.address}: {error}") from None
         url = options.get("endpoint", "")
         self._host = urlsplit(url).netloc if url else f"the storage in {options['region']}"
         self._store = S3Store(
