@@ -63,11 +63,13 @@ def test_weights_at_hand_are_fine_tuned_by_the_network_that_they_belong_to() -> 
     assert (choice.name, choice.recipe.model.name) == ("photos-finetune", "lenet5")
     assert choice.recipe.model.weights == str(Path("mine.safetensors").resolve())
     assert choice.recipe.train.optimizer == "adamw"
-    assert (choice.recipe.train.side_px, choice.recipe.train.evaluation_side_px) == (64, 96)
-    assert (
-        "4 epochs at 64 px, evaluated at 96 px"
-        in choose("folder:photos", ["model.weights=mine.safetensors", "train.epochs=4"]).lines("")[0]
-    )
+    head, whole = choice.plan.stages
+    assert (head.keeps_features, head.side_px, head.evaluation_side_px) == (True, 96, 96)
+    assert (whole.frozen_layers, whole.side_px, whole.evaluation_side_px) == (0, 64, 96)
+    said = "2 epochs of the head at 96 px, then 2 epochs at 64 px, evaluated at 96 px"
+    assert said in choose("folder:photos", ["model.weights=mine.safetensors", "train.epochs=4"]).lines("")[0]
+    later = choose("folder:photos", ["model.weights=mine.safetensors", "stages.1.epochs=3"])
+    assert later.plan.stages[1].epochs == 3
     asked = choose("folder:photos", ["model.weights=mine.safetensors", "train.side_px=40"])
     assert asked.plan.evaluation_side_px == 40
     save_file(models.build("lenet5", 7, 32).state_dict(), "lenet5-mine.safetensors")
@@ -92,8 +94,10 @@ def test_fewer_images_get_more_epochs_and_smaller_batches() -> None:
     for model in ({}, {"name": "resnet18", "weights": "default"}):
         name, of_few = one_line._recipe_for(few, model)
         _, of_many = one_line._recipe_for(many, model)
-        _, least, most = one_line._STEPS[name]
-        assert (of_few["train", "epochs"], of_many["train", "epochs"]) == (most, least)
+        limits = one_line._STEPS[name]
+        keys = [("stages", str(n), "epochs") for n in range(2)] if len(limits) > 1 else [("train", "epochs")]
+        for key, (_, least, most) in zip(keys, limits, strict=True):
+            assert (of_few[key], of_many[key]) == (most, least)
         assert (of_few["train", "batch_size"], of_many["train", "batch_size"]) == (10, 32)
 
 

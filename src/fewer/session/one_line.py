@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fewer.core.allocation import shares
 from fewer.core.messages import KeyPath
+from fewer.core.types import Stage
 from fewer.data import sources
 from fewer.machine.device import device_kind
 from fewer.models.hub import is_kept
@@ -28,12 +30,14 @@ from fewer.session.probe import outlook
 
 _TINY_PX, _SMALL_PX = 24, 64  # up to these, nets for tiny and for small images
 _PHOTO_MODEL = "mobilenet_v2"  # of the recipe that fine-tunes
-SIDES_PX = {"cuda": (224, 160, 128, 96), "cpu": (128, 96)}  # of photos, the largest that training has the time for
+# Of photos, the largest that there is time for; where weights are tuned, that of evaluation and of the head's features.
+SIDES_PX = {"cuda": (224, 160, 128, 96), "cpu": (128, 96)}
+_TUNED_PX = {"cuda": (224, 192, 160, 128, 96), "cpu": (192, 160, 128, 96)}
 _TRAINED = 0.75  # of the side that is evaluated: random crops enlarge what they show
 PATIENCE_S = 30 * 60
 OVERHEAD = 1.2  # loading and the optimizer, beside what is probed
-# Recipes for photos: steps that a training should have, within the fewest and the most epochs.
-_STEPS = {"photos-finetune": (250, 4, 20), "photos-standard": (800, 12, 40)}
+# Recipes for photos: steps that each stage should have, within the fewest and the most epochs.
+_STEPS = {"photos-finetune": ((500, 8, 40), (125, 2, 10)), "photos-standard": ((800, 12, 40),)}
 _BATCH = 32  # of these recipes
 _ADVICE = "model.weights=default would start from ImageNet's weights, a download, and do better with few photos"
 
@@ -63,15 +67,16 @@ class Choice:
             time: What it will take, in words.
         """
         data, machine, model = self.plan.facts.data, self.plan.facts.machine, self.recipe.model
-        epochs, stage = self.plan.epochs, self.plan.stages[-1]
-        evaluated = f", evaluated at {stage.evaluation_side_px} px" if stage.evaluation_side_px != stage.side_px else ""
+        epochs, stages = self.plan.epochs, self.plan.stages
+        evaluated_px = stages[-1].evaluation_side_px
+        evaluated = f", evaluated at {evaluated_px} px" if evaluated_px != stages[-1].side_px else ""
         images = data.train_images + data.val_images + data.test_images
         begins = "random weights" if model.weights == "none" else "the weights given"
         where = f"{machine.device}, {machine.threads} thread{'s'[: machine.threads > 1]}"
         advice = f"; {_ADVICE}" if self.name == "photos-standard" else ""
         return [
             f"chosen: {self.name}, for {images:,} images of {data.native_side_px} px in {len(data.classes)} classes: "
-            f"{model.name} from {begins}, {epochs} epoch{'s'[: epochs > 1]} at {stage.side_px} px{evaluated}",
+            f"{model.name} from {begins}, {', then '.join(map(_in_words, stages))}{evaluated}",
             f"takes:  {time} on this machine ({where}){advice}",
             f"change: add keys, such as train.epochs={2 * epochs}, or edit recipe.given.toml in its folder",
         ]
@@ -93,7 +98,7 @@ def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed
     asked, base = fitting.asked_for(overrides, source), Path.cwd()
     splits = open_data(parse_recipe({"data": asked["data"], "model": {"name": "lenet5"}}, base=base))
     data = data_facts(splits)
-    name, values = _recipe_for(data, asked.get("model", {}))
+    name, values = _recipe_for(data, asked.get("model", {}), asked.get("train", {}).get("epochs"))
     values["data", "source"] = sources.absolute(source, base)
     values |= fitting.left_out(name, overrides)
     for sides in side_choices(name, asked, data):
@@ -108,8 +113,19 @@ def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed
     )
 
 
-def _recipe_for(data: DataFacts, model: dict[str, Any]) -> tuple[str, dict[KeyPath, Any]]:
-    """The shipped recipe, and the values of its keys that follow from the data and from what is asked of the model."""
+def _in_words(stage: Stage) -> str:
+    what = " of the head" if stage.frozen_layers else ""
+    return f"{stage.epochs} epoch{'s'[: stage.epochs > 1]}{what} at {stage.side_px} px"
+
+
+def _recipe_for(data: DataFacts, model: dict[str, Any], epochs: int | None = None) -> tuple[str, dict[KeyPath, Any]]:
+    """The shipped recipe, and the values of its keys that follow from the data and from what is asked.
+
+    Args:
+        data: What is known of the data.
+        model: What is asked of the model.
+        epochs: How many are asked for, of all stages together.
+    """
     weights, side = model.get("weights", "none"), data.native_side_px
     if "weights" not in model and "name" not in model and side > _SMALL_PX and is_kept(_PHOTO_MODEL):
         weights = "default"
@@ -121,20 +137,31 @@ def _recipe_for(data: DataFacts, model: dict[str, Any]) -> tuple[str, dict[KeyPa
     else:
         name = ("tiny" if side <= _TINY_PX else "small" if side <= _SMALL_PX else "photos") + "-standard"
     if name in _STEPS:
-        steps, least, most = _STEPS[name]
-        values["train", "epochs"] = min(max(round(steps * _BATCH / data.train_images), least), most)
+        values |= _epochs(_STEPS[name], data.train_images, epochs)
     batch = tomllib.loads(shipped.text(name))["train"]["batch_size"]
     values["train", "batch_size"] = max(2, min(batch, data.train_images // 4))
     return name, values
 
 
+def _epochs(stages: Sequence[tuple[int, int, int]], images: int, asked: int | None) -> dict[KeyPath, Any]:
+    """The epochs of each stage, as keys of the recipe; what is asked for is shared out in halves."""
+    each = [min(max(round(steps * _BATCH / images), least), most) for steps, least, most in stages]
+    if len(each) == 1:
+        return {("train", "epochs"): each[0]}
+    if asked is not None:
+        each = shares(max(asked, len(each)), len(each))
+    return {("stages", str(index), "epochs"): count for index, count in enumerate(each)}
+
+
 def side_choices(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[dict[KeyPath, Any]]:
     """Image sides to choose from, the largest first, as keys of the recipe."""
-    trained, evaluated = ("train", "side_px"), ("train", "evaluation_side_px")
+    whole, tuned, evaluated = ("train", "side_px"), ("stages", "1", "side_px"), ("stages", "1", "evaluation_side_px")
+    tunes = name == "photos-finetune"
     if name not in _STEPS or "stages" in asked or "side_px" in asked.get("train", {}):
-        return ({evaluated: None},)
+        return ({tuned: None, evaluated: None} if tunes else {},)
     native = max(32, -(-data.native_side_px // 32) * 32)
-    sides = [side for side in SIDES_PX[device_kind()] if side <= native] or [native]
-    if name != "photos-finetune":
-        return [{trained: side} for side in sides]
-    return [{trained: max(32, round(side * _TRAINED / 32) * 32), evaluated: side} for side in sides]
+    usual = (_TUNED_PX if tunes else SIDES_PX)[device_kind()]
+    sides = [side for side in usual if side <= native] or [native]
+    if not tunes:
+        return [{whole: side} for side in sides]
+    return [{whole: side, tuned: max(32, int(side * _TRAINED / 32) * 32), evaluated: side} for side in sides]

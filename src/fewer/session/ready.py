@@ -35,7 +35,7 @@ _ONE_STAGE = ("photos-finetune", "photos-standard")  # whose sides are found as 
 _FAMILIES = {"tiny": ("tiny", "cifar"), "cifar": ("cifar",), "photos": ("photos",)}
 # Steps that a training should have, within the fewest and the most epochs; those for ImageNet keep what was published.
 _STEPS = {
-    "photos-finetune": (250, 4, 20),
+    "photos-finetune": (625, 10, 50),
     "photos": (800, 12, 40),
     "cifar-finetune": (500, 4, 20),
     "cifar": (464, 10, 40),

@@ -109,3 +109,11 @@ def test_a_square_is_pillows_to_within_one_level() -> None:
         square = image.crop((edge, 0, edge + image.height, image.height))
         expected = square.resize((side_px, side_px), Image.Resampling.BILINEAR)
         assert np.abs(found.picture.astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_a_narrow_picture_is_not_made_smaller_than_asked_along_its_other_side() -> None:
+    """Any fraction leaves one of three columns, so the height has to say which is wanted."""
+    raw = encoded(Image.fromarray(noise(96, 3, 3)), "JPEG")
+    found = jpeg.decoded(raw, opened(raw), 4)
+    assert found is not None
+    assert found.shape == (24, 1, 3)
