@@ -19,6 +19,7 @@ from fewer.plan.compile import compile_plan
 from fewer.plan.facts import DataFacts, Facts, ModelFacts
 from fewer.plan.flops import Flops
 from fewer.plan.plan import Plan
+from fewer.recipe import shipped
 from fewer.recipe.parse import parse_recipe
 from paths import DOCS
 
@@ -44,7 +45,8 @@ def blocks(page: str) -> Iterator[Block]:
 def recipes(page: str) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
     """The line, the whole content and the overrides of every recipe on the page.
 
-    A block with [data] is whole; one without takes the place of the sections of the whole recipe above it.
+    A block with [data] is whole; one without takes the place of the sections of the whole recipe above it. What
+    `fewer init` writes is the ready recipe that it names.
     """
     whole: dict[str, Any] = {}
     named: dict[str, dict[str, Any]] = {}
@@ -60,6 +62,10 @@ def recipes(page: str) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
         elif block.language == "sh":
             for command in block.text.splitlines():
                 words = shlex.split(command)
+                if words[:2] == ["fewer", "init"]:
+                    named[words[-1]] = tomllib.loads(shipped.text(words[words.index("--recipe") + 1]))
+                    yield block.line, named[words[-1]], []
+                    continue
                 assert words[:2] in (["fewer", "train"], ["fewer", "plan"]), f"line {block.line}: {command}"
                 yield block.line, named[words[2]], [word for word in words[3:] if re.match(r"[\w.]+=", word)]
         else:
@@ -111,6 +117,30 @@ def test_every_flag_and_mode_of_the_published_code_is_in_a_table() -> None:
     named = {name for row in rows for name in re.findall(r"`(--\w+|[\w*]+)[^`]*`", row.split("|")[1])}
     assert not {f"--{flag}" for flag in FLAGS} - named
     assert not set(MODES) - named
+
+
+OF_IMAGENET = (
+    *("train_standard.py", "finetune.py", "train_progessive_resizing.py", "train_hybrid.py", "split.py"),
+    *("auto_benchmark_dataloader.py", "data_loader.py", "cyclic_scheduler.py", "lr_finder_custom.py", "--distributed"),
+    *("DATA_DIR", "BATCH_SIZE", "IMG_SIZE", "NUM_EPOCHS", "ROOT_DIR", "USE_MIXUP", "ENABLE_LR_FINDER"),
+    *("ENABLE_HYBRID_TRAINING", "ENABLE_STAGE_WISE_SCHEDULER", "ENABLE_PROGRESSIVE_FREEZING", "ENABLE_EMA"),
+    *("SAVE_FREQ_LAST", "stages", "img_size", "batch_size", "epochs", "resize_schedule", "ProgressiveResizeDataset"),
+    *("mixup_alpha", "cutmix_alpha", "mixup_prob", "label_smoothing", "get_mixup_fn", "momentum", "weight_decay"),
+    *("base_lr = min(0.1 * (batch_size / 256), 0.4)", "make_optimizer_and_scheduler", "OneCycleLR", "ModelEMA"),
+    *("create_onecycle_scheduler_global", "create_onecycle_scheduler_stage_wise", "set_trainable_layers"),
+    *("create_model", "create_finetuned_model", "weights_path", "best_weights.pth", "torch.amp", "GradScaler"),
+    *("torch.compile", "get_base_transforms", "drop_last", "DistributedSampler", "upload_file_to_s3", "hybrid-run-1/"),
+    *("training_log.csv", "training_log.txt", "accuracy_live.png", "loss_live.png", "lr_live.png"),
+    *("momentum_live.png", "accuracy_time.png", "loss_time.png", "lr_finder_plot.png"),
+)
+
+
+def test_every_command_and_constant_of_the_scripts_for_imagenet_is_in_a_table() -> None:
+    page = PAGE.read_text("utf-8")
+    part = page[page.index("## Training scripts for ImageNet") : page.index("## Optimizers for large batches")]
+    there = "\n".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| "))
+    named = re.findall(r"`([^`]+)`", there)
+    assert not {each for each in OF_IMAGENET if not any(each == name or each in name.split() for name in named)}
 
 
 def test_every_method_of_the_published_code_is_on_the_page() -> None:

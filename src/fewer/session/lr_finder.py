@@ -2,7 +2,7 @@
 
 It leaves a run as it was, but for the entries in its ledger. What it found is kept in the user's cache folder; a run
 whose rate comes from there books the operations that finding it took, so that neither what a run learns nor what it
-says that it cost depends on a cache (docs/adr/0052-learning-rate-finder.md).
+says that it cost depends on a cache (docs/adr/0058-learning-rate-finder.md).
 """
 
 from __future__ import annotations
