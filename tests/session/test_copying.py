@@ -17,8 +17,8 @@ from fewer.runs.record import read_object, read_rows
 from fewer.runs.remote.address import parse_address
 from fewer.runs.remote.bucket import Bucket
 from fewer.runs.remote.fetch import Copy
-from fewer.session.copying import push
-from fewer.session.fit import fit
+from fewer.session.copying import from_copy, push
+from fewer.session.fit import fit, resume
 from fewer.session.progress import Silent
 from fewer.testing.harness import one_thread
 from storage import BUCKET, KEY, SECRET, Proxy, environment, found_by
@@ -103,12 +103,19 @@ def test_an_outage_lets_the_run_end_and_a_push_completes_the_copy(tmp_path: Path
     assert state_of(fetched(place, tmp_path / "back")) == state_of(tmp_path / "run")
 
 
-def test_a_run_that_is_stopped_copies_where_it_stands(tmp_path: Path, place: str, proxy: Proxy) -> None:
+def test_a_run_that_is_stopped_is_copied_and_goes_on_elsewhere(tmp_path: Path, place: str, proxy: Proxy) -> None:
     with pytest.raises(Stopped, match="SIGTERM"):
         fit(recipe(place), tmp_path / "run", display=At(lambda: os.kill(os.getpid(), signal.SIGTERM)))
     back = fetched(place, tmp_path / "back")
     assert state_of(back) == state_of(tmp_path / "run")
     assert read_object(back / "status.json")["state"] == "preempted"
+    on = resume(back, from_copy(place, []))
+    plain = fit(recipe(""), tmp_path / "plain")
+    assert on["metrics"] == plain["metrics"]
+    assert state_of(back) == state_of(tmp_path / "plain"), "bit for bit"
+    assert state_of(fetched(place, tmp_path / "done")) == state_of(back), "and it is copied to where it came from"
+    with pytest.raises(RecipeError, match="holds a newer state"):
+        resume(tmp_path / "run")
 
 
 def test_a_stop_stays_a_stop_where_its_copy_fails(tmp_path: Path, place: str, proxy: Proxy) -> None:

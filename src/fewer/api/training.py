@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from fewer.core.errors import printable
 from fewer.recipe.parse import load_recipe
 from fewer.recipe.schema import Recipe
 from fewer.runs.names import free_number, named, numbered
+from fewer.runs.remote.address import is_address
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -120,7 +123,7 @@ def resume(
     """Goes on with a run from its newest intact checkpoint, bit for bit as if it had never stopped.
 
     Args:
-        path: The run folder.
+        path: The run folder; or its copy, `s3://BUCKET/PREFIX`, which one process fetches into `runs/NAME`.
         overrides: `key=value` texts; few keys may change, such as `train.epochs`.
         progress: As for `fit`.
         comm: As for `fit`.
@@ -135,9 +138,17 @@ def resume(
     """
     from fewer.session.fit import resume as resumed
 
+    if is_address(str(path)):
+        from fewer.session.copying import fetched, from_copy
+
+        path, overrides = fetched(str(path), None, _warn), from_copy(str(path), overrides)
     with _shown(progress, comm, display, Path(path)) as shown:
         result = resumed(Path(path), overrides, comm=comm, selector=selector, display=shown, until=until)
     return _with_folder(result, Path(path))
+
+
+def _warn(text: str) -> None:
+    print(printable(text), file=sys.stderr)
 
 
 def _free(folder: Path, comm: Comm | None) -> Path:

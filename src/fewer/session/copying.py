@@ -10,12 +10,15 @@ from fewer.core.errors import CopyIncomplete, RecipeError, RemoteError, Stopped
 from fewer.core.text import command
 from fewer.recipe.schema import OutRecipe
 from fewer.runs.folder import RunFolder
+from fewer.runs.names import RUNS
 from fewer.runs.remote.address import parse_address
+from fewer.runs.remote.bar import transferring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fewer.runs.remote.copies import Copies
+    from fewer.runs.remote.fetch import Copy
     from fewer.runs.remote.upload import Uploader
     from fewer.session.fit_loop import FitLoop
 
@@ -143,3 +146,41 @@ def push(path: Path, out: OutRecipe, note: Callable[[str], None]) -> tuple[str, 
         return copies.place, copies.sent_bytes
     finally:
         folder.release()
+
+
+def fetched(place: str, out: Path | None, note: Callable[[str], None]) -> Path:
+    """Makes a run folder of a copy's newest whole state, with a bar for people who watch.
+
+    Args:
+        place: `s3://BUCKET/PREFIX`, as `out.remote` had it.
+        out: The folder, which must be new; left out: `runs/NAME`, by the name that the run had.
+        note: What is to be said of states that are passed over.
+
+    Raises:
+        RecipeError: The address is none, nothing has been copied there, or the folder exists.
+        RemoteError: Storage cannot be reached or refuses, or no state is whole.
+        ResourceError: The disk is full or cannot be written.
+    """
+    copy = _copy(place, note)
+    folder = out or RUNS / copy.manifest.name
+    with transferring(f"fetching {place}") as show:
+        copy.fetch(folder, show)
+    return folder
+
+
+def from_copy(place: str, overrides: Sequence[str]) -> list[str]:
+    """The keys that a fetched run goes on with: it is copied to where it came from, unless they say otherwise."""
+    is_said = any(text.startswith("out.remote=") for text in overrides)
+    return [*overrides, *([] if is_said else [f"out.remote={place}"])]
+
+
+def _copy(place: str, note: Callable[[str], None]) -> Copy:
+    from fewer.runs.remote import bucket
+    from fewer.runs.remote.fetch import Copy
+
+    bucket.require(place)
+    try:
+        address = parse_address(place)
+    except ValueError as error:
+        raise RecipeError(f'"{place}": {error}') from None
+    return Copy(bucket.Bucket(address), note)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fewer.core.errors import RecipeError, RemoteError, ResourceError
+from fewer.core.text import command
 from fewer.runs.record import write_json, writing
 from fewer.runs.remote.bucket import Absent, Bucket
 from fewer.runs.remote.layout import (
@@ -65,7 +66,8 @@ class Copy:
             ResourceError: The disk is full or cannot be written.
         """
         if target.exists() or target.is_symlink():
-            raise RecipeError(f"{target}: exists already; `fewer resume {target}` goes on with it; or give --out")
+            again = command("fewer", "resume", target)
+            raise RecipeError(f"{target}: exists already; {again} goes on with it; or give --out")
         temporary = target.with_name(f".fetched-{target.name}")
         older = iter(self._candidates(below=self.state))
         with writing(target):
