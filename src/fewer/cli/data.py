@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from fewer.cli.data_bench import bench
 from fewer.cli.data_split import split
 from fewer.cli.data_store import store
 from fewer.cli.options import Json, Processes
@@ -20,10 +21,11 @@ app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Inspect data before training: list its faults, show its figures; split it; build a store of smaller images.",
+    help="Inspect data before training: faults and figures. Split it, time it, build a store of smaller images.",
 )
 app.command("store")(store)
 app.command("split")(split)
+app.command("bench")(bench)
 FOUND = 3  # exit code of `data check` if there is anything but infos
 _FEW = 5  # findings shown of one code
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fewer.core.types import Batch, Request
 from fewer.data.annotations.base import Annotations, ClassLabels
+from fewer.data.augment.pipeline import Augmented
 from fewer.data.augment.view import Crops
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing.splits import Split, spread
@@ -136,13 +137,23 @@ class ImageData:
         return request
 
     def _batch(self, loaded: Loaded) -> Batch:
-        request, row_B, images = loaded.request, loaded.row_B, loaded.squares.image_BHWC
+        return self.collated(loaded.request, self.augmented(loaded, *self.copied(loaded)))
+
+    def copied(self, loaded: Loaded) -> tuple[Tensor, Tensor]:
+        """The first part of making a batch: squares and rows on the device."""
+        row_B, images = loaded.row_B, loaded.squares.image_BHWC
         pins = self._inputs.pin_memory
         if pins and not images.is_cuda:  # untested: needs a GPU
             images = images.pin_memory()
-        images, row_B = (part.to(self._device, non_blocking=pins) for part in (images, row_B))
-        crops = Crops(loaded.squares.crop_B6, loaded.row_B)
-        shown = self._views.augment.apply(images, row_B, self._views.key(request), request.strength, crops)
+        return images.to(self._device, non_blocking=pins), row_B.to(self._device, non_blocking=pins)
+
+    def augmented(self, loaded: Loaded, images_MHWC: Tensor, row_B: Tensor) -> Augmented:
+        """The second part: the views of the squares."""
+        request, crops = loaded.request, Crops(loaded.squares.crop_B6, loaded.row_B)
+        return self._views.augment.apply(images_MHWC, row_B, self._views.key(request), request.strength, crops)
+
+    def collated(self, request: Request, shown: Augmented) -> Batch:
+        """The last part: normalised inputs in the model's layout, with their targets."""
         inputs = self._normalised(shown.views_BHWC)
         if shown.blank_BHW is not None:
             inputs.masked_fill_(shown.blank_BHW[..., None], 0)

@@ -6,7 +6,6 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,10 +20,9 @@ from fewer.core.ragged import dense
 from fewer.core.types import Population, Request, Worker
 from fewer.data.annotations.labels import LabelFile
 from fewer.data.images import ImageData, Moments
-from fewer.data.listing.splits import Splits, open_splits, spread
+from fewer.data.listing.splits import Split, Splits, open_splits, spread
 from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
-from fewer.data.settings import InputSettings, ReadSettings
 from fewer.machine.precision import autocast_dtype, weights_dtype
 from fewer.models.blocks import rate_factors
 from fewer.models.matching import heads
@@ -42,7 +40,7 @@ from fewer.recipe.schema import Recipe
 from fewer.select.data_share import DataShare
 from fewer.select.epoch import EpochSelection
 from fewer.session.reference_models import price
-from fewer.session.views import views_of
+from fewer.session.split_images import images_of
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods import SYNC_METHODS
 from fewer.training.compile import Compiler
@@ -168,7 +166,7 @@ def _opened(
     began: float,
 ) -> Session:
     recipe = plan.recipe
-    data = {name: _data(plan, name, split, loader, on_progress) for name, split in _named(splits)}
+    data = {name: images_of(plan, name, split, loader, on_progress) for name, split in _named(splits)}
     damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
@@ -192,35 +190,13 @@ def _moments(plan: Plan, data: ImageData) -> Moments:
     return data.moments(plan.stages[0].side_px, MOMENTS_IMAGES)
 
 
-def _named(splits: Splits) -> list[tuple[str, object]]:
+def _named(splits: Splits) -> list[tuple[str, Split]]:
     return [(name, split) for name in ("train", "val", "test") if (split := getattr(splits, name)) is not None]
 
 
 def _side(plan: Plan, name: str) -> int:
     sides = {"train": plan.stages[0].side_px, "val": plan.stages[0].evaluation_side_px}
     return sides.get(name, plan.evaluation_side_px)
-
-
-def _data(
-    plan: Plan, name: str, split: object, loader: Loader | None, on_progress: Callable[[int, int], None] | None
-) -> ImageData:
-    recipe = plan.recipe
-    inputs = InputSettings(
-        device=plan.facts.machine.device,
-        dtype=weights_dtype(plan.precision),
-        channels_last=plan.channels_last,
-        pin_memory=plan.device_settings.pinned_memory,
-    )
-    reads = ReadSettings(
-        threads=plan.loading.threads,
-        damaged=recipe.data.damaged,
-        keep_sides=2 if name == "train" and plan.keeps_two_sides else 1,
-        cache=recipe.data.cache == "auto",
-        depth=plan.facts.data.depth,
-        store=Path(store.path) if name == "train" and (store := plan.facts.data.store) else None,
-        on_progress=on_progress,
-    )
-    return ImageData(split, views_of(plan, name), inputs, reads, loader)  # type: ignore[arg-type]
 
 
 def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) -> tuple[Splits, dict[str, ImageData]]:

@@ -69,13 +69,19 @@ def seconds_per_flop(plan: Plan) -> float:
     return probe(plan, plan.stages[0]).seconds_per_flop
 
 
-def probe(plan: Plan, stage: Stage) -> Probe:
-    """Times a few steps on batches of a stage."""
+def probe(plan: Plan, stage: Stage, whole: bool = False) -> Probe:
+    """Times a few steps on batches of a stage.
+
+    Args:
+        plan: Its model and precision.
+        stage: Its side, batch size and frozen layers.
+        whole: On whole batches, however long these take; else on parts of them that take about a second.
+    """
     torch.set_num_threads(plan.facts.machine.threads)
     flops = plan.facts.model.sample_flops(stage.side_px, stage.first_epoch, stage.frozen_layers).training
     model, task, began, found = build_model(plan).train(), task_of(plan), time.perf_counter(), list[float]()
     set_trained(model, (p for p in model.parameters() if p.requires_grad), stage.first_epoch, plan.frozen(stage))
-    batch, before_bytes = _batch(plan, stage, flops), peak_memory_bytes()
+    batch, before_bytes = _batch(plan, stage, 0 if whole else flops), peak_memory_bytes()
     while len(found) < 2 or (len(found) < _STEPS and time.perf_counter() - began < _ENOUGH_S):
         start = time.perf_counter()
         task.outcome(model, batch, At(0, plan.epochs, 0.0)).loss_sum_B.sum().backward()
@@ -147,8 +153,8 @@ def _evaluation_flops(plan: Plan) -> float:
 
 
 def _batch(plan: Plan, stage: Stage, sample_flops: int) -> Batch:
-    """A batch of a stage, or of as many of its images as a step may take time for."""
-    size = max(2, min(stage.batch_size, int(_STEP_FLOPS / sample_flops)))
+    """A batch of a stage, or of as many of its images as a step may take time for; all of them at 0 FLOPs an image."""
+    size = max(2, min(stage.batch_size, int(_STEP_FLOPS / sample_flops))) if sample_flops else stage.batch_size
     device = torch.device(plan.facts.machine.device)
     two = task_of(plan).dummy_batch(stage.side_px, device, weights_dtype(plan.precision))
     if isinstance(two.inputs, torch.Tensor):
