@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
+from fewer import models
 from fewer.core.errors import RecipeError
 from fewer.recipe.parse import load_recipe
-from fewer.session import ready
+from fewer.session import one_line, ready
+from fewer.session.one_line import choose
 from fewer.session.probe import Outlook
 from fewer.session.ready import Ready, fit_ready
 
@@ -25,7 +28,8 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seen(monkeypatch: pytest.MonkeyPatch, seconds: float, memory_bytes: float = 0.0) -> None:
-    monkeypatch.setattr(ready, "outlook", lambda plan: Outlook((seconds, seconds), memory_bytes))
+    for module in (ready, one_line):
+        monkeypatch.setattr(module, "outlook", lambda plan: Outlook((seconds, seconds), memory_bytes))
 
 
 def photos(side_px: int, images: int = 24) -> str:
@@ -82,6 +86,15 @@ def test_epochs_and_sides_that_are_asked_for_are_spread_over_the_stages() -> Non
     assert stages(own, "epochs") == [2, 14, 13]
     with pytest.raises(RecipeError, match=r"give stages\.0\.epochs=5"):
         fit_ready("photos-progressive", "folder:photos", ["stages=[{epochs=1}]"])
+
+
+def test_fine_tuning_follows_the_rules_of_the_one_line() -> None:
+    save_file(models.build("lenet5", 7, 32).state_dict(), "mine.safetensors", metadata={"model": "lenet5"})
+    asked = ["model.weights=mine.safetensors", "train.epochs=6"]
+    found, chosen = fit_ready("finetune", photos(90), asked), choose("folder:photos", asked)
+    assert (found.name, found.recipe.model.name) == ("photos-finetune", "lenet5")
+    assert found.recipe == chosen.recipe
+    assert stages(found, "epochs") == [3, 3]
 
 
 def test_those_for_imagenet_take_other_images_and_a_processor() -> None:

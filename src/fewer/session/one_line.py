@@ -136,16 +136,17 @@ def _recipe_for(data: DataFacts, model: dict[str, Any], epochs: int | None = Non
             values |= {("model", key): value for key, value in network_of(weights).items()}
     else:
         name = ("tiny" if side <= _TINY_PX else "small" if side <= _SMALL_PX else "photos") + "-standard"
-    if name in _STEPS:
-        values |= _epochs(_STEPS[name], data.train_images, epochs)
+    values |= fitting_epochs(name, data.train_images, epochs)
     batch = tomllib.loads(shipped.text(name))["train"]["batch_size"]
     values["train", "batch_size"] = max(2, min(batch, data.train_images // 4))
     return name, values
 
 
-def _epochs(stages: Sequence[tuple[int, int, int]], images: int, asked: int | None) -> dict[KeyPath, Any]:
-    """The epochs of each stage, as keys of the recipe; what is asked for is shared out in halves."""
-    each = [min(max(round(steps * _BATCH / images), least), most) for steps, least, most in stages]
+def fitting_epochs(name: str, images: int, asked: int | None) -> dict[KeyPath, Any]:
+    """The epochs of each stage of a recipe for photos, as its keys; what is asked for is shared out in halves."""
+    if name not in _STEPS:
+        return {}
+    each = [min(max(round(steps * _BATCH / images), least), most) for steps, least, most in _STEPS[name]]
     if len(each) == 1:
         return {("train", "epochs"): each[0]}
     if asked is not None:

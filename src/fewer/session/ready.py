@@ -77,11 +77,11 @@ def fit_ready(name: str, source: str, overrides: Sequence[str] = (), timed: bool
         FewerError: Whatever is wrong with the source or the keys.
     """
     names = shipped.named(name)
-    has_stages = "stages" in tomllib.loads(shipped.text(names[0]))
-    spread, overrides = _spread(overrides) if has_stages else ({}, overrides)
-    fitting.require_fitting(source, overrides, names)
+    fitting.require_fitting(source, _totals(names[0], overrides)[1], names)
     native = _opened(source, {}, overrides)
     name = _for_images(names, native.train.native_side_px())
+    # Those that a source alone may get have rules of their own for what is asked.
+    spread, overrides = ({}, overrides) if name in fitting.CHOSEN else _totals(name, overrides)
     found = _Fitting(name, source, overrides, spread)
     splits = found.fit_data(native)
     found.fit_model()
@@ -101,8 +101,10 @@ def _for_images(names: Sequence[str], side_px: int) -> str:
     return next(fits, names[0])
 
 
-def _spread(overrides: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """What of the user's keys is spread over a recipe's stages, and the others."""
+def _totals(name: str, overrides: Sequence[str]) -> tuple[dict[str, int], Sequence[str]]:
+    """What of the user's keys is for all of a recipe's stages together, and the others."""
+    if "stages" not in tomllib.loads(shipped.text(name)):
+        return {}, overrides
     train = fitting.asked_for(overrides).get("train", {})
     found = {key: train[key] for key in ("epochs", "side_px") if isinstance(train.get(key), int)}
     if ("stages",) in fitting.given_paths(overrides):
@@ -151,17 +153,20 @@ class _Fitting:
 
     def fit_model(self) -> None:
         """Takes the network of the weights that the user gives."""
-        model = fitting.asked_for(self.overrides).get("model", {})
+        model = self._asked("model")
         if model.get("weights", "none") not in ("none", "default") and "name" not in model:
             known = network_of(model["weights"])
             self._take({("model", key): value for key, value in known.items()}, "the network of these weights")
 
     def fit_batches_and_epochs(self, data: DataFacts) -> None:
         """Takes batches that an epoch has some of, and as many epochs as that asks for."""
-        images, own = data.train_images, fitting.asked_for(self.overrides).get("train", {}).get("batch_size")
+        images, own = data.train_images, self._asked("train").get("batch_size")
         if not own:
             self._take(stage_fitting.batch_sizes(self.content, images), f"for {images:,} training images")
         total = self.spread.get("epochs")
+        if own_rule := one_line.fitting_epochs(self.name, images, self._asked("train").get("epochs")):
+            self._take(own_rule, f"for {images:,} training images")
+            return
         if total is None and (steps := _STEPS.get(self.name) or _STEPS.get(self.family)):
             batch = own or self.values.get(("train", "batch_size"), self.content["train"]["batch_size"])
             count, least, most = steps
@@ -226,6 +231,11 @@ class _Fitting:
         if self.family == "photos":
             return [side for side in one_line.SIDES_PX[device_kind()] if side <= native_px] or [native_px]
         return [native_px] if self.family == "imagenet" and native_px < _IMAGENET_PX else []
+
+    def _asked(self, section: str) -> dict[str, Any]:
+        """The user's keys of a section."""
+        found: dict[str, Any] = fitting.asked_for(self.overrides).get(section, {})
+        return found
 
     def _take(self, values: Mapping[KeyPath, Any], why: str) -> None:
         """Takes what the user has not given and the recipe does not say already."""
