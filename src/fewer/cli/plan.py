@@ -24,9 +24,13 @@ def plan(
 
     found = recipe_given(recipe, overrides or [], devices, probes)
     from fewer.session.build import make_plan, open_data
-
-    compiled = found.plan or make_plan(found.recipe, open_data(found.recipe), devices)
     from fewer.session.probe import outlook
+    from fewer.session.time_budget import guessed
+
+    compiled = found.plan
+    if compiled is None:
+        splits = open_data(found.recipe)
+        compiled = make_plan(guessed(found.recipe, splits, devices) if probes else found.recipe, splits, devices)
 
     expected = outlook(compiled) if probes else None
     if as_json:

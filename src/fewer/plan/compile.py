@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fewer.core.errors import RecipeError
+from fewer.core.spending import seconds_of
 from fewer.core.types import At, Expectation, Stage
 from fewer.data.listing.class_summary import class_line
 from fewer.machine.precision import auto_precision
 from fewer.optim import evaluates_average
 from fewer.plan import checks
 from fewer.plan.cost_model import CostModel, budget_of
-from fewer.plan.course import earliest_end, shortened
+from fewer.plan.course import earliest_end, of_epochs
 from fewer.plan.digest import digest_of
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
@@ -48,7 +49,7 @@ def compile_plan(
     Raises:
         RecipeError: With everything in the recipe that does not fit the facts, or a budget that is no epochs yet.
     """
-    if recipe.train.budget != "off":
+    if recipe.train.budget != "off" and seconds_of(recipe.train.budget) is None:
         raise RecipeError(
             f'train.budget = "{recipe.train.budget}" is not in epochs yet: `fewer.fit` and `fewer plan` turn it into '
             "epochs; give train.epochs here"
@@ -114,7 +115,7 @@ def _predicted(costs: CostModel, expected: Expected, packs: bool, earliest: int)
     whole = costs.predicted(expected, packs)
     if earliest >= costs.budget.epochs:
         return whole
-    stages, budget = shortened(costs.stages, costs.budget, earliest)
+    stages, budget = of_epochs(costs.stages, costs.budget, earliest)
     early = replace(costs, stages=stages, budget=budget).predicted(expected, packs)
     return {key: (min(early[key][0], low), high) for key, (low, high) in whole.items()}
 
@@ -149,6 +150,9 @@ def _require_enough(budget: Budget, expected: Expected, method: str, reference: 
 def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     """What becomes of the images, what training metrics say of mixed ones, and what comes before the training."""
     notes, native = [], facts.data.native_side_px
+    if seconds_of(recipe.train.budget) is not None:
+        epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
+        notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')
     for side in sorted({stage.side_px for stage in stages} - {native}):
         notes.append(f"images of {native} px are {'enlarged' if side > native else 'reduced'} to {side} px")
     if recipe.augment.mixes:

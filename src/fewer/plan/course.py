@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fewer.core.clock import Duration
 from fewer.core.types import Stage
@@ -23,16 +23,23 @@ class Course:
         start: Where in the whole schedule the run stood then, in [0, 1].
         epochs: All epochs of the run from then on.
         planned: The epochs that the schedule is drawn over: those that the run was planned for at first.
+        last: The share of the last epoch's batches that the run has time for.
     """
 
     begins: float
     start: float
     epochs: int
     planned: int
+    last: float = 1.0
 
     def progress(self, past: float) -> float:
         """Where in the whole schedule the run stands after so many epochs, in [0, 1]: straight on to its end."""
-        return self.start + (1 - self.start) * (past - self.begins) / (self.epochs - self.begins)
+        return self.start + (1 - self.start) * self._length(past) / self._length(self.epochs)
+
+    def _length(self, past: float) -> float:
+        """Epochs from the beginning of the course on, of which the last is as long as the part that is trained."""
+        into_last = max(0.0, past - max(self.begins, self.epochs - 1))
+        return past - self.begins - into_last * (1 - self.last)
 
 
 def patience_of(recipe: Recipe) -> int | None:
@@ -54,8 +61,11 @@ def earliest_end(recipe: Recipe, stages: Sequence[Stage]) -> int:
     return min(out + patience, planned)
 
 
-def shortened(stages: Sequence[Stage], budget: Budget, epochs: int) -> tuple[tuple[Stage, ...], Budget]:
-    """Stages and budget of a run that ends after so many epochs, within its last stage."""
-    last = replace(stages[-1], epochs=epochs - stages[-1].first_epoch)
+def of_epochs(stages: Sequence[Stage], budget: Budget, epochs: int) -> tuple[tuple[Stage, ...], Budget]:
+    """Stages and budget of a run of so many epochs, which ends earlier or later within its last stage."""
+    last, more = replace(stages[-1], epochs=epochs - stages[-1].first_epoch), max(0, epochs - budget.epochs)
     names = ("training_flops", "scoring_flops", "feature_flops", "shown_images")
-    return (*stages[:-1], last), replace(budget, **{name: getattr(budget, name)[:epochs] for name in names})
+    resized: dict[str, Any] = {
+        name: (*values, *values[-1:] * more)[:epochs] for name in names if (values := getattr(budget, name)) is not None
+    }
+    return (*stages[:-1], last), replace(budget, **resized)

@@ -5,7 +5,7 @@ A plan can be printed, priced and compared without training, and never changes s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from fewer.machine.device import DeviceSettings
 from fewer.machine.loading import Loading
 from fewer.optim import lr_shape, momentum_shape
 from fewer.optim.shapes import Shape
-from fewer.plan.course import Course, shortened
+from fewer.plan.course import Course, of_epochs
 from fewer.plan.evaluations import Reestimation, evaluation_side_px
 from fewer.plan.execution import decoded_bytes
 from fewer.plan.facts import Facts
@@ -138,7 +138,7 @@ class Plan:
 
     def following(self, course: Course) -> Plan:
         """The plan of a run whose schedule goes on by a course, which may end it early."""
-        stages, budget = shortened(self.stages, self.budget, course.epochs)
+        stages, budget = of_epochs(self.stages, self.budget, course.epochs)
         costs = of_length(self.stage_costs, self.stages, stages)
         return replace(self, stages=stages, budget=budget, course=course, stage_costs=costs)
 
@@ -223,6 +223,12 @@ class Plan:
     def scoring_flops(self, epoch: int) -> int:
         """FLOPs of one sample's scoring forward in an epoch."""
         return self.facts.model.scoring_flops(self.stage(epoch).side_px, epoch)
+
+    def cut_short(self, epoch: int, sizes: Sequence[int]) -> Sequence[int]:
+        """Those of an epoch's batches that the run has time for: all, but perhaps in its last epoch."""
+        if not self.course or self.course.last == 1 or epoch < self.epochs - 1:
+            return sizes
+        return sizes[: max(1, round(self.course.last * len(sizes)))]
 
     def batch_sizes(self, samples: int, epoch: int, packs: bool = True, candidates: float = 1.0) -> list[int]:
         """Sizes of an epoch's batches; they differ by at most one, and none holds one sample alone.

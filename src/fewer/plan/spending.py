@@ -1,4 +1,7 @@
-"""The fit of a run to `train.budget`: a share of plain training, or FLOPs, become epochs before the first step."""
+"""The fit of a run to `train.budget`: a share of plain training, or FLOPs, become epochs before the first step.
+
+A budget of time is left to `fewer.training.steering`, which follows the clock.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def fitted(recipe: Recipe, plan_of: Callable[[Recipe], Plan]) -> Plan:
         RecipeError: The budget does not pay for one epoch of every stage, or for more than can be counted.
     """
     asked = recipe.train.budget
-    if not isinstance(asked, Spending):
+    if not isinstance(asked, Spending) or asked.seconds is not None:
         return plan_of(recipe)
     key = f'train.budget = "{asked}"'
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fewer.core.sections import Problem, check_section
+from fewer.core.spending import seconds_of
 from fewer.recipe.schema import AUTO_LR, Recipe
 
 
@@ -53,7 +54,14 @@ def _rates(recipe: Recipe) -> Iterator[Problem]:
 
 def _patience(recipe: Recipe) -> Iterator[Problem]:
     """Patience needs something to watch, often enough."""
-    patience = recipe.train.patience
+    patience, budget = recipe.train.patience, recipe.train.budget
+    if seconds_of(budget) is not None:
+        if patience != "off":
+            text = f'train.patience = "{patience}" and train.budget = "{budget}" both end the run'
+            yield ("train", "patience"), f"{text}; leave one of the two out"
+        if recipe.stages and recipe.stages[-1].data_share < 1:
+            text = f'train.budget = "{budget}" may lengthen the last stage, whose images take turns (data_share)'
+            yield ("train", "budget"), f"{text}; give the last stage all images, or the budget in FLOPs"
     if patience == "off":
         return
     lacks = {

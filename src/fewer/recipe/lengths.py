@@ -8,19 +8,20 @@ from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
 
 
-def of_length(recipe: Recipe, epochs: int, why: str) -> Recipe:
-    """The recipe for so many epochs, those of its stages in proportion, and without a budget.
+def of_length(recipe: Recipe, epochs: int, why: str, budget: str = "off") -> Recipe:
+    """The recipe for so many epochs, those of its stages in proportion.
 
     Args:
         recipe: The recipe.
         epochs: Epochs of the whole run.
         why: What asks for them; begins every error.
+        budget: Its `train.budget` from now on.
 
     Raises:
         RecipeError: Something in the recipe does not fit so many epochs.
     """
     content = recipe.model_dump(mode="json", exclude_none=True)
-    content["train"] |= {"epochs": epochs, "budget": "off"}
+    content["train"] |= {"epochs": epochs, "budget": budget}
     if recipe.stages:
         lengths = split([stage.epochs for stage in recipe.stages], epochs)
         if not all(lengths):

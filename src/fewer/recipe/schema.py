@@ -53,7 +53,8 @@ class TrainRecipe(TrainParams):
     """Left out where `[[stages]]` say how many epochs they take."""
     budget: Budgeted = "off"
     """What the run may cost in all: `"0.6"`, a share of what plain training takes for `epochs`, or `"1e15flop"`. The
-    epochs become the most that stay within it, by the most that the plan predicts; those of stages in proportion."""
+    epochs become the most that stay within it, by the most that the plan predicts; those of stages in proportion.
+    `"30min"` or `"2h"`: the schedule follows the clock, behind every epoch of the last stage, and ends in time."""
     side_px: Side | None = None
     """Side of the square images that are trained on and evaluated. Left out: the images' own side (median of the
     shorter), but 32 px at least and 128 px at most. A stage's `side_px` goes before it."""

@@ -111,10 +111,13 @@ class EpochSelection:
         Args:
             selection: What `select` gave.
             at: The epoch's moment.
-            sizes: Samples in each candidate batch, where batches are cut beforehand.
+            sizes: Samples in each candidate batch, where batches are cut beforehand; of fewer samples in an epoch that
+                is cut short.
             step_sizes: Samples in each step's batch, where all are kept.
         """
         samples = shuffled(selection, self.seed, at.epoch)
+        if sizes and sum(sizes) < len(samples):  # an epoch that is cut short
+            samples = samples.take(torch.arange(sum(sizes)))
         self.order = Order(samples, float(selection.lr_scale), at.share, sizes, step_sizes)
         self.packed = 0
         return self.order

@@ -26,7 +26,8 @@ from fewer.session.resume import (
     reopened,
     require_selector,
 )
-from fewer.sync.comm import SingleProcess
+from fewer.session.time_budget import guessed
+from fewer.sync.comm import SingleProcess, of_rank_0
 
 __all__ = ["Display", "Silent", "fit", "resume"]
 
@@ -65,6 +66,7 @@ def fit(
     with signals.caught(until) as stop, deterministic(recipe.train.deterministic):
         uploader = copying.claimed(recipe.out, folder, display.note)
         splits = open_data(recipe)
+        recipe = guessed(recipe, splits, comm.world_size, selector, lambda epochs: of_rank_0(comm, epochs))
         plan = make_plan(recipe, splits, comm.world_size, selector)
         folder.create()
         with _held(folder, discard=True):

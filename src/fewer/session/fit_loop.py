@@ -23,10 +23,11 @@ from fewer.runs import checkpoint
 from fewer.runs.folder import RESOLVED, RunFolder
 from fewer.runs.record import Recorder, read_object, write_csv, writing
 from fewer.session import signals
+from fewer.session.amendments import Amendments, place
 from fewer.session.artifacts import Artifacts
 from fewer.session.build import Session
 from fewer.session.closing import closing
-from fewer.session.epoch_metrics import EpochSums, costs, decisive_metric, in_words, validation_metrics
+from fewer.session.epoch_metrics import EpochSums, costs, in_words, validation_metrics
 from fewer.session.evaluation import Evaluator
 from fewer.session.health import Health
 from fewer.session.lr_finder import find_lr, found_in_toml
@@ -34,7 +35,7 @@ from fewer.session.progress import Display, opening
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.restore import restore_rows, restore_state
 from fewer.session.selection_stats import became, complaints, in_toml, selection_stats
-from fewer.training import patience
+from fewer.training import steering
 from fewer.training.loop import Row, train
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class FitLoop:
         self.head: list[dict[str, Any]] = []  # rows that a resumed run begins with
         self.lines: list[dict[str, Any]] = []  # epochs and evaluations so far, for metrics.csv
         self.warned: set[str] = set()  # kinds of warnings that have been given
-        self.amended: set[str] = set()  # keys of amendments that have been recorded
+        self.amendments = Amendments(session, self._record, self._note)
         if session.loader:
             session.loader.note.listen(self._note)
         for split, image in session.damaged:
@@ -78,7 +79,7 @@ class FitLoop:
         for text in notes:
             self._note(text)
         if restore_state(run, self.folder, self._note, before.epochs):
-            self.amended = set(run.amendments)
+            self.amendments.told = set(run.amendments)
             self.epoch = EpochSums(self.session)
         self.evaluator.recover_best()
         for row in restore_rows(run, self.folder.rows) if self.folder.writes else ():
@@ -98,7 +99,7 @@ class FitLoop:
     def _announce(self, epochs_before: int, exact: bool) -> None:
         """Prepares the rows that say that, and how, the run was resumed."""
         run = self.session.run
-        where = self._here()
+        where = place(run)
         self.head.append({"kind": "resume", **where, "exact": exact})
         if epochs_before != run.plan.recipe.epochs:
             change = {"key": "train.epochs", "old": epochs_before, "new": run.plan.recipe.epochs}
@@ -149,11 +150,12 @@ class FitLoop:
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
         self.display.begin(session)
         self.epoch.begin()
+        steering.begin(run, run.ledger.total_seconds)
         self.health = Health(session)
         for row in train(session.task, session.train_data, run):
             session.book_decoding()
             run.ledger.saw_device_memory(device_memory_bytes(session.plan.facts.machine.device))
-            self._amend()
+            self.amendments.after_batch()
             if self.copies:
                 session.copy_lag = self.copies.report(self._note)
             self._record({"kind": "step", **row.recorded(), **costs(run.ledger)})
@@ -180,15 +182,6 @@ class FitLoop:
             self._log(text)
         self.folder.status("done", **self._where())
         return result
-
-    def _amend(self) -> None:
-        """Says and records what of the plan had to change in the last batch."""
-        run = self.session.run
-        for key in run.amendments.keys() - self.amended:
-            change = {"key": key, **run.amendments[key]}
-            self._note(f'warning: {key} = "{change["old"]}" became "{change["new"]}": {change["reason"]}')
-            self._record({"kind": "amendment", **change, **self._here()})
-            self.amended.add(key)
 
     def _note(self, text: str) -> None:
         """Shows a line and keeps it in `log.txt`; file names in it may hold anything."""
@@ -229,7 +222,7 @@ class FitLoop:
         shown = validation_metrics(session.plan.recipe, session.task)
         if scalars := self.evaluator.validate(last):
             line |= {f"val_{metric.name}": scalars.get(metric.name) for metric in shown}
-            self._follow_patience(scalars)
+        self.amendments.after_epoch(scalars)
         if self.folder.writes:
             write_csv(self.folder.path / "metrics.csv", self.lines, session.task.step_metrics, shown)
         self.folder.status("running", **self._where())
@@ -237,20 +230,6 @@ class FitLoop:
         self._log(in_words(line, session))
         if not last:
             self.artifacts.plots()
-
-    def _follow_patience(self, scalars: dict[str, float]) -> None:
-        """Ends the run early where its recipe asks for that and no validation has been better for long."""
-        run = self.session.run
-        metric = decisive_metric(run.plan.recipe, self.session.task)
-        if words := patience.follow(run, metric, scalars[metric.name]):
-            self._note(words)
-            change = {"key": "train.epochs", "old": run.plan.recipe.epochs, "new": run.plan.epochs}
-            self._record({"kind": "amendment", **change, **self._here()})
-            self.amended.add("train.epochs")
-
-    def _here(self) -> dict[str, Any]:
-        run = self.session.run
-        return {**run.cursor.state_dict(), "seconds": run.ledger.total_seconds}
 
     def _warn(self, line: dict[str, Any]) -> None:
         """Says, once each, that nothing is learnt, and what selection does that it should not."""
@@ -321,7 +300,7 @@ class FitLoop:
         if self.session.plan.found_lr is not None:
             self.folder.json("plan.json", plan_json(self.session.plan))
             self._write_resolved()
-            self.amended.add("train.lr")
+            self.amendments.told.add("train.lr")
 
     def _end_record(self, with_report: bool) -> None:
         """Closes the record; a report that cannot be drawn must not spoil a run that has been trained."""

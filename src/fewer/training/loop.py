@@ -112,7 +112,9 @@ def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
         in_batch = selector.in_batch(at)
         widths = (selector.candidate_factor(at) if in_batch else 1.0, 1.0)
         packs, samples = selector.packs or in_batch, len(selected.ids_M)
-        sizes, step_sizes = (run.plan.batch_sizes(samples, epoch, packs, width) for width in widths)
+        sizes, step_sizes = (
+            run.plan.cut_short(epoch, run.plan.batch_sizes(samples, epoch, packs, width)) for width in widths
+        )
         selection.begin(selected, at, sizes, step_sizes)
 
 

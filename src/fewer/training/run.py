@@ -53,6 +53,7 @@ class Run:
         stop_requested: Set from outside (signals); all processes leave after the same batch.
         amendments: What of the plan had to change on the way: key to {"old", "new", "reason"}.
         validation: What validations have shown so far.
+        steered: With a budget of time: the seconds that were spent behind the last epoch.
     """
 
     plan: Plan
@@ -67,6 +68,7 @@ class Run:
     stop_requested: bool = False
     amendments: dict[str, dict[str, str]] = field(default_factory=dict)
     validation: Validation = field(default_factory=Validation)
+    steered: dict[str, float] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -105,6 +107,7 @@ class Run:
             "amendments": dict(self.amendments),
             "best": dict(self.validation.best),
             "epochs": self.plan.recipe.epochs,
+            **({"steered": {**self.steered, "saved": self.ledger.total_seconds}} if self.steered else {}),
             **({"course": asdict(self.plan.course)} if self.plan.course else {}),
             **({"patience": dict(self.validation.patience)} if self.validation.patience else {}),
         }
@@ -134,11 +137,13 @@ class Run:
         self.amendments |= state.get("amendments", {})
         self.validation.best = dict(state["best"])
         self.validation.patience = dict(state.get("patience", {}))
+        self.steered = dict(state.get("steered", {}))
 
     def digest(self) -> str:
         """Hash of the whole state but best metric, evaluation counts, seconds, memory and what else the machine did."""
         state = self.state_dict()
         del state["best"], state["epochs"]
+        state.pop("steered", None)
         state["ledger"] = state["ledger"]["exact"]
         return state_digest(state)
 
