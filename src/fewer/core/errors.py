@@ -6,10 +6,13 @@ bugs: anything that is not a `FewerError`.
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+_ADDRESS_WITH_SECRET = re.compile(r"s3://[^\s\"']*@")  # an address that is refused, and must not be repeated
 
 
 class FewerError(Exception):
@@ -33,7 +36,8 @@ class RecipeError(FewerError):
     exit_code = 2
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        texts = [problems] if isinstance(problems, str) else problems
+        self.problems = [_ADDRESS_WITH_SECRET.sub("s3://***@", text) for text in texts]
         super().__init__("\n".join(self.problems))
 
 

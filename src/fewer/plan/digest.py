@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from fewer.data.decode.depth import FULL
+from fewer.data.sources import form_of
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
 from fewer.select.method_params import OFF, ScoredParams
@@ -32,7 +33,7 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     }
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
     for name in ("source", "test", "val"):
-        content["data"][name] = getattr(recipe.data, name).partition(":")[0]
+        content["data"][name] = form_of(getattr(recipe.data, name))
     for name in ("csv", "max_differing"):
         content["data"].get("labels", {}).pop(name, None)
     if recipe.data.val == "auto":  # once the default was called after its share

@@ -10,7 +10,7 @@ from typing import Any
 from fewer.core.errors import DataError, RecipeError, printable
 from fewer.core.messages import KeyPath
 from fewer.data.sources import SOURCES as KINDS
-from fewer.data.sources import allowed, is_source
+from fewer.data.sources import allowed, form_of, is_source
 from fewer.recipe.paths import FILES, NO_FILE, SOURCES, absolute
 from fewer.recipe.schema import Recipe
 
@@ -68,7 +68,7 @@ def is_move(key: str, old: object, new: object) -> bool:
     if not (isinstance(old, str) and isinstance(new, str)):
         return False
     if path in SOURCES:
-        return is_source(old) and is_source(new) and old.partition(":")[0] == new.partition(":")[0]
+        return is_source(old) and is_source(new) and form_of(old) == form_of(new)
     return path in FILES and not {old, new} & set(NO_FILE)
 
 

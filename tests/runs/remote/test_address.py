@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fewer.core.errors import RemoteError
+from fewer.core.errors import RecipeError, RemoteError
+from fewer.recipe.parse import parse_recipe
 from fewer.runs.remote.address import parse_address
 from fewer.runs.remote.credentials import access
 
@@ -39,6 +40,12 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
     with pytest.raises(ValueError, match="holds no credentials") as caught:
         parse_address("s3://key:secret-word@bucket/x")
     assert "secret-word" not in str(caught.value)
+    for section, key in (("out", "remote"), ("data", "source")):
+        content = {"data": {"source": "digits"}, "model": {"name": "lenet5"}, "out": {}}
+        content[section][key] = "s3://key:secret/word@bucket/x"
+        with pytest.raises(RecipeError, match="holds no credentials") as refused:
+            parse_recipe(content)
+        assert "secret/word" not in str(refused.value)
 
 
 def test_the_shared_files_are_read_where_the_environment_is_silent(tmp_path: Path) -> None:

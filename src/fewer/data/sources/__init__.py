@@ -3,8 +3,9 @@
 A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
 what follows the colon, "" without one. A kind whose classes are folders has `CLASS_FOLDERS = True`, and its `opened`
 takes `class_level` as well (`fewer.data.listing.class_folders`). A `PATH` or `FOLDER` in a form may be relative. What
-needs another rule has a function `absolute(place, base)`. Listing needs no torch. Installed packages add kinds through
-the entry point group `fewer.sources`; what kinds share lies in `fewer.data.reading`.
+needs another rule has a function `absolute(place, base)`; what is fetched into files here has `stands_for(place)`, the
+kind of these. Listing needs no torch. Installed packages add kinds through the entry point group `fewer.sources`; what
+kinds share lies in `fewer.data.reading`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,13 @@ def is_source(text: str) -> bool:
 def has_class_folders(text: str) -> bool:
     """Whether the classes of the source that a text names are folders."""
     return is_source(text) and getattr(SOURCES.module(text.partition(":")[0]), "CLASS_FOLDERS", False)
+
+
+def form_of(text: str) -> str:
+    """The kind of a source; for one that is fetched from elsewhere, the kind that the same files here would be."""
+    kind, _, place = text.partition(":")
+    stands_for = getattr(SOURCES.module(kind), "stands_for", None) if is_source(text) else None
+    return str(stands_for(place)) if stands_for else kind
 
 
 def open_source(text: str, class_level: ClassLevel = "auto") -> Source:

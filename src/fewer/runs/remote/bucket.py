@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any, TypeVar, final
@@ -67,6 +68,14 @@ def require(key: str) -> None:
         raise RecipeError(f"{key}: the package obstore is missing; pip install obstore")
 
 
+@dataclass(frozen=True)
+class Stat:
+    """Bytes and entity tag of an object, which changes with its content."""
+
+    size_bytes: int
+    tag: str
+
+
 @final
 class Bucket:
     """The objects below an address.
@@ -74,13 +83,16 @@ class Bucket:
     Args:
         address: The bucket and the prefix.
 
+    Attributes:
+        host: The server, for messages.
+
     Raises:
         RemoteError: The environment names a profile or a server that there is none of.
     """
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._host = ""
+        self.host = ""
         self._store: Any = None
         self.renew()
 
@@ -93,10 +105,10 @@ class Bucket:
         except RemoteError as error:
             raise Refused(f"{self.address}: {error}") from None
         url = options.get("endpoint", "")
-        self._host = urlsplit(url).netloc if url else f"the storage in {options['region']}"
+        self.host = urlsplit(url).netloc if url else f"the storage in {options['region']}"
         self._store = S3Store(
             self.address.bucket,
-            prefix=self.address.prefix,
+            prefix=self.address.prefix or None,
             client_options={
                 "allow_http": url.startswith("http://"),
                 "connect_timeout": f"{_CONNECT_SECONDS}s",
@@ -140,18 +152,47 @@ class Bucket:
         mode: Any = "create" if only_new else {"e_tag": replacing} if replacing else "overwrite"
         return self._said(lambda: str(obstore.put(self._store, key, content, mode=mode, use_multipart=False)["e_tag"]))
 
-    def sizes(self, below: str) -> dict[str, int]:
-        """Key and bytes of all objects below a key.
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Some of an object's bytes.
+
+        Raises:
+            Absent, Outage, Refused: See there.
+        """
+        import obstore
+
+        return self._said(lambda: bytes(obstore.get_range(self._store, key, start=start, length=length)))
+
+    def stat(self, key: str) -> Stat:
+        """Bytes and entity tag of an object.
+
+        Raises:
+            Absent, Outage, Refused: See there.
+        """
+        import obstore
+
+        def asked() -> Stat:
+            meta = obstore.head(self._store, key)
+            return Stat(int(meta["size"]), str(meta["e_tag"]))
+
+        return self._said(asked)
+
+    def stats(self, below: str | None = None) -> dict[str, Stat]:
+        """Bytes and entity tag of all objects, or of those below a key.
 
         Raises:
             Outage, Refused: See there.
         """
         import obstore
 
-        def listed() -> dict[str, int]:
-            return {str(m["path"]): int(m["size"]) for page in obstore.list(self._store, below) for m in page}
+        def listed() -> dict[str, Stat]:
+            pages = obstore.list(self._store, below)
+            return {str(m["path"]): Stat(int(m["size"]), str(m["e_tag"])) for page in pages for m in page}
 
         return self._said(listed)
+
+    def sizes(self, below: str) -> dict[str, int]:
+        """Key and bytes of all objects below a key; raises as `stats` does."""
+        return {key: stat.size_bytes for key, stat in self.stats(below).items()}
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; those that are gone already are no error.
@@ -189,7 +230,7 @@ class Bucket:
             return Refused(f"{self.address}: {_DENIED}")
         if status:
             answer = f"{status} {code}".strip()
-            return Outage(f"{self.address}: {self._host} answered {answer}; check the server, or try later")
+            return Outage(f"{self.address}: {self.host} answered {answer}; check the server, or try later")
         return Outage(
-            f"{self.address}: no answer from {self._host}; check the network, the server, and AWS_ENDPOINT_URL"
+            f"{self.address}: no answer from {self.host}; check the network, the server, and AWS_ENDPOINT_URL"
         )
