@@ -36,6 +36,7 @@ def commands(folder: Path, source: Path) -> dict[str, tuple[object, ...]]:
         "fewer --help": ("--help",),
         "fewer report --help": ("report", "--help"),
         "fewer methods": ("methods",),
+        "fewer recipes": ("recipes",),
         "fewer data check --help": ("data", "check", "--help"),
         "fewer train, a key's slip": ("train", recipe, "train.lrr=1"),
         "fewer train, a path's slip": ("train", recipe, "data.source=folder:nowhere"),

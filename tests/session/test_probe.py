@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fewer.plan.plan import Plan
+from fewer.plan.savings import together
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import make_plan, open_data
 from fewer.session.probe import Outlook, _seconds, outlook
@@ -29,4 +30,6 @@ def test_seconds_follow_the_flops_of_each_stage_and_plain_training_those_of_the_
     plan = planned({"epochs": 2, "side_px": 28}, {"epochs": 1, "side_px": 32})
     found = _seconds(plan, [2e-9, 1e-9], 0)
     assert found.stages == pytest.approx([plan.stage_costs[0].low_flops * 2e-9, plan.stage_costs[1].low_flops * 1e-9])
-    assert found.plain == pytest.approx(sum(cost.plain_flops for cost in plan.stage_costs) * 1e-9)
+    assert found.plain == pytest.approx(together(plan.stage_costs).plain_flops * 1e-9)
+    frozen = planned({"epochs": 1, "side_px": 32, "frozen": "all but the head"}, {"epochs": 1, "side_px": 28})
+    assert _seconds(frozen, [5e-9, 1e-9], 0).plain == pytest.approx(together(frozen.stage_costs).plain_flops * 1e-9)

@@ -137,8 +137,9 @@ def _seconds(plan: Plan, per_flop: list[float], end: int) -> _Seconds:
     stages = [amount * each / processes for amount, each in zip(flops, per_flop, strict=True)]
     mean = sum(stages) / sum(flops) if sum(flops) else per_flop[0] / processes  # of what is between and behind them
     places = range(len(plan.stages))
-    largest = max(places, key=lambda place: (plan.stages[place].side_px, -plan.stages[place].frozen_layers))
-    plain = together(plan.stage_costs).plain_flops * per_flop[largest] / processes
+    # A forward without a backward has another pace: plain training has that of the largest stage that trains all.
+    likest = max(places, key=lambda place: (-plan.stages[place].frozen_layers, plan.stages[place].side_px))
+    plain = together(plan.stage_costs).plain_flops * per_flop[likest] / processes
     return _Seconds((plan.predicted["flops"][end] + _evaluation_flops(plan)) * mean, stages, plain)
 
 
