@@ -69,7 +69,8 @@ class TrainRecipe(TrainParams):
     batch_size: Count = 128
     """Images in one optimizer step, over all ranks."""
     accumulate: Count = 1
-    """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time."""
+    """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time. Where a
+    device's memory does not suffice, steps are done again in twice as many, and the rest of the run stays with them."""
     lr: Positive | Literal["auto"] = 0.1
     """Peak learning rate; `auto`: what `fewer lr-find` recommends for the first stage, found before the training and
     booked as part of it. Left out: 0.1 for `sgd`, 0.001 for `adamw`; with `model.weights`, `adamw` is the optimizer and

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewer.session.epoch_metrics import decisive_metric
 from fewer.training import patience, steering
+from fewer.training.run import ACCUMULATE
 
 if TYPE_CHECKING:
     from fewer.session.build import Session
@@ -34,15 +35,22 @@ class Amendments:
     def __init__(self, session: Session, record: Callable[[dict[str, Any]], None], note: Callable[[str], None]) -> None:
         self.session, self._record, self._note = session, record, note
         self.told: set[str] = set()
+        self._parts = session.run.micro_batches
+
+    def restored(self) -> None:
+        """What the run's checkpoint knows has been recorded."""
+        self.told, self._parts = set(self.session.run.amendments), self.session.run.micro_batches
 
     def after_batch(self) -> None:
         """Says and records what had to change in the last batch."""
         run = self.session.run
-        for key in run.amendments.keys() - self.told:
+        grown = run.micro_batches != self._parts  # which may happen more than once
+        for key in run.amendments.keys() - (self.told - ({ACCUMULATE} if grown else set())):
             change = {"key": key, **run.amendments[key]}
             self._note(f'warning: {key} = "{change["old"]}" became "{change["new"]}": {change["reason"]}')
             self._record({"kind": "amendment", **change, **place(run)})
             self.told.add(key)
+        self._parts = run.micro_batches
 
     def after_epoch(self, scalars: Mapping[str, float]) -> None:
         """Gives the run another length where its patience is out, or where its time says so.

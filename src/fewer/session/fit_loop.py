@@ -79,7 +79,7 @@ class FitLoop:
         for text in notes:
             self._note(text)
         if restore_state(run, self.folder, self._note, before.epochs):
-            self.amendments.told = set(run.amendments)
+            self.amendments.restored()
             self.epoch = EpochSums(self.session)
         self.evaluator.recover_best()
         for row in restore_rows(run, self.folder.rows) if self.folder.writes else ():

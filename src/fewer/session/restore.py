@@ -14,7 +14,7 @@ from fewer.runs import checkpoint
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import read_rows, rewind
 from fewer.training import length
-from fewer.training.run import Run
+from fewer.training.run import ACCUMULATE, Run
 
 _BEST: dict[str, type | tuple[type, ...]] = {
     "epoch": int,
@@ -108,6 +108,7 @@ def _require_sense(run: Run) -> None:
     for key, change in run.amendments.items():
         texts = isinstance(change, dict) and {"old", "new", "reason"} <= change.keys()
         _require(texts, f"amendments.{key} = {change!r}")
+        _require(key != ACCUMULATE or change["new"].isdecimal(), f"amendments.{key} = {change!r}")
     _require_samples(run)
 
 

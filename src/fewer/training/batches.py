@@ -70,7 +70,7 @@ def forward_sizes(run: Run) -> list[int]:
         micro
         for size, times in Counter(run.selection.order.step_sizes).items()
         for share in _sizes(size, run.sync.workers, _unit(run, run.cursor.epoch))
-        for micro in shares(share, run.plan.recipe.train.accumulate)
+        for micro in shares(share, run.micro_batches)
         for _ in range(times)
         if micro
     )

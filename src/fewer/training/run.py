@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+ACCUMULATE = "train.accumulate"
+
+
 @dataclass
 class Validation:
     """What validations have shown so far.
@@ -73,6 +76,12 @@ class Run:
     @property
     def seed(self) -> int:
         return self.plan.recipe.train.seed
+
+    @property
+    def micro_batches(self) -> int:
+        """Parts that the batch of a step is cut into: as the recipe has it, or as many as memory has asked for."""
+        amended = self.amendments.get(ACCUMULATE)
+        return int(amended["new"]) if amended else self.plan.recipe.train.accumulate
 
     @property
     def device(self) -> torch.device:

@@ -17,6 +17,7 @@ from fewer.core.protocols import Task
 from fewer.core.types import At, Forward, Worker
 from fewer.optim.groups import set_lr, set_momentum
 from fewer.training.batches import Candidate
+from fewer.training.memory import agree, within_memory
 from fewer.training.run import Run
 from fewer.training.transition import lr_factor
 
@@ -38,6 +39,7 @@ class Totals(NamedTuple):
         stops: Processes that were asked to stop.
         metrics: Sums of the task's step metrics.
         steps: Optimizer steps; one that overflowed in fp16 is none.
+        grown: Processes that had to cut the batch into more parts.
     """
 
     losses: float = 0.0
@@ -47,6 +49,7 @@ class Totals(NamedTuple):
     stops: float = 0.0
     metrics: tuple[float, ...] = ()
     steps: float = 0.0
+    grown: float = 0.0
 
     @classmethod
     def over(cls, batches: Sequence[Totals]) -> Totals:
@@ -63,9 +66,12 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
     """One optimizer step on one global batch; returns what all workers agree on."""
     size = len(step.samples)
     with run.ledger.phase("train"):
-        sums_L, denominators = _backward(task, run, forwards, step, nth)
+        done, grown = within_memory(run, step, lambda: _backward(task, run, forwards, step, nth))
+        sums_L, denominators = done
         with run.ledger.phase("sync"):
-            totals = reduce_totals(task, run, sums_L)
+            totals = reduce_totals(task, run, sums_L, grown)
+            if totals.grown:
+                agree(run, step)
             if totals.not_finite:
                 raise _diverged(run, step.at, "loss")
             run.sync.sync_gradients(run.workers)
@@ -92,7 +98,7 @@ def _backward(
     Returns:
         The totals over samples of each local worker, and by what its losses were divided.
     """
-    at, size, sums_L, denominators = step.at, len(step.samples), [], []
+    at, size, sums_L, denominators, observed = step.at, len(step.samples), [], [], []
     columns, mix = run.selection.selector.columns, _mix(run, step, nth)
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
@@ -102,7 +108,7 @@ def _backward(
             batch, weight_B = mix.batch(batch, partner_B), mix.shared(weight_B, partner_B)
         denominators.append(run.sync.denominator(size, len(batch)))
         first = 0
-        for micro, count in enumerate(shares(len(batch), run.plan.recipe.train.accumulate)):
+        for micro, count in enumerate(shares(len(batch), run.micro_batches)):
             if not count:
                 continue
             cut = slice(first, first + count)
@@ -117,7 +123,9 @@ def _backward(
         sums_L.append(sums)
         if seen:
             seen_B = Observed.joined(seen)
-            run.selection.observe(mix.credited(seen_B, partner_B) if mix else seen_B, part.copy_G)
+            observed.append((mix.credited(seen_B, partner_B) if mix else seen_B, part.copy_G))
+    for seen_B, copy_B in observed:  # behind all that may have to be done again
+        run.selection.observe(seen_B, copy_B)
     return sums_L, denominators
 
 
@@ -169,15 +177,15 @@ def _follow(run: Run, at: At, samples: int) -> None:
         average.update([worker.model for worker in run.workers], samples, run.cursor.step, at.progress)
 
 
-def reduce_totals(task: Task, run: Run, sums_L: Sequence[Tensor] | None = None) -> Totals:
-    """The loop's one small reduction a batch: sums over samples, none without a step, and stop requests."""
-    stops = [float(run.stop_requested)] + [0.0] * (len(run.workers) - 1)  # a process asks once
+def reduce_totals(task: Task, run: Run, sums_L: Sequence[Tensor] | None = None, grown: bool = False) -> Totals:
+    """The loop's one small reduction a batch: sums over samples, none without a step, and what processes ask for."""
+    asks = [(float(run.stop_requested), float(grown))] + [(0.0, 0.0)] * (len(run.workers) - 1)  # a process asks once
     local = [
-        torch.cat([sums, sums.new_tensor([stop])]).to(run.device)
-        for sums, stop in zip(sums_L or [_zeros(task)] * len(run.workers), stops, strict=True)
+        torch.cat([sums, sums.new_tensor(asked)]).to(run.device)
+        for sums, asked in zip(sums_L or [_zeros(task)] * len(run.workers), asks, strict=True)
     ]
-    losses, loss, samples, not_finite, *metrics, stopped = run.sync.reduce_totals(local).tolist()
-    return Totals(losses, loss, samples, not_finite, stopped, tuple(metrics))
+    losses, loss, samples, not_finite, *metrics, stopped, grew = run.sync.reduce_totals(local).tolist()
+    return Totals(losses, loss, samples, not_finite, stopped, tuple(metrics), grown=grew)
 
 
 def _zeros(task: Task) -> Tensor:
