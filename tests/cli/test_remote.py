@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from pathlib import Path
 
 from command_line import RECIPE
 from server import Ended, Server, complains
-from storage import BUCKET, SECRET, Proxy, environment
+from storage import BUCKET, SECRET, Proxy, StorageServer, environment
 
 
 def test_a_run_is_copied_pushed_and_resumed_by_its_address(server: Server, proxy: Proxy, tmp_path: Path) -> None:
@@ -39,3 +40,31 @@ def test_a_run_is_copied_pushed_and_resumed_by_its_address(server: Server, proxy
     assert not any(SECRET.encode() in content for content in written)
     proxy.set("drop")
     complains(fewer("resume", "elsewhere", "train.epochs=3"), 7, "no answer from 127.0.0.1", 'out.remote = ""')
+
+
+def test_a_run_whose_machine_vanishes_goes_on_elsewhere_bit_for_bit(
+    server: Server, proxy: Proxy, storage: StorageServer, tmp_path: Path
+) -> None:
+    """kill -9 while the newest state is being sent: the one before it is whole."""
+    env, prefix = environment(proxy.url), f"cli/{uuid.uuid4().hex}"
+    more = f'[out]\nremote = "s3://{BUCKET}/{prefix}"\nplots = false\npreviews = false\ncheckpoint_every = "1step"\n'
+    (tmp_path / "small.toml").write_text(RECIPE + more)
+
+    def committed() -> bool:
+        return len(storage.keys(f"{prefix}/states")) >= 4
+
+    short = ("data.subset=200", "train.batch_size=20", "train.epochs=12")
+    started = server.start("train", "small.toml", *short, cwd=tmp_path, env=env)
+    assert started.until(committed)
+    proxy.delay_s = 0.05
+    started.kill()
+    started.wait()
+    proxy.reset()
+    shutil.rmtree(tmp_path / "runs")
+    on = server.run("resume", f"s3://{BUCKET}/{prefix}", "--json", cwd=tmp_path, env=env)
+    plain = server.run("train", "small.toml", *short, "out.remote=", "--out", "plain", "--json", cwd=tmp_path, env=env)
+    assert (on.code, plain.code) == (0, 0), on.stderr
+    assert "resumed from epoch" in on.stderr
+    assert on.json["metrics"] == plain.json["metrics"]
+    state = "checkpoints/epoch00012-batch0000000/state.safetensors"
+    assert (tmp_path / "runs/small" / state).read_bytes() == (tmp_path / "plain" / state).read_bytes()

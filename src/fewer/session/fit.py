@@ -70,9 +70,8 @@ def fit(
         plan = make_plan(recipe, splits, comm.world_size, selector)
         folder.create()
         with _held(folder, discard=True):
-            folder.require_space(
-                12 * plan.facts.model.parameters * (2 if plan.precision == "fp64" else 1), recipe.out.keep
-            )
+            kept = recipe.out.keep + (2 if recipe.out.remote else 0)  # one is copied, and one waits
+            folder.require_space(12 * plan.facts.model.parameters * (2 if plan.precision == "fp64" else 1), kept)
             folder.file(GIVEN, given or recipe.to_toml())
             folder.file(MANIFEST, splits.manifest().packed())
             folder.status("running")

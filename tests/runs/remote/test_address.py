@@ -9,6 +9,7 @@ import pytest
 from fewer.core.errors import RecipeError, RemoteError
 from fewer.recipe.parse import parse_recipe
 from fewer.runs.remote.address import parse_address
+from fewer.runs.remote.bucket import require
 from fewer.runs.remote.credentials import access
 
 
@@ -83,3 +84,9 @@ def test_what_is_wrong_with_access_is_said_without_what_is_secret(tmp_path: Path
         with pytest.raises(RemoteError, match="AWS_ENDPOINT_URL is no URL") as caught:
             access({"HOME": str(tmp_path), "AWS_ENDPOINT_URL": url})
         assert "secret-word" not in str(caught.value)
+
+
+def test_the_package_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fewer.runs.remote.bucket.find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match="the package obstore is missing; pip install obstore"):
+        require('out.remote = "s3://bucket/x"')

@@ -74,3 +74,18 @@ def test_another_writer_ends_the_copies_and_not_the_training(
     assert not (run / HELD).exists() or not os.listdir(run / HELD)
     with pytest.raises(RemoteError, match="latest"):
         copies.finish(FAR_SECONDS)
+
+
+def test_credentials_that_are_renewed_are_found(
+    copies: Copies, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "expired")
+    bucket.renew()
+    said: list[str] = []
+    copies.offer()
+    while not said:
+        copies.report(said.append)
+    assert "refuses these credentials" in said[0]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    copies.finish(FAR_SECONDS)
+    assert Copy(bucket).manifest.name == "photos"

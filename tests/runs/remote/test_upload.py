@@ -211,6 +211,12 @@ def test_the_probe_says_what_is_wrong_without_a_secret(
     assert storage.keys(f"{address.prefix}/probe") == []
 
 
+def test_a_server_that_does_not_look_at_conditions_is_named(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Bucket.put
+    monkeypatch.setattr(Bucket, "put", lambda self, key, content, **conditions: put(self, key, content))
+    assert "let only one process copy there" in probe(bucket)
+
+
 def test_a_held_state_stays_while_the_run_goes_on(run: Path, next_state: Callable[[int], None]) -> None:
     held = hold(run, "now")
     next_state(2)
