@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fewer.compare.arms import Arm, at_end, epochs_of
+from fewer.compare.comparison import _prepared
 from fewer.compare.variants import Base, changes_of, variants_of
 from fewer.core.errors import RecipeError
 from paths import ROOT
@@ -32,3 +33,10 @@ def test_a_run_of_a_comparison_looks_at_its_judges_once() -> None:
     judged = at_end(plain.recipe)
     assert (judged.evaluate.every, judged.train.patience) == (0, "off")
     assert judged.train.model_copy(update={"patience": plain.recipe.train.patience}) == plain.recipe.train
+
+
+def test_a_budget_has_no_place_in_a_comparison_which_states_epochs() -> None:
+    base = Base.read(ROOT / "recipes" / "digits.toml", ["train.budget=0.5"])
+    plain, _ = variants_of(base, changes_of(["select.method=random"], None))
+    with pytest.raises(RecipeError, match=r'train\.budget = "0\.5": a comparison states epochs.*`fewer plan`'):
+        _prepared([Arm("baseline", plain)])
