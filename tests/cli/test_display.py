@@ -11,6 +11,7 @@ from rich.console import Console
 from fewer.cli.display import Live
 from fewer.core.clock import Cursor
 from fewer.recipe.parse import parse_recipe
+from fewer.select.budget import Budget
 from fewer.tasks.classify import PRIMARY, STEP_METRICS
 
 RECIPE = parse_recipe({"data": {"source": "digits"}, "model": {"name": "lenet5"}, "select": {"method": "dbpd"}})
@@ -21,13 +22,13 @@ LINE = {
 
 
 def session_of(epochs: int) -> Any:
-    plan = SimpleNamespace(
-        epochs=epochs, recipe=RECIPE, own_selector="", budget=SimpleNamespace(training_flops=(1,) * epochs)
-    )
+    budget = Budget(100, (1,) * epochs, (1,) * epochs)
+    plan = SimpleNamespace(epochs=epochs, recipe=RECIPE, own_selector="", budget=budget)
     task = SimpleNamespace(name="classify", primary=PRIMARY, step_metrics=STEP_METRICS)
     peaks = {"peak_memory_bytes": 2**30, "peak_device_memory_bytes": 5 * 2**30}
     ledger = SimpleNamespace(total_seconds=0.0, training_seconds=0.0, peaks=lambda: peaks)
-    return SimpleNamespace(plan=plan, task=task, val_data=object(), run=SimpleNamespace(ledger=ledger, cursor=Cursor()))
+    run = SimpleNamespace(ledger=ledger, cursor=Cursor())
+    return SimpleNamespace(plan=plan, task=task, val_data=object(), run=run, copy_lag="")
 
 
 def test_an_epoch_on_a_terminal_is_a_line_that_fits_and_elsewhere_it_is_in_words() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fewer.core.clock import Cursor
+from fewer.select.budget import Budget
 from fewer.session.epoch_metrics import EpochSums
 from fewer.session.pace import Pace
 
@@ -23,7 +24,7 @@ class Clock:
 
 
 def session_of(ledger: Clock, *flops: int, cursor: Cursor | None = None) -> Any:
-    plan = SimpleNamespace(epochs=len(flops), budget=SimpleNamespace(training_flops=flops, shown=lambda epoch: 100))
+    plan = SimpleNamespace(epochs=len(flops), budget=Budget(100, flops, flops))
     run = SimpleNamespace(ledger=ledger, cursor=cursor or Cursor())
     return SimpleNamespace(plan=plan, run=run, task=SimpleNamespace(step_metrics=()))
 
