@@ -23,6 +23,7 @@ from fewer.session.time_budget import guessed
 from fewer.sync.comm import SingleProcess
 from fewer.testing.harness import one_thread
 from fewer.training import steering
+from fewer.training.run import Changes
 from planning import facts, recipe
 
 BUDGET_S = 1800.0
@@ -35,8 +36,8 @@ class Clocked:
         asked = recipe(train={"epochs": guess, "budget": "30min", "warmup": "0%"})
         self.plan: Any = compile_plan(asked, facts())
         self.cursor, self.comm, self.batches = Cursor(), SingleProcess(), batches
-        self.steered: dict[str, float] = {}
-        self.amendments: dict[str, Any] = {}
+        self.changes = Changes()
+        self.amendments = self.changes.amendments
         self.rates: list[float] = []
 
     def train(self, batch_s: Callable[[float], float], beside_s: float) -> float:
@@ -125,7 +126,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def by_steps(run: Any, seconds: float) -> Any:
         step = run.cursor.step
         before = step - len(run.plan.cut_short(run.cursor.epoch - 1, range(6)))
-        run.steered = {"seconds": 10.0 * before + 10.0 * max(0, before - 10)}
+        run.changes.steered = {"seconds": 10.0 * before + 10.0 * max(0, before - 10)}
         return follow(run, 10.0 * step + 10.0 * max(0, step - 10))
 
     monkeypatch.setattr(steering, "follow", by_steps)

@@ -44,7 +44,7 @@ from fewer.session.split_images import images_of
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods import SYNC_METHODS
 from fewer.training.compile import Compiler
-from fewer.training.run import Run
+from fewer.training.run import Changes, Run
 
 if TYPE_CHECKING:
     from fewer.data.decode.on_request import DamagedImage
@@ -307,7 +307,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         ledger=ledger,
         averages=optim.build_averages(train, model, Setting(plan.epochs, plan.facts.data.train_images)),
         compiler=_compiler(plan, ledger, amendments),
-        amendments=amendments,
+        changes=Changes(amendments),
     )
 
 

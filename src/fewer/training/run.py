@@ -40,6 +40,19 @@ class Validation:
 
 
 @dataclass
+class Changes:
+    """What became of the plan on the way.
+
+    Attributes:
+        amendments: What of it had to change: key to {"old", "new", "reason"}.
+        steered: With a budget of time: the seconds that were spent behind the last epoch.
+    """
+
+    amendments: dict[str, dict[str, str]] = field(default_factory=dict)
+    steered: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
 class Run:
     """The only mutable thing of a run.
 
@@ -54,9 +67,8 @@ class Run:
         compiler: Compiles the forwards, where asked.
         cursor: Where the run stands.
         stop_requested: Set from outside (signals); all processes leave after the same batch.
-        amendments: What of the plan had to change on the way: key to {"old", "new", "reason"}.
         validation: What validations have shown so far.
-        steered: With a budget of time: the seconds that were spent behind the last epoch.
+        changes: What became of the plan on the way.
     """
 
     plan: Plan
@@ -69,9 +81,13 @@ class Run:
     compiler: Compiler | None = None
     cursor: Cursor = field(default_factory=Cursor)
     stop_requested: bool = False
-    amendments: dict[str, dict[str, str]] = field(default_factory=dict)
     validation: Validation = field(default_factory=Validation)
-    steered: dict[str, float] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+
+    @property
+    def amendments(self) -> dict[str, dict[str, str]]:
+        """What of the plan had to change on the way: key to {"old", "new", "reason"}."""
+        return self.changes.amendments
 
     @property
     def seed(self) -> int:
@@ -105,6 +121,7 @@ class Run:
         # Workers that stay equal are saved once.
         states = mine[:1] if self.sync.keeps_equal else gathered(mine, self.comm)
         ledger = torch.tensor([self.ledger.local()], device=self.device)
+        steered = self.changes.steered
         return {
             "cursor": self.cursor.state_dict(),
             "workers": {str(number): state for number, state in enumerate(states)},
@@ -116,7 +133,7 @@ class Run:
             "amendments": dict(self.amendments),
             "best": dict(self.validation.best),
             "epochs": self.plan.recipe.epochs,
-            **({"steered": {**self.steered, "saved": self.ledger.total_seconds}} if self.steered else {}),
+            **({"steered": {**steered, "saved": self.ledger.total_seconds}} if steered else {}),
             **({"course": asdict(self.plan.course)} if self.plan.course else {}),
             **({"patience": dict(self.validation.patience)} if self.validation.patience else {}),
         }
@@ -143,10 +160,10 @@ class Run:
             if rank == self.comm.rank or (self.comm.rank == 0 and rank >= self.comm.world_size):
                 self.ledger.add_local(rows)
         self.amendments.clear()
-        self.amendments |= state.get("amendments", {})
+        self.amendments.update(state.get("amendments", {}))
         self.validation.best = dict(state["best"])
         self.validation.patience = dict(state.get("patience", {}))
-        self.steered = dict(state.get("steered", {}))
+        self.changes.steered = dict(state.get("steered", {}))
 
     def digest(self) -> str:
         """Hash of the whole state but best metric, evaluation counts, seconds, memory and what else the machine did."""

@@ -32,8 +32,8 @@ def begin(run: Run, seconds: float) -> None:
     if seconds_of(run.plan.recipe.train.budget) is None:
         return
     seconds = _of_rank_0(run, seconds)
-    before = run.steered
-    run.steered = {"seconds": before["seconds"] + seconds - before["saved"] if "saved" in before else seconds}
+    before = run.changes.steered
+    run.changes.steered = {"seconds": before["seconds"] + seconds - before["saved"] if "saved" in before else seconds}
 
 
 def follow(run: Run, seconds: float) -> Course | None:
@@ -50,7 +50,7 @@ def follow(run: Run, seconds: float) -> Course | None:
     if budget is None:
         return None
     seconds = _of_rank_0(run, seconds)
-    took, run.steered = seconds - run.steered["seconds"], {"seconds": seconds}
+    took, run.changes.steered = seconds - run.changes.steered["seconds"], {"seconds": seconds}
     if past <= plan.stages[-1].first_epoch or past >= plan.epochs:
         return None
     left = max(0.0, budget - seconds) / max(took, 1e-9)  # in epochs
