@@ -125,3 +125,8 @@ def test_the_best_model_is_the_results_or_for_now_the_states(tmp_path: Path) -> 
     done = folder_of(tmp_path, [], result={"best": {"epoch": 2, "metric": "val/top5"}})
     assert (best(done)["epoch"], judged_by(done).name) == (2, "top5")
     assert star_name(done) != "best model so far"
+
+
+def test_a_run_that_the_loss_decided_is_known_by_its_tasks_metric(tmp_path: Path) -> None:
+    done = folder_of(tmp_path, [], result={"best": {"epoch": 2, "metric": "val/loss"}})
+    assert judged_by(done).name == "top1"

@@ -113,9 +113,10 @@ class Chart:
 
 
 def judged_by(folder: Folder) -> Metric:
-    """The metric that the run was judged by: that of its best checkpoint, else its task's primary one."""
+    """The metric that a run is known by: that of its best checkpoint, but its task's own where the loss decided."""
     chosen, metrics = best(folder).get("metric"), metrics_of(folder.plan)
-    return metrics[chosen] if isinstance(chosen, str) and "/" in chosen else metrics.primary
+    found = metrics[chosen] if isinstance(chosen, str) and "/" in chosen else metrics.primary
+    return metrics.primary if found.name == LOSS.name else found
 
 
 def best(folder: Folder) -> Mapping[str, Any]:
