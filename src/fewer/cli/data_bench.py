@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from fewer.cli.options import Json, Overrides, RecipeOrSource
+from fewer.cli.options import Json, Overrides, RecipeOrSource, print_document
 
 
 def bench(
@@ -39,13 +39,7 @@ def bench(
     document = data_bench(
         found.recipe, folder, recipe, seconds, check, found.plan, lambda text: print(printable(text), file=sys.stderr)
     )
-    if as_json:
-        import json
-
-        print(json.dumps(document, indent=1))
-    else:
-        _show(document)
-        print(printable(f"{folder}: {', '.join(FILES)}"))
+    print_document(document, as_json, _show, folder, FILES)
     return 0
 
 

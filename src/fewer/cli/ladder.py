@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from fewer.cli.options import For, Json, Overrides, RecipeOrSource, Until, sitting
+from fewer.cli.options import For, Json, Overrides, RecipeOrSource, Until, print_document, sitting
 
 
 def ladder(
@@ -41,13 +41,7 @@ def ladder(
     with shown(0) as display:
         note = lambda text: print(printable(text), file=sys.stderr, flush=True)  # noqa: E731
         document = climb(found.recipe, rungs, folder, display, note, ends)
-    if as_json:
-        import json
-
-        print(json.dumps(document, indent=1))
-    else:
-        _show(document)
-        print(printable(f"{folder}: {', '.join(FILES)}"))
+    print_document(document, as_json, _show, folder, FILES)
     return 0
 
 

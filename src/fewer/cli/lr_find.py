@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from fewer.cli.options import Json, Overrides, RecipeOrSource
+from fewer.cli.options import Json, Overrides, RecipeOrSource, print_document
 
 
 def lr_find(
@@ -42,13 +42,7 @@ def lr_find(
     folder = out or RUNS / f"{found.name}-lr-find"
     wish = Wish(0 if stages else stage, steps, repeats, fresh)
     document = find(found.recipe, wish, folder, found.plan, lambda text: print(printable(text), file=sys.stderr))
-    if as_json:
-        import json
-
-        print(json.dumps(document, indent=1))
-    else:
-        _show(document)
-        print(printable(f"{folder}: {', '.join(FILES)}"))
+    print_document(document, as_json, _show, folder, FILES)
     return 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from fewer.recipe.schema import Recipe
@@ -73,3 +73,18 @@ def sitting(until: str, length: str) -> tuple[datetime | None, list[str]]:
 
     ends = end_of_sitting(until, length, may_be_over=is_rank())
     return ends, ["--until", ends.isoformat()] if ends else []
+
+
+def print_document(
+    document: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None], folder: Path, files: Sequence[str]
+) -> None:
+    """Prints what a verb has found: one JSON document, or for people, and then which files hold it."""
+    if as_json:
+        import json
+
+        print(json.dumps(document, indent=1))
+        return
+    from fewer.core.errors import printable
+
+    show(document)
+    print(printable(f"{folder}: {', '.join(files)}"))

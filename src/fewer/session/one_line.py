@@ -28,7 +28,7 @@ from fewer.recipe.schema import Recipe
 from fewer.session.build import make_plan, open_data
 from fewer.session.probe import outlook
 
-_TINY_PX, _SMALL_PX = 24, 64  # up to these, nets for tiny and for small images
+TINY_PX, SMALL_PX = 24, 64  # up to these, nets for tiny and for small images
 _PHOTO_MODEL = "mobilenet_v2"  # of the recipe that fine-tunes
 # Of photos, the largest that there is time for; where weights are tuned, that of evaluation and of the head's features.
 SIDES_PX = {"cuda": (224, 160, 128, 96), "cpu": (128, 96)}
@@ -127,7 +127,7 @@ def _recipe_for(data: DataFacts, model: dict[str, Any], epochs: int | None = Non
         epochs: How many are asked for, of all stages together.
     """
     weights, side = model.get("weights", "none"), data.native_side_px
-    if "weights" not in model and "name" not in model and side > _SMALL_PX and is_kept(_PHOTO_MODEL):
+    if "weights" not in model and "name" not in model and side > SMALL_PX and is_kept(_PHOTO_MODEL):
         weights = "default"
     values: dict[KeyPath, Any] = {}
     if weights != "none":
@@ -135,7 +135,7 @@ def _recipe_for(data: DataFacts, model: dict[str, Any], epochs: int | None = Non
         if weights != "default" and "name" not in model:
             values |= {("model", key): value for key, value in network_of(weights).items()}
     else:
-        name = ("tiny" if side <= _TINY_PX else "small" if side <= _SMALL_PX else "photos") + "-standard"
+        name = ("tiny" if side <= TINY_PX else "small" if side <= SMALL_PX else "photos") + "-standard"
     values |= fitting_epochs(name, data.train_images, epochs)
     batch = tomllib.loads(shipped.text(name))["train"]["batch_size"]
     values["train", "batch_size"] = max(2, min(batch, data.train_images // 4))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _FEW = 1000  # validation images: where a share for millions of images leaves fewer, it becomes 5 %
 _FREE = 0.8  # of the free memory, for a step and the images
-_TINY_PX, _SMALL_PX = 24, 64
 _IMAGENET_PX = 224
 _ONE_STAGE = ("photos-finetune", "photos-standard")  # whose sides are found as for a source alone
 _FAMILIES = {"tiny": ("tiny", "cifar"), "cifar": ("cifar",), "photos": ("photos",)}
@@ -96,7 +95,7 @@ def fit_ready(name: str, source: str, overrides: Sequence[str] = (), timed: bool
 
 def _for_images(names: Sequence[str], side_px: int) -> str:
     """Which of several recipes of one ending is for images of this side."""
-    size = "tiny" if side_px <= _TINY_PX else "cifar" if side_px <= _SMALL_PX else "photos"
+    size = "tiny" if side_px <= one_line.TINY_PX else "cifar" if side_px <= one_line.SMALL_PX else "photos"
     fits = (each for family in _FAMILIES[size] for each in names if each.startswith(f"{family}-"))
     return next(fits, names[0])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,9 +14,6 @@ from fewer.core.types import Batch, Forward, Request, Stage
 from fewer.models.cut import Cut, Features
 from fewer.training.run import Run
 from fewer.training.transition import forwards, mode
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -44,16 +40,16 @@ class FeatureCache:
 
     def __init__(self, task: Task, data: Data, run: Run) -> None:
         self._task, self._data, self._run = task, data, run
-        self._stage, self._kept = -1, KeptFeatures(Batch(*(torch.empty(0),) * 3))
+        self._kept: dict[int, KeptFeatures] = {}  # by stage, of the present one alone
 
     def enter(self, stage: Stage) -> tuple[Data, list[Forward]]:
         """The data of an epoch, and each local worker's training forward, once its batches are known."""
         cut = self._run.plan.facts.model.cut
         if not stage.keeps_features or cut is None:
             return self._data, forwards(self._run, stage)
-        if self._stage != stage.index:
-            self._stage, self._kept = stage.index, self._computed(stage, cut)
-        return self._kept, [worker.model.get_submodule(cut.head) for worker in self._run.workers]
+        if stage.index not in self._kept:
+            self._kept = {stage.index: self._computed(stage, cut)}
+        return self._kept[stage.index], [worker.model.get_submodule(cut.head) for worker in self._run.workers]
 
     def _computed(self, stage: Stage, cut: Cut) -> KeptFeatures:
         """One forward of every image, shared out among the processes; all of them get the features of all."""
