@@ -164,10 +164,28 @@ PIXELS: dict[str, tuple[str, ...]] = {
     ),
     "shares of 0.5 and 0.7 in turn 0.6": curriculum(*((1, 32, {"data_share": (0.5, 0.7)[n % 2]}) for n in range(12))),
 }
+# What a recipe may be made of, each put into the same plain training.
+INGREDIENTS: dict[str, tuple[str, ...]] = {
+    "EMA over half an epoch, in place of Lookahead": ("train.lookahead=", "train.ema=0.5ep"),
+    "no average": ("train.lookahead=",),
+    "one-cycle": ("train.warmup=", "train.momentum=", "train.schedule=one_cycle"),
+    "mixup 0.2": ("augment.mixup_alpha=0.2", "augment.mix_until=90%"),
+    "CutMix 1.0": ("augment.cutmix_alpha=1.0", "augment.mix_until=90%"),
+    "the first half frozen in the last third": curriculum((8, 32, {}), (4, 32, {"frozen": '"50%"'})),
+    "fp32": ("train.precision=fp32",),
+    "rate by the finder": ("train.lr=auto",),
+}
 TIER_1 = ROOT / "benchmarks" / "studies" / "cifar10-10k.toml"
 # Labels of which 40 % are another class, drawn at random: mistakes without a reason. Written by selection.py.
 UNIFORM = {name: ROOT / "runs" / f"{name}-uniform40.csv" for name in ("cifar10", "digits")}
 WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label", numbers="positions"}'
+# The tuned recipe at half its width, on 20,000 images: two to three minutes a run with AMX.
+HALF = Study(
+    ROOT / "recipes" / "cifar10.toml",
+    12,
+    {**plain(12, (0.58, 0.66, 1.0)), **PIXELS},
+    ("data.subset=20000", "model.width=0.5", "train.epochs=12", "train.batch_size=512", "train.lr=0.75"),
+)
 STUDIES = {
     # What `--smoke` runs: every step of the way, and nothing that means anything.
     "smoke": Study(
@@ -192,13 +210,9 @@ STUDIES = {
     ),
     # Half an hour a run on one core: `--seeds 0`, `--only` and resuming are for this.
     "tier2": Study(ROOT / "recipes" / "cifar10.toml", 10, {**plain(10), **BEST}),
-    # The tuned recipe at half its width, on 20,000 images: two to three minutes a run with AMX.
-    "pixels": Study(
-        ROOT / "recipes" / "cifar10.toml",
-        12,
-        {**plain(12, (0.58, 0.66, 1.0)), **PIXELS},
-        ("data.subset=20000", "model.width=0.5", "train.epochs=12", "train.batch_size=512", "train.lr=0.75"),
-    ),
+    "pixels": HALF,
+    # The same training, at the same cost unless the name says otherwise.
+    "ingredients": Study(HALF.recipe, HALF.epochs, {**plain(12, (0.83, 1.0)), **INGREDIENTS}, HALF.overrides),
     # 40 % of the labels are human mistakes.
     "noisy": Study(
         TIER_1,

@@ -154,3 +154,34 @@ def test_recipes_that_run_folders_hold_are_read(tmp_path: Path, train: str) -> N
     assert again == recipe
     assert recipe.notes == (f'{path}:12: select.method = "everything" is now called "full"',)
     assert again.notes == (), "what is written out has today's spelling"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.lookahead=", {"lookahead": None, "lr": 0.5}),  # a section, which cannot be given as a value
+        ("train.lr=", {"lr": None}),
+        ("train.warmup=", {"lr": 0.5}),  # it is not there: nothing to do
+        ("train=", {"lr": None, "lookahead": None}),
+    ],
+)
+def test_nothing_behind_a_key_takes_it_out(override: str, expected: dict[str, Any]) -> None:
+    content = {
+        "data": {"source": "digits"},
+        "model": {"name": "lenet5"},
+        "train": {"lr": 0.5, "lookahead": {"every_steps": 2}},
+    }
+    plain = parse_recipe({"data": content["data"], "model": content["model"]})
+    train = parse_recipe(content, [override]).train
+    for key, value in expected.items():
+        assert getattr(train, key) == (getattr(plain.train, key) if value is None else value)
+    assert content["train"] == {"lr": 0.5, "lookahead": {"every_steps": 2}}
+
+
+def test_stages_are_taken_out_one_by_one() -> None:
+    stages = [{"epochs": 1, "side_px": 24}, {"epochs": 2, "side_px": 32}]
+    content = {"data": {"source": "digits"}, "model": {"name": "lenet5"}, "stages": stages}
+    assert [stage.epochs for stage in parse_recipe(content, ["stages.0="]).stages] == [2]
+    assert not parse_recipe(content, ["stages="]).stages
+    with pytest.raises(RecipeError, match="no such entry"):
+        parse_recipe(content, ["stages.7="])

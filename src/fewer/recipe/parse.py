@@ -128,6 +128,8 @@ def override(
 ) -> list[str]:
     """Puts `key.sub=value` texts into a recipe's content. Relative paths in them start at the current folder.
 
+    `key.sub=` with no value takes the key, or the whole section, out of the content: its default holds again.
+
     Args:
         content: The content, which is changed.
         overrides: The texts, later ones win.
@@ -157,7 +159,9 @@ def override(
         try:
             for part in path[:-1]:
                 node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
-            if isinstance(node, list):
+            if not raw.strip():
+                _take_out(node, path[-1])
+            elif isinstance(node, list):
                 node[int(path[-1])] = value
             else:
                 node[path[-1]] = value
@@ -171,6 +175,14 @@ def override(
         except (TypeError, AttributeError):
             problems.append(f'{where}: "{path[-2]}" is a value, not a section; see docs for the keys')
     return problems
+
+
+def _take_out(node: Any, key: str) -> None:
+    """Removes an entry of a list, or a key that may be there."""
+    if isinstance(node, list):
+        del node[int(key)]
+    else:
+        node.pop(key, None)
 
 
 def foreign_keys(section: str, content: Mapping[str, Any]) -> list[str]:
