@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 import fewer
 from fewer import models, select
-from fewer.core.clock import Duration
+from fewer.core.clock import Duration, Period
 from fewer.core.config import Section
 from fewer.core.help import help_of
 from fewer.core.sections import with_all_keys
@@ -217,7 +217,8 @@ def _named(annotation: Any) -> str:
         return f"list of {_named(arguments[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"{{ {', '.join(annotation.model_fields)} }}"
-    words = {bool: "true or false", int: "whole number", float: "number", str: "text", Duration: "duration"}
+    words = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+    words |= dict.fromkeys((Duration, Period), "duration")
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

@@ -62,6 +62,12 @@ class Duration:
         return f"{Decimal(repr(self.value)).normalize():f}{self.unit}"
 
 
+class Period(Duration):
+    """A duration that may be longer than the run, such as the length of a cosine."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Cursor:
     """Where a run stands: the next candidate batch of an epoch, and the optimizer steps taken so far."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from fewer.core.clock import Duration
+from fewer.core.clock import Duration, Period
 
 if TYPE_CHECKING:
     from fewer.core.registry import Registry
@@ -21,7 +21,13 @@ def _duration(value: object) -> Duration:
     return Duration.parse(value)
 
 
+def _period(value: object) -> Period:
+    found = _duration(value)
+    return Period(found.value, found.unit)
+
+
 Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str)]
+AnyLength = Annotated[Period, BeforeValidator(_period), PlainSerializer(str, return_type=str)]
 # Strict: neither "3" nor true is a number. Bounded: a slip of the keyboard must not become hours of planning.
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from fewer.core.clock import Duration
+from fewer.core.clock import Duration, Period
 from fewer.core.config import Section
 from fewer.core.messages import KeyPath, Place, explain, missing, no_section
 from fewer.core.registry import Registry
@@ -99,7 +99,7 @@ def check_section(section: Section, name: str, epochs: int) -> Iterator[Problem]
         key = ".".join(path)
         if span.unit not in ("ep", "%"):
             yield path, f'{key} = "{span}": only "ep" and "%" are known before training'
-        elif span.in_epochs(epochs) > epochs:
+        elif span.in_epochs(epochs) > epochs and not isinstance(span, Period):
             yield path, f'{key} = "{span}" is longer than the run of {epochs} epochs'
 
 
