@@ -91,12 +91,15 @@ def test_an_outage_lets_the_run_end_and_a_push_completes_the_copy(tmp_path: Path
         fit(recipe(place, remote_wait_seconds=0.5), tmp_path / "run", display=At(lambda: proxy.set("drop")))
     assert caught.value.exit_code == 7
     assert caught.value.result == read_object(tmp_path / "run" / "result.json")
-    assert read_object(tmp_path / "run" / "status.json")["state"] == "done"
     out = recipe(place, remote_wait_seconds=0.5).out
     with pytest.raises(RemoteError, match="no answer from"):
         push(tmp_path / "run", out, print)
+    status = read_object(tmp_path / "run" / "status.json")
+    assert (status["state"], status["exit_code"]) == ("done", 7)
+    assert "its copy is not complete" in status["message"]
     proxy.reset()
     where, sent_bytes = push(tmp_path / "run", recipe(place).out, print)
+    assert {"message", "exit_code"}.isdisjoint(read_object(tmp_path / "run" / "status.json"))
     assert where == place
     assert sent_bytes > 0
     assert push(tmp_path / "run", recipe(place).out, print) == (place, 0)

@@ -211,15 +211,19 @@ class RunFolder:
             if state == "running":
                 raise
 
-    def stopped(self, error: Stopped) -> None:
-        """Puts into `status.json` that a signal stopped the run; where it stands, and lay, stays as it was."""
+    def amend_status(self, **more: Any) -> None:
+        """Changes some keys of `status.json`; what is None is taken out, and what is not named stays as it was."""
         try:
             before = read_object(self.path / STATUS)
         except (OSError, ValueError):
             before = {}
-        more = {"message": str(error), "exit_code": error.exit_code}
+        changed = {key: value for key, value in {**before, **more}.items() if value is not None}
         with suppress(ResourceError):
-            self.json(STATUS, {**before, "state": error.state, "pid": os.getpid(), **more})
+            self.json(STATUS, changed)
+
+    def stopped(self, error: Stopped) -> None:
+        """Puts into `status.json` that a signal stopped the run; where it stands, and lay, stays as it was."""
+        self.amend_status(state=error.state, pid=os.getpid(), message=str(error), exit_code=error.exit_code)
 
     def origin(self) -> dict[str, Any]:
         """What `origin.json` says of the run that this one is a branch of; empty where it is none."""
@@ -227,6 +231,15 @@ class RunFolder:
             return read_object(self.path / ORIGIN)
         except (OSError, ValueError):
             return {}
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code in `status.json`; None where there is none, as in that of a run that is done."""
+        try:
+            code = read_object(self.path / STATUS).get("exit_code")
+        except (OSError, ValueError):
+            return None
+        return code if isinstance(code, int) else None
 
     def recorded_place(self) -> Path | None:
         """Where the folder lay when its paths were written down; None if nothing says so."""

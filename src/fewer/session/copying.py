@@ -80,6 +80,7 @@ def driven(loop: FitLoop, uploader: Uploader | None) -> dict[str, Any]:
                 copies.finish(out.remote_wait_seconds)
             except RemoteError as error:
                 text = f"trained, and whole in {folder.path}, but its copy is not complete: {error}; {again}"
+                folder.amend_status(message=text, exit_code=CopyIncomplete.exit_code)
                 raise CopyIncomplete(text, folder.path, result) from None
             return result
         finally:
@@ -137,9 +138,14 @@ def push(path: Path, out: OutRecipe, note: Callable[[str], None]) -> tuple[str, 
         from fewer.runs.remote.copies import Copies
 
         copies = Copies(uploader, path, out.keep)
+        # The copy must not say of itself that it is incomplete.
+        if was_incomplete := folder.exit_code == CopyIncomplete.exit_code:
+            folder.amend_status(message=None, exit_code=None)
         try:
             copies.finish(out.remote_wait_seconds)
         except RemoteError as error:
+            if was_incomplete:
+                folder.amend_status(message=f"its copy is not complete: {error}", exit_code=CopyIncomplete.exit_code)
             raise RemoteError(f"{path}: not copied: {error}; the folder is untouched: try again later") from None
         finally:
             copies.abandon()
