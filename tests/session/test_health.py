@@ -112,6 +112,12 @@ def test_hard_data_gets_a_hundred_steps_behind_the_warm_up(
         assert said["learning"].endswith(cause)
 
 
+def test_advice_on_length_names_the_key_that_decides() -> None:
+    for keys, expected in (({}, "train.epochs (2)"), ({"budget": "30min"}, "train.budget (30min)")):
+        health = Health(session_of({**CONTENT, "train": {**CONTENT["train"], **keys}}))
+        assert f"raise {expected}, or lower" in health._cause(is_dead=False, change=1.0, steps=5)
+
+
 def test_hard_samples_alone_are_no_sign(run: tuple[Session, list[dict[str, Any]], list[str]]) -> None:
     """A method that keeps what is not learnt yet has a high loss because the run learns."""
     session = session_of({**CONTENT, "select": {"method": "dbpd", "threshold": 0.3}})

@@ -88,8 +88,14 @@ class Health:
         if change < _BARELY:
             return f"the weights barely move: raise train.lr ({lr:g}), tenfold at first"
         if steps < _STEPS:
-            return f"{steps} steps are few: raise train.epochs ({self.session.plan.epochs}), or lower train.batch_size"
+            return f"{steps} steps are few: raise {self._length()}, or lower train.batch_size"
         return f"the learning rate is probably too high: set train.lr = {lr / 10:g}"
+
+    def _length(self) -> str:
+        """The key that says how long the run is, and its value."""
+        train = self.session.plan.recipe.train
+        is_budgeted = train.budget != type(train).model_fields["budget"].default
+        return f"train.budget ({train.budget})" if is_budgeted else f"train.epochs ({self.session.plan.epochs})"
 
 
 def _norms(model: nn.Module) -> Tensor:
