@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fewer.core.protocols import Comm
-from fewer.core.types import Worker
+from fewer.core.sections import section_of
+from fewer.core.types import SyncPoint, Worker
 from fewer.sync.methods import SYNC_METHODS
 from fewer.sync.methods.every_step import EveryStep
 from fewer.testing import Violation, check_sync
@@ -34,27 +36,41 @@ class Averaging(Plain):
 
     keeps_equal = False
 
-    def denominator(self, global_samples: int, local_samples: int) -> int:
-        return local_samples
+    samples = 0
+
+    def denominator(self, of_all: float, of_worker: float) -> float:
+        return of_worker
 
     def sync_gradients(self, workers: Sequence[Worker]) -> None:
         return
 
+    def sync_parameters(self, workers: Sequence[Worker], at: SyncPoint) -> int:
+        self.samples += at.samples
+        return 0 if at.step % 2 else self.finish(workers)
+
+    def finish(self, workers: Sequence[Worker]) -> int:
+        self.average(workers)
+        agreed, self.samples = self.samples, 0
+        return agreed
+
     @torch.no_grad()
-    def sync_parameters(self, workers: Sequence[Worker], step: int) -> None:
-        if step % 2:
-            return
+    def average(self, workers: Sequence[Worker]) -> None:
         for parts in zip(*(worker.model.parameters() for worker in workers), strict=True):
             mean = torch.stack([part.detach() for part in parts]).sum(0)
             self.comm.all_reduce(mean)
             for part in parts:
                 part.copy_(mean / self.workers)
 
+    def consensus(self, workers: Sequence[Worker]) -> nn.Module:
+        copies = copy.deepcopy(workers)
+        self.average(copies)
+        return copies[0].model
+
 
 @pytest.mark.parametrize("name", SYNC_METHODS.names())
 def test_our_methods_keep_all_promises(name: str) -> None:
     module = SYNC_METHODS.module(name)
-    check_sync(lambda comm, workers: module.build(module.Params(), comm, workers))
+    check_sync(lambda comm, workers: module.build(section_of(module.Params), comm, workers))
 
 
 def test_a_local_method_may_keep_them_too() -> None:
@@ -74,11 +90,17 @@ def averaged_here(self: Any, workers: Sequence[Worker]) -> None:
             part.grad = total.clone()
 
 
-def counted(self: Any, workers: Sequence[Worker], step: int) -> None:
+def counted(self: Any, workers: Sequence[Worker], at: SyncPoint) -> int:
     self.steps = getattr(self, "steps", 0) + 1
     for worker in workers:
         for parameter in worker.model.parameters():
             parameter.data.mul_(1 - 0.01 * self.steps)
+    return at.samples
+
+
+def averaged_in_place(self: Any, workers: Sequence[Worker]) -> nn.Module:
+    self.average(workers)
+    return workers[0].model
 
 
 def doubled(self: Any, workers: Sequence[Worker]) -> nn.Module:
@@ -95,6 +117,9 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         "keeps_equal: all workers are equal",
     ),
     "consensus": ({"consensus": doubled}, "the consensus of equal workers is their model"),
+    "untouched": ({"consensus": averaged_in_place}, "asking for the consensus changes nothing"),
+    "finish": ({"finish": lambda self, workers: 0}, "all workers are equal behind the last step"),
+    "samples": ({"sync_parameters": lambda self, workers, at: 0}, "samples are told once where all agree"),
     "hashes": ({"require_equal": lambda self, workers, digests: None}, "require_equal finds a worker that differs"),
     "raising": ({"reduce_totals": lambda self, sums: 1 / 0}, "reduce_totals raised ZeroDivisionError"),
     "state": ({"state_dict": lambda self: []}, "state_dict gives a dict"),
@@ -104,7 +129,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_each_broken_promise_is_named(name: str) -> None:
     changes, message = BROKEN[name]
-    broken = type("Broken", (Plain,), changes)
+    broken = type("Broken", (Averaging if name in ("untouched", "finish") else Plain,), changes)
     if "local_ids" in changes:
         broken = type("Broken", (Plain,), {"__setattr__": fixed_ids})
     with pytest.raises(Violation, match=message):

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from fewer.runs import checkpoint
+from fewer.sync.gathering import gathered
 from fewer.testing.harness import one_thread, session_of, trained
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import train
 from fewer.training.run import Run, state_digest
-from fewer.training.workers import gathered
 
 CONTENT: dict[str, Any] = {
     "data": {"source": "digits", "test": "95%", "val": "none"},

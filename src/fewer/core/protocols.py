@@ -5,7 +5,7 @@ Parts know neither the plan nor the loop nor each other. Letters at the ends of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from fewer.core.evaluation import Evaluation, Metric
@@ -21,6 +21,7 @@ from fewer.core.types import (
     Selection,
     Stage,
     State,
+    SyncPoint,
     Worker,
 )
 
@@ -244,6 +245,8 @@ class Comm(Protocol):
     """Number of processes."""
     rank: int
     """The number of this process."""
+    machines: int
+    """How many machines bytes are booked for: the processes, or the workers that these simulate, one on each."""
 
     def all_reduce(self, tensor: Tensor) -> None:
         """Replaces a tensor by its sum over all processes."""
@@ -257,8 +260,23 @@ class Comm(Protocol):
         """Replaces tensors by those of process 0."""
         ...
 
+    def exchange(self, rows: Tensor) -> Tensor:
+        """Sends row p to process p; all rows have equal shapes on all processes.
+
+        Returns:
+            What each process has sent to this one, a row each, in the order of ranks.
+        """
+        ...
+
     def take_bytes_sent(self) -> int:
-        """Payload that this process has sent since the last call, for a ring: 2 (P - 1) / P of a reduced tensor."""
+        """Payload that this process has sent since the last call, for a ring: 2 (P - 1) / P of a reduced tensor.
+
+        A process that simulates several workers books what these would send on machines of their own.
+        """
+        ...
+
+    def book(self, bytes_sent: int) -> None:
+        """Adds to what `take_bytes_sent` gives."""
         ...
 
 
@@ -271,13 +289,15 @@ class Sync(Protocol):
     """Ids of the workers of this process."""
     keeps_equal: bool
     """Whether all workers hold the same weights behind every step, so that one speaks for all."""
+    excludes_nonfinite: bool
+    """Whether a worker whose numbers are no longer finite is left out of the next sync, rather than ending the run."""
 
-    def denominator(self, global_samples: int, local_samples: int) -> int:
-        """By what a worker divides its sum of losses before the backward.
+    def denominator(self, of_all: float, of_worker: float) -> float:
+        """By what a worker divides its sum of losses: before the backward by samples, behind it by losses.
 
         Args:
-            global_samples: Samples of the step over all workers.
-            local_samples: Samples of the step on this worker.
+            of_all: Samples or losses of the step over all workers.
+            of_worker: Those on this worker.
         """
         ...
 
@@ -293,12 +313,27 @@ class Sync(Protocol):
         """Called after forwards without a step that have moved running statistics."""
         ...
 
-    def sync_parameters(self, workers: Sequence[Worker], step: int) -> None:
-        """Called after optimizer step number `step`, from 1."""
+    def sync_parameters(self, workers: Sequence[Worker], at: SyncPoint) -> int:
+        """Called behind every optimizer step.
+
+        Returns:
+            Samples trained on since all workers last held the same weights, where they now do; 0 where they do not.
+        """
+        ...
+
+    def finish(self, workers: Sequence[Worker]) -> int:
+        """Called behind the last step of the run: brings together what still differs; returns what that one returns."""
+        ...
+
+    def take_report(self) -> Mapping[str, float]:
+        """Numbers worth recording of syncs since the last call, by names that begin with `sync_`; often none."""
         ...
 
     def consensus(self, workers: Sequence[Worker]) -> torch.nn.Module:
-        """The model that the workers agree on; it may be a worker's own, so whoever changes it makes a copy."""
+        """The model that the workers agree on, or would by an average now; every process must call it.
+
+        It changes nothing. It may be a worker's own model, so whoever changes it makes a copy.
+        """
         ...
 
     def require_equal(self, workers: Sequence[Worker], digests_L: Sequence[int]) -> None:
@@ -318,12 +353,12 @@ class Average(Protocol):
     """An average of the weights that follows the steps, or pulls the model."""
 
     def update(self, models: Sequence[torch.nn.Module], samples: int, step: int, progress: float) -> None:
-        """Called after every optimizer step.
+        """Called behind every optimizer step after which all workers hold the same weights.
 
         Args:
             models: The models of this process's workers, equal to each other.
-            samples: Samples of the step.
-            step: Its number, from 1.
+            samples: Samples since the last call.
+            step: The step's number, from 1.
             progress: Share of the run before its batch.
         """
         ...

@@ -256,6 +256,31 @@ class Population:
     reference_loss_N: Tensor | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SyncPoint:
+    """An optimizer step behind which workers may exchange parameters; attempted steps count, so that none falls behind.
+
+    Attributes:
+        step: Its number, from 1.
+        progress: Share of the run that lies behind it, in [0, 1].
+        epochs: All epochs of the run.
+        lr: Learning rate of the weights that it was taken with.
+        loss: Its mean training loss over all workers.
+        samples: Its samples over all workers.
+        samples_L: Those of each worker of this process.
+        skipped: How many workers of this process float16 let skip it.
+    """
+
+    step: int
+    progress: float
+    epochs: int
+    lr: float
+    loss: float
+    samples: int
+    samples_L: Sequence[int]
+    skipped: int = 0
+
+
 @dataclass(slots=True)
 class Worker:
     """One replica that trains: one in a process, or several in a process that simulates them.

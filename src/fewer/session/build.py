@@ -296,6 +296,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     model = build_model(plan, first_images)
     comm.broadcast(list(model.state_dict().values()))
     sync: Sync = SYNC_METHODS.module(plan.recipe.sync.method).build(plan.recipe.sync, comm, plan.recipe.sync.workers)
+    comm.machines = sync.workers
     models = [model, *(copy.deepcopy(model) for _ in sync.local_ids[1:])]
     amendments: dict[str, dict[str, str]] = {}
     return Run(

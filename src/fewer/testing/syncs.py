@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fewer.core.protocols import Comm, Sync
-from fewer.core.types import State, Worker
+from fewer.core.types import State, SyncPoint, Worker
 from fewer.sync.comm import SingleProcess
 from fewer.testing.comparing import trying
 from fewer.testing.threads import on_ranks
@@ -34,13 +34,14 @@ def check_sync(build: Build) -> None:
     - workers that are given the same samples train as one worker alone does, whatever the denominator;
     - four workers in one process train as four in two processes do;
     - where `keeps_equal` is True, all workers are equal behind every step, and one that is not is found;
-    - the consensus of equal workers is their model;
+    - the consensus of equal workers is their model, and asking for it changes nothing;
+    - all workers are equal where the method says so, and behind the last step; all samples are told once;
     - state is a dict, and a method that was saved and loaded goes on as the other does.
 
     Args:
         build: Builds the method for a process, given all workers of the run.
     """
-    for check in (_numbers, _totals, _same_samples, _processes, _equality, _state):
+    for check in (_numbers, _totals, _same_samples, _processes, _equality, _agreement, _state):
         check(build)
 
 
@@ -92,8 +93,6 @@ def _equality(build: Build) -> None:
         return
     equal = all(torch.equal(flat, flats[0]) for flat in flats)
     require(equal, "keeps_equal: all workers are equal behind every step", "they are not; say False, or sync them")
-    consensus = _flat(sync.consensus(workers))
-    require(torch.equal(consensus, flats[0]), "the consensus of equal workers is their model", "it is another")
     with trying("require_equal"):
         sync.require_equal(workers, [7] * _WORKERS)
     try:
@@ -101,6 +100,24 @@ def _equality(build: Build) -> None:
     except RuntimeError:
         return
     raise Violation("broken: require_equal finds a worker that differs; it passed the last of four with another hash")
+
+
+def _agreement(build: Build) -> None:
+    looked, blind = (_built(build, SingleProcess()) for _ in range(2))
+    workers, twins = ([_worker(id) for id in looked.local_ids] for _ in range(2))
+    _train(blind, twins, same=False)
+    agreed = _train(looked, workers, same=False, look=lambda: looked.consensus(workers))
+    untouched = all(torch.equal(_flat(a.model), _flat(b.model)) for a, b in zip(workers, twins, strict=True))
+    require(untouched, "asking for the consensus changes nothing", "workers train on otherwise; average into a copy")
+    with trying("finish"):
+        agreed += looked.finish(workers)
+    flats = [_flat(worker.model) for worker in workers]
+    equal = all(torch.equal(flat, flats[0]) for flat in flats)
+    require(equal, "all workers are equal behind the last step", "they are not; exchange what differs in finish")
+    samples = _ROUNDS * _WORKERS * _SHARE
+    require(agreed == samples, "samples are told once where all agree", f"{agreed} of {samples}")
+    consensus = _flat(looked.consensus(workers))
+    require(torch.equal(consensus, flats[0]), "the consensus of equal workers is their model", "it is another")
 
 
 def _state(build: Build) -> None:
@@ -145,8 +162,15 @@ def _trained(build: Build, comm: Comm, same: bool = False, workers: int = _WORKE
     return [_flat(worker.model) for worker in replicas]
 
 
-def _train(sync: Sync, workers: Sequence[Worker], same: bool, first_step: int = 0) -> None:
-    """Steps as the loop takes them; each worker has samples of its own, or all have the same."""
+def _train(
+    sync: Sync, workers: Sequence[Worker], same: bool, first_step: int = 0, look: Callable[[], object] = bool
+) -> int:
+    """Steps as the loop takes them; each worker has samples of its own, or all have the same.
+
+    Returns:
+        The samples that the method has told.
+    """
+    agreed = 0
     for step in range(first_step, first_step + _ROUNDS):
         sums, denominators = [], []
         for worker in workers:
@@ -162,7 +186,14 @@ def _train(sync: Sync, workers: Sequence[Worker], same: bool, first_step: int = 
         sync.sync_gradients(workers)
         for worker in workers:
             worker.optimizer.step()
-        sync.sync_parameters(workers, step + 1)
+        agreed += sync.sync_parameters(workers, _point(step, sync.workers, len(workers)))
+        look()
+    return agreed
+
+
+def _point(step: int, workers: int, local: int) -> SyncPoint:
+    """Behind a step, in a run as long as two trainings."""
+    return SyncPoint(step + 1, (step + 1) / (2 * _ROUNDS), 2, _LR, 1.0, workers * _SHARE, [_SHARE] * local)
 
 
 def _flat(model: nn.Module) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fewer.core.errors import RecipeError
@@ -33,6 +33,7 @@ class Row:
         kept, candidates: Samples backpropagated, and samples looked at.
         stop: A stop was requested on some rank; all ranks see it here.
         epoch_end: This was the epoch's last batch, and the table has been brought up to date.
+        sync: Numbers of syncs of parameters in this batch, by name; mostly none.
     """
 
     epoch: int
@@ -50,18 +51,20 @@ class Row:
     side_px: int
     stop: bool
     epoch_end: bool
+    sync: Mapping[str, float] = field(default_factory=dict)
 
     def recorded(self) -> dict[str, Any]:
         """What a run's record holds of it."""
         found: dict[str, Any] = {}
         for name in _RECORDED:
             value = getattr(self, name)
-            found |= value if name == "metrics" else {name: value}
+            found |= value if name in ("metrics", "sync") else {name: value}
         return found
 
 
 _RECORDED = (
     "epoch", "batch", "step", "progress", "lr", "momentum", "loss", "metrics", "kept", "candidates", "side_px",
+    "sync",
 )  # fmt: skip
 
 
@@ -149,6 +152,7 @@ def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]
         side_px=stage.side_px,
         stop=total.stops > 0,
         epoch_end=candidate.is_last,
+        sync=run.sync.take_report(),
     )
 
 
@@ -162,7 +166,11 @@ def _end_epoch(run: Run, stage: Stage, at: At) -> None:
     run.ledger.book(stage.index, samples_left_over=left)
     if run.selection.selector.in_batch(at) and not run.selection.packed:
         raise _keeps_nothing(run, left)
-    if run.sync.workers > 1:
+    if at.epoch + 1 == run.plan.epochs:
+        with run.ledger.phase("sync"):
+            agreed = run.sync.finish(run.workers)
+        run.follow(agreed, 1.0)
+    if run.sync.workers > 1 and run.sync.keeps_equal:
         run.sync.require_equal(run.workers, [_digest(worker) for worker in run.workers])
     run.selection.end(run.comm, at.epoch)
     for worker in run.workers:

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core.clock import Cursor
+from fewer.core.errors import CheckpointError
 from fewer.core.ledger import Ledger
 from fewer.core.protocols import Average, Comm, Sync
 from fewer.core.types import State, Worker
 from fewer.plan.plan import Plan
 from fewer.select.epoch import EpochSelection
+from fewer.sync.comm import unbooked
+from fewer.sync.gathering import gathered
 from fewer.training.compile import Compiler
-from fewer.training.workers import gathered, load_worker, worker_state
+from fewer.training.workers import load_worker, worker_state
 
 if TYPE_CHECKING:
     from torch import nn
@@ -114,12 +117,19 @@ class Run:
             average.load_into(model)
         return model
 
+    def follow(self, agreed: int, progress: float) -> None:
+        """Lets averages of the weights follow; `agreed` samples since all workers last held the same weights."""
+        for average in self.averages.values() if agreed else ():
+            average.update([worker.model for worker in self.workers], agreed, self.cursor.step, progress)
+
     def state_dict(self) -> State:
         """All state, nested; every process must call it, as processes exchange what they have observed."""
         self.selection.observations.gather(self.comm)
         mine = [worker_state(worker) for worker in self.workers]
-        # Workers that stay equal are saved once.
-        states = mine[:1] if self.sync.keeps_equal else gathered(mine, self.comm)
+        with unbooked(self.comm):  # on machines of their own, each writes what it has
+            # Workers that stay equal are saved once.
+            states = mine[:1] if self.sync.keeps_equal else gathered(mine, self.comm)
+            of_sync = self.sync.state_dict()
         ledger = torch.tensor([self.ledger.local()], device=self.device)
         steered = self.changes.steered
         return {
@@ -127,7 +137,7 @@ class Run:
             "workers": {str(number): state for number, state in enumerate(states)},
             "averages": {name: average.state_dict() for name, average in self.averages.items()},
             "selection": self.selection.state_dict(),
-            "sync": self.sync.state_dict(),
+            "sync": of_sync,
             "compiler": self.compiler.state_dict() if self.compiler else {},
             "ledger": {**self.ledger.state_dict(), "local": self.comm.gather(ledger).tolist()},
             "amendments": dict(self.amendments),
@@ -142,10 +152,9 @@ class Run:
         """Puts back what `state_dict` gave, also in the form that version 0.1 wrote."""
         state = _upgraded(state)
         self.cursor.load_state_dict(state["cursor"])
+        saved = _saved_workers(state["workers"], self.sync)
         for worker in self.workers:
-            load_worker(
-                worker, state["workers"][str(worker.id)] if len(state["workers"]) > 1 else state["workers"]["0"]
-            )
+            load_worker(worker, saved[worker.id])
         for name, average in self.averages.items():
             average.load_state_dict(state["averages"][name], self.workers[0].model)
         self.selection.load_state_dict(state["selection"])
@@ -172,6 +181,18 @@ class Run:
         state.pop("steered", None)
         state["ledger"] = state["ledger"]["exact"]
         return state_digest(state)
+
+
+def _saved_workers(states: State, sync: Sync) -> list[State]:
+    """The saved state of each worker of the run; workers that stay equal are saved once, for any number of them."""
+    if len(states) == sync.workers:
+        return [states[str(id)] for id in range(sync.workers)]
+    if not sync.keeps_equal:
+        raise CheckpointError(
+            f"the checkpoint holds {len(states)} workers with weights of their own, and the run has {sync.workers}; "
+            f"set sync.workers = {len(states)}, which a number of processes that divides it simulates"
+        )
+    return [states["0"]] * sync.workers
 
 
 def _upgraded(state: State) -> State:

@@ -14,7 +14,7 @@ from fewer.core.errors import DivergedError
 from fewer.core.mixing import Mix, partners
 from fewer.core.observation import Observed, Outcome
 from fewer.core.protocols import Task
-from fewer.core.types import At, Forward, Worker
+from fewer.core.types import At, Forward, SyncPoint, Worker
 from fewer.optim.groups import set_lr, set_momentum
 from fewer.training.batches import Candidate
 from fewer.training.memory import agree, within_memory
@@ -60,6 +60,7 @@ class Totals(NamedTuple):
 
 
 _SUMMED = 4  # of them are summed over samples, and then the metrics
+_SAMPLES, _NOT_FINITE = 2, 3  # their places
 
 
 def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int) -> Totals:
@@ -72,12 +73,19 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
             totals = reduce_totals(task, run, sums_L, grown)
             if totals.grown:
                 agree(run, step)
-            if totals.not_finite:
+            if not totals.losses or (totals.not_finite and not run.sync.excludes_nonfinite):
                 raise _diverged(run, step.at, "loss")
             run.sync.sync_gradients(run.workers)
-        stepped = _update(run, step, [denominator / totals.losses for denominator in denominators])
+        # What losses were divided by is known in samples before the backward, and in losses now.
+        rescales = [
+            denominator / run.sync.denominator(totals.losses, float(sums[0]))
+            for denominator, sums in zip(denominators, sums_L, strict=True)
+        ]
+        skipped = _update(run, step, rescales)
+        # Workers that differ skip apart; attempted steps are theirs in common, and count.
+        stepped = not (skipped and run.sync.keeps_equal)
         if stepped:
-            _follow(run, step.at, size)
+            _follow(run, step, totals, skipped)
     flops = run.plan.sample_flops(step.at.epoch)
     run.ledger.book(
         step.stage.index,
@@ -92,7 +100,7 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
 
 def _backward(
     task: Task, run: Run, forwards: Sequence[Forward], step: Candidate, nth: int
-) -> tuple[list[Tensor], list[int]]:
+) -> tuple[list[Tensor], list[float]]:
     """Forward and backward of the local workers' micro-batches.
 
     Returns:
@@ -103,6 +111,8 @@ def _backward(
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
         part, sums, seen = step.samples.take(positions), _zeros(task), []
+        if not run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
+            sums[_NOT_FINITE] += 1  # where all see it, as only this worker's gradients overflow
         weight_B, partner_B = part.weight_G, partners(positions, size) if mix else positions
         if mix:
             batch, weight_B = mix.batch(batch, partner_B), mix.shared(weight_B, partner_B)
@@ -120,6 +130,8 @@ def _backward(
             worker.scaler.scale(loss_sum / denominators[-1]).backward()
             seen.append(outcome.observed(batch.ids_B[cut]))
             sums += _summed(task, outcome, loss_sum)
+        if run.sync.excludes_nonfinite and sums[_NOT_FINITE]:
+            sums, seen = _nothing_learnt(sums), []
         sums_L.append(sums)
         if seen:
             seen_B = Observed.joined(seen)
@@ -135,12 +147,12 @@ def _mix(run: Run, step: Candidate, nth: int) -> Mix | None:
     return rule.drawn(step.stage.side_px, run.seed, step.at.epoch, step.number, nth) if rule else None
 
 
-def _update(run: Run, step: Candidate, rescales: Sequence[float]) -> bool:
-    """Rescales and clips the gradients, then steps; returns False where float16 gradients have overflowed.
+def _update(run: Run, step: Candidate, rescales: Sequence[float]) -> int:
+    """Rescales and clips the gradients, then steps; returns on how many workers float16 gradients have overflowed.
 
     Gradients that were summed hold the infinities of all workers, so that all skip the same steps.
     """
-    at, momentum, stepped = step.at, run.plan.momentum(step.at.progress, step.stage), True
+    at, momentum, skipped = step.at, run.plan.momentum(step.at.progress, step.stage), 0
     for worker, rescale in zip(run.workers, rescales, strict=True):
         scale = worker.scaler.get_scale()
         gradients = [p.grad for p in worker.model.parameters() if p.grad is not None]
@@ -153,28 +165,39 @@ def _update(run: Run, step: Candidate, rescales: Sequence[float]) -> bool:
             set_momentum(worker.optimizer, momentum)
         worker.scaler.step(worker.optimizer)
         worker.scaler.update()
-        if worker.scaler.get_scale() < SMALLEST_SCALE:
+        if run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
             raise _diverged(run, at, "gradient, at the smallest loss scale of fp16,")
         # torch lowers the scale where, and only where, it has skipped a step.
-        stepped = stepped and worker.scaler.get_scale() >= scale
-    return stepped
+        skipped += worker.scaler.get_scale() < scale
+    return skipped
 
 
 def _clip(run: Run, worker: Worker, at: At) -> None:
     limit = run.plan.recipe.train.clip_norm
     if limit:
         norm = torch.nn.utils.clip_grad_norm_(worker.model.parameters(), limit)
-        if not worker.scaler.is_enabled() and not torch.isfinite(norm):
+        # Workers that differ must not end one by one: the next loss tells all of them.
+        if run.sync.keeps_equal and not worker.scaler.is_enabled() and not torch.isfinite(norm):
             raise _diverged(run, at, "gradient")
 
 
-def _follow(run: Run, at: At, samples: int) -> None:
+def _follow(run: Run, step: Candidate, totals: Totals, skipped: int) -> None:
     """What follows a step that was taken: sync methods that exchange parameters, and averages of the weights."""
+    at = step.at
+    point = SyncPoint(
+        step=run.cursor.step + 1,
+        progress=run.plan.at(at.epoch, step.number + 1, step.batches).progress,
+        epochs=run.plan.epochs,
+        lr=run.plan.peak_lr * lr_factor(run, step.stage, at.progress),
+        loss=totals.loss / totals.losses,
+        samples=len(step.samples),
+        samples_L=[len(batch) for batch in step.loaded],
+        skipped=skipped,
+    )
     with run.ledger.phase("sync"):
-        run.sync.sync_parameters(run.workers, run.cursor.step + 1)
+        agreed = run.sync.sync_parameters(run.workers, point)
     run.cursor.step += 1
-    for average in run.averages.values():
-        average.update([worker.model for worker in run.workers], samples, run.cursor.step, at.progress)
+    run.follow(agreed, at.progress)
 
 
 def reduce_totals(task: Task, run: Run, sums_L: Sequence[Tensor] | None = None, grown: bool = False) -> Totals:
@@ -186,6 +209,13 @@ def reduce_totals(task: Task, run: Run, sums_L: Sequence[Tensor] | None = None, 
     ]
     losses, loss, samples, not_finite, *metrics, stopped, grew = run.sync.reduce_totals(local).tolist()
     return Totals(losses, loss, samples, not_finite, stopped, tuple(metrics), grown=grew)
+
+
+def _nothing_learnt(sums: Tensor) -> Tensor:
+    """The totals of a worker that is left out of the next sync: its losses are none, its samples were seen."""
+    kept = torch.zeros_like(sums)
+    kept[[_SAMPLES, _NOT_FINITE]] = sums[[_SAMPLES, _NOT_FINITE]]
+    return kept
 
 
 def _zeros(task: Task) -> Tensor:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, final
 
 from fewer.core.config import Section
 from fewer.core.protocols import Comm
-from fewer.core.types import State, Worker
+from fewer.core.types import Worker
+from fewer.sync.base import BaseSync
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +19,7 @@ class Params(Section):
 
 
 @final
-class EveryStep:
+class EveryStep(BaseSync):
     """Sums gradients over all workers in one flat all-reduce a step.
 
     Losses are divided by the global count before the backward, so the sum is the gradient of the global batch however
@@ -31,20 +32,8 @@ class EveryStep:
 
     keeps_equal = True
 
-    def __init__(self, comm: Comm, workers: int | None = None) -> None:
-        self.comm, self.workers = comm, workers or comm.world_size
-        each = self.workers // comm.world_size
-        self.local_ids: Sequence[int] = range(comm.rank * each, (comm.rank + 1) * each)
-
-    def denominator(self, global_samples: int, local_samples: int) -> int:
-        return global_samples
-
-    def reduce_totals(self, sums_L: Sequence[Tensor]) -> Tensor:
-        import torch
-
-        total = torch.stack(list(sums_L)).sum(0)
-        self.comm.all_reduce(total)
-        return total
+    def denominator(self, of_all: float, of_worker: float) -> float:
+        return of_all
 
     def sync_gradients(self, workers: Sequence[Worker]) -> None:
         self._sum(workers, [[p for p in worker.model.parameters() if p.requires_grad] for worker in workers])
@@ -76,12 +65,6 @@ class EveryStep:
                 mean = piece.view(buffer.shape) / self.workers
                 buffer.copy_(mean if buffer.is_floating_point() else mean.round())
 
-    def sync_parameters(self, workers: Sequence[Worker], step: int) -> None:
-        return
-
-    def consensus(self, workers: Sequence[Worker]) -> nn.Module:
-        return workers[0].model
-
     def require_equal(self, workers: Sequence[Worker], digests_L: Sequence[int]) -> None:
         if self.workers == 1:
             return
@@ -90,12 +73,6 @@ class EveryStep:
         digests = self.comm.gather(torch.tensor(list(digests_L)))
         if len(digests.unique()) > 1:
             raise RuntimeError(f"workers hold different weights: {digests.tolist()}")
-
-    def state_dict(self) -> State:
-        return {}
-
-    def load_state_dict(self, state: State) -> None:
-        return
 
 
 def _flat(parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor]) -> Tensor:
