@@ -40,9 +40,11 @@ class Results:
 
     Attributes:
         lines: All lines so far, those of earlier calls included; a smoke run knows of none.
+        name, smoke: As given.
     """
 
     def __init__(self, name: str, smoke: bool) -> None:
+        self.name, self.smoke = name, smoke
         self._file = None if smoke else RESULTS / f"{name}.jsonl"
         kept = self._file.read_text(encoding="utf-8") if self._file and self._file.exists() else ""
         self.lines: list[dict[str, Any]] = [json.loads(text) for text in kept.splitlines()]
