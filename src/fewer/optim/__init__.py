@@ -35,6 +35,12 @@ class TrainParams(Section):
     schedule: str = "linear"
     """How the learning rate changes during the run; brings keys of its own."""
 
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        """Two averages that are evaluated: only one can take the model's place."""
+        first, *others = _with_flag(self, "EVALUATED") or [""]
+        reason = f'beside train.{first}: only one average can be evaluated; set one of the two to "off"'
+        return dict.fromkeys(others, reason)
+
 
 def build_optimizer(train: TrainParams, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """The optimizer that a section names.
@@ -86,7 +92,17 @@ def averages_of(train: TrainParams) -> list[str]:
 
 def evaluates_average(train: TrainParams) -> bool:
     """Whether an average takes the model's place in evaluations and in what is published."""
-    return any(getattr(AVERAGES.module(name), "EVALUATED", False) for name in averages_of(train))
+    return bool(_with_flag(train, "EVALUATED"))
+
+
+def renews_statistics(train: TrainParams) -> bool:
+    """Whether BatchNorm's statistics are to be estimated again for the averaged weights that are evaluated."""
+    return bool(_with_flag(train, "RENEWS_STATISTICS"))
+
+
+def _with_flag(train: TrainParams, flag: str) -> list[str]:
+    """The averages that a section asks for whose files set a flag."""
+    return [name for name in averages_of(train) if getattr(AVERAGES.module(name), flag, False)]
 
 
 def build_averages(train: TrainParams, model: torch.nn.Module, setting: Setting) -> dict[str, Average]:

@@ -39,7 +39,7 @@ def budget_of(
         reestimation: When BatchNorm's statistics are estimated again.
         finder_flops: What a learning-rate finder costs before the first epoch, at most.
     """
-    model, at_side = facts.model, reestimation.at_side(stages[-1])
+    model, always = facts.model, reestimation.at_side(stages[-1]) or reestimation.averaged
     moments = [(stage, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
     renewed = reestimation_flops(facts, stages, reestimation)
     return Budget(
@@ -48,8 +48,8 @@ def budget_of(
         scoring_flops=tuple(model.scoring_flops(stage.side_px, epoch) for stage, epoch in moments),
         cost=cost,
         before_flops=facts.reference_flops + finder_flops,
-        after_flops=renewed if at_side else 0.0,
-        after_partial_flops=renewed if reestimation.guards and not at_side else 0.0,
+        after_flops=renewed if always else 0.0,
+        after_partial_flops=renewed if reestimation.guards and not always else 0.0,
         feature_flops=tuple(
             facts.data.train_images * model.sample_flops(stage.side_px, epoch).forward * _computes(stage, epoch)
             for stage, epoch in moments
@@ -186,8 +186,12 @@ class CostModel:
     def _reestimated(self, last: Expectation) -> tuple[bool, bool]:
         """Whether the published model surely gets, and whether it may get, new statistics of BatchNorm."""
         surely, perhaps = self.reestimation.at_published_side(self.stages, self._has_val)
-        guards = self.reestimation.guards
-        return surely or (guards and last.kept_high < 1), perhaps or (guards and last.kept_low < 1)
+        guards, averaged = self.reestimation.guards, self.reestimation.averaged
+        # With validation images the best model may come from before the average's first step.
+        return (
+            surely or (averaged and not self._has_val) or (guards and last.kept_high < 1),
+            perhaps or averaged or (guards and last.kept_low < 1),
+        )
 
     # --- Decoding -------------------------------------------------------------------------------------------------
 
@@ -219,7 +223,7 @@ class CostModel:
             return 0, 0
         at_side = sum(self.reestimation.at_side(stage) for stage in self._validated)
         last = self.reestimation.at_side(self.stages[-1])  # the last model is looked at once more
-        return at_side, len(self._validated) + 1 if self.reestimation.guards else at_side + last
+        return at_side, len(self._validated) + 1 if self.reestimation.depends else at_side + last
 
     def _decoded_into_memory(self) -> tuple[float, float]:
         """Images decoded where all are kept: those of a split again whenever a side is asked for that is not kept.

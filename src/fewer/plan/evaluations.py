@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fewer.core.evaluation import Evaluate
 from fewer.core.types import Stage
+from fewer.optim import renews_statistics
 from fewer.plan.facts import Facts
 from fewer.recipe.schema import Recipe
 from fewer.select.method_params import OFF, ScoredParams
@@ -55,15 +56,23 @@ def validated_stages(stages: Sequence[Stage], every: int) -> list[Stage]:
 class Reestimation:
     """When BatchNorm's statistics are estimated again for an evaluation, since those of training do not fit it.
 
-    They do not after an epoch at another side, nor after one on a part of the images that a method chose by scores.
+    They do not after an epoch at another side, nor after one on a part of the images that a method chose by scores,
+    nor do they fit weights that are averaged over the tail of the run.
 
     Attributes:
         images: Training images that they are estimated from; 0: never.
         guards: Whether the method that chooses asks for it after an epoch on a part of the images.
+        averaged: Whether the average of the weights asks for it, from some moment on.
     """
 
     images: int
     guards: bool
+    averaged: bool = False
+
+    @property
+    def depends(self) -> bool:
+        """Whether what happens in the run decides about it, and not its stages alone."""
+        return self.guards or self.averaged
 
     def at_side(self, stage: Stage) -> bool:
         """Whether a stage is evaluated at another side than it trains at."""
@@ -92,4 +101,5 @@ def reestimation_of(recipe: Recipe, facts: Facts, own_selector: str) -> Reestima
         return Reestimation(0, guards=False)
     images = min(recipe.evaluate.batchnorm_images, facts.data.train_images)
     is_guarded = not own_selector and isinstance(recipe.select, ScoredParams) and recipe.select.guards != OFF
-    return Reestimation(images, guards=images > 0 and is_guarded)
+    averaged = images > 0 and renews_statistics(recipe.train)
+    return Reestimation(images, guards=images > 0 and is_guarded, averaged=averaged)

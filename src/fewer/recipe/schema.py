@@ -175,8 +175,8 @@ class EvaluateRecipe(Section):
     own, which is top-1 accuracy in classification."""
     batchnorm_images: Index = 2048
     """Training images that BatchNorm's statistics are estimated from again where those of training do not fit an
-    evaluation: after a stage at another image side, and after an epoch on a part of the images that a method chose by
-    scores, unless its guards are off. 0: never."""
+    evaluation: after a stage at another image side, after an epoch on a part of the images that a method chose by
+    scores, unless its guards are off, and for weights that `train.swa` averages. 0: never."""
 
 
 def _remote(value: object) -> object:

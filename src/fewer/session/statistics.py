@@ -49,12 +49,13 @@ def evaluation_side_px(session: Session, evaluate: Evaluate) -> int:
 def _are_stale(session: Session, side_px: int) -> bool:
     """Whether running statistics describe other images than those of an evaluation.
 
-    They do after an epoch at another side, and after one on a part of the data that a method has chosen by scores.
+    They do after an epoch at another side, after one on a part of the data that a method has chosen by scores, and
+    where the weights are averages that a method of averaging asks new statistics for.
     """
     plan, run, epoch = session.plan, session.run, session.run.cursor.epoch
     if not plan.reestimation.images or not epoch:
         return False
-    if plan.stage(epoch - 1).side_px != side_px:
+    if plan.stage(epoch - 1).side_px != side_px or run.renews_statistics:
         return True
     trained_M = run.selection.table.column("trained", "epoch")[run.selection.shown(epoch - 1)] == epoch - 1
     return plan.reestimation.guards and not bool(trained_M.all())

@@ -17,6 +17,7 @@ from fewer.tasks.classify.loss import LOSSES
 
 _TRIES = 1000
 _FINDS_LR = 0.03  # of the recipes; a finder costs more than such a run
+_AVERAGES_TAIL = 0.25  # of the recipes, in place of another average that is evaluated
 _VIEWS: list[dict[str, Any]] = [
     {},
     {"rotation_deg": 20.0, "translate": 0.1, "scale": [0.8, 1.2], "shear_deg": 10.0},
@@ -79,10 +80,19 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
     raise ValueError(f"no recipe was valid with {fixed}; look at these sections")
 
 
+def _averages(chance: random.Random, seed: int) -> list[dict[str, Any]]:
+    """Any number of averages, of which one is evaluated at most."""
+    tail = AVERAGES.module("swa").EXAMPLES
+    found = [average for average in AVERAGES.examples() if average not in tail and chance.random() < 0.4]
+    if random.Random(f"{seed} averages its tail").random() < _AVERAGES_TAIL:  # drawn apart, as `lr = "auto"` below
+        return [*(average for average in found if "ema" not in average), *tail]
+    return found
+
+
 def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
     """A recipe in which every key is right by itself."""
     selectors = METHODS.examples()
-    averages = [average for average in AVERAGES.examples() if chance.random() < 0.4]
+    averages = _averages(chance, seed)
     train = {
         "batch_size": chance.choice([24, 32]),
         "accumulate": chance.choice([1, 2, 3]),

@@ -106,6 +106,11 @@ class Run:
     def device(self) -> torch.device:
         return next(self.workers[0].model.parameters()).device
 
+    @property
+    def renews_statistics(self) -> bool:
+        """Whether what is evaluated now are averaged weights that the model's running statistics do not fit."""
+        return any(getattr(average, "renews_statistics", False) for average in self.averages.values())
+
     def raw_model(self) -> nn.Module:
         """A copy of the model that the workers agree on, in eval mode, without averaging."""
         return copy.deepcopy(self.sync.consensus(self.workers)).eval()

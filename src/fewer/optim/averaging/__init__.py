@@ -2,7 +2,9 @@
 
 A file has `Params`, with a key of the file's name that is off by default, and `build(params, model, setting)`, which
 returns a `fewer.core.protocols.Average`. `EVALUATED` says whether the average takes the model's place in evaluations
-and in what is published; left out: it does not.
+and in what is published; left out: it does not. Of these a run has one at most. `RENEWS_STATISTICS` says that
+running statistics of BatchNorm do not fit the averaged weights; the average's own `renews_statistics` then says whether
+that is so by now, and evaluations estimate them again.
 """
 
 from fewer.core.registry import Registry
