@@ -17,6 +17,9 @@ import torch
 from torch._dynamo.utils import counters
 
 from fewer.plan import gather
+from fewer.recipe.parse import parse_recipe
+from fewer.session.batch_size import _runs
+from fewer.session.build import make_plan, open_data
 from fewer.session.lr_finder import find
 from fewer.testing.harness import interrupted, session_of, trained
 from fewer.training.loop import Row, train
@@ -97,3 +100,11 @@ def test_a_finder_in_float16_drops_skipped_steps_and_leaves_the_run_alone() -> N
     for sweep in found.sweeps:
         assert len(sweep.rates) <= sweep.steps - sweep.skipped
         assert all(first < second for first, second in pairwise(sweep.rates))
+
+
+def test_a_batch_size_that_is_left_open_is_tried_on_the_gpu() -> None:
+    recipe = parse_recipe(with_train(batch_size="auto"))
+    plan = make_plan(recipe, open_data(recipe))
+    assert plan.recipe.train.batch_size == 16, "what 16 steps of some 360 images allow"
+    assert not _runs(plan, 24, 64, free=1.0)
+    assert _runs(plan, 24, 64, free=float(torch.cuda.mem_get_info()[0]))

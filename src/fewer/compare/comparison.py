@@ -194,6 +194,7 @@ def _prepared(arms: Sequence[Arm]) -> dict[str, Prepared]:
         RecipeError: With the problems of all arms.
     """
     from fewer.data.listing.splits import Splits
+    from fewer.session.batch_size import left_open
     from fewer.session.build import make_plan, open_data
 
     listed: dict[str, Splits] = {}
@@ -203,6 +204,10 @@ def _prepared(arms: Sequence[Arm]) -> dict[str, Prepared]:
         if (budget := arm.recipe.train.budget) != "off":
             text = f'train.budget = "{budget}": a comparison states epochs, which its curve shortens'
             problems.append(f"{arm.name}: {text}; give the train.epochs that `fewer plan` says it becomes")
+            continue
+        if left_open(arm.recipe):
+            text = 'batch_size = "auto": memory would choose other batches for other runs of a comparison'
+            problems.append(f"{arm.name}: {text}; give the number that `fewer plan` says it becomes")
             continue
         try:
             data = arm.recipe.data.model_dump_json()

@@ -11,6 +11,7 @@ from pathlib import Path
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _KEEP_BYTES = 2**31 - 1
 _TOP_PAD_BYTES = 64 * 2**20
+USABLE = 0.8  # of the free memory, for a step and the images: other programs want some, too
 
 
 def keep_freed_memory() -> None:

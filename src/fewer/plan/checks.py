@@ -87,10 +87,10 @@ def _data_share_problems(facts: Facts, stages: Sequence[Stage]) -> list[str]:
 def unusual_lr(recipe: Recipe, facts: Facts) -> str:
     """A warning where the learning rate is far from what is usual for the optimizer and the first weights."""
     train, given = recipe.train, bool(facts.model.weights)
-    usual = optim.usual_lr(train, "given" if given else "random", train.batch_size)
+    usual = optim.usual_lr(train, "given" if given else "random", train.images_per_step)
     if train.lr == AUTO_LR:
         return ""
-    lr = train.lr * batch_factor(train, train.batch_size)
+    lr = train.lr * batch_factor(train, train.images_per_step)
     if usual is None or usual[0] / _FAR <= lr <= usual[1] * _FAR:
         return ""
     low, high = usual

@@ -20,7 +20,7 @@ def batch_factor(train: TrainRecipe, batch_size: int) -> float:
     """
     if train.lr_scaling == "none":
         return 1.0
-    factor = float((batch_size / (train.lr_batch_size or train.batch_size)) ** _POWER[train.lr_scaling])
+    factor = float((batch_size / (train.lr_batch_size or train.images_per_step)) ** _POWER[train.lr_scaling])
     # A cap beside a rate that is to be found is refused.
     return factor if train.lr_max is None or train.lr == AUTO_LR else min(factor, train.lr_max / train.lr)
 

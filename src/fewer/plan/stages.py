@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fewer.core.types import Stage
-from fewer.recipe.schema import Recipe
+from fewer.recipe.schema import Recipe, number_of
 
 
 def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] = ()) -> tuple[Stage, ...]:
@@ -20,11 +20,13 @@ def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] 
     """
     own_side = recipe.train.side_px or min(max(native_side_px, 32), 128)
     if not recipe.stages:
-        epochs, size, evaluated = recipe.train.epochs, recipe.train.batch_size, recipe.train.evaluation_side_px
+        epochs, size, evaluated = recipe.train.epochs, recipe.train.images_per_step, recipe.train.evaluation_side_px
         return (Stage(0, 0, epochs, own_side, size, evaluation_side_px=evaluated or own_side),)
     stages, first = [], 0
     for index, asked in enumerate(recipe.stages):
-        side, size = asked.side_px or own_side, asked.batch_size or recipe.train.batch_size
+        side, size = asked.side_px or own_side, recipe.train.images_per_step
+        if asked.batch_size is not None:
+            size = number_of(asked.batch_size, f"stages.{index}.batch_size")
         strength, last_strength = asked.strength if isinstance(asked.strength, tuple) else (asked.strength, None)
         evaluation_side = asked.evaluation_side_px or recipe.train.evaluation_side_px or side
         stages.append(

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewer.core.sections import Problem, check_section
 from fewer.core.spending import seconds_of
-from fewer.recipe.schema import AUTO_LR, Recipe
+from fewer.recipe.schema import AUTO_BATCH, AUTO_LR, Recipe
 
 
 def problems(recipe: Recipe, content: Any) -> list[Problem]:
@@ -40,6 +40,9 @@ def _rates(recipe: Recipe) -> Iterator[Problem]:
             if (value := getattr(train, key)) is not None:
                 text = f'train.{key} = {value:g} has no effect with train.lr_scaling = "none"'
                 yield ("train", key), f'{text}; leave it out, or set train.lr_scaling = "linear"'
+    elif train.batch_size == AUTO_BATCH and train.lr_batch_size is None:
+        text = f'train.lr_scaling = "{train.lr_scaling}" with train.batch_size = "auto" lacks the batch of train.lr'
+        yield ("train", "lr_scaling"), f"{text}; give train.lr_batch_size, such as 128"
     if train.lr == AUTO_LR and train.lr_max is not None:
         text = f'train.lr_max = {train.lr_max:g} caps a rate that is given, and train.lr = "{AUTO_LR}" finds one'
         yield ("train", "lr_max"), f"{text}; leave one of the two out"
@@ -92,7 +95,8 @@ def _checkpoints(recipe: Recipe) -> Iterator[Problem]:
 
 def _batches(recipe: Recipe) -> Iterator[Problem]:
     train = recipe.train
-    smallest = min([train.batch_size, *(stage.batch_size or train.batch_size for stage in recipe.stages)])
+    sizes = [train.batch_size, *(stage.batch_size or train.batch_size for stage in recipe.stages)]
+    smallest = min((size for size in sizes if size != AUTO_BATCH), default=train.accumulate)
     if train.accumulate > smallest:
         text = f"train.accumulate = {train.accumulate} cuts a batch of {smallest} into empty parts; at most {smallest}"
         yield ("train", "accumulate"), text

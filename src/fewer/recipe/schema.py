@@ -21,6 +21,7 @@ from fewer.core.config import (
     Side,
     Span,
 )
+from fewer.core.errors import RecipeError
 from fewer.core.registry import Registry
 from fewer.core.sections import section_of
 from fewer.core.spending import Budgeted
@@ -35,6 +36,19 @@ from fewer.sync.methods import SYNC_METHODS
 from fewer.tasks import TASKS
 
 AUTO_LR: Literal["auto"] = "auto"  # a peak learning rate that is still to be found
+AUTO_BATCH: Literal["auto"] = "auto"  # a batch size that is still to be fitted to the machine's memory
+BatchSize = Count | Literal["auto"]
+
+
+def number_of(batch_size: int | Literal["auto"], key: str) -> int:
+    """A batch size that is a number.
+
+    Raises:
+        RecipeError: It is still to be fitted to the machine.
+    """
+    if batch_size == AUTO_BATCH:
+        raise RecipeError(f'{key} = "auto" is no number yet: `fewer.fit` and `fewer plan` find one; give it here')
+    return batch_size
 
 
 class TaskRecipe(Section):
@@ -66,8 +80,11 @@ class TrainRecipe(TrainParams):
     """Early stopping: once so long no validation has been better than the best, by the metric of `evaluate.best`, the
     rest of the schedule is passed through in as many epochs again, and the run ends. With stages it counts in the last
     of them."""
-    batch_size: Count = 128
-    """Images in one optimizer step, over all ranks."""
+    batch_size: BatchSize = 128
+    """Images in one optimizer step, over all ranks. `auto`: the largest power of two of 8 to 1,024 whose step, of the
+    whole model on the largest images, takes no more than 80 % of the memory that is free here, and that leaves an epoch
+    16 steps. The resolved recipe has the number. `lr` is for that batch, whatever it is, unless `lr_scaling` and
+    `lr_batch_size` say otherwise."""
     accumulate: Count = 1
     """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time. Where a
     device's memory does not suffice, steps are done again in twice as many, and the rest of the run stays with them."""
@@ -78,7 +95,7 @@ class TrainRecipe(TrainParams):
     lr_scaling: Literal["none", "linear", "sqrt"] = "none"
     """How the learning rate follows the batch size of a stage: not at all, in proportion, or by the square root."""
     lr_batch_size: Count | None = None
-    """`lr_scaling`: the batch size that `lr` is meant for. Left out: `train.batch_size`."""
+    """`lr_scaling`: the batch size that `lr` is meant for. Left out: `train.batch_size`, unless that is `auto`."""
     lr_max: Positive | None = None
     """`lr_scaling`: the largest learning rate that it gives; left out: any."""
     schedule_over: Literal["run", "stage"] = "run"
@@ -113,6 +130,15 @@ class TrainRecipe(TrainParams):
     channels_last: Literal["auto", "yes", "no"] = "auto"
     seed: Seed = 0
 
+    @property
+    def images_per_step(self) -> int:
+        """`batch_size` as a number.
+
+        Raises:
+            RecipeError: It is still to be fitted to the machine.
+        """
+        return number_of(self.batch_size, "train.batch_size")
+
 
 class StageRecipe(Section):
     """`[[stages]]`: whole epochs in which nothing changes by plan."""
@@ -120,8 +146,8 @@ class StageRecipe(Section):
     epochs: Epochs
     side_px: Side | None = None
     """Left out: `train.side_px`."""
-    batch_size: Count | None = None
-    """Left out: `train.batch_size`."""
+    batch_size: BatchSize | None = None
+    """Left out: `train.batch_size`. `auto`: as there, for the images of this stage."""
     strength: Strength = 1.0
     """Factor on the magnitudes of `[augment]`; 0 is the evaluation view. `[0.3, 1]`: from 0.3 in the stage's first
     epoch to 1 in its last, in equal steps."""

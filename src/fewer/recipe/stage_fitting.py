@@ -9,7 +9,7 @@ from fewer.core.messages import KeyPath
 
 Content = Mapping[str, Any]
 
-_STEPS = 16  # an epoch's, at least, as far as batches of _USUAL allow: larger batches would learn next to nothing
+FEWEST_STEPS = 16  # an epoch's, at least, as far as batches of _USUAL allow: larger batches would learn next to nothing
 _USUAL = 32
 
 
@@ -75,7 +75,7 @@ def batch_sizes(content: Content, images: int) -> dict[KeyPath, int | float]:
 
 def _fitting(size: int, images: int) -> int:
     """A batch of this size, or the largest that suits so many images: a power of two, where it is not tiny."""
-    most = max(images // _STEPS, min(_USUAL, images // 4), 2)
+    most = max(images // FEWEST_STEPS, min(_USUAL, images // 4), 2)
     if size <= most:
         return size
     return most if most < _USUAL else 1 << (most.bit_length() - 1)

@@ -14,7 +14,7 @@ from fewer import optim
 from fewer.core.errors import RecipeError
 from fewer.optim.schedules import SCHEDULES
 from fewer.recipe import places
-from fewer.recipe.schema import Recipe, changed_keys
+from fewer.recipe.schema import AUTO_BATCH, Recipe, changed_keys
 from fewer.runs import checkpoint
 from fewer.runs.folder import GIVEN, MANIFEST, ORIGIN, RESOLVED, RunFolder
 from fewer.runs.record import publish, read_rows, row_line
@@ -108,6 +108,8 @@ def _refused(before: Recipe, recipe: Recipe, changed: Sequence[tuple[str, Any, A
         why = next((why for pattern, why in _KEPT.items() if fnmatch(key, pattern)), "")
         if why and not any(fnmatch(key, pattern) for pattern in RESUMABLE) and not places.is_move(key, old, new):
             problems.append(f"{key} = {new!r}: a branch keeps its trunk's {key} = {old!r}: {why}")
+        if key.endswith(".batch_size") and new == AUTO_BATCH:
+            problems.append(f'{key} = "auto": a branch is given its batches; write a number')
     was, averages = (", ".join(optim.averages_of(each.train)) or "none" for each in (before, recipe))
     if was != averages:
         problems.append(f"averages of the weights: {averages}; a branch keeps its trunk's: {was}")

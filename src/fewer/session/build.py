@@ -39,6 +39,7 @@ from fewer.recipe.normalize import NormalizeRecipe
 from fewer.recipe.schema import Recipe
 from fewer.select.data_share import DataShare
 from fewer.select.epoch import EpochSelection
+from fewer.session.batch_size import sized
 from fewer.session.reference_models import price
 from fewer.session.split_images import images_of
 from fewer.sync.comm import SingleProcess
@@ -100,7 +101,7 @@ def open_data(recipe: Recipe) -> Splits:
 def make_plan(
     recipe: Recipe, splits: Splits, processes: int = 1, selector: Selector | None = None, available: int | None = None
 ) -> Plan:
-    """Compiles a recipe for listed data, with the recipe's selector or one of the caller's own; fits it to a budget."""
+    """Compiles a recipe for listed data, with its own selector or one of the caller's; fits it to the machine."""
     name = type(selector).__qualname__ if selector else ""
 
     def plan_of(recipe: Recipe) -> Plan:
@@ -110,7 +111,7 @@ def make_plan(
             facts = replace(facts, reference=price(recipe, facts))
         return compile_plan(recipe, facts, chooses.expected, name, chooses.packs)
 
-    return fitted(recipe, plan_of)
+    return fitted(sized(recipe, plan_of, processes), plan_of)
 
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fewer.machine.determinism import deterministic
 from fewer.recipe.schema import Recipe
 from fewer.runs.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
 from fewer.session import copying, signals, tensorboard
+from fewer.session.batch_size import sized
 from fewer.session.build import make_plan, open_data, open_session
 from fewer.session.fit_loop import FitLoop
 from fewer.session.progress import Display, Silent
@@ -66,7 +68,10 @@ def fit(
     with signals.caught(until) as stop, deterministic(recipe.train.deterministic):
         uploader = copying.claimed(recipe.out, folder, display.note)
         splits = open_data(recipe)
-        recipe = guessed(recipe, splits, comm.world_size, selector, lambda epochs: of_rank_0(comm, epochs))
+        agreed = partial(of_rank_0, comm)
+        plan_of = partial(make_plan, splits=splits, processes=comm.world_size, selector=selector)
+        recipe = sized(recipe, plan_of, comm.world_size, agreed)
+        recipe = guessed(recipe, splits, comm.world_size, selector, agreed)
         plan = make_plan(recipe, splits, comm.world_size, selector)
         folder.create()
         with _held(folder, discard=True):

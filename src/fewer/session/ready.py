@@ -12,10 +12,12 @@ from fewer.core.errors import RecipeError
 from fewer.core.messages import KeyPath
 from fewer.data import sources
 from fewer.machine.device import device_kind
+from fewer.machine.memory import USABLE
 from fewer.models.recognition import network_of
 from fewer.plan.gather import data_facts
 from fewer.recipe import fitting, shipped, stage_fitting
 from fewer.recipe.parse import parse_recipe
+from fewer.recipe.schema import AUTO_BATCH
 from fewer.report.units import roughly
 from fewer.session import one_line
 from fewer.session.build import make_plan, open_data
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from fewer.recipe.schema import Recipe
 
 _FEW = 1000  # validation images: where a share for millions of images leaves fewer, it becomes 5 %
-_FREE = 0.8  # of the free memory, for a step and the images
 _IMAGENET_PX = 224
 _ONE_STAGE = ("photos-finetune", "photos-standard")  # whose sides are found as for a source alone
 _FAMILIES = {"tiny": ("tiny", "cifar"), "cifar": ("cifar",), "photos": ("photos",)}
@@ -167,7 +168,8 @@ class _Fitting:
             self._take(own_rule, f"for {images:,} training images")
             return
         if total is None and (steps := _STEPS.get(self.name) or _STEPS.get(self.family)):
-            batch = own or self.values.get(("train", "batch_size"), self.content["train"]["batch_size"])
+            fitted = self.values.get(("train", "batch_size"), self.content["train"]["batch_size"])
+            batch = own if own and own != AUTO_BATCH else fitted
             count, least, most = steps
             total = min(max(round(count * batch / images), least), most)
             why = f"{total} in all: {count} steps of {batch} images, within {least} and {most} epochs"
@@ -197,10 +199,10 @@ class _Fitting:
     def fit_memory(self, splits: Splits, plan: Plan, seen: Outlook) -> Plan:
         """Cuts batches into micro-batches where one would not fit into what memory is free."""
         free = plan.facts.machine.available_bytes
-        if free is None or device_kind() != "cpu" or seen.memory_bytes <= _FREE * free:
+        if free is None or device_kind() != "cpu" or seen.memory_bytes <= USABLE * free:
             return plan
         parts = 2
-        while parts * _FREE * free < seen.memory_bytes and parts < min(s.batch_size for s in plan.stages) // 4:
+        while parts * USABLE * free < seen.memory_bytes and parts < min(s.batch_size for s in plan.stages) // 4:
             parts *= 2
         need, has = (f"{each / 2**30:.1f} GiB" for each in (seen.memory_bytes, free))
         self._take({("train", "accumulate"): parts}, f"whole batches would take about {need} of memory, {has} are free")

@@ -30,7 +30,7 @@ def model_for(session: Session, evaluate: Evaluate) -> tuple[nn.Module, int]:
     pool_ids, epoch = run.selection.pool_ids, run.cursor.epoch
     # Drawn by (seed, epoch), so that looking changes nothing.
     ids = pool_ids[rng.shuffled(pool_ids, run.seed, "bn", epoch)[: session.plan.reestimation.images]]
-    sizes = even_sizes(len(ids), -(-len(ids) // min(session.plan.recipe.train.batch_size, len(ids))))
+    sizes = even_sizes(len(ids), -(-len(ids) // min(session.plan.recipe.train.images_per_step, len(ids))))
     stage = session.plan.stage(epoch - 1)
     strength = stage.strength_at(epoch - 1)
     requests = (Request(part, epoch, side_px, strength) for part in ids.split(sizes))
