@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from fewer.core.metadata import TableColumn
 
+_SIDES_MAX = 32  # that are evaluated in one call
+
 
 def evaluate(
     model: Model,
@@ -24,11 +26,25 @@ def evaluate(
             "--side", min=8, max=4096, help="Side of the images, px; by default the run's.", show_default=False
         ),
     ] = None,
+    sides: Annotated[
+        str,
+        typer.Option("--sides", metavar="PX,PX,...", help="Evaluate at each of these sides, and name the best."),
+    ] = "",
+    batchnorm_images: Annotated[
+        int,
+        typer.Option(
+            "--batchnorm-images",
+            min=0,
+            max=1_000_000,
+            help="With --sides: training images for new statistics of BatchNorm at each side; 0: as published.",
+        ),
+    ] = 0,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print a line for every class.")] = False,
     as_json: Json = False,
 ) -> int:
     """Evaluate a model on its run's test set, or on other images with data.test=folder:PATH.
 
+    --sides 32,40,48 gives a row a side, with what a forward costs, and names the best; choose with --split val.
     data.test, data.damaged, data.cache, task.flip_tta and train.precision may differ from the run's. Where its images
     have moved, data.source, data.val and data.labels.csv say where they are.
     """
@@ -36,28 +52,113 @@ def evaluate(
 
     if split not in ("test", "val"):
         raise RecipeError(f"--split {split}: allowed: test, val")
+    sides_px = _sides(sides, side, per_class, batchnorm_images)
     from fewer.inference.question import Question
 
     question = Question.asked(model, overrides or [], split)
     if question.run is not None:
         question.recipe()  # a wrong path or key ends here, before torch is imported
     from fewer.cli.display import counted
-    from fewer.inference.evaluate import evaluate as evaluated
 
     with counted("evaluating") as show:
-        result = evaluated(model, overrides or [], split=split, side_px=side or 0, on_progress=show)
+        if sides_px:
+            from fewer.inference.sides import evaluate_sides
+
+            result = evaluate_sides(
+                model,
+                overrides or [],
+                sides_px=sides_px,
+                split=split,
+                batchnorm_images=batchnorm_images,
+                on_progress=show,
+            )
+        else:
+            from fewer.inference.evaluate import evaluate as evaluated
+
+            result = evaluated(model, overrides or [], split=split, side_px=side or 0, on_progress=show)
     if as_json:
         import json
 
         print(json.dumps(result))
+    elif sides_px:
+        _print_sides(result)
     else:
         _print(result, per_class)
     return 0
 
 
-def _print(result: dict[str, Any], per_class: bool) -> None:
+def _sides(text: str, side: int | None, per_class: bool, batchnorm_images: int) -> list[int]:
+    """The sides of `--sides`; none where it is left out.
+
+    Raises:
+        RecipeError: They are no sides, or another flag does not go with them.
+    """
+    from fewer.core.errors import RecipeError
+
+    if not text:
+        if batchnorm_images:
+            raise RecipeError(f"--batchnorm-images {batchnorm_images} goes with --sides; add --sides, such as 32,40,48")
+        return []
+    for flag, is_given in {"--side": side is not None, "--per-class": per_class}.items():
+        if is_given:
+            raise RecipeError(f"--sides {text} and {flag}: one table a side is too much; leave one of the two out")
+    parts = [part.strip() for part in text.split(",")]
+    wrong = [part for part in parts if not (part.isascii() and part.isdigit() and 8 <= int(part) <= 4096)]
+    if wrong or len(parts) > _SIDES_MAX:
+        what = f'"{wrong[0]}" is no side' if wrong else f"{len(parts)} sides"
+        raise RecipeError(f"--sides {text}: {what}; give up to {_SIDES_MAX} whole numbers from 8 to 4096: 32,40,48")
+    return [int(part) for part in parts]
+
+
+def _print_sides(result: dict[str, Any]) -> None:
+    """A row a side, the best one marked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from fewer import tasks
+    from fewer.core.errors import printable
+    from fewer.report import units
+    from fewer.report.metrics import Metrics
+
+    known, key = Metrics(tasks.description(result["task"])), result["metric"]
+    source, name, images = result["source"], result["split"], result["images"]
+    print(printable(f"{result['model']}, {result['epochs']} epochs, on {images:,} images of {source} ({name})"))
+    others = [each for each in result["sides"][0]["metrics"] if each != key]
+    titles = ("side, px", "FLOPs an image", known[key].label, "95 % interval", *(known[each].label for each in others))
+    grid = Table(box=None, pad_edge=False)
+    for title in (*titles, ""):
+        grid.add_column(title, justify="right" if title else "left")
+    for row in result["sides"]:
+        bounds = [known[key].text(bound, 1) for bound in row["intervals"].get(key, ())]
+        grid.add_row(
+            str(row["side_px"]),
+            units.amount(row["forward_flops"], "FLOP").replace(units.NBSP, " "),
+            known[key].text(row["metrics"][key]),
+            " to ".join(bounds),
+            *(known[each].text(row["metrics"][each]) for each in others),
+            _marks(row["side_px"], result),
+        )
+    Console(highlight=False).print(grid)
+    images = result["batchnorm_images"]
+    print(f"BatchNorm: {f'estimated again from {images:,} training images at each side' if images else 'as published'}")
+    _print_notes(result)
+
+
+def _marks(side_px: int, result: dict[str, Any]) -> str:
+    marks = {"best": result["best_side_px"], "published": result["published_side_px"]}
+    return ", ".join(mark for mark, side in marks.items() if side == side_px)
+
+
+def _print_notes(result: dict[str, Any]) -> None:
     import sys
 
+    from fewer.core.errors import printable
+
+    for note in (*result["notes"], *(f"left out {image['name']}: {image['reason']}" for image in result["damaged"])):
+        print(printable(note), file=sys.stderr)
+
+
+def _print(result: dict[str, Any], per_class: bool) -> None:
     from fewer import tasks
     from fewer.core.errors import printable
     from fewer.report.metrics import Metrics
@@ -77,8 +178,7 @@ def _print(result: dict[str, Any], per_class: bool) -> None:
         print()
         tables = {key.removeprefix(f"{name}/"): value for key, value in result["tables"].items()}
         _print_classes(tasks.module(result["task"]).by_class(tables, result["classes"]))
-    for note in (*result["notes"], *(f"left out {image['name']}: {image['reason']}" for image in result["damaged"])):
-        print(printable(note), file=sys.stderr)
+    _print_notes(result)
 
 
 def _print_classes(columns: Sequence[TableColumn]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from fewer.sync.comm import SingleProcess
 
 if TYPE_CHECKING:
     from fewer.core.types import Batch
-    from fewer.data.listing.splits import Split
+    from fewer.data.listing.splits import Split, Splits
     from fewer.recipe.schema import Recipe
 
 
@@ -56,6 +57,34 @@ def evaluate(
         DataError: There are no images, or they are damaged, of unknown classes, or no longer what the run began with.
         CheckpointError: The model cannot be used.
     """
+    return measured(opened(path, overrides, split=split, side_px=side_px), on_progress)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A published model beside the images that it is evaluated on.
+
+    Attributes:
+        handed: The model.
+        images: What it looks at.
+        split: What these are called: "test" or "val".
+        recipe: That of its run, with the changed keys; of a model on its own, what is known of it.
+        run: The run's folder; None for a model on its own.
+        settings: Keys of `[task]` that an evaluation may change.
+        notes: What the user should know.
+    """
+
+    handed: LoadedModel
+    images: Split
+    split: str
+    recipe: Recipe
+    run: Path | None
+    settings: dict[str, Any]
+    notes: list[str]
+
+
+def opened(path: str | Path, overrides: Sequence[str] = (), *, split: str = "test", side_px: int = 0) -> Opened:
+    """Model and images, ready to be measured; arguments and errors as for `evaluate`."""
     question = Question.asked(Path(path), overrides, split)
     recipe = question.recipe(_alone(question) if question.run is None else None)
     precision = recipe.train.precision
@@ -73,8 +102,7 @@ def evaluate(
         images = _own(question.run, recipe, handed.about, split)
     if not len(images):
         raise DataError(f"{images.source.name}: no {split} images, so there is nothing to measure; {OTHERS}")
-    measured = _measured(handed, images, split, recipe.data.damaged, on_progress)
-    return {**measured, **settings, "notes": notes}
+    return Opened(handed, images, split, recipe, question.run, settings, notes)
 
 
 def _alone(question: Question) -> dict[str, Any]:
@@ -91,11 +119,7 @@ def _alone(question: Question) -> dict[str, Any]:
 
 def _own(run: Path, recipe: Recipe, about: ModelMetadata, split: str) -> Split:
     """The run's own images, which must be those that it began with."""
-    try:
-        splits = open_data(recipe)
-        refuse_other_data(RunFolder(run, writes=False), splits)
-    except DataError as error:
-        raise DataError(f"{error}; {OTHERS}") from None
+    splits = own_splits(run, recipe)
     images: Split | None = getattr(splits, split)
     if images is None:
         raise RecipeError(f"{run}: the run has no {split} images; give another --split, {OTHERS}")
@@ -104,9 +128,23 @@ def _own(run: Path, recipe: Recipe, about: ModelMetadata, split: str) -> Split:
     return images
 
 
-def _measured(
-    handed: LoadedModel, images: Split, name: str, policy: str, on_progress: Callable[[int, int], None] | None
-) -> dict[str, Any]:
+def own_splits(run: Path, recipe: Recipe) -> Splits:
+    """The images of a run.
+
+    Raises:
+        DataError: They are not those that it began with.
+    """
+    try:
+        splits = open_data(recipe)
+        refuse_other_data(RunFolder(run, writes=False), splits)
+    except DataError as error:
+        raise DataError(f"{error}; {OTHERS}") from None
+    return splits
+
+
+def measured(opened: Opened, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """What `evaluate` returns of a model and images that are open."""
+    handed, images, name, policy = opened.handed, opened.images, opened.split, opened.recipe.data.damaged
     damaged: list[DamagedImage] = []
     size, total, began = evaluation_batch_size(handed.side_px), len(images), time.perf_counter()
 
@@ -139,4 +177,6 @@ def _measured(
         "classes": list(handed.about.classes),
         "metrics": metrics,
         "tables": tables,
+        **opened.settings,
+        "notes": opened.notes,
     }

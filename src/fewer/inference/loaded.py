@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,16 @@ class LoadedModel:
         about = self.about
         return InputSettings(about.mean, about.std, device_kind(), weights_dtype(about.precision), about.channels_last)
 
+    def at_side(self, side_px: int) -> LoadedModel:
+        """The same model for images of another side.
+
+        Raises:
+            RecipeError: It does not take them.
+        """
+        if side_px != self.about.side_px:
+            _require_side(self.model, self.about, side_px)
+        return replace(self, side_px=side_px)
+
 
 def load_published(
     path: str | Path, *, precision: str = "", side_px: int = 0, task: Mapping[str, Any] | None = None
@@ -67,10 +77,8 @@ def load_published(
     folder = model_folder(Path(path))
     model, about = open_model(folder, precision)
     about = about.model_copy(update={"task": about.task.model_copy(update=dict(task or {}))})
-    if side_px and side_px != about.side_px:
-        _require_side(model, about, side_px)
     restored = tasks.module(about.task.name).restored(about.task, autocast_dtype(about.precision))
-    return LoadedModel(folder, model, about, restored, side_px or about.side_px)
+    return LoadedModel(folder, model, about, restored, about.side_px).at_side(side_px or about.side_px)
 
 
 def _require_side(model: nn.Module, about: ModelMetadata, side_px: int) -> None:
