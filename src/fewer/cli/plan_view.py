@@ -14,6 +14,7 @@ from fewer.core.types import Stage
 from fewer.plan.plan import Plan
 from fewer.plan.savings import StageCost, together
 from fewer.plan.table import table
+from fewer.plan.traffic import Traffic, step_traffic
 from fewer.report import units
 from fewer.report.units import roughly
 
@@ -50,6 +51,8 @@ def _sentences(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
     if len(plan.stages) > 1:
         yield from _costs(plan, outlook)
     yield _cost(plan)
+    if traffic := list(step_traffic(plan.recipe, plan.facts)):
+        yield f"each process sends in a step: {', '.join(map(_sent, traffic))}"
     if outlook:
         yield _outlook(plan, outlook)
 
@@ -137,6 +140,12 @@ def _cost(plan: Plan) -> str:
     if has_stages:
         which = f"plain training, {plan.epochs} epochs of all images at {plan.largest_side_px} px"
     return f"cost: {_between(f'{low:.2f}', f'{high:.2f}')} full-epoch equivalents (FEE), {share} {which}"
+
+
+def _sent(traffic: Traffic) -> str:
+    """What a process sends of one kind, such as `gradients 3.3 MB in 1 exchange`."""
+    exchanges = f"{traffic.exchanges:,} exchange{'' if traffic.exchanges == 1 else 's'}"
+    return f"{traffic.what} {units.amount(traffic.bytes_sent, 'B')} in {exchanges}"
 
 
 def _outlook(plan: Plan, outlook: Outlook) -> str:

@@ -34,6 +34,11 @@ def has_batchnorm(model: nn.Module) -> bool:
     return bool(_layers(model))
 
 
+def batchnorm_channels(model: nn.Module) -> tuple[int, ...]:
+    """Channels of each layer that normalises by batches."""
+    return tuple(module.num_features for module in model.modules() if isinstance(module, _BatchNorm))
+
+
 @torch.no_grad()
 def reestimate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Values], Any]) -> int:
     """Replaces running statistics by the mean of those of some batches; frozen layers and all else stay in eval mode.

@@ -15,6 +15,7 @@ from fewer.plan.facts import Facts, workers_of
 from fewer.plan.freezing import freezing_problems
 from fewer.plan.lr_finder import finds_lr, too_few_images
 from fewer.plan.rates import batch_factor, ramp_problems
+from fewer.plan.traffic import statistics_problems
 from fewer.recipe.schema import AUTO_LR, Recipe
 from fewer.select.budget import Budget
 from fewer.select.data_share import least_share
@@ -34,6 +35,7 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     if workers % processes:
         text = f"sync.workers = {workers} cannot be shared evenly by {processes} processes"
         problems.append(f"{text}; use {-(-workers // processes) * processes}, or leave it out")
+    problems += statistics_problems(recipe, facts)
     metrics = [metric.name for metric in tasks.module(recipe.task.name).METRICS]
     if (best := recipe.evaluate.best) not in ("auto", *metrics):
         problems.append(f'evaluate.best = "{best}": there is no such metric; {nearest(best, metrics)}')

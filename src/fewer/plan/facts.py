@@ -67,6 +67,8 @@ class ModelFacts:
         plain_sample_flops: Forward and backward of one sample at the largest side, with nothing frozen.
         parameters: Number of parameters.
         batchnorm: Whether it keeps running statistics of batches.
+        batchnorm_channels: Channels of each layer that normalises by batches.
+        shapes: Shapes of its parameters.
         depthwise_share: Share of its layers' numbers that depthwise convolutions give.
         weights: SHA-256 of the file with the first weights; empty for random ones.
         moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
@@ -84,6 +86,8 @@ class ModelFacts:
     plain_sample_flops: int
     parameters: int
     batchnorm: bool = False
+    batchnorm_channels: tuple[int, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
     depthwise_share: float = 0.0
     weights: str = ""
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None

@@ -15,7 +15,7 @@ from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
 from fewer.machine.precision import native_bf16
 from fewer.models import dry_run, freezing
-from fewer.models.batchnorm import has_batchnorm
+from fewer.models.batchnorm import batchnorm_channels, has_batchnorm
 from fewer.models.blocks import rate_factors
 from fewer.models.cut import Cut, cut_before_head
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
@@ -126,6 +126,8 @@ def model_facts(
         problems=problems,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batchnorm=has_batchnorm(model),
+        batchnorm_channels=batchnorm_channels(model),
+        shapes=tuple(tuple(parameter.shape) for parameter in model.parameters()),
         depthwise_share=dry_run.depthwise_share(model, sides[-1], task),
         weights=weights.sha256 if weights else "",
         moments=weights.moments if weights else None,

@@ -26,6 +26,7 @@ from fewer.plan.flops import Flops
 from fewer.plan.rates import ramped
 from fewer.plan.savings import StageCost, of_length
 from fewer.plan.stages import stage_of
+from fewer.plan.traffic import shares_statistics
 from fewer.recipe.schema import AUTO_LR, Recipe
 from fewer.select.budget import Budget
 
@@ -100,6 +101,11 @@ class Plan:
                 "first batch, or give train.lr a number"
             )
         return lr
+
+    @property
+    def shares_statistics(self) -> bool:
+        """Whether BatchNorm normalises by the samples of all processes."""
+        return shares_statistics(self.recipe, self.facts)
 
     @property
     def settled_recipe(self) -> Recipe:

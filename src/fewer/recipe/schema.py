@@ -189,6 +189,11 @@ class SyncRecipe(Section):
     workers: Count | None = None
     """All workers that train together, a multiple of the number of processes; a process with several simulates them.
     Left out: one a process."""
+    batchnorm: Literal["auto", "local", "sync"] = "auto"
+    """Which samples BatchNorm normalises by in training: `local`, those of a worker; `sync`, those of all workers, as
+    if one process trained on the whole batch (with `train.accumulate`, on one micro-batch at a time). `auto`: `sync`
+    with several processes, where workers exchange gradients at every step and none is simulated. A process that
+    simulates several workers computes one after another, and cannot do it."""
 
 
 class EvaluateRecipe(Section):

@@ -42,6 +42,7 @@ from fewer.select.epoch import EpochSelection
 from fewer.session.batch_size import sized
 from fewer.session.reference_models import price
 from fewer.session.split_images import images_of
+from fewer.sync.batchnorm import share_statistics
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods import SYNC_METHODS
 from fewer.training.compile import Compiler
@@ -299,6 +300,8 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     sync: Sync = SYNC_METHODS.module(plan.recipe.sync.method).build(plan.recipe.sync, comm, plan.recipe.sync.workers)
     comm.machines = sync.workers
     models = [model, *(copy.deepcopy(model) for _ in sync.local_ids[1:])]
+    if plan.shares_statistics:
+        share_statistics(model, comm, is_compiled=train.compile != "no")
     amendments: dict[str, dict[str, str]] = {}
     return Run(
         plan=plan,

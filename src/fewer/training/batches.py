@@ -12,6 +12,7 @@ import torch
 from fewer.core.allocation import shares
 from fewer.core.mixing import PAIR
 from fewer.core.protocols import Data
+from fewer.core.ragged import dense
 from fewer.core.types import At, Batch, Request, Stage, Worker
 from fewer.select.packer import Packed
 from fewer.training.run import Run
@@ -75,6 +76,19 @@ def forward_sizes(run: Run) -> list[int]:
         if micro
     )
     return sorted(counts, key=lambda size: (-counts[size], -size))
+
+
+def largest_share(run: Run, samples: int, epoch: int) -> int:
+    """The most samples that any worker gets of a global batch."""
+    return max(_sizes(samples, run.sync.workers, _unit(run, epoch)))
+
+
+def blank(batch: Batch, ids_B: Tensor) -> Batch:
+    """Samples of zeros in the shapes of a batch, which may be empty."""
+    inputs, targets = (
+        values.new_zeros((len(ids_B), *values.shape[1:])) for values in (dense(batch.inputs), dense(batch.targets))
+    )
+    return Batch(ids_B, inputs, targets)
 
 
 def local_part(run: Run, per_worker: Sequence[T]) -> list[T]:

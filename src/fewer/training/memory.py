@@ -30,7 +30,7 @@ def within_memory(run: Run, step: Candidate, backward: Callable[[], Result]) -> 
         What it returned, and whether more were needed.
 
     Raises:
-        ResourceError: Not even two images at a time fit.
+        ResourceError: Not even two images at a time fit, or processes share batch statistics.
     """
     buffers = [buffer for worker in run.workers for buffer in worker.model.buffers()]
     before, grown = [buffer.clone() for buffer in buffers], False
@@ -46,6 +46,12 @@ def within_memory(run: Run, step: Candidate, backward: Callable[[], Result]) -> 
             buffer.copy_(value)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if run.statistics:  # the other processes wait in the middle of the same forward
+            raise ResourceError(
+                f"a step of {len(step.samples)} images of {step.stage.side_px} px does not fit into memory ({reason}); "
+                f"fix: train.accumulate = {2 * run.micro_batches}, or sync.batchnorm = "
+                '"local", with which steps are done again in smaller parts'
+            )
         _double(run, step, reason)
         grown = True
 

@@ -17,6 +17,7 @@ from fewer.core.protocols import Average, Comm, Sync
 from fewer.core.types import State, Worker
 from fewer.plan.plan import Plan
 from fewer.select.epoch import EpochSelection
+from fewer.sync.batchnorm import SharedStatistics, shared_statistics
 from fewer.sync.comm import unbooked
 from fewer.sync.gathering import gathered
 from fewer.training.compile import Compiler
@@ -110,6 +111,11 @@ class Run:
     def renews_statistics(self) -> bool:
         """Whether what is evaluated now are averaged weights that the model's running statistics do not fit."""
         return any(getattr(average, "renews_statistics", False) for average in self.averages.values())
+
+    @property
+    def statistics(self) -> SharedStatistics | None:
+        """What BatchNorm layers exchange by, where processes share their statistics."""
+        return shared_statistics(self.workers[0].model) if self.comm.world_size > 1 else None
 
     def raw_model(self) -> nn.Module:
         """A copy of the model that the workers agree on, in eval mode, without averaging."""

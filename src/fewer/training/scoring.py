@@ -15,7 +15,7 @@ from fewer.core.observation import Column, Observed
 from fewer.core.protocols import Comm, Data, Task
 from fewer.core.ragged import dense
 from fewer.core.types import At, Batch, Forward, Request, Stage, Worker
-from fewer.training.batches import Candidate, assemble, cache_kept
+from fewer.training.batches import Candidate, assemble, blank, cache_kept
 from fewer.training.run import Run
 from fewer.training.transition import mode
 
@@ -124,6 +124,8 @@ def select_in_batch(
             score_batch(task, worker.model, batch, at, selector.columns, forward, _key(run, candidate, worker))
             for worker, forward, batch in _as_scored(run, forwards, candidate)
         ]
+        if run.statistics and selector.scores_in_train_mode and not len(candidate.loaded[0]):
+            _stand_in(task, run, candidate)
         if selector.scores_in_train_mode:
             run.sync.sync_buffers(run.workers)
         seen_G = gathered(seen, run.comm, selector.columns)
@@ -133,6 +135,15 @@ def select_in_batch(
         cache_kept(run.workers, candidate, keep.mask_G)
     for packed in selection.pack(candidate.samples, keep, candidate.is_last):
         yield assemble(data, run, candidate, packed)
+
+
+def _stand_in(task: Task, run: Run, candidate: Candidate) -> None:
+    """A scoring forward that counts for nothing, of a process without samples: others wait for it in BatchNorm."""
+    assert run.statistics
+    worker, empty = run.workers[0], candidate.loaded[0]
+    with run.statistics.standing_in():
+        batch = blank(empty, candidate.samples.ids_G[:1])
+        score_batch(task, worker.model, batch, candidate.at, key=_key(run, candidate, worker))
 
 
 def _key(run: Run, candidate: Candidate, worker: Worker) -> tuple[int | str, ...] | None:

@@ -65,7 +65,7 @@ def test_two_simulated_workers_are_two_processes_bit_for_bit() -> None:
     """With BatchNorm and dropout-like seeds, too: all that a worker draws depends on its number."""
     content = simulated(2, model={"name": "cnn", "width": 0.1})
     session = trained(content)
-    answers = on_ranks(2, _weights_and_digest, {**content, "sync": {}})
+    answers = on_ranks(2, _weights_and_digest, {**content, "sync": {"batchnorm": "local"}})
     assert answers == [(weights(session), int(session.run.selection.table.visits_N.sum()))] * 2
 
 

@@ -1,6 +1,7 @@
 """Sync methods, by which workers agree, one file each: `sync.method` names one.
 
-A file has `Params` and `build(params, comm, workers)`, which returns a `fewer.core.protocols.Sync`.
+A file has `Params` and `build(params, comm, workers)`, which returns a `fewer.core.protocols.Sync`. `EVERY_STEP = True`
+says that workers agree at every step, so that they may share batch statistics too.
 """
 
 from fewer.core.registry import Registry

@@ -13,6 +13,8 @@ from fewer.sync.base import BaseSync
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+EVERY_STEP = True
+
 
 class Params(Section):
     pass
@@ -47,9 +49,16 @@ class EveryStep(BaseSync):
             return
         import torch
 
+        from fewer.sync.batchnorm import are_shared
+
         # What is in eval mode, such as frozen norms, has not moved, and a mean of three equal numbers may round.
         statistics = [
-            [buffer for module in worker.model.modules() if module.training for buffer in module.buffers(recurse=False)]
+            [
+                buffer
+                for module in worker.model.modules()
+                if module.training and not are_shared(module)
+                for buffer in module.buffers(recurse=False)
+            ]
             for worker in workers
         ]
         flats = [_flat(*tensors) for tensors in zip(trained, statistics, strict=True)]
