@@ -19,19 +19,21 @@ DIGITS = {"data": {"source": "digits", "cache": "no"}, "model": {"name": "lenet5
 
 
 @pytest.mark.parametrize(
-    ("crop", "two_sides", "pixels"),
+    ("crop", "kept_px", "pixels"),
     [
-        ("shift", False, 1000 * 32**2),
-        ("shift", True, 1000 * (32**2 + 32**2)),
-        ("random_resized", False, 1000 * 40**2 * 3 // 2),
+        ("shift", (32,), 1000 * 32**2),
+        ("shift", (24, 32), 1000 * (24**2 + 32**2)),
+        ("random_resized", (32,), 1000 * 40**2 * 3 // 2),
     ],
 )
-def test_images_are_kept_where_three_times_their_bytes_are_free(crop: str, two_sides: bool, pixels: int) -> None:
+def test_images_are_kept_where_three_times_their_bytes_are_free(
+    crop: str, kept_px: tuple[int, ...], pixels: int
+) -> None:
     asked = recipe(stages=[{"epochs": 1, "side_px": side} for side in (32, 16)], augment={"crop": crop})
 
     def in_memory(available: int, processes: int = 1) -> bool:
         known = facts(val_images=30, native_side_px=40, available_bytes=available, processes=processes)
-        return loading_of(asked, known.data, known.machine, stages_of(asked, 40), two_sides).in_memory
+        return loading_of(asked, known.data, known.machine, stages_of(asked, 40), kept_px).in_memory
 
     needed = 3 * (pixels + 30 * 32**2 + 100 * 16**2)  # the first stage is validated at its own side
     assert in_memory(3 * needed)
@@ -44,7 +46,7 @@ def test_on_a_gpu_batches_are_copied_unless_images_lie_there() -> None:
     def pinned(crop: str, **data: Any) -> bool:
         asked = recipe(data={"source": "digits", **data}, augment={"crop": crop})
         known = facts(device="cuda")
-        loading = loading_of(asked, known.data, known.machine, stages_of(asked, 32), two_sides=False)
+        loading = loading_of(asked, known.data, known.machine, stages_of(asked, 32), (32,))
         return device_settings_of(asked, "cuda", loading).pinned_memory
 
     assert not pinned("shift")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
 
 from fewer.core.errors import ResourceError
+from fewer.core.ramp import Ramp
+from fewer.core.types import Stage
 from fewer.recipe.parse import parse_recipe
 from fewer.session import build
 from fewer.session.build import Session
@@ -173,3 +176,20 @@ def test_a_model_that_fails_by_itself_is_not_blamed_on_the_compiler(monkeypatch:
     call = session.run.compiler.forward(Broken(), session.plan.stages[0], [4])
     with pytest.raises(ZeroDivisionError, match="mine"):
         call(torch.zeros(4, 3, 16, 16))
+
+
+def test_every_side_of_a_ramp_is_compiled_and_its_seconds_are_booked() -> None:
+    """A graph a side, each made once, within the phase of compilation."""
+    counting, begun = Counting(), list[int]()
+
+    @contextmanager
+    def phase() -> Iterator[None]:
+        begun.append(1)
+        yield
+
+    stage = Stage(0, 0, 1, 24, 4, ramp=Ramp((16, 24), 0.65, 0.1, 0))
+    compiler = Compiler(True, False, phase, pytest.fail, backend=counting)
+    forward = compiler.forward(torch.nn.Conv2d(3, 2, 3), stage, [4])
+    for side_px in (16, 24, 16, 24):
+        assert forward(torch.rand(4, 3, side_px, side_px)).shape[-1] == side_px - 2
+    assert (len(begun), sorted(counting.graphs)) == (2, [(4, 16), (4, 24)])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fewer.core import ragged
+from fewer.core.ramp import Ramp
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +64,7 @@ class Stage:
         lr_ramp_epochs: Epochs at its start in which the learning rate rises in a straight line.
         lr_ramp_start: Share of the learning rate that this begins with.
         keeps_features: Whether what the frozen layers give is computed once and kept, in place of the images.
+        ramp: The sides of its batches, where each draws its own; `side_px` is the largest of them.
     """
 
     index: int
@@ -80,10 +82,27 @@ class Stage:
     lr_ramp_start: float = 1.0
     last_strength: float | None = None
     keeps_features: bool = False
+    ramp: Ramp | None = None
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:
             object.__setattr__(self, "evaluation_side_px", self.side_px)
+
+    @property
+    def sides_px(self) -> tuple[int, ...]:
+        """Every side that it may train at, ascending."""
+        return self.ramp.sides_px if self.ramp else (self.side_px,)
+
+    @property
+    def sides_text(self) -> str:
+        """Its sides in words: `32`, or `16-32`."""
+        return "-".join(map(str, dict.fromkeys((self.sides_px[0], self.sides_px[-1]))))
+
+    def batch_sides_px(self, epoch: int, batches: Sequence[int]) -> list[int]:
+        """The side of each of some batches of an epoch, which are given by their numbers."""
+        if not self.ramp:
+            return [self.side_px] * len(batches)
+        return self.ramp.drawn(self.ramp.shares(epoch - self.first_epoch, self.epochs), epoch, batches)
 
     def strength_at(self, epoch: int) -> float:
         """The augmentation strength of an epoch."""
@@ -115,9 +134,11 @@ class Request:
     copy_B: Tensor | None = None
 
     @classmethod
-    def training(cls, stage: Stage, epoch: int, ids_B: Tensor, copy_B: Tensor | None = None) -> Request:
-        """The training views of some samples, as a stage has them."""
-        return cls(ids_B, epoch, stage.side_px, stage.strength_at(epoch), copy_B)
+    def training(
+        cls, stage: Stage, epoch: int, ids_B: Tensor, copy_B: Tensor | None = None, side_px: int = 0
+    ) -> Request:
+        """The training views of some samples, as a stage has them; at its largest side, or at that of their batch."""
+        return cls(ids_B, epoch, side_px or stage.side_px, stage.strength_at(epoch), copy_B)
 
     @classmethod
     def evaluation(cls, side_px: int, epoch: int, ids_B: Tensor) -> Request:

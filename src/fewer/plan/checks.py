@@ -47,7 +47,7 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     if not problems and finds_lr(recipe) and (problem := too_few_images(facts, stages[0])):
         problems.append(f'train.lr = "auto": {problem}')
     scorer_px = facts.model.scoring_side_px
-    if scorer_px and scorer_px > (smallest := min(stage.side_px for stage in stages)):
+    if scorer_px and scorer_px > (smallest := min(stage.sides_px[0] for stage in stages)):
         is_key = isinstance(recipe.select, InBatchParams)
         key = "select.scorer_side_px" if is_key else "the selector's scoring_side_px"
         text = f"{key} = {scorer_px} is larger than the images that are trained on ({smallest} px)"

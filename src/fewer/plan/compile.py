@@ -18,7 +18,7 @@ from fewer.plan.digest import digest_of
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
 from fewer.plan.facts import Facts, Reference
-from fewer.plan.features import feature_notes, feature_problems, with_features
+from fewer.plan.features import feature_notes, feature_problems, side_problems, with_features
 from fewer.plan.freezing import freezing_notes
 from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
 from fewer.plan.plan import Plan
@@ -59,6 +59,7 @@ def compile_plan(
     stages = with_rates(recipe, stages, facts.data.train_images)
     stages = with_features(recipe, facts, stages, bool(own_selector))
     problems = checks.mismatches(recipe, facts, stages)
+    problems += side_problems(recipe, stages, bool(own_selector))
     if problems := [*problems, *feature_problems(recipe, facts, stages, bool(own_selector))]:
         raise RecipeError(problems)
     recipe = _resolved(recipe, facts)
@@ -71,7 +72,7 @@ def compile_plan(
     budget = budget_of(facts, stages, cost, reestimation, finder_flops)
     method = own_selector or recipe.select.model_dump()["method"]
     _require_enough(budget, expected, method, facts.reference, 'train.lr = "auto"' if finds_lr(recipe) else "")
-    loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.keeps_two_sides(stages, has_val))
+    loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.kept_sides_px(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
     predicted = _predicted(costs, expected, packs, earliest_end(recipe, stages) if has_val else budget.epochs)
     shown = stage_costs(facts, stages, costs.epochs_flops(_everything))
@@ -153,7 +154,7 @@ def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     if seconds_of(recipe.train.budget) is not None:
         epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
         notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')
-    for side in sorted({stage.side_px for stage in stages} - {native}):
+    for side in sorted({side for stage in stages for side in stage.sides_px} - {native}):
         notes.append(f"images of {native} px are {'enlarged' if side > native else 'reduced'} to {side} px")
     if recipe.augment.mixes:
         notes.append("metrics of training say how often a mixed image is taken for what it shows most of")

@@ -41,10 +41,11 @@ def budget_of(
     """
     model, always = facts.model, reestimation.at_side(stages[-1]) or reestimation.averaged
     moments = [(stage, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
+    shown = tuple(shown_images(facts.data.class_images or (facts.data.train_images,), data_shares(stages)))
     renewed = reestimation_flops(facts, stages, reestimation)
     return Budget(
         images=facts.data.train_images,
-        training_flops=tuple(model.trained_flops(stage, epoch).training for stage, epoch in moments),
+        training_flops=tuple(model.mean_training_flops(*moment, shown[moment[1]]) for moment in moments),
         scoring_flops=tuple(model.scoring_flops(stage.side_px, epoch) for stage, epoch in moments),
         cost=cost,
         before_flops=facts.reference_flops + finder_flops,
@@ -54,7 +55,7 @@ def budget_of(
             facts.data.train_images * model.sample_flops(stage.side_px, epoch).forward * _computes(stage, epoch)
             for stage, epoch in moments
         ),
-        shown_images=tuple(shown_images(facts.data.class_images or (facts.data.train_images,), data_shares(stages))),
+        shown_images=shown,
     )
 
 
@@ -230,7 +231,7 @@ class CostModel:
 
         Whole pictures are decoded once, and JPEGs at most once more at every fraction that a part of them allows.
         """
-        data, kept = self.facts.data, 2 if self.reestimation.keeps_two_sides(self.stages, self._has_val) else 1
+        data, kept = self.facts.data, len(self.reestimation.kept_sides_px(self.stages, self._has_val))
         is_whole = self.recipe.augment.crop == "random_resized"
         train = 1 if is_whole else _decodings(self._training_sides(), kept)
         evaluated = [self.stages[0], *self._validated, self.stages[-1]]
@@ -247,11 +248,17 @@ class CostModel:
         if self.facts.reference:
             yield self.facts.reference.side_px
         for stage in self.stages:
-            yield stage.side_px
+            yield from (stage.side_px, *self._drawn_sides(stage))
             if self._has_val and self.reestimation.at_side(stage) and stage in self._validated:
                 yield stage.evaluation_side_px
         if self.reestimation.at_side(self.stages[-1]):
             yield self.stages[-1].evaluation_side_px
+
+    def _drawn_sides(self, stage: Stage) -> Iterator[int]:
+        """The sides that a ramp's batches draw, where the epochs show all images."""
+        for epoch in range(stage.first_epoch, stage.first_epoch + stage.epochs if stage.ramp else 0):
+            batches = -(-self.budget.shown(epoch) // stage.batch_size)
+            yield from dict.fromkeys(stage.batch_sides_px(epoch, range(batches)))
 
     def _shown(self) -> int:
         """Images that are shown: training views of every stage, watched images of validation, and the worst samples."""

@@ -75,8 +75,8 @@ class Reestimation:
         return self.guards or self.averaged
 
     def at_side(self, stage: Stage) -> bool:
-        """Whether a stage is evaluated at another side than it trains at."""
-        return bool(self.images) and stage.side_px != stage.evaluation_side_px
+        """Whether a stage is evaluated at another side than it trains at, if only in some of its batches."""
+        return bool(self.images) and stage.sides_px != (stage.evaluation_side_px,)
 
     def at_published_side(self, stages: Sequence[Stage], has_val: bool) -> tuple[bool, bool]:
         """Whether the published model surely comes, and whether it may come, from epochs at another side.
@@ -87,12 +87,17 @@ class Reestimation:
         found = [self.at_side(stage) for stage in (compete if has_val else stages[-1:])]
         return all(found), any(found)
 
-    def keeps_two_sides(self, stages: Sequence[Stage], has_val: bool) -> bool:
-        """Whether training images are wanted at the side of evaluation while another is trained on.
+    def kept_sides_px(self, stages: Sequence[Stage], has_val: bool) -> tuple[int, ...]:
+        """The sides of training images that stay decoded in memory at once, of the stage that wants most pixels.
 
-        In memory both stay decoded: each evaluation would else decode all images twice.
+        They are all that its batches may draw, and that of evaluation where another is trained on: each change of side
+        would else decode all images again.
         """
-        return has_val and any(self.at_side(stage) for stage in stages)
+        wanted = list[tuple[int, ...]]()
+        for stage in stages:
+            evaluated = {stage.evaluation_side_px} if has_val and self.at_side(stage) else set[int]()
+            wanted.append(tuple(sorted({*stage.sides_px, *evaluated})))
+        return max(wanted, key=lambda sides: (len(sides), sum(side**2 for side in sides)))
 
 
 def reestimation_of(recipe: Recipe, facts: Facts, own_selector: str) -> Reestimation:

@@ -16,7 +16,7 @@ from fewer.recipe.schema import Recipe
 
 
 def loading_of(
-    recipe: Recipe, data: DataFacts, machine: MachineFacts, stages: Sequence[Stage], two_sides: bool
+    recipe: Recipe, data: DataFacts, machine: MachineFacts, stages: Sequence[Stage], kept_px: Sequence[int]
 ) -> Loading:
     """Where a process's images come from.
 
@@ -25,9 +25,9 @@ def loading_of(
         data: How many images there are, and how large.
         machine: The memory and the cores that there are.
         stages: The sides that are trained on.
-        two_sides: Training images are kept at the side of evaluation, too.
+        kept_px: The sides that training images are kept at together, where they are kept in memory.
     """
-    bytes_needed = decoded_bytes(recipe, data, stages, two_sides)
+    bytes_needed = decoded_bytes(recipe, data, stages, kept_px)
     free, device, cores, processes = machine.available_bytes, machine.device, machine.cores, machine.processes
     in_memory = recipe.data.in_memory
     if in_memory == "auto" and data.store and recipe.augment.crop == "random_resized":
@@ -35,13 +35,13 @@ def loading_of(
     return choose_loading(in_memory, recipe.data.processes, bytes_needed, free, device, cores, processes)
 
 
-def decoded_bytes(recipe: Recipe, data: DataFacts, stages: Sequence[Stage], two_sides: bool) -> int:
+def decoded_bytes(recipe: Recipe, data: DataFacts, stages: Sequence[Stage], kept_px: Sequence[int]) -> int:
     """What one process's decoded images take in memory: one byte a channel."""
     evaluated_px = max(stage.evaluation_side_px for stage in stages) ** 2
     held_out = data.val_images * evaluated_px + data.test_images * evaluation_side_px(stages) ** 2
     if recipe.augment.crop == "random_resized":  # whole pictures, most often wider than high
         return 3 * (data.train_images * data.native_side_px**2 * 3 // 2 + held_out)
-    pixels = max(stage.side_px for stage in stages) ** 2 + (evaluated_px if two_sides else 0)
+    pixels = max(max(stage.side_px for stage in stages) ** 2, sum(side**2 for side in kept_px))
     return 3 * (data.train_images * pixels + held_out)
 
 

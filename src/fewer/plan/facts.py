@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fewer.core.allocation import batch_sizes
 from fewer.core.types import Stage
 from fewer.plan.flops import Flops
 from fewer.recipe.schema import Recipe
@@ -100,11 +101,26 @@ class ModelFacts:
     cut: Cut | None = None
     head_flops: Flops | None = None
 
-    def trained_flops(self, stage: Stage, epoch: int) -> Flops:
-        """FLOPs of one sample that a stage trains on in an epoch."""
+    def trained_flops(self, stage: Stage, epoch: int, side_px: int = 0) -> Flops:
+        """FLOPs of one sample that a stage trains on in an epoch, at its largest side or at another of its sides."""
         if stage.keeps_features and self.head_flops:
             return self.head_flops
-        return self.sample_flops(stage.side_px, epoch, stage.frozen_layers)
+        return self.sample_flops(side_px or stage.side_px, epoch, stage.frozen_layers)
+
+    def mean_training_flops(self, stage: Stage, epoch: int, images: int) -> float:
+        """FLOPs of training a sample of an epoch, on average over the sides of its batches.
+
+        Args:
+            stage: The epoch's stage.
+            epoch: The epoch.
+            images: Samples that are trained on.
+        """
+        if not stage.ramp:
+            return self.trained_flops(stage, epoch).training
+        sizes = batch_sizes(images, stage.batch_size, images)
+        sides = stage.batch_sides_px(epoch, range(len(sizes)))
+        each = {side: self.trained_flops(stage, epoch, side).training for side in set(sides)}
+        return sum(size * each[side] for size, side in zip(sizes, sides, strict=True)) / images
 
     def sample_flops(self, side_px: int, epoch: int, frozen_layers: int = 0) -> Flops:
         """FLOPs of one sample at a side in an epoch, of a stage that freezes so many layers."""

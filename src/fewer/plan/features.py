@@ -56,16 +56,35 @@ def feature_notes(facts: Facts, stages: Sequence[Stage]) -> list[str]:
     ]
 
 
+def looks_at_batches(recipe: Recipe, own_selector: bool) -> bool:
+    """Whether samples are chosen among loaded images, batch by batch; of a selector of one's own nobody knows."""
+    return own_selector or (isinstance(recipe.select, InBatchParams) and recipe.select.is_fresh)
+
+
+def side_problems(recipe: Recipe, stages: Sequence[Stage], own_selector: bool) -> list[str]:
+    """Ramps beside a choice in the batch, whose samples wait for others that may have another side."""
+    if not looks_at_batches(recipe, own_selector):
+        return []
+    return [
+        f'stages.{stage.index}.ramp = "timm" beside a selection in the batch, which joins images of several batches; '
+        "take a method that chooses before the epoch, or stages of one side each"
+        for stage in stages
+        if stage.ramp
+    ]
+
+
 def _obstacle(recipe: Recipe, facts: Facts, stage: Stage, own_selector: bool) -> str:
     """Why a stage cannot keep features, and what would help; empty where it can."""
     if not stage.frozen_layers or stage.frozen_layers < facts.model.body_layers:
         return 'only a stage with frozen = "all but the head" can keep features; set it'
+    if stage.ramp:
+        return "batches have several sides; leave ramp out of this stage"
     if facts.model.cut is None:
         return f'"{recipe.model.name}" has no single head that gives its output; freeze less'
     if recipe.augment != AugmentRecipe() and (stage.strength, stage.last_strength or 0.0) != (0.0, 0.0):
         return "images look different in every epoch; set strength = 0 in this stage"
     if recipe.augment.mixes and stage.mix:
         return "batches are mixed; set mix = 0 in this stage"
-    if own_selector or (isinstance(recipe.select, InBatchParams) and recipe.select.is_fresh):
+    if looks_at_batches(recipe, own_selector):
         return "the selection method looks at the images of every batch; take another"
     return ""

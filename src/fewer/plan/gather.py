@@ -101,7 +101,7 @@ def model_facts(
         scoring_side_px: Image side that the selector scores at, where it is not that of training.
     """
     stages = stages_of(recipe, native_side_px)
-    sides = sorted({stage.side_px for stage in stages})
+    sides = sorted({side for stage in stages for side in stage.sides_px})
     looked_at = {stage.evaluation_side_px for stage in stages} | {scoring_side_px or sides[0]}
     shown = (*sorted({*sides, *looked_at} - {sides[-1]}), sides[-1])  # the model is built for the last
     task = tasks.module(recipe.task.name).plain(tuple(map(str, range(classes))))
@@ -113,7 +113,7 @@ def model_facts(
     layers, counts, body, problems = _frozen(recipe, model, classes, task, sides[-1])
     cut = _cut(model, classes, task, sides[-1]) if body and body in counts else None
     frozen = {
-        side: {0} | {count for stage, count in zip(stages, counts, strict=False) if stage.side_px == side}
+        side: {0} | {count for stage, count in zip(stages, counts, strict=False) if side in stage.sides_px}
         for side in shown
     }
     return ModelFacts(

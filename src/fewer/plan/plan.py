@@ -128,14 +128,14 @@ class Plan:
         return evaluation_side_px(self.stages)
 
     @property
-    def keeps_two_sides(self) -> bool:
-        """Whether training images are wanted at the side of evaluation while another is trained on."""
-        return self.reestimation.keeps_two_sides(self.stages, self.facts.data.val_images > 0)
+    def kept_sides_px(self) -> tuple[int, ...]:
+        """The sides of training images that stay decoded in memory at once."""
+        return self.reestimation.kept_sides_px(self.stages, self.facts.data.val_images > 0)
 
     @property
     def loading_bytes(self) -> int:
         """What one process's images take in memory where all are kept decoded."""
-        return decoded_bytes(self.recipe, self.facts.data, self.stages, self.keeps_two_sides)
+        return decoded_bytes(self.recipe, self.facts.data, self.stages, self.kept_sides_px)
 
     @property
     def plain_epoch_flops(self) -> float:
@@ -214,9 +214,9 @@ class Plan:
     def _momentum_shapes(self) -> dict[int, Shape | None]:
         return {epochs: momentum_shape(self.recipe.train, epochs) for epochs in self._schedule_epochs}
 
-    def sample_flops(self, epoch: int) -> Flops:
-        """FLOPs of one sample that is trained on in an epoch."""
-        return self.facts.model.trained_flops(self.stage(epoch), epoch)
+    def sample_flops(self, epoch: int, side_px: int = 0) -> Flops:
+        """FLOPs of one sample that is trained on in an epoch, at its stage's largest side or at another of them."""
+        return self.facts.model.trained_flops(self.stage(epoch), epoch, side_px)
 
     def forward_flops(self, epoch: int) -> int:
         """FLOPs of one sample's forward through the whole model in an epoch."""

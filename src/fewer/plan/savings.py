@@ -74,7 +74,7 @@ def saves_little(stages: Sequence[Stage], costs: Sequence[StageCost]) -> str:
         costs: Their cost where each trains on all that it shows.
     """
     largest_px = max(stage.side_px for stage in stages)
-    if not any(stage.side_px < largest_px or stage.data_share < 1 or stage.frozen_layers for stage in stages):
+    if not any(stage.sides_px[0] < largest_px or stage.data_share < 1 or stage.frozen_layers for stage in stages):
         return ""
     saved = together(costs).saved[0]
     if saved >= LEAST_SAVING:

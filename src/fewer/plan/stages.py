@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fewer.core.ramp import Ramp
 from fewer.core.types import Stage
 from fewer.recipe.schema import Recipe, number_of
 
@@ -24,7 +25,8 @@ def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] 
         return (Stage(0, 0, epochs, own_side, size, evaluation_side_px=evaluated or own_side),)
     stages, first = [], 0
     for index, asked in enumerate(recipe.stages):
-        side, size = asked.side_px or own_side, recipe.train.images_per_step
+        ramp = Ramp(asked.ramp_px, asked.ramp_spread, asked.ramp_uniform, recipe.train.seed) if asked.ramp_px else None
+        side, size = max(asked.ramp_px, default=asked.side_px or own_side), recipe.train.images_per_step
         if asked.batch_size is not None:
             size = number_of(asked.batch_size, f"stages.{index}.batch_size")
         strength, last_strength = asked.strength if isinstance(asked.strength, tuple) else (asked.strength, None)
@@ -43,6 +45,7 @@ def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] 
                 data_share=asked.data_share,
                 frozen_layers=frozen_layers[index] if asked.frozen and frozen_layers else 0,
                 mix=asked.mix,
+                ramp=ramp,
             )
         )
         first += asked.epochs

@@ -19,7 +19,7 @@ def table(plan: Plan) -> Iterator[tuple[str, ...]]:
         yield (
             str(stage.index + 1),  # people count from 1, keys such as stages.0.side_px from 0
             f"{first + 1}-{last + 1}",
-            str(stage.side_px),
+            stage.sides_text,
             str(stage.batch_size),
             str(steps),
             f"{rates[0]} → {rates[1]}",

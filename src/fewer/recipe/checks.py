@@ -10,6 +10,9 @@ from fewer.core.sections import Problem, check_section
 from fewer.core.spending import seconds_of
 from fewer.recipe.schema import AUTO_BATCH, AUTO_LR, Recipe
 
+_SIDES = 8  # of a ramp
+_COMPILED_SIDES = 4  # with two batch sizes each as many graphs as torch.compile keeps of one function
+
 
 def problems(recipe: Recipe, content: Any) -> list[Problem]:
     """All of them.
@@ -21,7 +24,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
     found = list(_epochs(recipe, content))
     for name in ("augment", "model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
-    checks = (_rates, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits)
+    checks = (_rates, _ramps, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits)
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
 
@@ -53,6 +56,26 @@ def _rates(recipe: Recipe) -> Iterator[Problem]:
                 ("stages", str(index), "lr_ramp"),
                 f'{text}; give epochs ("1ep"), a share ("10%") or steps ("100step")',
             )
+
+
+def _ramps(recipe: Recipe) -> Iterator[Problem]:
+    """Sides that batches draw from, and what does not go with them."""
+    for index, stage in enumerate(recipe.stages):
+        name, sides = f"stages.{index}", list(stage.ramp_px)
+        if stage.ramp == "off":
+            for key in ("ramp_px", "ramp_spread", "ramp_uniform"):
+                if getattr(stage, key) != type(stage).model_fields[key].default:
+                    text = f'{name}.{key} has no effect with {name}.ramp = "off"'
+                    yield ("stages", str(index), key), f'{text}; leave it out, or set {name}.ramp = "timm"'
+            continue
+        most = _COMPILED_SIDES if recipe.train.compile != "no" else _SIDES
+        if sides != sorted(set(sides)) or not 2 <= len(sides) <= most:
+            why = f' with train.compile = "{recipe.train.compile}"' if most == _COMPILED_SIDES else ""
+            text = f"{name}.ramp_px = {sides}: a ramp takes two to {most} ascending sides{why}"
+            yield ("stages", str(index), "ramp_px"), f"{text}; give some, such as [128, 160, 192, 224]"
+        elif stage.side_px not in (None, sides[-1]):
+            text = f"{name}.side_px = {stage.side_px} beside {name}.ramp_px = {sides}, which ends at {sides[-1]} px"
+            yield ("stages", str(index), "side_px"), f"{text}; leave side_px out"
 
 
 def _patience(recipe: Recipe) -> Iterator[Problem]:

@@ -146,6 +146,15 @@ class StageRecipe(Section):
     epochs: Epochs
     side_px: Side | None = None
     """Left out: `train.side_px`."""
+    ramp: Literal["off", "timm"] = "off"
+    """`timm`: each batch draws one of the sides `ramp_px`, at first most often the smallest, in the stage's last epoch
+    the largest, by the rule of timm 1.0.31 (`src/fewer/core/ramp.py`)."""
+    ramp_px: tuple[Side, ...] = ()
+    """`ramp`: two to eight ascending sides, such as `[128, 160, 192, 224]`; `side_px` is left out, and the largest."""
+    ramp_spread: NonNegative = 0.65
+    """`ramp`: standard deviation of the window that moves over the sides, in places of `ramp_px`; 0: the nearest."""
+    ramp_uniform: Share = 0.1
+    """`ramp`: share of the batches that draw from all sides alike, to the end."""
     batch_size: BatchSize | None = None
     """Left out: `train.batch_size`. `auto`: as there, for the images of this stage."""
     strength: Strength = 1.0

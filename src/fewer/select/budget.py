@@ -31,7 +31,8 @@ class Budget:
 
     Attributes:
         images: Training images.
-        training_flops: FLOPs of one sample's forward and backward, for every epoch.
+        training_flops: FLOPs of one sample's forward and backward, for every epoch; a mean where batches have several
+            sides.
         scoring_flops: FLOPs of one sample's scoring forward, for every epoch.
         cost: The share of `full_flops` that the run is to cost; None: no cost was asked for.
         before_flops: What is spent before the first epoch, such as reference losses.
@@ -42,7 +43,7 @@ class Budget:
     """
 
     images: int
-    training_flops: tuple[int, ...]
+    training_flops: tuple[float, ...]
     scoring_flops: tuple[int, ...]
     cost: float | None = None
     before_flops: float = 0.0

@@ -54,7 +54,7 @@ def _stages(ledger: Mapping[str, Any], plan: Plan) -> Iterator[str]:
         first, last, flops = stage.first_epoch + 1, stage.first_epoch + stage.epochs, spent["flops"]
         epochs = f"epochs {first} to {last}" if last > first else f"epoch {first}"
         yield (
-            f"stage {stage.index + 1}: {epochs} at {stage.side_px} px, {flops / plan.plain_epoch_flops:.2f} FEE "
+            f"stage {stage.index + 1}: {epochs} at {stage.sides_text} px, {flops / plan.plain_epoch_flops:.2f} FEE "
             f"(plain training {cost.plain_flops / plan.plain_epoch_flops:.2f}), {spent['samples_backpropagated']:,} "
             f"samples in {spent['optimizer_steps']:,} steps, {spent['seconds']['total']:.0f} s"
         )

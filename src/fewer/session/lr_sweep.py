@@ -74,6 +74,8 @@ def sweep_plan(plan: Plan, stage: Stage, rates: Range, repeat: int) -> SweepPlan
     own = {
         "epochs": epochs,
         "side_px": stage.side_px,
+        "ramp": "off",
+        "ramp_px": (),
         "batch_size": stage.batch_size,
         "lr_scale": 1.0,
         "data_share": 1.0,

@@ -32,7 +32,7 @@ def images_of(
     reads = ReadSettings(
         threads=plan.loading.threads,
         damaged=recipe.data.damaged,
-        keep_sides=2 if name == "train" and plan.keeps_two_sides else 1,
+        keep_sides=len(plan.kept_sides_px) if name == "train" else 1,
         cache=recipe.data.cache == "auto",
         depth=plan.facts.data.depth,
         store=Path(store.path) if name == "train" and (store := plan.facts.data.store) else None,

@@ -55,7 +55,7 @@ def _are_stale(session: Session, side_px: int) -> bool:
     plan, run, epoch = session.plan, session.run, session.run.cursor.epoch
     if not plan.reestimation.images or not epoch:
         return False
-    if plan.stage(epoch - 1).side_px != side_px or run.renews_statistics:
+    if plan.stage(epoch - 1).sides_px != (side_px,) or run.renews_statistics:
         return True
     trained_M = run.selection.table.column("trained", "epoch")[run.selection.shown(epoch - 1)] == epoch - 1
     return plan.reestimation.guards and not bool(trained_M.all())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -26,10 +26,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A global batch, and each local worker's part of it: positions in the global batch, and the loaded samples."""
+    """A global batch of images of one side, and each local worker's part of it.
+
+    That is: positions in the global batch, and the loaded samples.
+    """
 
     at: At
     stage: Stage
+    side_px: int
     number: int
     batches: int
     samples: Packed
@@ -52,8 +56,11 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
     unit = _unit(run, epoch)
     whole = {number: shard_in_order(Packed(*pieces[number]), workers, unit) for number in numbers}
     mine = {number: local_part(run, shard(whole[number].owner_G, workers, unit)) for number in numbers}
+    sides = dict(zip(numbers, stage.batch_sides_px(epoch, numbers), strict=True))
     batches = data.batches(
-        Request.training(stage, epoch, whole[n].ids_G[p], whole[n].copy_G[p]) for n in numbers for p in mine[n]
+        Request.training(stage, epoch, whole[n].ids_G[p], whole[n].copy_G[p], sides[n])
+        for n in numbers
+        for p in mine[n]
     )
     for number in numbers:
         with run.ledger.phase("data_wait"):
@@ -61,7 +68,7 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
         if not stage.keeps_features:
             run.ledger.book(stage.index, samples_loaded=sum(map(len, loaded)))
         at = run.plan.at(epoch, number, len(order.sizes), order.share)
-        yield Candidate(at, stage, number, len(order.sizes), whole[number], mine[number], loaded)
+        yield Candidate(at, stage, sides[number], number, len(order.sizes), whole[number], mine[number], loaded)
 
 
 def forward_sizes(run: Run) -> list[int]:
@@ -115,7 +122,7 @@ def assemble(data: Data, run: Run, candidate: Candidate, packed: Packed) -> Cand
         _assembled(data, run, candidate, worker, packed.take(index))
         for worker, index in zip(run.workers, positions, strict=True)
     ]
-    return Candidate(candidate.at, candidate.stage, candidate.number, candidate.batches, packed, positions, loaded)
+    return replace(candidate, samples=packed, positions=positions, loaded=loaded)
 
 
 def _assembled(data: Data, run: Run, candidate: Candidate, worker: Worker, mine: Packed) -> Batch:
@@ -129,7 +136,8 @@ def _assembled(data: Data, run: Run, candidate: Candidate, worker: Worker, mine:
     rows = torch.tensor([have[int(i)] for i in ids[~lacking]], dtype=torch.int64)
     batch = held.take(rows) if held is not None else None
     if lacking.any() or batch is None:
-        request = Request.training(candidate.stage, candidate.at.epoch, ids[lacking], copies[lacking])
+        part = ids[lacking], copies[lacking]
+        request = Request.training(candidate.stage, candidate.at.epoch, *part, candidate.side_px)
         with run.ledger.phase("data_wait"):
             fetched = next(iter(data.batches([request])))
         run.ledger.book(candidate.stage.index, samples_loaded=len(fetched))

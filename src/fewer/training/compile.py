@@ -66,17 +66,17 @@ class Compiler:
 
     def _compiled(self, model: nn.Module) -> Forward:
         call = torch.compile(_with_code_of_its_own(model), dynamic=False, backend=self.backend)
-        called: set[int] = set()
+        called: set[tuple[int, ...]] = set()
 
         def forward(inputs: Tensor) -> Any:
-            size = len(inputs)
+            size, shape = len(inputs), tuple(inputs.shape)
             if self.failure or size not in self.sizes or not torch.is_grad_enabled():
                 return model(inputs)
             if inputs.dim() == 4:
                 inputs = inputs.contiguous(memory_format=self.layout)
-            if size in called:
+            if shape in called:
                 return call(inputs)
-            called.add(size)
+            called.add(shape)
             return self._first(call, model, inputs)
 
         return forward

@@ -149,7 +149,7 @@ def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]
         },
         kept=kept,
         candidates=len(candidate.samples),
-        side_px=stage.side_px,
+        side_px=candidate.side_px,
         stop=total.stops > 0,
         epoch_end=candidate.is_last,
         sync=run.sync.take_report(),

@@ -48,7 +48,7 @@ def within_memory(run: Run, step: Candidate, backward: Callable[[], Result]) -> 
             torch.cuda.empty_cache()
         if run.statistics:  # the other processes wait in the middle of the same forward
             raise ResourceError(
-                f"a step of {len(step.samples)} images of {step.stage.side_px} px does not fit into memory ({reason}); "
+                f"a step of {len(step.samples)} images of {step.side_px} px does not fit into memory ({reason}); "
                 f"fix: train.accumulate = {2 * run.micro_batches}, or sync.batchnorm = "
                 '"local", with which steps are done again in smaller parts'
             )
@@ -67,7 +67,7 @@ def _double(run: Run, step: Candidate, reason: str) -> None:
     parts = min(2 * run.micro_batches, most)
     if parts <= run.micro_batches:
         raise ResourceError(
-            f"a step of {len(step.samples)} images of {step.stage.side_px} px does not fit into memory, not even in "
+            f"a step of {len(step.samples)} images of {step.side_px} px does not fit into memory, not even in "
             f"{run.micro_batches} parts ({reason}); fix: a smaller side or model, or close other programs"
         )
     _amend(run, step, parts)
@@ -79,5 +79,5 @@ def _amend(run: Run, step: Candidate, parts: int) -> None:
         run.amendments[ACCUMULATE] = {
             "old": str(old),
             "new": str(parts),
-            "reason": f"batches of {at.batch_size} images of {at.side_px} px do not fit into memory in fewer parts",
+            "reason": f"batches of {at.batch_size} images of {step.side_px} px do not fit into memory in fewer parts",
         }

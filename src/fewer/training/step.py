@@ -76,7 +76,7 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
         stepped = not (skipped and run.sync.keeps_equal)
         if stepped:
             _follow(run, step, totals, skipped)
-    flops = run.plan.sample_flops(step.at.epoch)
+    flops = run.plan.sample_flops(step.at.epoch, step.side_px)
     run.ledger.book(
         step.stage.index,
         samples_forwarded=size,
