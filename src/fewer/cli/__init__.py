@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from fewer.cli import (
+    advise,
     branch,
     compare,
     data,
@@ -79,6 +80,7 @@ app.command()(init.init)
 app.command()(plan.plan)
 app.command()(ladder.ladder)
 app.command("lr-find")(lr_find.lr_find)
+app.command()(advise.advise)
 app.command()(compare.compare)
 app.command()(push.push)
 app.command()(report.report)

@@ -187,7 +187,7 @@ def together(
         threads: Of training; those of the plan if left out.
     """
     torch.set_num_threads(threads or plan.facts.machine.threads)
-    short = _short(recipe, plan, stage, loading)
+    short = short_recipe(recipe, plan, stage, loading)
     splits = open_data(short)
     session = open_session(short, splits)
     try:
@@ -211,8 +211,8 @@ def _waited(session: Session) -> float:
     return float(sum(seconds["data_wait"] for seconds in session.run.ledger.seconds))
 
 
-def _short(recipe: Recipe, plan: Plan, stage: Stage, loading: Loading) -> Recipe:
-    """A plain run of one stage on a part of the images, without evaluations; it loads as the plan does."""
+def short_recipe(recipe: Recipe, plan: Plan, stage: Stage, loading: Loading) -> Recipe:
+    """A plain run of one stage on a part of the images, without evaluations; arguments as for `together`."""
     asked = recipe.stages[stage.index] if recipe.stages else StageRecipe(epochs=_EPOCHS)
     own = {
         "epochs": _EPOCHS, "side_px": stage.side_px, "batch_size": stage.batch_size, "lr_scale": 1.0, "data_share": 1.0,

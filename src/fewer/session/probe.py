@@ -34,11 +34,13 @@ class Probe:
         seconds_per_flop: Of forward and backward, the fastest step's.
         slow_seconds_per_flop: That of the step that three quarters of them are faster than.
         step_bytes: What a step on a whole batch of the stage adds to the process's memory.
+        forward_share: Share of the forward in the fastest step.
     """
 
     seconds_per_flop: float
     slow_seconds_per_flop: float
     step_bytes: float
+    forward_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +81,28 @@ def probe(plan: Plan, stage: Stage, whole: bool = False) -> Probe:
     """
     torch.set_num_threads(plan.facts.machine.threads)
     flops = plan.facts.model.sample_flops(stage.side_px, stage.first_epoch, stage.frozen_layers).training
-    model, task, began, found = build_model(plan).train(), task_of(plan), time.perf_counter(), list[float]()
+    model, task, began = build_model(plan).train(), task_of(plan), time.perf_counter()
+    found = list[tuple[float, float]]()  # of the whole step, and of its forward
     set_trained(model, (p for p in model.parameters() if p.requires_grad), stage.first_epoch, plan.frozen(stage))
     batch, before_bytes = _batch(plan, stage, 0 if whole else flops), peak_memory_bytes()
     while len(found) < 2 or (len(found) < _STEPS and time.perf_counter() - began < _ENOUGH_S):
         start = time.perf_counter()
-        task.outcome(model, batch, At(0, plan.epochs, 0.0)).loss_sum_B.sum().backward()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        found.append(time.perf_counter() - start)
+        loss_sum = task.outcome(model, batch, At(0, plan.epochs, 0.0)).loss_sum_B.sum()
+        forward = _done() - start
+        loss_sum.backward()
+        found.append((_done() - start, forward))
         model.zero_grad(set_to_none=True)
     grown_bytes = (peak_memory_bytes() - before_bytes) * stage.batch_size / len(batch)
     timed = sorted(found[1:] if len(found) > 2 else found)  # the first step also asks for memory
-    fast, slow = (seconds / (flops * len(batch)) for seconds in (timed[0], timed[3 * len(timed) // 4]))
-    return Probe(fast, slow, grown_bytes)
+    fast, slow = (seconds / (flops * len(batch)) for seconds, _ in (timed[0], timed[3 * len(timed) // 4]))
+    return Probe(fast, slow, grown_bytes, timed[0][1] / timed[0][0])
+
+
+def _done() -> float:
+    """The time at which the device has done all that it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def outlook(plan: Plan) -> Outlook:

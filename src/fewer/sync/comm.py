@@ -33,7 +33,7 @@ def unbooked(comm: Comm) -> Iterator[None]:
         comm.book(before)
 
 
-class _Booking:
+class Booking:
     """Bytes that a process sends, those of the workers that it simulates as if each had a machine of its own.
 
     A ring sends 2 (K - 1) / K of a reduced tensor from each of K machines, and (K - 1) / K of a broadcast one. A
@@ -64,7 +64,7 @@ class _Booking:
 
 
 @final
-class SingleProcess(_Booking):
+class SingleProcess(Booking):
     """One process: nothing to exchange; books what the workers that it simulates would."""
 
     rank = 0
@@ -86,7 +86,7 @@ class SingleProcess(_Booking):
 
 
 @final
-class TorchDistributed(_Booking):
+class TorchDistributed(Booking):
     """The default process group of torch.distributed, which the caller has initialised."""
 
     def __init__(self) -> None:

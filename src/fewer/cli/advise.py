@@ -1,0 +1,129 @@
+"""`fewer advise`: which sync method is cheapest for a recipe on a network that is measured or given."""
+
+import sys
+from typing import Annotated, Any, Optional
+
+import typer
+
+from fewer.cli.options import Devices, Json, Overrides, RecipeOrSource
+
+
+def advise(
+    recipe: RecipeOrSource,
+    overrides: Overrides = None,
+    devices: Devices = 1,
+    bandwidth: Annotated[
+        str,
+        typer.Option(
+            "--bandwidth", help="Of the network, in place of measuring it: 100Mbit, 10Gbit.", show_default=False
+        ),
+    ] = "",
+    latency: Annotated[
+        str, typer.Option("--latency", help="Of a message, one way, with --bandwidth: 1ms, 50us.")
+    ] = "0.1ms",
+    workers: Annotated[
+        Optional[int],  # noqa: UP045 (typer reads this at run time)
+        typer.Option("--workers", help="Machines on that network, with --bandwidth.", show_default=False),
+    ] = None,
+    local_steps: Annotated[
+        str, typer.Option("--local-steps", metavar="H,...", help="Lengths of rounds of local methods.")
+    ] = "4,16,64",
+    seconds: Annotated[float, typer.Option("--seconds", min=0.0, help="For how long each method is rehearsed.")] = 1.0,
+    as_json: Json = False,
+) -> int:
+    """Say which sync method trains a recipe fastest on a network, and what it may cost; trains nothing that is kept.
+
+    Each method is rehearsed for some steps: what it computes is timed, what it sends is counted, and its time on
+    the network is predicted.
+    """
+    from fewer.cli.given import recipe_given
+    from fewer.core.errors import printable
+    from fewer.sync.launch import is_rank, joined, launch
+    from fewer.sync.network import Network
+
+    lengths = _lengths(local_steps)
+    network = Network.given(bandwidth, latency) if bandwidth else None
+    found = recipe_given(recipe, overrides or [], devices, probes=False)
+    if devices > 1 and not is_rank():
+        flags = ["--local-steps", local_steps, "--seconds", str(seconds), *(["--json"] if as_json else [])]
+        flags += ["--bandwidth", bandwidth, "--latency", latency] if bandwidth else []
+        with found.kept(recipe) as place:
+            return launch(devices, ["advise", place, *found.left(overrides or []), *flags])
+    with joined() as comm:
+        from fewer.tune.advise import Wish
+        from fewer.tune.advise import advise as rehearse
+
+        def note(text: str) -> None:
+            if comm.rank == 0:
+                print(printable(text), file=sys.stderr, flush=True)
+
+        document = rehearse(found.recipe, Wish(network, workers, lengths, seconds), comm, note)
+        if comm.rank == 0:
+            _print(document, as_json)
+    return 0
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    """Lengths of rounds, ascending.
+
+    Raises:
+        RecipeError: They are none.
+    """
+    from fewer.core.errors import RecipeError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= 1_000_000 for part in parts):
+        raise RecipeError(
+            f'--local-steps "{text}": allowed are whole numbers from 1 to 1,000,000 with commas between them; '
+            "for example --local-steps 4,16,64"
+        )
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _print(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(document, indent=1))
+        return
+    _show(document)
+
+
+def _show(document: dict[str, Any]) -> None:
+    """What was measured, a row a method, and the advice."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from fewer.report.units import NBSP, duration
+    from fewer.tune.advice import milliseconds, sent
+
+    def plain(text: str) -> str:
+        return text.replace(NBSP, " ")
+
+    network, stage, compute = document["network"], document["stage"], document["compute"]
+    print(
+        f"{document['workers']} workers, batches of {stage['batch_size']} images of {stage['side_px']} px, "
+        f"{document['images_a_worker']} a worker, {document['batches']:,} steps an epoch"
+    )
+    how = "measured" if network["measured"] else "given"
+    print(
+        plain(
+            f"network, {how}: {sent(network['bandwidth'])}/s of payload each way, "
+            f"{milliseconds(network['latency'])} a message"
+        )
+    )
+    parts = ", ".join(f"{name} {milliseconds(compute[name])}" for name in ("forward", "backward", "rest"))
+    print(plain(f"a worker computes {milliseconds(compute['step'])} a step: {parts}\n"))
+    grid = Table("method", "step", "epoch", "waits", "sends a step", "sends an epoch", box=None, pad_edge=False)
+    for column in grid.columns[1:]:
+        column.justify = "right"
+    for row in document["methods"]:
+        times = milliseconds(row["step_seconds"]), duration(row["epoch_seconds"]), milliseconds(row["waited_seconds"])
+        cells = (*times, sent(row["sent_bytes"]), sent(row["epoch_bytes"]))
+        grid.add_row(row["name"], *map(plain, cells))
+    Console(highlight=False).print(grid)
+    for name, reason in document["refused"].items():
+        print(f"left out: {name}: {reason}")
+    print(f"\nadvice: {document['advised']} ({' '.join(document['keys'])})")
+    print(plain(f"   {document['why']}"))
+    print(f"   accuracy: {document['accuracy']}")

@@ -1,0 +1,98 @@
+"""The ways in which workers may agree: each sync method, and each form in which it can send what it sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from inspect import get_annotations
+from typing import Any, get_args
+
+from fewer.core.sections import foreign_keys, section_of
+from fewer.recipe.schema import SyncRecipe
+from fewer.sync.methods import SYNC_METHODS
+
+_FORMS = ("gradients", "payload")  # keys that say in which form something is sent
+_STEPS = "every_steps"  # the key of methods whose rounds have several steps
+_REHEARSED_STEPS = 2  # of a round: one without a sync, and one with it
+
+
+@dataclass(frozen=True)
+class Form:
+    """A sync method in one of its forms.
+
+    Attributes:
+        values: The keys of `[sync]` that choose it, less the length of rounds.
+        takes_rounds: Whether workers take several steps between two syncs.
+        is_default: Whether it sends numbers in the method's own form.
+    """
+
+    values: Mapping[str, Any]
+    takes_rounds: bool
+    is_default: bool = True
+
+    @property
+    def method(self) -> str:
+        return str(self.values["method"])
+
+    def rehearsed(self) -> SyncRecipe:
+        """Its section of a recipe, with one worker a process and the shortest round that has a step without a sync."""
+        section: SyncRecipe = section_of(SyncRecipe, **self.values, **self._rounds(_REHEARSED_STEPS))
+        return section
+
+    @property
+    def rehearsed_steps(self) -> int:
+        """Steps of such a round."""
+        return _REHEARSED_STEPS if self.takes_rounds else 1
+
+    @property
+    def added_keys(self) -> int:
+        """Keys that the method adds to what methods of its kind have."""
+        return len(get_annotations(SYNC_METHODS.params(self.method)))
+
+    def keys(self, local_steps: int) -> dict[str, Any]:
+        """The keys of `[sync]` with rounds of so many steps, as a recipe gives them."""
+        return {**self.values, **self._rounds(local_steps)}
+
+    def called(self, local_steps: int) -> str:
+        """What it is called in a table."""
+        forms = [f"{key} = {value}" for key, value in self.values.items() if key in _FORMS and not self.is_default]
+        return ", ".join([self.method, *([f"H = {local_steps}"] if self.takes_rounds else []), *forms])
+
+    def _rounds(self, steps: int) -> dict[str, int]:
+        return {_STEPS: steps} if self.takes_rounds else {}
+
+
+def forms(recipe: SyncRecipe) -> Iterator[Form]:
+    """All forms of all methods; the recipe's own method has the keys that the recipe gives it.
+
+    A method that adds keys of its own to another's shows its default form alone: in other forms it costs as much as
+    that other does.
+    """
+    for method in SYNC_METHODS.names():
+        fields = SYNC_METHODS.params(method).model_fields
+        takes_rounds = _STEPS in fields
+        own = _given(recipe) if method == recipe.method else {}
+        yield Form({"method": method, **own}, takes_rounds)
+        for key in _FORMS:
+            for value in _others(method, key):
+                values = {"method": method, **own, key: value}
+                if not foreign_keys(SyncRecipe, values):
+                    yield Form(values, takes_rounds, is_default=False)
+
+
+def _given(recipe: SyncRecipe) -> dict[str, Any]:
+    """The keys that a recipe gives its method, less those that are tried or have to be fixed here."""
+    left_out = ("method", "workers", "schedule", _STEPS, *_FORMS)
+    given = {key: getattr(recipe, key) for key in recipe.model_fields_set if key not in left_out}
+    return {} if foreign_keys(SyncRecipe, {"method": recipe.method, **given}) else given
+
+
+def _others(method: str, key: str) -> list[str]:
+    """The values of a key of a method that are not its default; none where the method only inherits the key."""
+    params = SYNC_METHODS.params(method)
+    own = get_annotations(params)
+    if key not in params.model_fields or (own and key not in own):
+        return []
+    registry, default = params.named_parts.get(key), params.model_fields[key].default
+    names = registry.names() if registry else get_args(params.model_fields[key].annotation)
+    return [str(name) for name in names if name != default]
