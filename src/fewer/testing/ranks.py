@@ -14,10 +14,18 @@ import torch
 _SECONDS = 120.0  # a rank that says nothing for so long hangs
 
 
-def on_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+def on_ranks(
+    count: int, function: Callable[..., Any], *arguments: Any, enter: Callable[[int], None] | None = None
+) -> list[Any]:
     """Calls `function(comm, *arguments)` in `count` processes that form a gloo group; returns what each returned.
 
     To be called from a process that uses one thread: forked children cannot use their parent's thread pool.
+
+    Args:
+        count: How many processes.
+        function: What each does.
+        arguments: Its arguments.
+        enter: Called with its rank in each process before it joins the group, where that takes place elsewhere.
 
     Raises:
         AssertionError: A rank raised, died or hung; the message holds its traceback.
@@ -28,7 +36,7 @@ def on_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list[
         for rank in range(count):
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(
-                target=_rank, args=(theirs, rank, count, f"{store.name}.store", function, arguments)
+                target=_rank, args=(theirs, rank, count, f"{store.name}.store", function, arguments, enter)
             )
             process.start()
             theirs.close()
@@ -42,13 +50,23 @@ def on_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list[
                 process.kill()
 
 
-def _rank(pipe: Connection, rank: int, count: int, store: str, function: Callable[..., Any], arguments: Any) -> None:
+def _rank(
+    pipe: Connection,
+    rank: int,
+    count: int,
+    store: str,
+    function: Callable[..., Any],
+    arguments: Any,
+    enter: Callable[[int], None] | None,
+) -> None:
     import torch.distributed as dist
 
     from fewer.sync.comm import TorchDistributed
 
     torch.set_num_threads(1)
     try:
+        if enter:
+            enter(rank)
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
         pipe.send((True, function(TorchDistributed(), *arguments)))
         dist.barrier()

@@ -1,0 +1,97 @@
+"""Two hosts on one machine: Linux network namespaces at the ends of a cable, whose rate can be limited.
+
+What goes through the cable is what would go through a wire: frames of 1,514 bytes, counted by the kernel. It takes the
+rights of root and `ip` and `tc` of iproute2.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+INTERFACE = "fewer0"
+_NEW_NETWORK = 0x40000000  # CLONE_NEWNET of <sched.h>
+_BURST_SECONDS, _LEAST_BURST_BYTES = 0.001, 16 * 1024  # what may go ahead of the rate: a tick of the kernel's timers
+_QUEUE = "400ms"  # what may wait behind a limit, before frames are lost
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One end of the cable.
+
+    Attributes:
+        name: Its namespace.
+        address: Its address on the cable, whose interface is `INTERFACE`.
+    """
+
+    name: str
+    address: str
+
+    def command(self, *words: str) -> list[str]:
+        """A command line that runs on this host."""
+        return ["ip", "netns", "exec", self.name, *words]
+
+    def enter(self) -> None:
+        """Moves this process, which must have one thread, to the host, for good."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{self.name}") as space:
+            if libc.setns(space.fileno(), _NEW_NETWORK):
+                raise OSError(ctypes.get_errno(), f"cannot enter network namespace {self.name}")
+        os.environ["GLOO_SOCKET_IFNAME"] = INTERFACE
+
+    def sent_bytes(self) -> int:
+        """Bytes of all frames that it has sent."""
+        counter = f"/sys/class/net/{INTERFACE}/statistics/tx_bytes"
+        return int(subprocess.run(self.command("cat", counter), check=True, capture_output=True, text=True).stdout)
+
+
+def obstacle() -> str:
+    """Why this machine cannot have such hosts; nothing where it can."""
+    if not hasattr(os, "geteuid") or os.geteuid():
+        return "network namespaces need root"
+    missing = [tool for tool in ("ip", "tc") if not shutil.which(tool)]
+    if missing:
+        return f"{' and '.join(missing)} of iproute2 not found"
+    name = f"fewer-try-{os.getpid()}"
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
+    if tried.returncode:
+        return f"no network namespace: {tried.stderr.strip()}"
+    _run("ip", "netns", "del", name)
+    return ""
+
+
+@contextmanager
+def two_hosts(rate_mbit: float | None = None) -> Iterator[tuple[Host, Host]]:
+    """Two hosts and the cable between them, gone afterwards.
+
+    Args:
+        rate_mbit: Million bits a second that each end sends at most, headers included; no limit if left out.
+    """
+    first, second = (Host(f"fewer-{os.getpid()}-{end}", f"10.0.0.{end}") for end in (1, 2))
+    try:
+        for host in (first, second):
+            _run("ip", "netns", "add", host.name)
+        ends = "name", INTERFACE, "netns", first.name, "type", "veth", "peer", "name", INTERFACE, "netns", second.name
+        _run("ip", "link", "add", *ends)
+        for host in (first, second):
+            _run(*host.command("ip", "addr", "add", f"{host.address}/24", "dev", INTERFACE))
+            _run(*host.command("ip", "link", "set", "lo", "up"))
+            # One frame at a time, as on a wire: the kernel would hand over many at once, and count their headers once.
+            _run(*host.command("ip", "link", "set", INTERFACE, "gso_max_segs", "1", "up"))
+            if rate_mbit:
+                burst = max(_LEAST_BURST_BYTES, round(rate_mbit * 1e6 / 8 * _BURST_SECONDS))
+                limit = "rate", f"{rate_mbit:g}mbit", "burst", str(burst), "latency", _QUEUE
+                _run(*host.command("tc", "qdisc", "add", "dev", INTERFACE, "root", "tbf", *limit))
+        yield first, second
+    finally:
+        for host in (first, second):
+            subprocess.run(["ip", "netns", "del", host.name], capture_output=True)
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True, text=True)
