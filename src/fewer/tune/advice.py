@@ -16,7 +16,8 @@ def advice(document: Mapping[str, Any]) -> dict[str, Any]:
     """What to take, in words.
 
     Args:
-        document: What was found: `methods`, from what changes training least to what changes it most, and `compute`.
+        document: What was found: `methods`, from what changes training least to what changes it most, `compute` and
+            `workers`.
     """
     rows = document["methods"]
     plain, best = rows[0], cheapest(rows)
@@ -25,7 +26,7 @@ def advice(document: Mapping[str, Any]) -> dict[str, Any]:
         "advised": best["name"],
         "keys": [f"sync.{key}={value}" for key, value in best["sync"].items()],
         "why": _why(plain, best, document["compute"]["step"]),
-        "accuracy": _accuracy(plain, best),
+        "accuracy": _accuracy(plain, best, document["workers"]),
     }
 
 
@@ -47,20 +48,16 @@ def _why(plain: Row, best: Row, compute: float) -> str:
     )
 
 
-def _accuracy(plain: Row, best: Row) -> str:
+def _accuracy(plain: Row, best: Row, workers: int) -> str:
     if best is plain:
-        return "it trains as one process does on the whole batch"
+        return "none is lost: it trains as one process does on the whole batch"
+    keys = f"sync.workers={workers} --vary sync.method=every_step,{best['sync']['method']}"
     if best["keeps_equal"]:
-        return "gradients lose precision, which is seldom seen in accuracy; compare a short run with plain training"
+        return "gradients lose precision, which accuracy seldom shows; compare a short run with plain training"
     steps = best["local_steps"]
-    loss = (
-        "that costs accuracy at large learning rates and with many workers"
-        if steps <= 16
-        else "long rounds cost accuracy, more with more workers and steps"
-    )
     return (
-        f"workers train {steps} steps apart, so it is another training: {loss}; try it with `fewer compare RECIPE "
-        f"--vary sync.method=every_step,{best['sync']['method']} --seeds 3` and sync.workers = all workers"
+        f"workers train {steps} steps apart, which is another training: the longer the rounds and the more workers, "
+        f"the more it can cost; see with `fewer compare RECIPE {keys} --seeds 3`"
     )
 
 

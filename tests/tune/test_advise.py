@@ -1,0 +1,156 @@
+"""`fewer advise`: what it predicts, against what processes send; what it advises; and what a user gets to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fewer.cli import app
+from fewer.core.errors import RecipeError
+from fewer.recipe.parse import parse_recipe
+from fewer.sync.comm import SingleProcess
+from fewer.sync.methods import SYNC_METHODS
+from fewer.sync.network import Network
+from fewer.testing.harness import one_thread, trained
+from fewer.testing.ranks import on_ranks
+from fewer.tune.advice import advice, cheapest
+from fewer.tune.advise import Wish, advise
+
+CONTENT: dict[str, Any] = {
+    "data": {"source": "digits", "test": "93%", "val": "none", "cache": "no"},
+    "model": {"name": "lenet5", "width": 0.1},
+    "train": {"batch_size": 24, "lr": 0.05, "precision": "fp32"},
+    "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+}
+WISH = Wish(local_steps=(2, 8), seconds=0.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def _quiet(text: str) -> None:
+    return
+
+
+def _by_ranks(comm: Any) -> tuple[list[int], dict[str, Any]]:
+    """What a real rank sends in each step of plain training, and the document of ranks that measure their network."""
+    sent: list[int] = []
+    trained(CONTENT, comm, lambda session, row: sent.append(session.run.ledger.total("bytes_sent")))
+    steps = [after - before for before, after in pairwise(sent)]
+    return steps, advise(parse_recipe(CONTENT), WISH, comm, _quiet)
+
+
+def test_ranks_predict_the_bytes_that_they_send() -> None:
+    (steps, document), (others, same) = on_ranks(2, _by_ranks)
+    rows = {row["name"]: row for row in document["methods"]}
+    assert rows["every_step"]["sent_bytes"] == steps[0] == others[0]
+    assert rows["every_step"]["epoch_bytes"] == document["batches"] * steps[0]
+    assert document["network"]["measured"]
+    assert (document["workers"], document["images_a_worker"], document["stage"]["side_px"]) == (2, 12, 20)
+    # All ranks say the same of what is computed.
+    assert [row["own_seconds"] for row in document["methods"]] == [row["own_seconds"] for row in same["methods"]]
+    for row in document["methods"]:
+        assert row["step_seconds"] >= document["compute"]["step"]
+
+
+@pytest.fixture(scope="module")
+def slow() -> dict[str, Any]:
+    """Of four machines on a line so slow that exchanges are all."""
+    recipe = parse_recipe({**CONTENT, "select": {"method": "random", "share": 0.5}})
+    return advise(recipe, Wish(Network(1e4, 0.01), 4, (2, 8), 0.0), SingleProcess(), _quiet)
+
+
+def test_every_method_of_the_registry_has_its_rows(slow: dict[str, Any]) -> None:
+    assert {row["sync"]["method"] for row in slow["methods"]} == set(SYNC_METHODS.names())
+    assert not slow["refused"]
+
+
+def test_exchanges_take_their_time_on_the_network(slow: dict[str, Any]) -> None:
+    for row in slow["methods"]:
+        assert row["exchange_seconds"] >= row["waited_seconds"]
+        least = row["sent_bytes"] / 1e4
+        assert least < row["exchange_seconds"] < least + 6 * 0.01 * row["exchanges"] + 1e-6
+
+
+def test_rounds_of_local_steps_send_less(slow: dict[str, Any]) -> None:
+    rows = {row["name"]: row for row in slow["methods"]}
+    local = [name for name in rows if name.startswith("local_sgd, H = ")]
+    if not local:
+        pytest.skip("no local method yet")
+    assert rows["local_sgd, H = 2"]["sent_bytes"] > 3 * rows["local_sgd, H = 8"]["sent_bytes"]
+    assert slow["advised"] == slow["fastest"] or not slow["advised"].startswith("every_step")
+
+
+def row(name: str, seconds: float, keeps_equal: bool = True, steps: int = 1) -> dict[str, Any]:
+    return {
+        "name": name, "sync": {"method": name}, "keeps_equal": keeps_equal, "local_steps": steps,
+        "step_seconds": seconds, "waited_seconds": seconds / 2, "sent_bytes": 100 / steps,
+    }  # fmt: skip
+
+
+def test_of_equals_what_changes_training_least_is_advised() -> None:
+    rows = [row("plain", 1.02), row("rounded", 1.01), row("local", 1.0, False, 16)]
+    assert cheapest(rows)["name"] == "plain"
+    rows[0]["step_seconds"] = 1.5
+    assert cheapest(rows)["name"] == "rounded"
+    rows[1]["step_seconds"] = 1.4
+    document = {"methods": rows, "compute": {"step": 0.5}, "workers": 4}
+    said = advice(document)
+    assert (said["advised"], said["fastest"], said["keys"]) == ("local", "local", ["sync.method=local"])
+    assert "16 times less" in said["why"]
+    assert "1.5 times as fast" in said["why"]
+    assert "16 steps apart" in said["accuracy"]
+
+
+# --- The command line ------------------------------------------------------------------------------------------------
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["advise", *arguments])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "digits.toml"
+    path.write_text(
+        '[data]\nsource = "digits"\nsubset = 90\ncache = "no"\n[model]\nname = "lenet5"\nwidth = 0.1\n'
+        "[train]\nepochs = 1\nbatch_size = 30\nlr = 0.1\n"
+    )
+    return str(path)
+
+
+def test_the_table_and_the_document(recipe: str) -> None:
+    network = ("--bandwidth", "1Mbit", "--latency", "5ms", "--workers", "3", "--seconds", "0")
+    text = said(recipe, *network)
+    assert "3 workers, batches of 30 images of 32 px, 10 a worker, 3 steps an epoch" in text
+    assert "network, given: 120 kB/s of payload each way, 5 ms a message" in text
+    assert "advice: " in text
+    document = json.loads(said(recipe, *network, "--json"))
+    assert document["methods"][0]["name"] == "every_step"
+    assert all(row["name"] in text for row in document["methods"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "--devices N"),
+        (("--bandwidth", "10Mbit"), "--workers 1: allowed are 2 or more"),
+        (("--bandwidth", "10"), "--bandwidth"),
+        (("--bandwidth", "10Mbit", "--local-steps", "4,x"), '--local-steps "4,x"'),
+    ],
+)
+def test_what_is_missing_is_said(recipe: str, flags: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        said(recipe, *flags)
