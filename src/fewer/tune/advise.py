@@ -169,9 +169,9 @@ def _times(found: Sequence[tuple[Form, Steps]], scale: float, comm: Comm) -> lis
     """
     computed = defaultdict[bool, list[float]](list)
     for _, steps in found:
-        computed[steps.shape] += steps.compute_seconds
-    compute = {shape: statistics.median(seconds) * scale for shape, seconds in computed.items()}
-    mine = [StepTime.of_round(compute[steps.shape], steps.added) for _, steps in found]
+        computed[steps.shares_statistics] += steps.compute_seconds
+    compute = {kind: statistics.median(seconds) * scale for kind, seconds in computed.items()}
+    mine = [StepTime.of_round(compute[steps.shares_statistics], steps.added) for _, steps in found]
     longest = iter(_most(comm, [seconds for time in mine for seconds in time.own_seconds]))
     return [time.with_own(*(next(longest) for _ in time.own_seconds)) for time in mine]
 

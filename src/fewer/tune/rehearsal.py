@@ -36,13 +36,13 @@ class Steps:
         added: What the method added to each, by rounds.
         compute_seconds: What each computed beside that.
         keeps_equal: Whether all workers hold the same weights behind every step.
-        shape: What of the model's computing depends on the method: equal for methods whose computing is the same.
+        shares_statistics: Whether BatchNorm normalises by the samples of all processes, which is computed otherwise.
     """
 
     added: Sequence[Sequence[Added]]
     compute_seconds: Sequence[float]
     keeps_equal: bool
-    shape: bool
+    shares_statistics: bool
 
 
 class Stand:
@@ -102,9 +102,7 @@ class Stand:
             if len(added) >= least and len(added) % round_steps == 0 and is_enough:
                 break
         rounds = [added[first : first + round_steps] for first in range(round_steps, len(added), round_steps)]
-        # Models whose statistics are shared among processes compute in another way.
-        shape = getattr(run, "statistics", None) is not None
-        return Steps(rounds, computed[round_steps:], run.sync.keeps_equal, shape)
+        return Steps(rounds, computed[round_steps:], run.sync.keeps_equal, run.statistics is not None)
 
     def _plan(self, sync: SyncRecipe) -> Plan:
         """The plan of the same run with another way to agree."""

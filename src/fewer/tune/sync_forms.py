@@ -63,7 +63,7 @@ class Form:
 
 
 def forms(recipe: SyncRecipe) -> Iterator[Form]:
-    """All forms of all methods; the recipe's own method has the keys that the recipe gives it.
+    """All forms of all methods, with the recipe's keys that belong to all; its own method has its keys besides.
 
     A method that adds keys of its own to another's shows its default form alone: in other forms it costs as much as
     that other does.
@@ -71,7 +71,7 @@ def forms(recipe: SyncRecipe) -> Iterator[Form]:
     for method in SYNC_METHODS.names():
         fields = SYNC_METHODS.params(method).model_fields
         takes_rounds = _STEPS in fields
-        own = _given(recipe) if method == recipe.method else {}
+        own = _given(recipe, method)
         yield Form({"method": method, **own}, takes_rounds)
         for key in _FORMS:
             for value in _others(method, key):
@@ -80,11 +80,12 @@ def forms(recipe: SyncRecipe) -> Iterator[Form]:
                     yield Form(values, takes_rounds, is_default=False)
 
 
-def _given(recipe: SyncRecipe) -> dict[str, Any]:
-    """The keys that a recipe gives its method, less those that are tried or have to be fixed here."""
+def _given(recipe: SyncRecipe, method: str) -> dict[str, Any]:
+    """The keys that a recipe gives a method, less those that are tried or have to be fixed here."""
     left_out = ("method", "workers", "schedule", _STEPS, *_FORMS)
     given = {key: getattr(recipe, key) for key in recipe.model_fields_set if key not in left_out}
-    return {} if foreign_keys(SyncRecipe, {"method": recipe.method, **given}) else given
+    fits = method == recipe.method and not foreign_keys(SyncRecipe, {"method": method, **given})
+    return {key: value for key, value in given.items() if fits or key in SyncRecipe.model_fields}
 
 
 def _others(method: str, key: str) -> list[str]:
