@@ -15,8 +15,9 @@ from fewer.core.errors import RecipeError, Stopped
 from fewer.core.evaluation import interval
 from fewer.runs.record import read_object
 from fewer.session.fit import fit
+from fewer.session.ladder import Rung, trunk_of
 from fewer.testing.harness import one_thread
-from fewer.tune.ladder import Rung, climb, rungs_of, trunk_of
+from fewer.tune.ladder import climb, rungs_of
 from fewer.tune.ladder_verdict import verdict
 
 

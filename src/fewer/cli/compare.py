@@ -42,6 +42,9 @@ def compare(
     budgets: Annotated[
         str, typer.Option("--budgets", help="Budgets of plain and random training: shares, or epochs.")
     ] = "25%,50%,75%,100%",
+    curve: Annotated[
+        str, typer.Option("--curve", help="Plain training at these: runs of their own, or a ladder of one trunk.")
+    ] = "runs",
     no_curve: NoCurve = False,
     confirm: Annotated[
         int, typer.Option("--confirm", help="Fresh seeds for what passed: trained on all, judged on test; 0: none.")
@@ -57,7 +60,7 @@ def compare(
 
     question = Question(
         recipe, tuple(overrides or ()), tuple(vary or ()), variants, seeds, "" if no_curve else budgets, margin, metric,
-        confirm,
+        confirm, curve,  # type: ignore[arg-type]  # checked there
     )  # fmt: skip
     folder = out or Path("runs") / f"{recipe.stem}-compare"
     summary = compared(question, folder, Follower())

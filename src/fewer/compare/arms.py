@@ -10,14 +10,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fewer.compare.variants import NAMED_BY, PLAIN, Base, Content, Variant
 from fewer.core.allocation import split
+from fewer.core.clock import Duration
 from fewer.core.errors import RecipeError
 from fewer.recipe.schema import Recipe, flat
 
+if TYPE_CHECKING:
+    from fewer.session.ladder import Rung
+
 Kind = Literal["baseline", "variant", "plain", "random"]
+Curve = Literal["runs", "ladder"]
+LADDER: Curve = "ladder"
+COOLDOWN = Duration(20, "%")  # of each budget of a ladder
 BUDGETS = "25%,50%,75%,100%"
 SMALLEST_CURVE = 2  # points
 
@@ -29,11 +36,15 @@ class Arm:
     Attributes:
         kind: The baseline, a variant, or a point of one of the two curves of plain and of random training.
         epochs: Epochs that plain training has for this budget; of points of the curves only.
+        trunk: What its runs branch off from, where the curve is a ladder; its own run for each seed.
+        rung: Where they branch off.
     """
 
     kind: Kind
     variant: Variant
     epochs: int = 0
+    trunk: Arm | None = None
+    rung: Rung | None = None
 
     @property
     def name(self) -> str:
@@ -42,6 +53,11 @@ class Arm:
     @property
     def recipe(self) -> Recipe:
         return self.variant.recipe
+
+    @property
+    def own_share(self) -> float:
+        """The share of a run that is not its trunk's."""
+        return self.rung.cooldown / self.rung.epochs if self.rung else 1.0
 
     @property
     def key(self) -> str:
@@ -83,7 +99,9 @@ def epochs_of(budgets: str, epochs: int) -> list[int]:
     return sorted(found)
 
 
-def arms_of(base: Base, plain: Variant, variants: Sequence[Variant], budgets: Sequence[int]) -> list[Arm]:
+def arms_of(
+    base: Base, plain: Variant, variants: Sequence[Variant], budgets: Sequence[int], curve: Curve = "runs"
+) -> list[Arm]:
     """All arms that are trained.
 
     Args:
@@ -91,18 +109,19 @@ def arms_of(base: Base, plain: Variant, variants: Sequence[Variant], budgets: Se
         plain: The baseline.
         variants: Compared with it.
         budgets: Epochs of the curves' points; empty for no curves.
+        curve: Whether plain training at smaller budgets has runs of its own, or branches off one trunk.
 
     Raises:
         RecipeError: The recipe cannot be shortened to a budget.
     """
     problems: list[str] = []
     total = plain.recipe.epochs
+    others = [epochs for epochs in budgets if epochs != total]  # that is the baseline itself
+    ladder = _ladder(plain, others) if curve == "ladder" and others else {}
     curves = []
-    for epochs in budgets:
-        if epochs == total:
-            continue  # the baseline itself
+    for epochs in others:
         try:
-            curves.append(Arm("plain", _shortened(base, plain, epochs), epochs))
+            curves.append(ladder.get(epochs) or Arm("plain", _shortened(base, plain, epochs), epochs))
             if epochs < total:
                 curves.append(Arm("random", _random(base, plain, epochs / total), epochs))
         except RecipeError as error:
@@ -112,6 +131,34 @@ def arms_of(base: Base, plain: Variant, variants: Sequence[Variant], budgets: Se
     if budgets and 1 + sum(arm.kind == "plain" for arm in curves) < SMALLEST_CURVE:
         raise RecipeError("--budgets: one budget makes no curve; give two or more, or --no-curve")
     return [Arm("baseline", plain), *(Arm("variant", variant) for variant in variants), *curves]
+
+
+def _ladder(plain: Variant, budgets: Sequence[int]) -> dict[int, Arm]:
+    """Plain training at all budgets, by their epochs: the longest at a constant rate, which the others branch off.
+
+    Raises:
+        RecipeError: The recipe makes no ladder of these lengths.
+    """
+    from fewer.session.ladder import alone, rung_of, trunk_of
+
+    total = plain.recipe.epochs
+    try:
+        rungs = [rung_of(epochs / total, COOLDOWN, total) for epochs in budgets]
+        trunk = trunk_of(plain.recipe, rungs)
+    except (RecipeError, ValueError) as error:
+        raise RecipeError(f"--curve {LADDER}: {error}; or give --curve runs") from None
+    longest = Arm("plain", _rung(plain, trunk), rungs[-1].epochs)
+    points = [Arm("plain", _rung(plain, alone(trunk, rung)), rung.epochs, longest, rung) for rung in rungs[:-1]]
+    return {arm.epochs: arm for arm in (*points, longest)}
+
+
+def _rung(plain: Variant, recipe: Recipe) -> Variant:
+    changes = {f"train.{key}": getattr(recipe.train, key) for key in ("epochs", "schedule")}
+    return Variant(f"{_in_epochs(recipe.epochs)}, cooldown", recipe, changes, plain.content)
+
+
+def _in_epochs(epochs: int) -> str:
+    return f"{PLAIN}, {epochs} epoch{'' if epochs == 1 else 's'}"
 
 
 def _shortened(base: Base, plain: Variant, epochs: int) -> Variant:
@@ -127,8 +174,7 @@ def _shortened(base: Base, plain: Variant, epochs: int) -> Variant:
         content.get("train", {}).pop("epochs", None)
     else:
         content["train"] = {**content.get("train", {}), "epochs": epochs}
-    name = f"{PLAIN}, {epochs} epoch{'' if epochs == 1 else 's'}"
-    return _checked(base, name, content, {"train.epochs": epochs})
+    return _checked(base, _in_epochs(epochs), content, {"train.epochs": epochs})
 
 
 def _random(base: Base, plain: Variant, cost: float) -> Variant:

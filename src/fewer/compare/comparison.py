@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from fewer import tasks
-from fewer.compare.arms import BUDGETS, Arm, arms_of, at_end, distinct, epochs_of
+from fewer.compare.arms import BUDGETS, Arm, Curve, arms_of, at_end, distinct, epochs_of
 from fewer.compare.grid import Cell, Watch, complete, read_cell
 from fewer.compare.outlook import Outlook
 from fewer.compare.output import write
@@ -44,6 +44,7 @@ class Question:
         metric: The deciding metric; empty for the task's primary one on validation images, or on test where there are
             none.
         confirm: Fresh seeds for the variants that passed; 0 for none.
+        curve: How plain training at smaller budgets is trained: "runs" of their own, or a "ladder" of one trunk.
     """
 
     recipe: Path
@@ -55,6 +56,7 @@ class Question:
     margin: float = 0.5
     metric: str = ""
     confirm: int = 0
+    curve: Curve = "runs"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _carried_out(
 ) -> dict[str, Any]:
     """Trains and judges, and writes all files after each seed: a comparison may take days."""
     digest = prepared[choice.arms[0].key].plan.digest
-    about = {"recipe": question.recipe.stem, "baseline_digest": digest, "confirmation": None}
+    about = {"recipe": question.recipe.stem, "baseline_digest": digest, "curve": question.curve, "confirmation": None}
     for results in _by_seed(choice, prepared, out, watch):
         summary = {**summarised(results), **about}
         write(summary, [("choice", results)], out)
@@ -138,12 +140,14 @@ def _round(question: Question) -> Round:
         problems.append(f"--confirm {question.confirm}: spread needs {RUNS_LEAST} seeds or more; or leave it out")
     if not 0 <= question.margin <= 100:
         problems.append(f"--margin {question.margin:g}: percentage points between 0 and 100, such as 0.5")
+    if question.curve not in get_args(Curve):
+        problems.append(f"--curve {question.curve}: {' or '.join(get_args(Curve))}, for shorter plain training")
     if problems:
         raise RecipeError(problems)
     base = Base.read(question.recipe, question.overrides)
     plain, variants = variants_of(base, changes_of(question.vary, question.variants))
     budgets = epochs_of(question.budgets, plain.recipe.epochs) if question.budgets else []
-    arms = arms_of(base, plain, variants, budgets)
+    arms = arms_of(base, plain, variants, budgets, question.curve)
     first = plain.recipe.train.seed
     return Round(base, arms, range(first, first + question.seeds), _metric(question, arms[0]), question.margin)
 

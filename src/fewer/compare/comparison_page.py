@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from fewer.compare import formatting
+from fewer.compare.arms import LADDER
 from fewer.compare.verdict import CHEAPER, CONFIDENCE, SEEDS_LEAST
 from fewer.report import units
 from fewer.report.charts import NAMES, NO_NUMBERS, TIME, Chart, Panel, Role, Spot
@@ -98,6 +99,8 @@ def _round(summary: Summary, prefix: str) -> list[Html]:
     number = {arm["name"]: i for i, arm in enumerate(_variants(summary), start=1)}
     caution = formatting.caution(summary, confirms=True) if prefix else "The conclusion for each variant."
     all_lead = "Means over the seeds. Plain and random training at smaller budgets make the curves."
+    if summary.get("curve") == LADDER:
+        all_lead += " Plain training below the whole budget is a constant rate with a cooldown, off one trunk a seed."
     parts = {
         "Verdicts": (caution, _verdicts(summary, number)),
         "Cost": (

@@ -91,11 +91,11 @@ def complete(
     total, done = len(arms) * len(seeds), 0
     for turn, seed in enumerate(seeds):
         start = turn % len(arms)
-        for arm in (*arms[start:], *arms[:start]):
+        for arm in sorted((*arms[start:], *arms[:start]), key=lambda arm: arm.trunk is not None):  # trunks come first
             cell = read_cell(arm, seed, runs)
             if cell.state in ("missing", "begun"):
                 with watch.training(f"{done + 1}/{total}  {arm.name}, seed {seed}") as display:
-                    cell = _trained(cell, with_seed(arm.recipe, seed, out), display)
+                    cell = _trained(_branched(cell, runs), with_seed(arm.recipe, seed, out), display)
             done += 1
             watch.ended(cell, done, total, left_s(cell))
             if cell.state == "failed" and arm.kind == "baseline" and not turn:
@@ -110,6 +110,20 @@ def _nothing_to_compare_with(cell: Cell) -> FewerError:
     )
     error.exit_code = cell.exit_code
     return error
+
+
+def _branched(cell: Cell, runs: Path) -> Cell:
+    """A run that stands where it leaves its trunk; where that lacks the checkpoint, it trains alone, to the same."""
+    trunk, rung = cell.arm.trunk, cell.arm.rung
+    if cell.state != "missing" or trunk is None or rung is None:
+        return cell
+    from fewer.session.ladder import cool_down, has_checkpoint
+
+    place = trunk.folder(runs) / f"seed{cell.seed}"
+    if not has_checkpoint(place, rung):
+        return cell
+    cool_down(place, rung, cell.folder)
+    return replace(cell, state="begun")
 
 
 def _trained(cell: Cell, recipe: Recipe, display: Display | None) -> Cell:

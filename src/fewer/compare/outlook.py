@@ -24,6 +24,7 @@ class Outlook:
 
     def __init__(self, cells: Sequence[Cell], plans: Mapping[str, Plan]) -> None:
         self._cells, self._plans = cells, plans
+        self._own = {cell.arm.key: cell.arm.own_share for cell in cells}
         self._missing = {_place(cell) for cell in cells if cell.state in ("missing", "begun")}
         self._flops = self._seconds = 0.0
         for cell in cells:
@@ -59,8 +60,8 @@ class Outlook:
 
     def _left(self) -> tuple[float, float]:
         """FLOPs of the missing runs, by the plans' lower and upper bounds."""
-        bounds = [self._plans[key].predicted["flops"] for key, _ in self._missing]
-        return sum(low for low, _ in bounds), sum(high for _, high in bounds)
+        own = [(self._own[key], self._plans[key].predicted["flops"]) for key, _ in self._missing]
+        return sum(share * low for share, (low, _) in own), sum(share * high for share, (_, high) in own)
 
     def _minutes(self) -> str:
         """Time of the missing runs: by finished ones where there are any, else by a probe of a few steps."""
@@ -83,8 +84,9 @@ class Outlook:
         compared = f"plain training and {variants} variant{'' if variants == 1 else 's'}"
         if not curves:
             return f"{seeds} seeds of {compared}"
+        plain = "cooldowns of one trunk" if any(cell.arm.trunk for cell in self._cells) else "plain"
         return (
-            f"{seeds} seeds of {compared}, and of {curves} shorter runs, plain and random, that show what the same "
+            f"{seeds} seeds of {compared}, and of {curves} shorter runs, {plain} and random, that show what the same "
             f"cost buys without a method (--no-curve leaves out these {seeds * curves})"
         )
 

@@ -7,7 +7,6 @@ and the trunk before it is the same for every budget: four budgets cost 1.36 run
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,12 +16,10 @@ from fewer.core.clock import Duration
 from fewer.core.errors import RecipeError
 from fewer.recipe.parse import load_recipe
 from fewer.recipe.schema import Recipe, changed_keys
-from fewer.runs import checkpoint
 from fewer.runs.folder import RESOLVED
 from fewer.runs.record import publish, write_json, writing
-from fewer.session.branch import branch_off
 from fewer.session.fit import fit, resume
-from fewer.session.resume import with_total
+from fewer.session.ladder import Rung, cool_down, rung_of, trunk_of
 from fewer.tune.ladder_figure import figure
 from fewer.tune.ladder_verdict import verdict
 
@@ -33,30 +30,6 @@ FILES = ("ladder.json", "ladder.png")
 SCHEMA = 1
 _TRUNK = "trunk"
 _APART = ("out.*", "data.in_memory", "data.processes", "data.cache")  # may differ when a ladder goes on
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One budget of a ladder.
-
-    Attributes:
-        share: The share of the recipe's epochs.
-        epochs: So many epochs.
-        cooldown: The last of them, in which the rate falls.
-    """
-
-    share: float
-    epochs: int
-    cooldown: int
-
-    @property
-    def begins(self) -> int:
-        """Epochs of the trunk before the cooldown."""
-        return self.epochs - self.cooldown
-
-    @property
-    def name(self) -> str:
-        return f"budget-{self.share:g}"
 
 
 def rungs_of(budgets: str, cooldown: str, epochs: int) -> list[Rung]:
@@ -73,7 +46,7 @@ def rungs_of(budgets: str, cooldown: str, epochs: int) -> list[Rung]:
     try:
         shares = sorted({float(text) for text in budgets.split(",")})
         length = Duration.parse(cooldown)
-        rungs = [_rung(share, length, epochs) for share in shares]
+        rungs = [rung_of(share, length, epochs) for share in shares]
     except ValueError as error:
         text = f"--budgets {budgets}, --cooldown {cooldown}: {error}"
         raise RecipeError(f'{text}; write 0.4,0.6,0.8,1 and "20%"') from None
@@ -81,41 +54,6 @@ def rungs_of(budgets: str, cooldown: str, epochs: int) -> list[Rung]:
         listed = ", ".join(str(rung.epochs) for rung in rungs)
         raise RecipeError(f"--budgets {budgets}: {listed} epochs; a ladder has two or more, of different lengths")
     return rungs
-
-
-def _rung(share: float, cooldown: Duration, epochs: int) -> Rung:
-    if not 0 < share <= 100:
-        raise ValueError(f"{share:g} is no share of a run")
-    whole = max(1, round(share * epochs))
-    falling = max(1, round(cooldown.in_epochs(whole)))
-    if falling >= whole:
-        raise ValueError(f"a cooldown of {cooldown} leaves nothing of {whole} epochs; train longer, or cool less")
-    return Rung(share, whole, falling)
-
-
-def trunk_of(recipe: Recipe, rungs: Sequence[Rung]) -> Recipe:
-    """The trunk: the longest run of the ladder, whose checkpoints stay where cooldowns begin.
-
-    It is evaluated once, at its end: the best of many epochs would favour long runs.
-
-    Raises:
-        RecipeError: The recipe has stages or a budget, or its warm-up is not over when the first cooldown begins.
-    """
-    if recipe.stages:
-        raise RecipeError("a ladder needs a recipe without [[stages]], which say how many epochs each takes")
-    if recipe.train.budget != "off":
-        raise RecipeError(f'train.budget = "{recipe.train.budget}": the budgets of a ladder are shares of train.epochs')
-    warmup = getattr(recipe.train, "warmup", Duration(5, "%")).in_epochs(recipe.epochs)
-    first, last = rungs[0], rungs[-1]
-    if warmup > first.begins:
-        raise RecipeError(
-            f"a warm-up of {warmup:g} epochs is not over when the first cooldown begins, behind {first.begins}; "
-            "shorten train.warmup, or leave small budgets out"
-        )
-    keys = {"schedule": "cooldown", "cooldown": f"{last.cooldown}ep", "warmup": f"{warmup:g}ep", "patience": "off"}
-    keep = [f"{rung.begins}ep" for rung in rungs[:-1]]
-    overrides = [*(f'train.{key}="{value}"' for key, value in keys.items()), f"train.epochs={last.epochs}"]
-    return with_total(recipe, [*overrides, f"out.keep_at={keep}", "evaluate.every=0", 'out.dir=""'])
 
 
 def climb(
@@ -154,8 +92,7 @@ def climb(
         note(f"{folder}: a budget of {rung.share:g}, {rung.epochs} epochs")
         out = folder / rung.name
         if not (out / RESOLVED).is_file():
-            keys = [f"train.epochs={rung.epochs}", f"train.cooldown={rung.cooldown}ep", "out.keep_at=[]"]
-            branch_off(f"{place}@{checkpoint.name_of(rung.begins)}", keys, out)
+            cool_down(place, rung, out)
         found[rung.name] = resume(out, display=display, until=until)
     document = _document(recipe, rungs, found)
     publish(folder / FILES[1], figure(document))
