@@ -12,7 +12,7 @@ from PIL import Image
 from fewer.core.errors import DataError, RecipeError, ResourceError
 from fewer.data.sources import named, open_source
 from fewer.inspection import split_writer
-from fewer.inspection.split import Wanted, split
+from fewer.inspection.split import Wanted, class_level, split
 from fewer.inspection.splitting import sizes
 from zoo import Files, encoded, picture, written
 
@@ -124,6 +124,48 @@ def test_a_split_source_is_split_anew_only_when_asked(home: Path, tmp_path: Path
         split(Wanted(told["out"], HALVES, tmp_path / "two"), 0)
     again = split(Wanted(told["out"], HALVES, tmp_path / "two", seed=1, pool=True), 0)
     assert sum(again["images"].values()) == sum(told["images"].values())
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    """Two animals in two rooms each: either may be the class."""
+    places = [f"{animal}/{room}" for animal in ("cat", "dog") for room in ("in", "out")]
+    files = {f"{at}/{n}.png": encoded(picture(10 * i + n)) for i, at in enumerate(places) for n in range(4)}
+    return written(tmp_path / "nested", files)
+
+
+@pytest.mark.parametrize(
+    ("level", "classes"), [("1", ["cat", "dog"]), ("2", ["in", "out"]), ("innermost", ["in", "out"])]
+)
+@pytest.mark.parametrize("form", ["links", "lists"])
+def test_classes_are_the_folders_of_the_level_that_is_asked_for(
+    nested: Path, tmp_path: Path, level: str, classes: list[str], form: str
+) -> None:
+    told = split(Wanted(str(nested), HALVES, tmp_path / "out", form=form, class_level=class_level(level)), 0)
+    assert {name: of["train"] for name, of in told["classes"].items()} == dict.fromkeys(classes, 4)
+    source = open_source(told["out"])
+    assert list(source.classes) == classes
+    assert len(source) == 16
+    assert source.notes == [] or form == "lists"
+
+
+def test_the_question_which_folder_is_the_class_is_asked_in_words_of_the_command(nested: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--class-level 1 \(cat, dog\) or --class-level 2 \(in, out\)") as caught:
+        split(Wanted(str(nested), HALVES, tmp_path / "out"), 0)
+    assert "data." not in str(caught.value)
+    with pytest.raises(RecipeError, match="--class-level 2: only sources of class folders"):
+        split(Wanted("digits", HALVES, tmp_path / "out", class_level=2), 0)
+    for wrong in ("0", "21", "outermost", "-1", "1.5"):
+        with pytest.raises(RecipeError, match=f"--class-level {wrong}: allowed: 1 to 20"):
+            class_level(wrong)
+
+
+def test_lists_with_a_level_that_is_none_are_refused(nested: Path, tmp_path: Path) -> None:
+    told = split(Wanted(str(nested), HALVES, tmp_path / "out", form="lists", class_level=1), 0)
+    file = tmp_path / "out" / "split.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"class_level": True}))
+    with pytest.raises(DataError, match=r"split\.json names no class level, but True"):
+        open_source(told["out"])
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,12 @@ def split(
             show_default=False,
         ),
     ] = None,
+    level: Annotated[
+        str,
+        typer.Option(
+            "--class-level", help="Which folder is the class, where folders lie in folders: 1, 2, ... or innermost."
+        ),
+    ] = "auto",
     pool: Annotated[bool, typer.Option("--pool", help="Split all images anew, though the source is split.")] = False,
     processes: Processes = None,
     as_json: Json = False,
@@ -46,7 +52,7 @@ def split(
     Equal images always stay in one split. The source is only read. Files are checked by hash once they are written.
     """
     from fewer.core.errors import RecipeError, printable
-    from fewer.inspection.split import Wanted
+    from fewer.inspection.split import Wanted, class_level
     from fewer.inspection.split import split as done
     from fewer.inspection.splitting import sizes
 
@@ -57,7 +63,8 @@ def split(
         )
     wanted = sizes("fractions", fractions) if fractions else sizes("counts", counts)
     with reading_images() as on_progress:
-        told = done(Wanted(source, wanted, out.resolve(), seed, form, tuple(group or ()), pool), processes, on_progress)
+        asked = Wanted(source, wanted, out.resolve(), seed, form, tuple(group or ()), pool, class_level(level))
+        told = done(asked, processes, on_progress)
     if as_json:
         import json
 

@@ -17,7 +17,8 @@ import numpy as np
 from fewer.core.errors import DataError, RecipeError
 from fewer.data.annotations.label_csv import read_columns
 from fewer.data.annotations.paths import below_train, ids_of
-from fewer.data.sources import Source, absolute, open_source
+from fewer.data.listing.class_folders import DEEPEST, ClassLevel
+from fewer.data.sources import Source, absolute, has_class_folders, open_source
 from fewer.inspection.duplicates import copies
 from fewer.inspection.inventory import ALL, Inventory, Part
 from fewer.inspection.looks import Ids
@@ -43,6 +44,7 @@ class Wanted:
         form: "links", "copies", "lists" or "auto".
         groups: What stays together besides equal images: `NEAR`, or `CSV:COLUMN`.
         pool: Whether a source that is split already is split anew.
+        class_level: Which folder is the class, where folders lie in folders, as `data.class_level` says it.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Wanted:
     form: str = "auto"
     groups: Sequence[str] = ()
     pool: bool = False
+    class_level: ClassLevel = "auto"
 
 
 def split(
@@ -66,7 +69,7 @@ def split(
     """
     require_free(wanted.out)
     text = absolute(wanted.source, Path.cwd())
-    source = open_source(text)
+    source, notes = _opened(wanted, text)
     if source.parts and not wanted.pool:
         raise RecipeError(
             f"{wanted.source}: is split already ({', '.join(source.parts)}); allowed: images that are not; fix: the "
@@ -79,7 +82,6 @@ def split(
     if not len(ids):
         raise DataError(f"{wanted.source}: no image decodes; fix: `fewer data check` says why")
     edges: list[Edges] = [(np.arange(len(ids)), found.first)]
-    notes = list(source.notes)
     for group in wanted.groups:
         edges.append((found.one, found.other) if group == NEAR else _by_csv(group, source, ids, notes))
     group_N = united(len(ids), edges)
@@ -95,6 +97,48 @@ def split(
     }
     made = write(source, split_of, content, wanted.out, form, about)
     return about | {"out": made, "train": shlex.join(["fewer", "train", made])}
+
+
+def class_level(text: str) -> ClassLevel:
+    """Reads what `--class-level` says: a number of 1 to 20, "auto" or "innermost".
+
+    Raises:
+        RecipeError: It is none of these.
+    """
+    if text in ("auto", "innermost"):
+        return text  # type: ignore[return-value]
+    if not text.isdecimal() or not 1 <= int(text) <= DEEPEST:
+        raise RecipeError(
+            f'--class-level {text}: allowed: 1 to {DEEPEST}, "auto" or "innermost"; fix: 1 for the outermost folder'
+        )
+    return int(text)
+
+
+def _opened(wanted: Wanted, text: str) -> tuple[Source, list[str]]:
+    """The source, and its notes, in the words of the command.
+
+    Raises:
+        DataError: It cannot be read, or which folder is the class has several answers.
+        RecipeError: It has no class folders to choose from.
+    """
+    if isinstance(wanted.class_level, int) and not has_class_folders(text):
+        raise RecipeError(
+            f"--class-level {wanted.class_level}: only sources of class folders take it (folder:PATH, tar:PATH); fix: "
+            "leave it out"
+        )
+    try:
+        source = open_source(text, wanted.class_level)
+    except DataError as error:
+        raise DataError(_of_command(str(error))) from None
+    return source, [_of_command(note) for note in source.notes]
+
+
+def _of_command(text: str) -> str:
+    """A text about a recipe's key, as it is about the command's option."""
+    words = {"data.class_level = ": "--class-level ", "data.class_level": "--class-level", "data.source = ": "SOURCE "}
+    for key, word in words.items():
+        text = text.replace(key, word)
+    return text
 
 
 def _whole(source: Source) -> Part:
@@ -140,6 +184,7 @@ def _about(wanted: Wanted, text: str, source: Source, split_of: dict[int, str], 
         "schema": 1,
         "source": text,
         wanted.sizes.kind: wanted.sizes.of,
+        "class_level": wanted.class_level,
         "seed": wanted.seed,
         "group": list(wanted.groups),
         "as": form,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from fewer.core.config import Index, Section, Seed, Share
+from fewer.data.listing.class_folders import DEEPEST
 from fewer.recipe.normalize import Normalize
 
 
@@ -22,7 +23,7 @@ def _subset(value: object) -> object:
 Subset = Annotated[int | str, BeforeValidator(_subset)]
 
 
-Level = Annotated[int, Field(ge=1, le=20, strict=True)]
+Level = Annotated[int, Field(ge=1, le=DEEPEST, strict=True)]
 
 
 class LabelsRecipe(Section):

@@ -13,6 +13,7 @@ from fewer.data.listing.split_folders import Layout, base_of
 ClassLevel = int | Literal["auto", "innermost"]
 Path = tuple[str, ...]  # names of folders, below the split folder and what everything in it lies in
 
+DEEPEST = 20  # level that can be asked for
 _INNERMOST = -1
 _SHOWN = 3
 

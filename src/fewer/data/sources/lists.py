@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fewer.core.errors import DataError
 from fewer.data.annotations.label_csv import read_columns
 from fewer.data.decode.decode import Pixels
+from fewer.data.listing.class_folders import DEEPEST, ClassLevel
 from fewer.data.listing.layout import Arranged
 from fewer.data.listing.string_array import Names
 from fewer.data.reading.source import Source, Stamp
@@ -32,7 +33,7 @@ class Lists(Source):
         from fewer.data.sources import open_source
 
         folder = Path(path).expanduser().absolute()
-        self._source = open_source(_source_text(name, folder))
+        self._source = open_source(*_source_of(name, folder))
         part_of = _parts(name, folder, self._source)
         self._ids: npt.NDArray[np.int64] = np.array(sorted(part_of), np.int64)
         labels = self._source.labels[self._ids]
@@ -67,8 +68,8 @@ class Lists(Source):
         return self._source.location
 
 
-def _source_text(name: str, folder: Path) -> str:
-    """The text of the source that the images lie in.
+def _source_of(name: str, folder: Path) -> tuple[str, ClassLevel]:
+    """The text of the source that the images lie in, and which of its folders is the class.
 
     Raises:
         DataError: There is none, or it is itself a list.
@@ -76,14 +77,17 @@ def _source_text(name: str, folder: Path) -> str:
     about = folder / ABOUT
     fix = f"allowed: a folder that `fewer data split --as lists` made, with its {ABOUT}; fix: split again"
     try:
-        text = json.loads(about.read_text(encoding="utf-8"))["source"]
+        content = json.loads(about.read_text(encoding="utf-8"))
+        text, level = content["source"], content.get("class_level", "auto")
     except OSError as error:
         raise DataError(f"{name}: {about} cannot be read: {error.strerror}; {fix}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f"{name}: {about} names no source; {fix}") from None
     if not isinstance(text, str) or text.startswith("lists:"):
         raise DataError(f"{name}: {about} names no source that images lie in, but {text!r}; {fix}")
-    return text
+    if level not in ("auto", "innermost") and not (type(level) is int and 1 <= level <= DEEPEST):
+        raise DataError(f"{name}: {about} names no class level, but {level!r}; {fix}")
+    return text, level
 
 
 def _parts(name: str, folder: Path, source: Source) -> dict[int, str]:
