@@ -47,6 +47,10 @@ def step_traffic(recipe: Recipe, facts: Facts) -> Iterator[Traffic]:
     if processes == 1:
         return
     share = 2 * (processes - 1) / processes
+    method, weight_bytes = SYNC_METHODS.module(recipe.sync.method), 8 if recipe.train.precision == "fp64" else 4
+    if hasattr(method, "step_traffic"):
+        sent, exchanges = method.step_traffic(recipe.sync, facts.model.shapes, weight_bytes)
+        yield Traffic("gradients", round(share * sent), exchanges)
     if shares_statistics(recipe, facts):
         channels = facts.model.batchnorm_channels
         numbers = sum(2 * each + 1 + 2 * each for each in channels)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fewer.core.types import Worker
 from fewer.sync.comm import SingleProcess
-from fewer.sync.methods.every_step import EveryStep
+from fewer.sync.methods.every_step import EveryStep, Params, build
 from fewer.testing.harness import interrupted, one_thread, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import train
@@ -129,3 +129,42 @@ def test_statistics_of_frozen_norms_are_not_averaged() -> None:
         assert torch.equal(kept, frozen.running_mean)
         assert torch.allclose(averaged, trained_norm.running_mean)
         assert not torch.equal(averaged, trained_norm.running_mean), "else this test could not fail"
+
+
+@pytest.mark.parametrize(("name", "bits"), [("bf16", 8), ("fp16", 11)])
+def test_gradients_are_sent_in_half_the_bytes(name: str, bits: int) -> None:
+    """Sums are right to the bits that are sent, and statistics stay exact."""
+
+    def sent(gradients: str) -> tuple[list[Tensor], list[Tensor], int]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(40, 50), torch.nn.BatchNorm1d(50))
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        workers = [
+            Worker(id, each, torch.optim.SGD(each.parameters(), 0.1), scaler)
+            for id, each in enumerate(copy.deepcopy(model) for _ in range(2))
+        ]
+        for worker in workers:
+            for parameter in worker.model.parameters():
+                parameter.grad = torch.rand(parameter.shape) + 0.5
+            worker.model[1].running_mean += 0.1 * worker.id
+        comm = SingleProcess()
+        comm.machines = 2
+        build(Params(gradients=gradients), comm, 2).sync_gradients(workers)
+        grads = [p.grad for worker in workers for p in worker.model.parameters() if p.grad is not None]
+        return grads, list(workers[1].model.buffers()), comm.take_bytes_sent()
+
+    (whole, statistics, before), (half, kept, after) = sent("fp32"), sent(name)
+    for ours, theirs in zip(half, whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2.0 ** (1 - bits), atol=0)
+        assert not torch.equal(ours, theirs)
+    assert all(map(torch.equal, kept, statistics))
+    numbers, others = 40 * 50 + 3 * 50, 101
+    assert (before, after) == (2 * 4 * (numbers + others), 2 * (2 * numbers + 4 * others))
+
+
+def test_bf16_gradients_are_the_same_on_processes_and_on_simulated_workers() -> None:
+    content = simulated(2)
+    content["sync"] = {"workers": 2, "gradients": "bf16"}
+    session = trained(content)
+    assert weights(session) != weights(trained(simulated(2)))
+    assert [found for found, _ in on_ranks(2, _weights_and_digest, content)] == [weights(session)] * 2

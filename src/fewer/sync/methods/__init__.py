@@ -1,7 +1,8 @@
 """Sync methods, by which workers agree, one file each: `sync.method` names one.
 
 A file has `Params` and `build(params, comm, workers)`, which returns a `fewer.core.protocols.Sync`. `EVERY_STEP = True`
-says that workers agree at every step, so that they may share batch statistics too.
+says that workers agree at every step, so that they may share batch statistics too. `step_traffic(params, shapes,
+weight_bytes)`, where there is one, says what a worker sums with the others in a step, and in how many exchanges.
 """
 
 from fewer.core.registry import Registry
