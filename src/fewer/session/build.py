@@ -39,6 +39,7 @@ from fewer.recipe.normalize import NormalizeRecipe
 from fewer.recipe.schema import Recipe
 from fewer.select.data_share import DataShare
 from fewer.select.epoch import EpochSelection
+from fewer.session.agreement import refuse_other_starts
 from fewer.session.batch_size import sized
 from fewer.session.reference_models import price
 from fewer.session.split_images import images_of
@@ -303,7 +304,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     if plan.shares_statistics:
         share_statistics(model, comm, is_compiled=train.compile != "no")
     amendments: dict[str, dict[str, str]] = {}
-    return Run(
+    run = Run(
         plan=plan,
         comm=comm,
         workers=[_worker(plan, id, each) for id, each in zip(sync.local_ids, models, strict=True)],
@@ -314,6 +315,8 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         compiler=_compiler(plan, ledger, amendments),
         changes=Changes(amendments),
     )
+    refuse_other_starts(run)
+    return run
 
 
 def _shares(plan: Plan, splits: Splits) -> DataShare | None:

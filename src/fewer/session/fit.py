@@ -15,6 +15,7 @@ from fewer.machine.determinism import deterministic
 from fewer.recipe.schema import Recipe
 from fewer.runs.folder import GIVEN, MANIFEST, RESOLVED, RunFolder
 from fewer.session import copying, signals, tensorboard
+from fewer.session.agreement import refuse_other_ranks
 from fewer.session.batch_size import sized
 from fewer.session.build import make_plan, open_data, open_session
 from fewer.session.fit_loop import FitLoop
@@ -73,6 +74,7 @@ def fit(
         recipe = sized(recipe, plan_of, comm.world_size, agreed)
         recipe = guessed(recipe, splits, comm.world_size, selector, agreed)
         plan = make_plan(recipe, splits, comm.world_size, selector)
+        refuse_other_ranks(comm, plan, splits)
         folder.create()
         with _held(folder, discard=True):
             kept = recipe.out.keep + (2 if recipe.out.remote else 0)  # one is copied, and one waits
@@ -126,6 +128,7 @@ def resume(
         splits = open_data(recipe)
         refuse_other_data(folder, splits)
         plan = make_plan(recipe, splits, comm.world_size, selector)
+        refuse_other_ranks(comm, plan, splits)
         refuse_other_weights(folder, plan, run.moved)
         refuse_other_store(folder, plan)
         session = open_session(recipe, splits, comm, selector, display.decoding)
