@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewer.core.errors import DivergedError
 from fewer.core.mixing import MixRule
@@ -198,3 +200,46 @@ def test_a_mixed_step_is_that_of_soft_targets_with_shared_weights() -> None:
     loss_G = run.selection.table.loss_N[candidate.samples.ids_G]
     above = losses.detach() + (soft * soft.clamp(min=1e-300).log()).sum(1)  # less the entropy of the target
     torch.testing.assert_close(loss_G, blended(above).float())
+
+
+class _Reads(TorchFunctionMode):
+    """Counts what makes the host wait for a device: reading a tensor's numbers, and copying it to the host."""
+
+    _READING = ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__", "is_nonzero")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = list[str]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in self._READING:
+            self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+class _Scalars(TorchDispatchMode):
+    """Counts scalars that any operation reads, from C++ too."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"precision": "fp32"},
+        {"precision": "fp32", "accumulate": 3, "clip_norm": 1.0},
+        {"precision": "fp16", "clip_norm": 1.0, "accumulate": 2},
+        {"precision": "bf16", "momentum": 0.9, "ema": "0.5ep"},
+    ],
+)
+def test_a_step_waits_for_the_device_once(train: dict[str, Any]) -> None:
+    session, candidate = first_step(**train)
+    step(session, candidate)  # the scale of fp16 and the optimizer's state are made
+    with _Reads() as reads, _Scalars() as scalars:
+        step(session, candidate)
+    assert reads.names == ["tolist"]
+    assert scalars.count == 0

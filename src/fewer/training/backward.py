@@ -38,7 +38,7 @@ def backward(
     columns, mix, most = run.selection.selector.columns, _mix(run, step, nth), largest_share(run, size, at.epoch)
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
-        part, sums, seen = step.samples.take(positions), no_sums(task), []
+        part, sums, seen = step.samples.take(positions), no_sums(task, run.device), []
         if not run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
             sums[_NOT_FINITE] += 1  # where all see it, as only this worker's gradients overflow
         weight_B, partner_B = part.weight_G, partners(positions, size) if mix else positions
@@ -55,7 +55,7 @@ def backward(
             first += count
             rng.reseed(run.seed, "layers", at.epoch, step.number, nth, micro, worker.id)
             outcome = task.outcome(forward, batch.take(cut), at, columns)
-            loss_sum = (outcome.loss_sum_B * weight_B[cut].to(outcome.loss_sum_B)).sum()
+            loss_sum = (outcome.loss_sum_B * _sent_to(weight_B[cut], outcome.loss_sum_B)).sum()
             # Divided by what is known now, the samples; dense tasks know the count of losses after `reduce_totals`.
             worker.scaler.scale(loss_sum / denominators[-1]).backward()
             seen.append(outcome.observed(batch.ids_B[cut]))
@@ -85,9 +85,9 @@ def _mix(run: Run, step: Candidate, nth: int) -> Mix | None:
     return rule.drawn(step.side_px, run.seed, step.at.epoch, step.number, nth) if rule else None
 
 
-def no_sums(task: Task) -> Tensor:
+def no_sums(task: Task, device: torch.device) -> Tensor:
     """The totals over no samples."""
-    return torch.zeros(_SUMMED + len(task.step_metrics), dtype=torch.float64)
+    return torch.zeros(_SUMMED + len(task.step_metrics), dtype=torch.float64, device=device)
 
 
 def _summed(task: Task, outcome: Outcome, loss_sum: Tensor) -> Tensor:
@@ -96,7 +96,13 @@ def _summed(task: Task, outcome: Outcome, loss_sum: Tensor) -> Tensor:
     samples = torch.full_like(loss, len(outcome.loss_sum_B))
     metrics = (outcome.metrics[metric.name].sum() for metric in task.step_metrics)
     numbers = (outcome.count_B.sum(), loss, samples, ~torch.isfinite(loss), *metrics)
-    return torch.stack([number.double() for number in numbers]).cpu()
+    return torch.stack([number.double() for number in numbers])
+
+
+def _sent_to(values: Tensor, like: Tensor) -> Tensor:
+    """Values of the host, of the type and on the device of others; the host goes on before they have arrived."""
+    values = values.to(like.dtype)
+    return values.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else values.to(like.device)
 
 
 def _nothing_learnt(sums: Tensor) -> Tensor:

@@ -46,6 +46,12 @@ class Totals(NamedTuple):
     grown: float = 0.0
 
     @classmethod
+    def read(cls, numbers: Sequence[float]) -> Totals:
+        """From the numbers that `_reduced` gives."""
+        losses, loss, samples, not_finite, *metrics, stops, grown = numbers
+        return cls(losses, loss, samples, not_finite, stops, tuple(metrics), grown=grown)
+
+    @classmethod
     def over(cls, batches: Sequence[Totals]) -> Totals:
         """Of several batches."""
         sums: dict[str, Any] = dict(zip(cls._fields, zip(*batches, strict=True), strict=True))
@@ -60,18 +66,9 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
         done, grown = within_memory(run, step, lambda: backward(task, run, forwards, step, nth))
         sums_L, denominators = done
         with run.ledger.phase("sync"):
-            totals = reduce_totals(task, run, sums_L, grown)
-            if totals.grown:
-                agree(run, step)
-            if not totals.losses or (totals.not_finite and not run.sync.excludes_nonfinite):
-                raise _diverged(run, step.at, "loss")
+            total_T = _reduced(run, sums_L, grown)
             run.sync.sync_gradients(run.workers)
-        # What losses were divided by is known in samples before the backward, and in losses now.
-        rescales = [
-            denominator / run.sync.denominator(totals.losses, float(sums[0]))
-            for denominator, sums in zip(denominators, sums_L, strict=True)
-        ]
-        skipped = _update(run, step, rescales)
+        totals, skipped = _update(run, step, total_T, sums_L, denominators)
         # Workers that differ skip apart; attempted steps are theirs in common, and count.
         stepped = not (skipped and run.sync.keeps_equal)
         if stepped:
@@ -88,38 +85,91 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
     return totals._replace(steps=float(stepped))
 
 
-def _update(run: Run, step: Candidate, rescales: Sequence[float]) -> int:
-    """Rescales and clips the gradients, then steps; returns on how many workers float16 gradients have overflowed.
+def _update(
+    run: Run, step: Candidate, total_T: Tensor, sums_L: Sequence[Tensor], denominators: Sequence[float]
+) -> tuple[Totals, int]:
+    """Rescales and clips the gradients, then steps; returns the totals, and on how many workers fp16 has overflowed.
 
-    Gradients that were summed hold the infinities of all workers, so that all skip the same steps.
+    The host waits for the device once, when all is known that may forbid the step. Gradients that were summed hold the
+    infinities of all workers, so that all skip the same steps.
     """
-    at, momentum, skipped = step.at, run.plan.momentum(step.at.progress, step.stage), 0
-    for worker, rescale in zip(run.workers, rescales, strict=True):
-        scale = worker.scaler.get_scale()
-        gradients = [p.grad for p in worker.model.parameters() if p.grad is not None]
-        if rescale != 1:
-            torch._foreach_mul_(gradients, rescale)
+    is_checked = bool(run.plan.recipe.train.clip_norm) or run.workers[0].scaler.is_enabled()
+    flags_L = [total_T.new_zeros(2) for _ in run.workers]
+    if is_checked:  # what decides comes behind the rescaling, whose factors stay on the device then
+        factors = _rescales(run, total_T[0], [sums[0] for sums in sums_L], denominators)
+        flags_L = [_ready(run, worker, each, total_T) for worker, each in zip(run.workers, factors, strict=True)]
+    with run.ledger.phase("sync"):
+        losses_L = torch.stack([sums[0] for sums in sums_L])
+        numbers = torch.cat([total_T, losses_L, *flags_L]).tolist()
+    count, local = len(total_T), len(sums_L)
+    totals, flags = Totals.read(numbers[:count]), numbers[count + local :]
+    _check(run, step, totals, flags)
+    for place, worker in enumerate(run.workers):
+        if not is_checked:
+            (factor,) = _rescales(run, totals.losses, [numbers[count + place]], [denominators[place]])
+            if factor != 1:
+                torch._foreach_mul_(_gradients(worker), factor)
+        _step(run, step, worker, has_overflowed=bool(flags[2 * place]))
+    return totals, sum(map(bool, flags[::2]))
+
+
+def _rescales(run: Run, of_all: Any, of_workers: Sequence[Any], denominators: Sequence[float]) -> list[Any]:
+    """What losses were divided by is known in samples before the backward, and in losses now."""
+    return [
+        denominator / run.sync.denominator(of_all, of_worker)
+        for denominator, of_worker in zip(denominators, of_workers, strict=True)
+    ]
+
+
+def _ready(run: Run, worker: Worker, factor: Tensor, total_T: Tensor) -> Tensor:
+    """Rescales, unscales and clips a worker's gradients.
+
+    Returns:
+        Whether they have overflowed in fp16, and whether their norm is not finite; still on the device.
+    """
+    gradients, flags = _gradients(worker), total_T.new_zeros(2)
+    if not gradients:  # an empty share, of a method that exchanges none
+        return flags
+    torch._foreach_mul_(gradients, factor.to(gradients[0]))
+    if worker.scaler.is_enabled():
+        worker.scaler.scale(total_T[0])  # a worker with an empty share has scaled no loss yet
         worker.scaler.unscale_(worker.optimizer)
-        _clip(run, worker, at)
-        set_lr(worker.optimizer, lr_factor(run, step.stage, at.progress))
-        if momentum is not None:
-            set_momentum(worker.optimizer, momentum)
-        worker.scaler.step(worker.optimizer)
-        worker.scaler.update()
-        if run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
-            raise _diverged(run, at, "gradient, at the smallest loss scale of fp16,")
-        # torch lowers the scale where, and only where, it has skipped a step.
-        skipped += worker.scaler.get_scale() < scale
-    return skipped
-
-
-def _clip(run: Run, worker: Worker, at: At) -> None:
-    limit = run.plan.recipe.train.clip_norm
-    if limit:
+        found = worker.scaler._found_inf_per_device(worker.optimizer)
+        flags[0] = torch.stack([each.to(flags) for each in found.values()]).sum()
+    if limit := run.plan.recipe.train.clip_norm:
         norm = torch.nn.utils.clip_grad_norm_(worker.model.parameters(), limit)
-        # Workers that differ must not end one by one: the next loss tells all of them.
-        if run.sync.keeps_equal and not worker.scaler.is_enabled() and not torch.isfinite(norm):
-            raise _diverged(run, at, "gradient")
+        flags[1] = ~torch.isfinite(norm)
+    return flags
+
+
+def _check(run: Run, step: Candidate, totals: Totals, flags: Sequence[float]) -> None:
+    """Ends a run whose loss or gradients are no numbers; called before the step is taken."""
+    if totals.grown:
+        agree(run, step)
+    if not totals.losses or (totals.not_finite and not run.sync.excludes_nonfinite):
+        raise _diverged(run, step.at, "loss")
+    # Workers that differ must not end one by one: the next loss tells all of them.
+    if run.sync.keeps_equal and not run.workers[0].scaler.is_enabled() and any(flags[1::2]):
+        raise _diverged(run, step.at, "gradient")
+
+
+def _step(run: Run, step: Candidate, worker: Worker, has_overflowed: bool) -> None:
+    """A worker's step at the rates of the moment, unless its gradients have overflowed."""
+    at, momentum = step.at, run.plan.momentum(step.at.progress, step.stage)
+    set_lr(worker.optimizer, lr_factor(run, step.stage, at.progress))
+    if momentum is not None:
+        set_momentum(worker.optimizer, momentum)
+    if not has_overflowed:
+        worker.optimizer.step()
+    if worker.scaler.is_enabled() and _gradients(worker):
+        worker.scaler.update()
+        # torch lowers the scale where, and only where, a step was skipped.
+        if has_overflowed and run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
+            raise _diverged(run, at, "gradient, at the smallest loss scale of fp16,")
+
+
+def _gradients(worker: Worker) -> list[Tensor]:
+    return [parameter.grad for parameter in worker.model.parameters() if parameter.grad is not None]
 
 
 def _follow(run: Run, step: Candidate, totals: Totals, skipped: int) -> None:
@@ -141,15 +191,18 @@ def _follow(run: Run, step: Candidate, totals: Totals, skipped: int) -> None:
     run.follow(agreed, at.progress)
 
 
-def reduce_totals(task: Task, run: Run, sums_L: Sequence[Tensor] | None = None, grown: bool = False) -> Totals:
-    """The loop's one small reduction a batch: sums over samples, none without a step, and what processes ask for."""
-    asks = [(float(run.stop_requested), float(grown))] + [(0.0, 0.0)] * (len(run.workers) - 1)  # a process asks once
-    local = [
-        torch.cat([sums, sums.new_tensor(asked)]).to(run.device)
-        for sums, asked in zip(sums_L or [no_sums(task)] * len(run.workers), asks, strict=True)
-    ]
-    losses, loss, samples, not_finite, *metrics, stopped, grew = run.sync.reduce_totals(local).tolist()
-    return Totals(losses, loss, samples, not_finite, stopped, tuple(metrics), grown=grew)
+def reduce_totals(task: Task, run: Run) -> Totals:
+    """What processes ask for, behind a batch without a step."""
+    return Totals.read(_reduced(run, [no_sums(task, run.device)] * len(run.workers)).tolist())
+
+
+def _reduced(run: Run, sums_L: Sequence[Tensor], grown: bool = False) -> Tensor:
+    """The loop's one small reduction a batch: sums over samples and what processes ask for, still on the device."""
+    local = []
+    for place, sums in enumerate(sums_L):
+        asks = (run.stop_requested, grown) if place == 0 else (False, False)  # a process asks once
+        local.append(torch.cat([sums, *(sums.new_full((1,), float(asked)) for asked in asks)]))
+    return run.sync.reduce_totals(local)
 
 
 def _diverged(run: Run, at: At, what: str) -> DivergedError:
