@@ -54,6 +54,13 @@ def test_a_cost_is_met_by_the_prediction() -> None:
     assert ours.predicted["full_epoch_equivalents"] == (5.0, 5.0)
 
 
+def test_a_note_says_what_a_worker_gets_of_a_batch() -> None:
+    stages = [{"epochs": 1, "batch_size": size} for size in (64, 50, 64)]
+    asked = recipe(stages=stages, sync={"workers": 4})
+    assert "batches are shared by 4 workers: 64 make 16 each, 50 make 12.5 each" in compile_plan(asked, facts()).notes
+    assert "batches are shared" not in str(compile_plan(recipe(stages=stages), facts()).notes)
+
+
 def test_notes_say_what_becomes_of_the_images_and_what_comes_first() -> None:
     reference = Reference(32, {"flops": 3 * 32 * 32 * 500, "samples_loaded": 1000})
     stages = [{"epochs": 1, "side_px": side} for side in (16, 32, 64)]

@@ -170,6 +170,10 @@ def test_ranks_end_with_one_code_and_its_true_cause(codes: list[int], passed: li
     assert str(error.value).startswith(word)
 
 
+def test_a_rank_that_was_given_up_does_not_hide_what_another_said() -> None:
+    assert launch._verdict([-KILL, 6], [], given_up={0}) == 6
+
+
 def test_the_end_of_a_sitting_saves_the_run_and_the_next_one_goes_on(tmp_path: Path, whole: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(Stopped, match=r"stopped at \d\d:\d\d, as asked, and saved in epoch 1") as stopped:

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fewer.cli.options import Devices, For, Json, Overrides, Until, sitting
+from fewer.cli.options import Devices, For, Gpus, Json, Overrides, Until, devices_asked, sitting
 
 
 def branch(
@@ -23,6 +23,7 @@ def branch(
         typer.Option("--out", help="Run folder, which must be new; RUN-branch if left out.", show_default=False),
     ] = None,
     devices: Devices = 1,
+    gpus: Gpus = "",
     until: Until = "",
     length: For = "",
     as_json: Json = False,
@@ -37,9 +38,11 @@ def branch(
     from fewer.session.fit import resume
     from fewer.session.resume import recipe_of
     from fewer.sync.comm import of_rank_0
-    from fewer.sync.launch import is_rank, joined, launch
+    from fewer.sync.joining import joined
+    from fewer.sync.launch import launch
+    from fewer.sync.place import is_rank
 
-    ends, flags = sitting(until, length)
+    ends, flags, devices = *sitting(until, length), devices_asked(devices, gpus)
     if is_rank() and out is None:
         raise UsageError("--out: processes that torchrun starts need one name for the new run folder")
     if devices > 1 and not is_rank():

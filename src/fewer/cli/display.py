@@ -20,7 +20,7 @@ from fewer.report import units
 from fewer.report.load import document
 from fewer.report.metrics import metrics_of
 from fewer.session.progress import opening
-from fewer.sync.launch import is_rank
+from fewer.sync.place import is_rank
 
 if TYPE_CHECKING:
     from fewer.cli.epoch_table import EpochTable

@@ -93,7 +93,7 @@ def chosen(source: str, overrides: Sequence[str], processes: int = 1, probes: bo
     look_at(source)
     from fewer.report.units import roughly
     from fewer.session.one_line import choose
-    from fewer.sync.launch import is_rank
+    from fewer.sync.place import is_rank
 
     choice = choose(source, overrides, processes, timed=probes and not is_rank())
     time = roughly(choice.seconds) if choice.seconds else "not timed"

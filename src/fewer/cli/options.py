@@ -39,6 +39,15 @@ Processes = Annotated[
     typer.Option("--processes", min=0, max=256, help="Decoding processes; by default one a core.", show_default=False),
 ]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes that train together on this machine.")]
+Gpus = Annotated[
+    str,
+    typer.Option(
+        "--gpus",
+        metavar="0,2",
+        help="Train on these of the machine's GPUs, a process each; --devices is then left out.",
+        show_default=False,
+    ),
+]
 Until = Annotated[
     str,
     typer.Option(
@@ -66,10 +75,23 @@ def present_recipe(file: Path, overrides: Sequence[str] | None) -> Recipe:
     return recipe
 
 
+def devices_asked(devices: int, gpus: str) -> int:
+    """How many processes train together, once the GPUs are chosen."""
+    from fewer.core.errors import RecipeError
+    from fewer.machine.device import choose_gpus
+
+    if not gpus:
+        return devices
+    count = choose_gpus(gpus)
+    if devices not in (1, count):
+        raise RecipeError(f"--gpus {gpus} and --devices {devices}: a process each makes {count}; leave out --devices")
+    return count
+
+
 def sitting(until: str, length: str) -> tuple[datetime | None, list[str]]:
     """When the sitting ends, and the flags that tell processes which are launched."""
     from fewer.core.sitting import end_of_sitting
-    from fewer.sync.launch import is_rank
+    from fewer.sync.place import is_rank
 
     ends = end_of_sitting(until, length, may_be_over=is_rank())
     return ends, ["--until", ends.isoformat()] if ends else []

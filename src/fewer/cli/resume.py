@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fewer.cli.options import Devices, For, Json, Overrides, Until, sitting
+from fewer.cli.options import Devices, For, Gpus, Json, Overrides, Until, devices_asked, sitting
 from fewer.core.errors import RecipeError
 
 
@@ -20,6 +20,7 @@ def resume(
         ),
     ] = None,
     devices: Devices = 1,
+    gpus: Gpus = "",
     until: Until = "",
     length: For = "",
     as_json: Json = False,
@@ -33,9 +34,11 @@ def resume(
     from fewer.runs.folder import RunFolder
     from fewer.runs.remote.address import is_address
     from fewer.session.resume import reopened
-    from fewer.sync.launch import is_rank, joined, launch
+    from fewer.sync.joining import joined
+    from fewer.sync.launch import launch
+    from fewer.sync.place import is_rank
 
-    ends, flags = sitting(until, length)
+    ends, flags, devices = *sitting(until, length), devices_asked(devices, gpus)
     keys, folder = list(overrides or []), Path(run)
     if is_address(run):
         folder, keys = _fetched(run, out, keys)
@@ -56,7 +59,7 @@ def _fetched(place: str, out: Path | None, keys: list[str]) -> tuple[Path, list[
     """The folder of a run whose copy has been fetched, and the keys that it goes on with."""
     from fewer.core.errors import printable
     from fewer.session.copying import fetched, from_copy
-    from fewer.sync.launch import is_rank
+    from fewer.sync.place import is_rank
 
     if is_rank():
         raise RecipeError(

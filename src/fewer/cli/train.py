@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fewer.cli.options import Devices, For, Json, Overrides, RecipeOrSource, Until, sitting
+from fewer.cli.options import Devices, For, Gpus, Json, Overrides, RecipeOrSource, Until, devices_asked, sitting
 
 
 def train(
@@ -25,6 +25,7 @@ def train(
         ),
     ] = "",
     devices: Devices = 1,
+    gpus: Gpus = "",
     until: Until = "",
     length: For = "",
     as_json: Json = False,
@@ -33,7 +34,7 @@ def train(
     from fewer.cli.given import recipe_given
     from fewer.core.errors import RecipeError
 
-    ends, flags = sitting(until, length)
+    ends, flags, devices = *sitting(until, length), devices_asked(devices, gpus)
     if name and out:
         raise RecipeError(f"--name {name} and --out {out}: give one of the two")
     found = recipe_given(recipe, overrides or [], devices)
@@ -41,7 +42,9 @@ def train(
     from fewer.cli.display import announce, finish, shown, shown_anyway
     from fewer.runs.folder import RunFolder
     from fewer.runs.names import RUNS, free_number, named, numbered, taken
-    from fewer.sync.launch import is_rank, joined, launch
+    from fewer.sync.joining import joined
+    from fewer.sync.launch import launch
+    from fewer.sync.place import is_rank
 
     asked = named(name) if name else RUNS / found.name
     folder = given or (asked if is_rank() else numbered(asked, free_number(asked)))

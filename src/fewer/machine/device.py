@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from dataclasses import dataclass
+
+from fewer.core.errors import RecipeError
 
 
 def device_kind() -> str:
@@ -22,6 +25,37 @@ def expected_device() -> str:
     if sys.platform == "darwin" or (sys.platform == "linux" and not any(map(os.path.exists, drivers))):
         return "cpu"
     return "a GPU if PyTorch finds one"
+
+
+def gpu_numbers() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; empty where there are none."""
+    there = [f"{number}" for number in range(len(glob.glob("/dev/nvidia[0-9]*")))]
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [name.strip() for name in shown.split(",") if name.strip() not in ("", "-1")] if shown is not None else there
+
+
+def choose_gpus(asked: str) -> int:
+    """Shows this process, and those that it starts, some of the GPUs; before torch looks for them.
+
+    Args:
+        asked: Positions among the GPUs that this process may use, such as `0,2`.
+
+    Returns:
+        How many.
+
+    Raises:
+        RecipeError: There is no GPU, not that many, or the text is no list of numbers.
+    """
+    there, positions = gpu_numbers(), asked.split(",")
+    if not there:
+        raise RecipeError(f"--gpus {asked}: this machine shows no GPU; leave it out; --devices N shares its cores")
+    allowed = f"allowed: numbers from 0 to {len(there) - 1}, each once, such as --gpus {len(there) - 1}"
+    if any(not text.strip().isdecimal() or int(text) >= len(there) for text in positions):
+        raise RecipeError(f"--gpus {asked}: this machine shows {len(there)} GPUs; {allowed}")
+    if len({int(text) for text in positions}) < len(positions):
+        raise RecipeError(f"--gpus {asked}: a GPU is named twice; {allowed}")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(there[int(text)] for text in positions)
+    return len(positions)
 
 
 def usable_cores() -> int:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, final
 
 import torch
 
+from fewer.sync.exchanges import Exchanges
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.protocols import Comm
+    from fewer.sync.peers import Peers
 
 
 def of_rank_0(comm: Comm, number: int) -> int:
@@ -87,12 +90,16 @@ class SingleProcess(Booking):
 
 @final
 class TorchDistributed(Booking):
-    """The default process group of torch.distributed, which the caller has initialised."""
+    """The default process group of torch.distributed, which the caller has initialised.
 
-    def __init__(self) -> None:
+    Args:
+        peers: The watch over other ranks, which ends waiting for one that is lost; none if left out.
+    """
+
+    def __init__(self, peers: Peers | None = None) -> None:
         import torch.distributed as dist
 
-        self._dist = dist
+        self._dist = Exchanges(peers)
         self.world_size, self.rank = dist.get_world_size(), dist.get_rank()
         self.machines = self.world_size
         self._needs_gpu = dist.get_backend() == "nccl"  # it exchanges nothing that lies in the memory of the host

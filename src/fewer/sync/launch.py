@@ -1,4 +1,4 @@
-"""Several processes that train together: torchrun's environment contract, and our own launcher for one machine."""
+"""The launcher of several processes on this machine, each told its place by torchrun's environment variables."""
 
 from __future__ import annotations
 
@@ -11,48 +11,12 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fewer.core.errors import EXIT_CODES, RecipeError, ResourceError, Stopped
-from fewer.machine.device import usable_cores
-
-if TYPE_CHECKING:
-    from fewer.core.protocols import Comm
+from fewer.machine.device import gpu_numbers, usable_cores
 
 _GRACE_SECONDS = 60.0  # what the other ranks get to finish, once one has
-
-
-def is_rank() -> bool:
-    """Whether this process was started as one of several, by torchrun or by `launch`."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-@contextmanager
-def joined() -> Iterator[Comm]:
-    """The way this process exchanges tensors with its peers, by torchrun's environment variables; else alone."""
-    from fewer.sync.comm import SingleProcess, TorchDistributed
-
-    if not is_rank():
-        yield SingleProcess()
-        return
-    import torch
-    import torch.distributed as dist
-
-    if torch.cuda.is_available():  # untested: needs a GPU
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    # What ranks agree on lies on the CPU, gradients lie on the GPU, and nccl exchanges the latter only.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield TorchDistributed()
-    except RuntimeError as error:
-        if any(word in str(error) for word in ("gloo", "NCCL", "Connection closed by peer", "Connection reset")):
-            # gloo's own words name its source files, not what happened here.
-            raise ResourceError(
-                "another rank is gone: its connection was lost; `fewer resume` goes on from the last checkpoint"
-            ) from error
-        raise
-    finally:
-        dist.destroy_process_group()
 
 
 def launch(devices: int, arguments: Sequence[str]) -> int:
@@ -65,14 +29,13 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
         arguments: The command line behind `fewer`.
 
     Raises:
-        RecipeError: More processes than cores.
+        RecipeError: More processes than GPUs or, where there are none, cores.
         ResourceError: A process was killed.
     """
-    cores = usable_cores()
-    if not 1 <= devices <= cores:
-        raise RecipeError(f"--devices {devices}: this machine has {cores} cores; allowed: 1 to {cores}")
+    _require_devices(devices)
     shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    shared.setdefault("OMP_NUM_THREADS", str(max(1, cores // devices)))
+    shared.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // devices)))
+    shared.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # the store warns of lost ranks with pages of addresses
     complaints = [tempfile.TemporaryFile() for _ in range(devices)]  # noqa: SIM115 (closed below)
     ranks: list[subprocess.Popen[bytes]] = []
     with _passed_on(ranks) as passed:
@@ -81,18 +44,29 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
                 [sys.executable, "-m", "fewer", *arguments],
                 env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stdout=None if rank == 0 else subprocess.DEVNULL,
-                # A peer's own complaint is that of rank 0, or follows from it; only an unforeseen one is worth reading.
+                # A peer's own complaint is that of rank 0, or follows from it, unless rank 0 could not say its own.
                 stderr=None if rank == 0 else complaints[rank],
                 start_new_session=True,  # a Ctrl-C reaches them through us, once
             )
             ranks.append(process)
-        codes = _codes(ranks)
-    for rank, (code, complaint) in enumerate(zip(codes, complaints, strict=True)):
-        complaint.seek(0)
-        if code == 1 and rank:
-            sys.stderr.write(f"rank {rank}:\n{complaint.read().decode(errors='replace')}")
-        complaint.close()
-    return _verdict(codes, passed)
+        codes, given_up = _codes(ranks)
+    said = [rank for rank, code in enumerate(codes) if rank and (code == 1 or (0 in given_up and code > 0))]
+    for rank, complaint in enumerate(complaints):
+        with complaint:
+            complaint.seek(0)
+            if rank in said:
+                sys.stderr.write(f"rank {rank}:\n{complaint.read().decode(errors='replace')}")
+    return _verdict(codes, passed, given_up)
+
+
+def _require_devices(devices: int) -> None:
+    gpus = gpu_numbers()
+    there, kind = (len(gpus), "GPU") if gpus else (usable_cores(), "core")
+    if not 1 <= devices <= there:
+        raise RecipeError(
+            f"--devices {devices}: this machine has {there} {kind}{'' if there == 1 else 's'}; "
+            f"allowed: 1 to {there}; more machines join by torchrun or srun (docs/several-gpus.md)"
+        )
 
 
 def free_port() -> int:
@@ -122,34 +96,36 @@ def _passed_on(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[set[int]]:
             signal.signal(number, handler)
 
 
-def _codes(ranks: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Waits for all; once one has ended the others get some time, then are killed."""
-    deadline = float("inf")
+def _codes(ranks: Sequence[subprocess.Popen[bytes]]) -> tuple[list[int], set[int]]:
+    """Waits for all; once one has ended the others get some time, then are killed. Also says which were."""
+    deadline, given_up = float("inf"), set()
     while any(process.poll() is None for process in ranks):
         ended = [process for process in ranks if process.poll() is not None]
         if ended and deadline == float("inf"):
             # Killed peers leave the others waiting in vain; a peer that merely finished first does not.
             deadline = time.monotonic() + (5.0 if any(process.returncode for process in ended) else _GRACE_SECONDS)
         if time.monotonic() > deadline:
-            for process in ranks:
+            for rank, process in enumerate(ranks):
                 if process.poll() is None:
                     process.kill()
+                    given_up.add(rank)
         time.sleep(0.05)
-    return [process.returncode for process in ranks]
+    return [process.returncode for process in ranks], given_up
 
 
-def _verdict(codes: Sequence[int], passed: Collection[int]) -> int:
+def _verdict(codes: Sequence[int], passed: Collection[int], given_up: Collection[int] = ()) -> int:
     """The exit code of the whole.
 
     Args:
         codes: Exit code of every rank, negative for the signal that killed it.
         passed: Signals that were passed on to them.
+        given_up: Ranks that were killed here, as they did not end after another had.
     """
     killed = [(rank, -code) for rank, code in enumerate(codes) if code < 0]
     if codes[0] == 0 and all(number in passed for _, number in killed) and max(codes) == 0:
         return 0  # the run had ended, its result is printed: the signal met processes on their way out
     spoken = [code for code in codes if code not in (0, 1) and code > 0]
-    if spoken and codes[0] >= 0:  # an error that a rank explained
+    if spoken and (codes[0] >= 0 or 0 in given_up):  # an error that a rank explained
         return codes[0] if codes[0] in spoken else spoken[0]
     for rank, number in killed:
         if number not in passed:
@@ -162,4 +138,4 @@ def _verdict(codes: Sequence[int], passed: Collection[int]) -> int:
     return max(codes)
 
 
-__all__ = ["free_port", "is_rank", "joined", "launch"]
+__all__ = ["free_port", "launch"]

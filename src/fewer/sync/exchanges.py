@@ -1,0 +1,69 @@
+"""The collective operations of torch.distributed, whose waiting ends when a rank is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, final
+
+from fewer.sync.peers import is_cut
+
+if TYPE_CHECKING:
+    from fewer.sync.peers import Peers
+
+
+@final
+class Exchanges:
+    """Stands for `torch.distributed`: `all_reduce`, `all_gather`, `broadcast` and so on, as functions of the same form.
+
+    An operation of gloo waits in C++ for half an hour, deaf to Ctrl-C. Here it is begun, and then waited for in
+    intervals, between which Python sees signals and `Peers` is asked. On GPUs nothing waits here.
+
+    Args:
+        peers: The watch over other ranks; None: the operations as they are.
+    """
+
+    def __init__(self, peers: Peers | None) -> None:
+        self._peers = peers
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        import torch.distributed as dist
+
+        operation: Callable[..., Any] = getattr(dist, name)
+        peers = self._peers
+        if peers is None:
+            return operation
+
+        def watched(*arguments: Any, **options: Any) -> None:
+            peers.exchanges += 1
+            try:
+                if _on_gpu(arguments[0]):  # untested: needs a GPU
+                    operation(*arguments, **options)
+                else:
+                    _wait(operation(*arguments, **options, async_op=True), peers)
+            except RuntimeError as error:
+                if is_cut(error):
+                    raise peers.why() from error
+                raise
+
+        return watched
+
+
+def _wait(work: Any, peers: Peers) -> None:
+    began, interval = time.monotonic(), timedelta(seconds=peers.limits.beat)
+    while True:
+        try:
+            work.wait(interval)
+            return
+        except RuntimeError as error:
+            if "Operation timed out" not in str(error):
+                raise
+        peers.require_alive()
+        if time.monotonic() - began > peers.limits.exchange:
+            raise peers.stuck()
+
+
+def _on_gpu(tensors: Any) -> bool:
+    first = tensors[0] if isinstance(tensors, list) else tensors
+    return bool(first.is_cuda)
