@@ -23,6 +23,7 @@ import sys
 from fewer import select
 from fewer.cli import app
 verbs = ("train", "resume", "branch", "ladder", "eval", "predict", "plan", "report", "runs", "methods", "doctor")
+verbs = (*verbs, "launch")
 for words in [["--help"], *([verb, "--help"] for verb in verbs),
               ["methods"], ["methods", "dbpd"], ["report", "done"], ["runs", "."], ["train", "missing.toml"]]:
     try:

@@ -42,7 +42,8 @@ def fork_pythons() -> None:
 
     def fork_exec(arguments: Sequence[Any], *rest: Any) -> int:
         command = [os.fsdecode(argument) for argument in arguments]
-        return _forked(command[1:], *rest) if command[0] == sys.executable else real(arguments, *rest)
+        python, *words = [word for word in command if word != "-P"]  # the folder that it leaves out is a test's own
+        return _forked(words, *rest) if python == sys.executable else real(arguments, *rest)
 
     subprocess._fork_exec = fork_exec  # type: ignore[attr-defined]
     multiprocessing.get_context = lambda method=None: context("fork")  # type: ignore[assignment, misc]

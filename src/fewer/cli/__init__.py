@@ -18,6 +18,7 @@ from fewer.cli import (
     doctor,
     init,
     ladder,
+    launch,
     lr_find,
     methods,
     plan,
@@ -88,6 +89,7 @@ app.command()(runs.runs)
 app.command()(methods.methods)
 app.command()(recipes.recipes)
 app.add_typer(data.app)
+app.add_typer(launch.app)
 app.command()(doctor.doctor)
 
 

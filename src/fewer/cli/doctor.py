@@ -1,10 +1,12 @@
 """`fewer doctor`: checks of this machine, with fixes."""
 
-from fewer.cli.options import Json
+from fewer.cli.options import Devices, Json
 
 
-def doctor(as_json: Json = False) -> int:
+def doctor(devices: Devices = 1, as_json: Json = False) -> int:
     """Check Python, torch, processor, memory, disk and processes; each problem comes with its fix.
+
+    With --devices N also N processes that train together, a line each; under torchrun or srun those of all machines.
 
     The exit code is 6 if something fails that training needs.
     """
@@ -15,7 +17,7 @@ def doctor(as_json: Json = False) -> int:
 
     colours = {OK: typer.colors.GREEN, WARN: typer.colors.YELLOW, FAIL: typer.colors.RED}
     results = []
-    for result in check_results():
+    for result in check_results(devices):
         results.append(result)
         if not as_json:
             typer.echo(

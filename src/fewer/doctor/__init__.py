@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fewer.doctor import machine, processes, software
+from fewer.doctor import machine, processes, ranks, software
 from fewer.doctor.processes import answer, started
 from fewer.doctor.result import FAIL, OK, WARN, CheckResult
+from fewer.sync.place import is_rank
 
 __all__ = ["FAIL", "OK", "WARN", "CheckResult", "check_results"]
 
@@ -16,8 +17,19 @@ _STACK_SECONDS = 120.0  # torch on a cold disk
 Check = Callable[[], CheckResult | list[CheckResult]]
 
 
-def check_results() -> Iterator[CheckResult]:
-    """Runs all checks and yields each result as soon as it is known; a check that raises is a result, too."""
+def check_results(devices: int = 1) -> Iterator[CheckResult]:
+    """Runs all checks and yields each result as soon as it is known; a check that raises is a result, too.
+
+    Args:
+        devices: Processes that are to train together here, of which each is then checked; one that was itself started
+            as one of several checks these alone.
+
+    Raises:
+        RecipeError: There are not as many devices.
+    """
+    if is_rank():
+        yield from ranks.as_one_of_several()
+        return
     probe = started("stack")  # runs during the quick checks
     quick: list[Check] = [
         software.python,
@@ -48,6 +60,8 @@ def check_results() -> Iterator[CheckResult]:
     ]
     for check in slow:
         yield from _results(check)
+    if devices > 1:
+        yield from ranks.on_this_machine(devices)
 
 
 def _results(check: Check) -> list[CheckResult]:

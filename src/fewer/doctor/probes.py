@@ -53,6 +53,15 @@ def nccl() -> None:  # untested: needs a GPU
     _reduce("nccl", f"cuda:{rank}")
 
 
+def ranks() -> None:
+    """One of several processes that join as those of a training run do."""
+    from fewer.doctor.ranks import measured
+    from fewer.sync.joining import joined
+
+    with joined() as comm:
+        _say(**measured(comm))
+
+
 def _reduce(backend: str, device: str) -> None:
     from datetime import timedelta
 
@@ -70,4 +79,4 @@ def _reduce(backend: str, device: str) -> None:
 
 
 if __name__ == "__main__":
-    {"stack": stack, "gloo": gloo, "nccl": nccl}[sys.argv[1]]()
+    {"stack": stack, "gloo": gloo, "nccl": nccl, "ranks": ranks}[sys.argv[1]]()

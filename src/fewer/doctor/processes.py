@@ -62,11 +62,11 @@ def nccl(stack: dict[str, Any]) -> list[CheckResult]:  # untested: needs a GPU
     return [judge_sums("nccl", together("nccl", min(2, gpus)))] if gpus else []
 
 
-def together(probe: str, count: int) -> list[dict[str, Any]]:
+def together(probe: str, count: int, limits: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """Runs a probe as `count` ranks of torchrun's environment contract over the loopback interface."""
     from fewer.sync.launch import free_port
 
-    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared = {**(limits or {}), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [started(probe, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)]
     try:
         return [answer(rank, _SECONDS) for rank in ranks]

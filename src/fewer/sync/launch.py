@@ -32,7 +32,7 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
         RecipeError: More processes than GPUs or, where there are none, cores.
         ResourceError: A process was killed.
     """
-    _require_devices(devices)
+    require_devices(devices)
     shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     shared.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // devices)))
     shared.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # the store warns of lost ranks with pages of addresses
@@ -59,7 +59,12 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     return _verdict(codes, passed, given_up)
 
 
-def _require_devices(devices: int) -> None:
+def require_devices(devices: int) -> None:
+    """Refuses more processes than GPUs or, where there are none, cores.
+
+    Raises:
+        RecipeError: It says how many there are.
+    """
     gpus = gpu_numbers()
     there, kind = (len(gpus), "GPU") if gpus else (usable_cores(), "core")
     if not 1 <= devices <= there:
@@ -138,4 +143,4 @@ def _verdict(codes: Sequence[int], passed: Collection[int], given_up: Collection
     return max(codes)
 
 
-__all__ = ["free_port", "launch"]
+__all__ = ["free_port", "launch", "require_devices"]
