@@ -143,6 +143,22 @@ def test_every_command_and_constant_of_the_scripts_for_imagenet_is_in_a_table() 
     assert not {each for each in OF_IMAGENET if not any(each == name or each in name.split() for name in named)}
 
 
+OF_SEVERAL_GPUS = (
+    *("main_classification.py", "run_classification.sh", "main_segmentation.py", "main_detection.py", "ddp_utils.py"),
+    *("CUDA_VISIBLE_DEVICES=$GPU_IDS", "--nnodes", "--nproc_per_node", "setup_ddp", "cleanup_ddp", "setup_logging"),
+    *("setup_environment(args.seed + rank)", "broadcast_object_list", "create_ddp_dataloaders", "DistributedSampler"),
+    *("set_epoch", "model.to(device)", "DDP(model, find_unused_parameters=False)", "is_main_process", "evaluate"),
+    *("run_training_loop(rank=..., world_size=...)", "train_epoch", "finalize_experiment", "--batch_size 32"),
+)
+
+
+def test_every_command_and_pattern_of_the_scripts_for_several_gpus_is_in_a_table() -> None:
+    page = PAGE.read_text("utf-8")
+    part = page[page.index("## Scripts for several GPUs") : page.index("## Not yet")]
+    there = "\n".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| "))
+    assert not set(OF_SEVERAL_GPUS) - set(re.findall(r"`([^`]+)`", there))
+
+
 def test_every_method_of_the_published_code_is_on_the_page() -> None:
     ours = {"adaptive", "alternate", "apd", "dbpd", "full", "periodic_full", "smrd", "srd", "stratified"}
     chosen = {content["select"]["method"] for _, content, _ in PAGE_RECIPES if "select" in content}
