@@ -38,8 +38,10 @@ def advise(
     """
     from fewer.cli.given import recipe_given
     from fewer.core.errors import printable
-    from fewer.sync.launch import is_rank, joined, launch
+    from fewer.sync.joining import joined
+    from fewer.sync.launch import launch
     from fewer.sync.network import Network
+    from fewer.sync.place import is_rank
 
     lengths = _lengths(local_steps)
     network = Network.given(bandwidth, latency) if bandwidth else None
