@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from drawings import drawings
-from fewer.core.ledger import PHASES, Ledger, peak_memory_bytes
+from fewer.core.ledger import PHASES, TRAINING, Ledger, peak_memory_bytes
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.session import fit_loop
@@ -187,6 +187,7 @@ def test_ranks_sum_their_own_work_and_share_the_rest() -> None:
             assert (totals["samples_decoded"], totals["bytes_sent"]) == (7, 8)
             assert (totals["samples_backpropagated"], totals["effective_epochs"]) == (20, 2.0)
             assert [rank["samples_decoded"] for rank in totals["ranks"]] == [3, 4]
+            assert all(set(rank["seconds"]) == set(TRAINING) for rank in totals["ranks"])
 
 
 def test_seconds_add_up_to_the_total_and_belong_to_one_phase() -> None:

@@ -50,6 +50,7 @@ class Live:
         self.task: TaskID | None = None
         self.pace: Pace | None = None
         self.table: EpochTable | None = None
+        self.ranks = ""
         self.shown_s = time.monotonic()
 
     def decoding(self, done: int, total: int) -> None:
@@ -75,6 +76,7 @@ class Live:
             *([f"kept {row.kept / row.candidates:.0%}"] if row.kept < row.candidates else []),
             *([session.copy_lag] if session.copy_lag else []),
             _memory(session.run.ledger.peaks()),
+            *([self.ranks] if self.ranks else []),
         ]
         name = f"epoch {row.epoch + 1}/{session.plan.epochs}"
         done = (row.epoch + (row.batch + 1) / row.batches) / session.plan.epochs
@@ -82,8 +84,10 @@ class Live:
 
     def epoch(self, line: Mapping[str, Any], session: Session) -> None:
         from fewer.cli.epoch_table import EpochTable
+        from fewer.session import rank_speeds
         from fewer.session.epoch_metrics import in_words, validation_metrics
 
+        self.ranks = rank_speeds.in_words(line.get("ranks", ()))  # of the last epoch
         if self.console.is_terminal:
             validated = validation_metrics(session.plan.recipe, session.task)
             self.table = self.table or EpochTable(session, validated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
@@ -107,8 +107,12 @@ class Ledger:
     @property
     def training_seconds(self) -> float:
         """Seconds of all that batches took; evaluations, checkpoints, plots and what came before are left out."""
+        return sum(self.training_phases().values())
+
+    def training_phases(self) -> dict[str, float]:
+        """Seconds of each phase that batches consist of."""
         self._lap()
-        return sum(seconds[phase] for seconds in self.seconds for phase in TRAINING)
+        return {name: sum(seconds[name] for seconds in self.seconds) for name in TRAINING}
 
     def totals(self) -> dict[str, Any]:
         """The whole ledger as `result.json` holds it."""
@@ -128,17 +132,19 @@ class Ledger:
 
     def of_all_ranks(self, comm: Comm) -> dict[str, Any]:
         """`totals` of the whole run: what each rank did on its own is summed, memory is the largest, and `ranks` lists
-        them one by one."""
-        import torch
-
+        them one by one, with the seconds of their batches."""
         totals = self.totals()
         if comm.world_size == 1:
             return totals
         names = (*LOCAL, *PEAKS)
-        mine = torch.tensor([[float(totals[name]) for name in names]], dtype=torch.float64)
-        rows = [[int(value) for value in row] for row in comm.gather(mine).tolist()]
-        totals["ranks"] = [dict(zip(names, row, strict=True)) for row in rows]
-        for name, column in zip(names, zip(*rows, strict=True), strict=True):
+        mine = {name: totals[name] for name in names} | {name: totals["seconds"][name] for name in TRAINING}
+        ranks = gathered_numbers(comm, mine)
+        totals["ranks"] = [
+            {name: int(rank[name]) for name in names} | {"seconds": {name: rank[name] for name in TRAINING}}
+            for rank in ranks
+        ]
+        for name in names:
+            column = [rank[name] for rank in totals["ranks"]]
             totals[name] = max(column) if name in PEAKS else sum(column)
         return totals
 
@@ -175,3 +181,11 @@ def peak_memory_bytes() -> int:
     """Largest resident memory of this process so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def gathered_numbers(comm: Comm, mine: Mapping[str, float]) -> list[dict[str, float]]:
+    """Numbers of every rank by name, in the order of ranks; every rank must call it with the same names."""
+    import torch
+
+    rows = comm.gather(torch.tensor([list(map(float, mine.values()))], dtype=torch.float64)).tolist()
+    return [dict(zip(mine, row, strict=True)) for row in rows]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fewer import tasks
 from fewer.core.evaluation import Metric
 from fewer.core.ledger import Ledger
+from fewer.session import rank_speeds
 
 if TYPE_CHECKING:
     from fewer.core.protocols import Task
@@ -89,7 +90,8 @@ def in_words(line: Mapping[str, Any], session: Session) -> str:
     costs = {"kept": f"{line['kept_share']:.0%}", "EE": f"{line['effective_epochs']:.2f}", "FEE": f"{line['fee']:.2f}"}
     figures = "  ".join(f"{name} {value}" for name, value in {**parts, **costs}.items())
     speed = f"{line['seconds']:.0f} s  {line['images_per_second']:,.0f} images/s"
-    return f"epoch {line['epoch'] + 1:>3}/{session.plan.epochs}  {figures}  {speed}"
+    words = [figures, speed, *([rank_speeds.in_words(line["ranks"])] if line.get("ranks") else [])]
+    return f"epoch {line['epoch'] + 1:>3}/{session.plan.epochs}  {'  '.join(words)}"
 
 
 def validated(line: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, str]:

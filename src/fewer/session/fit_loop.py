@@ -32,6 +32,7 @@ from fewer.session.evaluation import Evaluator
 from fewer.session.health import Health
 from fewer.session.lr_finder import find_lr, found_in_toml
 from fewer.session.progress import Display, opening
+from fewer.session.rank_speeds import RankSpeeds
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.restore import restore_rows, restore_state
 from fewer.session.selection_stats import became, complaints, in_toml, selection_stats
@@ -150,6 +151,7 @@ class FitLoop:
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
         self.display.begin(session)
         self.epoch.begin()
+        self.speeds = RankSpeeds(run.ledger)
         steering.begin(run, run.ledger.total_seconds)
         self.health = Health(session)
         for row in train(session.task, session.train_data, run):
@@ -211,6 +213,7 @@ class FitLoop:
         rates = {"lr": row.lr, "momentum": row.momentum}
         line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
+        line |= {"ranks": ranks} if (ranks := self.speeds.line(self.comm)) else {}
         line |= selection_stats(session, row.epoch)
         if (note := run.selection.selector.note()) and note != self.last_note:
             self.last_note = line["note"] = note

@@ -10,6 +10,7 @@ from fewer.report import units
 from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, empty, esc, join, section, table, td
+from fewer.report.sections.rank_costs import rank_costs
 from fewer.report.sections.stage_costs import stage_costs
 from fewer.report.sections.summary import cost
 from fewer.report.values import dig, mapping, number
@@ -47,7 +48,9 @@ def ledger(folder: Folder, story: History) -> Html:
     head = ["", "predicted", *(["spent", "difference"] if finished else ["spent so far"])]
     content = table(head, rows, "Ledger: predicted and spent", kind="ledger")
     lead = "The plan's prediction before the first step, and the counts of the run."
-    content = Html(f'<div class="two uneven"><div>{content}</div>{_seconds(folder)}</div>{stage_costs(folder)}')
+    content = Html(
+        f'<div class="two uneven"><div>{content}</div>{_seconds(folder)}</div>{stage_costs(folder)}{rank_costs(folder)}'
+    )
     return section("Ledger", esc(lead), content, "ledger")
 
 
