@@ -22,8 +22,8 @@ def test_help_methods_and_report_need_no_torch(home: Path, trained: Ended) -> No
 import sys
 from fewer import select
 from fewer.cli import app
-verbs = ("train", "resume", "branch", "ladder", "eval", "predict", "plan", "report", "runs", "methods", "doctor")
-verbs = (*verbs, "launch")
+verbs = ("train", "resume", "branch", "ladder", "tune", "eval", "predict", "plan", "report", "runs", "methods",
+         "doctor", "launch")
 for words in [["--help"], *([verb, "--help"] for verb in verbs),
               ["methods"], ["methods", "dbpd"], ["report", "done"], ["runs", "."], ["train", "missing.toml"]]:
     try:

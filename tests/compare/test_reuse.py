@@ -12,7 +12,7 @@ from PIL import Image
 from fewer.compare.arms import Arm, at_end, with_seed
 from fewer.compare.grid import read_cell
 from fewer.compare.reuse import Prepared, refuse_foreign
-from fewer.compare.variants import Base
+from fewer.compare.variants import Base, plain_of
 from fewer.core.errors import DataError, RecipeError
 from fewer.runs.folder import MANIFEST, RESOLVED
 from fewer.session.build import make_plan, open_data
@@ -36,7 +36,7 @@ def base(tmp_path: Path) -> Base:
 
 
 def prepared(base: Base) -> tuple[Arm, dict[str, Prepared]]:
-    arm = Arm("baseline", base.plain())
+    arm = Arm("baseline", plain_of(base))
     splits = open_data(arm.recipe)
     return arm, {arm.key: Prepared(make_plan(at_end(arm.recipe), splits), splits)}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fewer import parse_recipe
+from fewer.inference.evaluate import evaluate
 from fewer.runs.record import read_json, read_rows
 from fewer.session.fit import fit
 from fewer.testing.harness import one_thread
@@ -93,3 +94,21 @@ def test_the_best_may_be_chosen_by_a_metric_that_is_better_when_lower(tmp_path: 
     assert result["best"]["metric"] == "val/loss"
     assert result["best"]["value"] == min(losses)
     assert result["best"]["epoch"] == max(epoch for epoch, loss in enumerate(losses) if loss == min(losses))
+
+
+def test_a_test_set_that_is_left_alone_changes_nothing_and_can_be_measured_later(tmp_path: Path) -> None:
+    small: dict[str, Any] = {
+        "data": {**DATA, "subset": 64},
+        "model": {"name": "lenet5", "width": 0.2},
+        "train": {"epochs": 1, "batch_size": 32, "precision": "fp32"},
+    }
+    whole, _ = run_of(tmp_path / "whole", **small)
+    untested, rows = run_of(tmp_path / "untested", **small, evaluate={"test": False})
+    assert untested["state"] == whole["state"]
+    assert untested["fingerprint"] == whole["fingerprint"]
+    assert set(untested["metrics"]) == {key for key in whole["metrics"] if key.startswith("val/")}
+    assert {row["split"] for row in rows} == {"val", "val/best"}
+    decoded = [result["ledger"]["samples_decoded"] for result in (whole, untested)]
+    assert decoded[0] - decoded[1] == evaluate(tmp_path / "whole")["images"]
+    found = evaluate(tmp_path / "untested")["metrics"]
+    assert found["test/top1"] == whole["metrics"]["test/top1"]

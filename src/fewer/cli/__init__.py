@@ -29,6 +29,7 @@ from fewer.cli import (
     resume,
     runs,
     train,
+    tune,
 )
 from fewer.cli import eval as evaluation
 from fewer.core.errors import INTERRUPTED, FewerError, Stopped
@@ -82,6 +83,7 @@ app.command()(plan.plan)
 app.command()(ladder.ladder)
 app.command("lr-find")(lr_find.lr_find)
 app.command()(advise.advise)
+app.command()(tune.tune)
 app.command()(compare.compare)
 app.command()(push.push)
 app.command()(report.report)

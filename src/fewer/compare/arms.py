@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fewer.compare.variants import NAMED_BY, PLAIN, Base, Content, Variant
+from fewer.compare.variants import NAMED_BY, PLAIN, Variant
 from fewer.core.allocation import split
 from fewer.core.clock import Duration
 from fewer.core.errors import RecipeError
+from fewer.recipe.base import Base, Content, one_of_many
 from fewer.recipe.schema import Recipe, flat
 
 if TYPE_CHECKING:
@@ -210,15 +211,8 @@ def with_seed(recipe: Recipe, seed: int, given: Mapping[str, object]) -> Recipe:
         seed: The run's seed.
         given: The keys of `[out]` that the recipe sets.
     """
-    lean = {"plots": False, "previews": False, "keep": 1}
-    out = {"dir": "", "remote": "", **{key: value for key, value in lean.items() if key not in given}}
-    recipe = at_end(recipe)
-    return recipe.model_copy(
-        update={
-            "train": recipe.train.model_copy(update={"seed": seed}),
-            "out": recipe.out.model_copy(update=out),
-        }
-    )
+    recipe = at_end(one_of_many(recipe, given))
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
 
 
 def distinct(arms: Sequence[Arm]) -> Iterator[Arm]:

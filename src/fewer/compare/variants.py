@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fewer.core.errors import RecipeError, printable
-from fewer.core.messages import nearest
-from fewer.recipe.parse import foreign_keys, override, parse_recipe
+from fewer.core.messages import KeyPath, nearest
+from fewer.recipe.base import Base, Content
+from fewer.recipe.parse import foreign_keys, override
 from fewer.recipe.paths import all_absolute
 from fewer.recipe.schema import Recipe, flat
 from fewer.recipe.toml_file import read_toml
+from fewer.recipe.values import split_values
 
-Content = dict[str, Any]
-KeyPath = tuple[str, ...]
 PLAIN = "plain"
 NAMED_BY = {"select": "method", "model": "name"}  # the key that selects a section's other keys
 _SAME_IMAGES = "all are judged on the same images"
@@ -27,7 +27,6 @@ _FIXED = {
     **dict.fromkeys(("evaluate.every", "train.patience"), "all runs are evaluated once, at the end"),
     **dict.fromkeys(("data.val", "data.test", "data.split_seed"), _SAME_IMAGES),
 }
-_BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 @dataclass(frozen=True)
@@ -59,43 +58,6 @@ class Change:
     texts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Base:
-    """The recipe that is varied, with the place of every key for messages."""
-
-    path: Path
-    content: Content
-    lines: Mapping[KeyPath, int]
-    places: Mapping[KeyPath, str]
-
-    @classmethod
-    def read(cls, path: Path, overrides: Sequence[str] = ()) -> Base:
-        """Reads a recipe's file and puts `key=value` texts into it.
-
-        Raises:
-            RecipeError: The file cannot be read, or a text is no override.
-        """
-        content, lines = read_toml(path)
-        places: dict[KeyPath, str] = {}
-        if problems := override(content, overrides, places):
-            raise RecipeError([printable(problem) for problem in problems])
-        return cls(path, content, lines, places)
-
-    def recipe(self, content: Content, places: Mapping[KeyPath, str]) -> Recipe:
-        """Checks a changed content.
-
-        Raises:
-            RecipeError: With all its problems.
-        """
-        every, folder = {**self.places, **places}, self.path.resolve().parent
-        return parse_recipe(content, origin=str(self.path), lines=dict(self.lines), base=folder, places=every)
-
-    def plain(self) -> Variant:
-        """The baseline: the recipe without selection."""
-        content = {**copy.deepcopy(self.content), "select": {"method": "full"}}
-        return Variant(PLAIN, self.recipe(content, {}), {}, content)
-
-
 def changes_of(vary: Sequence[str], file: Path | None) -> list[Change]:
     """The changes of all variants: the grid of all axes; a file of variants is one more axis.
 
@@ -122,24 +84,6 @@ def changes_of(vary: Sequence[str], file: Path | None) -> list[Change]:
     if problems:
         raise RecipeError(list(dict.fromkeys(map(printable, problems))))
     return [_together(combination) for combination in itertools.product(*axes)] if axes else []
-
-
-def split_values(text: str) -> Iterator[str]:
-    """Values between commas; commas inside brackets and quotes do not separate."""
-    depth, quote, value = 0, "", ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'":
-            quote = character
-        else:
-            depth += _BRACKETS.get(character, 0)
-        if character == "," and not depth and not quote:
-            yield value.strip()
-            value = ""
-        else:
-            value += character
-    yield value.strip()
 
 
 def _point(key: str, value: str, is_short: bool) -> Change:
@@ -185,7 +129,7 @@ def variants_of(base: Base, changes: Sequence[Change]) -> tuple[Variant, list[Va
     Raises:
         RecipeError: With every problem of every variant, two that are the same, and those that change nothing.
     """
-    plain, problems, found, places = base.plain(), [], [], []
+    plain, problems, found, places = plain_of(base), [], [], []
     itself = Change(str(_method(base.content)), str(base.path))
     for change in changes or [itself]:
         try:
@@ -198,6 +142,12 @@ def variants_of(base: Base, changes: Sequence[Change]) -> tuple[Variant, list[Va
     if problems:
         raise RecipeError(list(dict.fromkeys(map(printable, problems))))
     return plain, found
+
+
+def plain_of(base: Base) -> Variant:
+    """The baseline: the recipe without selection."""
+    content = {**copy.deepcopy(base.content), "select": {"method": "full"}}
+    return Variant(PLAIN, base.recipe(content, {}), {}, content)
 
 
 def _variant(base: Base, plain: Variant, change: Change) -> Variant:
@@ -282,4 +232,4 @@ def _method(content: Content) -> object:
     return chosen.get("method", "full") if isinstance(chosen, dict) else "full"
 
 
-__all__ = ["PLAIN", "Base", "Change", "Content", "Variant", "changes_of", "split_values", "variants_of"]
+__all__ = ["PLAIN", "Base", "Change", "Content", "Variant", "changes_of", "plain_of", "split_values", "variants_of"]

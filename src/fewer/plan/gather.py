@@ -56,6 +56,8 @@ def gather_facts(
     data = data_facts(splits, recipe.data.depth)
     store, notes = store_of(recipe, splits.train.source, stages_of(recipe, data.native_side_px), data.depth)
     data = replace(data, store=store, notes=(*data.notes, *notes))
+    if not recipe.evaluate.test:
+        data = replace(data, test_images=0)
     model = model_facts(recipe, len(data.classes), data.native_side_px, weights, scoring_side_px)
     return Facts(data, model, machine_facts(processes, available))
 

@@ -24,6 +24,7 @@ from fewer.models import ModelParams
 from fewer.recipe import checks, defaults, paths
 from fewer.recipe.deprecated import drop_other_spelling, moved
 from fewer.recipe.schema import Recipe, SyncRecipe, TaskRecipe, TrainRecipe
+from fewer.recipe.search_section import SECTION, axes_of
 from fewer.recipe.toml_file import backslash_problem, read_toml
 from fewer.select import MethodParams
 
@@ -87,6 +88,9 @@ def parse_recipe(
         return next((where for other, where in origins.items() if path and other[: len(path)] == path), origin)
 
     notes = [f"{place(new)}: {'.'.join(old)} is now called {'.'.join(new)}" for new, old in before.items()]
+    if (searched := content.pop(SECTION, None)) is not None:
+        problems += _search_problems(searched, place, base)
+        notes.append(f"{place((SECTION,))}: [search] is for `fewer tune`; here the recipe's own values are taken")
     notes += [filled] if filled else []
     chosen, wrong = {}, set()
     for name, base_class in _COMPOSED.items():
@@ -111,6 +115,14 @@ def parse_recipe(
     if problems:
         raise _refusal(problems, content, base, place)
     return recipe.with_notes(notes)
+
+
+def _search_problems(section: Any, place: Place, base: Path | None) -> list[str]:
+    try:
+        axes_of(section, place, base or Path.cwd())
+    except RecipeError as error:
+        return error.problems
+    return []
 
 
 def _refusal(problems: list[str], content: dict[str, Any], base: Path | None, place: Place) -> RecipeError:

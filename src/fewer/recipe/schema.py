@@ -217,6 +217,9 @@ class EvaluateRecipe(Section):
     """Training images that BatchNorm's statistics are estimated from again where those of training do not fit an
     evaluation: after a stage at another image side, after an epoch on a part of the images that a method chose by
     scores, unless its guards are off, and for weights that `train.swa` averages. 0: never."""
+    test: Flag = True
+    """Whether the test set is measured at the end of the run. `false`: it is neither decoded nor measured, as in the
+    trials of `fewer tune`; `fewer eval` can measure it later."""
 
 
 def _remote(value: object) -> object:

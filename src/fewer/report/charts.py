@@ -23,10 +23,11 @@ ROWS = 60  # of the table under a plot
 TIME = ((7200.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 Split = Literal["val", "test"]
 SPLITS: tuple[Split, ...] = ("val", "test")
-Role = Literal["train", "steps", "val", "test", "other", "class", "plain", "random", "variant"]
+Role = Literal["train", "steps", "val", "test", "other", "class", "plain", "random", "variant", "complete", "pruned"]
 NAMES: dict[Role, str] = {
     "train": "training, mean of an epoch", "val": "validation", "test": "test", "steps": "training, single steps",
     "plain": "plain training", "random": "random training", "variant": "variants, by number",
+    "complete": "complete trials", "pruned": "trials that were ended early",
 }  # fmt: skip
 Cell = tuple[float, str] | None  # a number, and how a person reads it
 Value = Callable[[Mapping[str, Any]], object]
@@ -95,6 +96,7 @@ class Chart:
         bands: Begin, end and label of stages.
         marks: Where the run was resumed.
         whole_x: The x axis counts whole things.
+        ticks: Places of the x axis and what they are called, where it holds no plain numbers from 0 on.
     """
 
     key: str
@@ -105,6 +107,7 @@ class Chart:
     bands: Sequence[tuple[float, float, str]] = ()
     marks: Sequence[float] = ()
     whole_x: bool = False
+    ticks: Sequence[tuple[float, str]] = ()
 
     @property
     def roles(self) -> list[Role]:

@@ -76,6 +76,8 @@ STYLES: dict[Role, Style] = {
     "plain": Style("s1", "solid", "o"),
     "random": Style("s2", "dashed", "s"),
     "variant": Style("s3", "none", "D"),
+    "complete": Style("s1", "solid", "o", 0.9),
+    "pruned": Style("s2", "dashed", "s", 0.9),
 }
 _VARIABLES = (
     "ink",
@@ -133,7 +135,7 @@ def _drawn(chart: Chart, sheet: Sheet, paint: Paint) -> Iterator[Figure]:
                 ax.axvline(x, color=paint("ink2"), linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
         _bands(axes, chart.bands, paint)
         axes[-1].set_xlabel(chart.x_name, color=paint("ink2"))
-        _ticks(axes[-1], chart.whole_x)
+        _ticks(axes[-1], chart)
         yield figure
 
 
@@ -230,11 +232,17 @@ def _frame(ax: Axes, name: str, sheet: Sheet, paint: Paint) -> None:
     ax.margins(x=0.02)
 
 
-def _ticks(ax: Axes, whole_x: bool) -> None:
+def _ticks(ax: Axes, chart: Chart) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    if chart.ticks:
+        places = [x for x, _ in chart.ticks]
+        room = 0.06 * (max(places) - min(places)) or 0.5
+        ax.set_xlim(min(places) - room, max(places) + room)
+        ax.set_xticks(places, [text for _, text in chart.ticks])
+        return
     ax.set_xlim(left=0)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=whole_x))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=chart.whole_x))
 
 
 def _bands(axes: Sequence[Axes], bands: Sequence[tuple[float, float, str]], paint: Paint) -> None:

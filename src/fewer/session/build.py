@@ -169,7 +169,8 @@ def _opened(
     began: float,
 ) -> Session:
     recipe = plan.recipe
-    data = {name: images_of(plan, name, split, loader, on_progress) for name, split in _named(splits)}
+    named = [(name, split) for name, split in _named(splits) if name != "test" or recipe.evaluate.test]
+    data = {name: images_of(plan, name, split, loader, on_progress) for name, split in named}
     damaged = [(name, image) for name, part in data.items() for image in part.prepare(_side(plan, name))]
     if damaged:
         splits, data = _without(splits, data, {name: _side(plan, name) for name in data})
@@ -210,7 +211,8 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
         changed[name] = part.split = part.split.without(bad)
         if not len(changed[name]):
             raise DataError(f"{part.split.source.name}: none of its {name} images can be decoded; give other images")
-    return replace(splits, train=changed["train"], val=changed.get("val"), test=changed.get("test")), data
+    test = changed.get("test", splits.test)
+    return replace(splits, train=changed["train"], val=changed.get("val"), test=test), data
 
 
 def task_of(plan: Plan) -> Task:

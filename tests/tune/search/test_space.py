@@ -1,0 +1,71 @@
+"""Search spaces: what may be searched, and what is refused before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fewer.core.errors import RecipeError
+from fewer.recipe.parse import parse_recipe
+from fewer.tune.search.space import Space
+
+
+def test_the_command_line_goes_before_the_recipes_own_search(recipe: Path, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(recipe.read_text() + '[search]\ntrain.lr = "log:1e-3..1"\ntrain.momentum = [0.8, 0.9]\n')
+    space = Space.read(file, ["train.epochs=3"], ["train.lr=0.1,0.2", "train.batch_size=30,45"])
+    assert [(axis.key, axis.text) for axis in space.axes] == [
+        ("train.momentum", "0.8,0.9"),
+        ("train.lr", "0.1,0.2"),
+        ("train.batch_size", "30,45"),
+    ]
+    assert space.combinations == 8
+    assert len({tuple(values.items()) for values in space.grid()}) == 8
+    assert space.recipe.notes == (), "the search is its own here"
+
+
+def test_a_range_has_whole_numbers_where_its_key_takes_no_others(recipe: Path) -> None:
+    asked = ["train.epochs=2..8", "train.weight_decay=0..1", "train.lr=log:1e-3..1", "train.warmup=0ep..1ep"]
+    space = Space.read(recipe, [], asked)
+    assert [axis.whole for axis in space.axes] == [True, False, False, False]
+    assert space.combinations is None
+    assert [axis.written(3.7) for axis in space.axes[:2]] == ["3", "1"]
+
+
+def test_a_trial_keeps_few_files_and_leaves_test_images_alone(recipe: Path) -> None:
+    trial = Space.read(recipe, ["out.keep=5"], ["train.lr=0.1,0.2"]).trial({"train.lr": "0.2"})
+    assert (trial.train.lr, trial.out.plots, trial.out.keep, trial.evaluate.test) == (0.2, False, 5, False)
+
+
+def test_the_content_of_a_trial_is_the_recipe_with_its_values(recipe: Path) -> None:
+    space = Space.read(recipe, [], ["train.lr=0.1,0.2"])
+    assert parse_recipe(space.content({"train.lr": "0.2"})) == space.recipe_of({"train.lr": "0.2"})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "search", "said"),
+    [
+        ([], [], "nothing to search: give --search"),
+        ([], ["train.lrr=0.1,0.2"], r'--search train\.lrr=0\.1,0\.2: unknown key .*did you mean "train\.lr"'),
+        ([], ["train.batch_size=30,none"], r"train\.batch_size = 'none'"),
+        ([], ["train.epochs=0..5"], r"train\.epochs = 0: .*greater than or equal to 1"),
+        ([], ["train.epochs=1.5..5"], r"train\.epochs = 1\.5"),
+        ([], ["train.seed=0,1"], "the best seed is luck"),
+        ([], ["out.keep=1,2"], r"no key of \[out\]"),
+        ([], ["data.val=5%,10%"], "judged on the same images"),
+        ([], ["evaluate.best=loss,top1"], "judged alike"),
+        (["train.lr=0.1"], ["train.lr=0.1,0.2"], r"train\.lr is searched, and given"),
+        (["data.val=none"], ["train.lr=0.1,0.2"], r'data\.val = "none": settings are chosen by validation images'),
+        (
+            ["train.schedule=cooldown", "train.epochs=10"],
+            ["train.warmup=1ep,8ep", "train.cooldown=1ep,5ep"],
+            r"^the combination train\.warmup=8ep, train\.cooldown=5ep: .*longer than the run",
+        ),
+    ],
+)
+def test_searches_that_mean_nothing_are_refused(
+    recipe: Path, overrides: list[str], search: list[str], said: str
+) -> None:
+    with pytest.raises(RecipeError, match=said):
+        Space.read(recipe, overrides, search)
