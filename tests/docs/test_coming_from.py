@@ -21,6 +21,7 @@ from fewer.plan.flops import Flops
 from fewer.plan.plan import Plan
 from fewer.recipe import shipped
 from fewer.recipe.parse import parse_recipe
+from fewer.recipe.search_section import axes_asked
 from paths import DOCS
 
 PAGE = DOCS / "coming-from.md"
@@ -66,8 +67,14 @@ def recipes(page: str) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
                     named[words[-1]] = tomllib.loads(shipped.text(words[words.index("--recipe") + 1]))
                     yield block.line, named[words[-1]], []
                     continue
-                assert words[:2] in (["fewer", "train"], ["fewer", "plan"]), f"line {block.line}: {command}"
-                yield block.line, named[words[2]], [word for word in words[3:] if re.match(r"[\w.]+=", word)]
+                assert words[0] == "fewer", f"line {block.line}: {command}"
+                assert words[1] in ("train", "plan", "tune"), f"line {block.line}: {command}"
+                overrides = [word for word in words[3:] if re.match(r"[\w.]+=", word)]
+                if words[1] == "tune":
+                    (axis,) = axes_asked([overrides.pop()])
+                    yield from ((block.line, named[words[2]], [f"{axis.key}={value}"]) for value in axis.ends)
+                    continue
+                yield block.line, named[words[2]], overrides
         else:
             raise AssertionError(f"line {block.line}: a block of {block.language or 'no language'} cannot be planned")
 
@@ -157,6 +164,19 @@ def test_every_command_and_pattern_of_the_scripts_for_several_gpus_is_in_a_table
     part = page[page.index("## Scripts for several GPUs") : page.index("## Not yet")]
     there = "\n".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| "))
     assert not set(OF_SEVERAL_GPUS) - set(re.findall(r"`([^`]+)`", there))
+
+
+OF_LARGE_BATCHES = (
+    *("RandomHorizontalFlip", "RandomRotation", "RandomCrop", "RandomAffine", "RandomPerspective", "ColorJitter"),
+    *("Normalize", "T_max"),
+)
+
+
+def test_every_transform_of_the_study_of_large_batches_is_in_a_table() -> None:
+    page = PAGE.read_text("utf-8")
+    part = page[page.index("### Step 1") : page.index("### Step 2")]
+    there = "\n".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| "))
+    assert not [each for each in OF_LARGE_BATCHES if f"`{each}" not in there]
 
 
 def test_every_method_of_the_published_code_is_on_the_page() -> None:

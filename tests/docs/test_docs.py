@@ -98,7 +98,8 @@ def test_recipes_are_valid_and_say_what_they_are(path: Path) -> None:
     load_recipe(path)
     header = path.read_text("utf-8").partition("\n[")[0]
     assert all(line.startswith("#") for line in header.strip().splitlines())
-    for word in (f"fewer train recipes/{path.name}", "Time:", "Result:"):
+    verb = "tune" if path.parent.name == "tune" else "train"
+    for word in (f"fewer {verb} {path.relative_to(ROOT)}", "Time:", "Result:"):
         assert word in header
 
 

@@ -20,6 +20,9 @@ OF_FILES = {
     "cifar10-resnet18.toml": "dd7ef693a41a1bca",
     "cifar10.toml": "61a8de0792246a55",
     "digits.toml": "e5a2a2c80c0bf136",
+    "lenet5-centralised.toml": "58871b3d5909ecde",
+    "lenet5-centralised-adamw.toml": "e48f9022a0c49aa4",
+    "lenet5-centralised-cifar10.toml": "58871b3d5909ecde",
 }
 PLAIN = "133629e001982f1f"
 COSINES = {"head": "normalized"}

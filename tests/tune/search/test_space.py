@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from fewer.core.errors import RecipeError
-from fewer.recipe.parse import parse_recipe
+from fewer.recipe.parse import load_recipe, parse_recipe
+from fewer.recipe.schema import changed_keys
 from fewer.tune.search.space import Space
+from paths import ROOT
 
 
 def test_the_command_line_goes_before_the_recipes_own_search(recipe: Path, tmp_path: Path) -> None:
@@ -69,3 +71,15 @@ def test_searches_that_mean_nothing_are_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=said):
         Space.read(recipe, overrides, search)
+
+
+@pytest.mark.parametrize(
+    ("name", "combinations"), [("lenet5-centralised.toml", 324), ("lenet5-centralised-adamw.toml", 60)]
+)
+def test_recipes_of_searches_are_searches_of_the_recipes_beside_them(name: str, combinations: int) -> None:
+    space, beside = Space.read(ROOT / "recipes" / "tune" / name), load_recipe(ROOT / "recipes" / name)
+    assert space.combinations == combinations
+    values = {"train.lr": str(beside.train.lr), "train.weight_decay": str(beside.train.weight_decay)}
+    found = space.recipe_of({**values, "train.batch_size": "64"})
+    keys = [key for key, _, _ in changed_keys(beside, found)]
+    assert keys == ["train.bias_weight_decay"], "which no search of another key can follow"
