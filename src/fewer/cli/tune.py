@@ -83,7 +83,7 @@ class Searcher(Follower):
         from fewer.tune.search.study import in_words
 
         value = "" if trial.value is None else f", {metric.label} {metric.text(trial.value)}"
-        why = f" {trial.message}" if trial.message else ""
+        why = f" ({trial.message})" if trial.message else ""
         cost = f", {trial.full_epoch_equivalents:.2f} FEE, {trial.seconds:.1f} s" if trial.seconds else ""
         left = f"; {roughly(left_s)} left" if left_s else ""
         number = f"{over}/{total}  trial {trial.number}"

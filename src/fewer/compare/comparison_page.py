@@ -16,7 +16,8 @@ from fewer.report.history import Line
 from fewer.report.markup import Html, empty, esc, join, name, section, table, td
 from fewer.report.metrics import Metrics
 from fewer.report.page import frame, glossary
-from fewer.report.plots import svg, swatch
+from fewer.report.plots import svg
+from fewer.report.styles import swatch
 
 Arm = Mapping[str, Any]
 Summary = Mapping[str, Any]

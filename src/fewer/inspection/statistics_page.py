@@ -15,7 +15,8 @@ from fewer.report import units
 from fewer.report.charts import NO_NUMBERS, Chart, Panel, Role
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
 from fewer.report.page import frame
-from fewer.report.plots import svg, swatch
+from fewer.report.plots import svg
+from fewer.report.styles import swatch
 
 PLOTS = ("short_side_px", "aspect", "file_bytes")
 THUMB_PX = 72

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fewer.report.charts import NAMES, POINTS, Chart, Panel, Role
 from fewer.report.markup import Html, esc
+from fewer.report.styles import STYLES
 from fewer.report.values import brief, thin
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Paint = Callable[[str], str]  # from the name of a CSS variable to a colour
-
-
-@dataclass(frozen=True)
-class Style:
-    """The look of a curve, distinct from the others by colour, dash and marker, so that colour alone never matters."""
-
-    variable: str
-    dash: Literal["solid", "dashed", "dotted", "dashdot", "none"]
-    marker: str
-    width: float = 1.6
 
 
 @dataclass(frozen=True)
@@ -66,19 +57,6 @@ FAINT: tuple[Role, ...] = ("steps", "class")  # many curves at once
 CLIPPED = 3  # points above the axis whose values are written beside them, at most
 FILE_DPI = 144
 FILE_COMPRESSION = 2  # of zlib's 9: drawing lasts half as long, and the files are still small
-STYLES: dict[Role, Style] = {
-    "train": Style("s1", "solid", "o"),
-    "steps": Style("s1", "solid", "", 0.6),
-    "val": Style("s2", "dashed", "s"),
-    "test": Style("s3", "dotted", "D"),
-    "other": Style("s4", "solid", "o"),
-    "class": Style("s1", "solid", "", 0.8),
-    "plain": Style("s1", "solid", "o"),
-    "random": Style("s2", "dashed", "s"),
-    "variant": Style("s3", "none", "D"),
-    "complete": Style("s1", "solid", "o", 0.9),
-    "pruned": Style("s2", "dashed", "s", 0.9),
-}
 _VARIABLES = (
     "ink",
     "ink2",
@@ -235,14 +213,14 @@ def _frame(ax: Axes, name: str, sheet: Sheet, paint: Paint) -> None:
 def _ticks(ax: Axes, chart: Chart) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    if chart.ticks:
-        places = [x for x, _ in chart.ticks]
-        room = 0.06 * (max(places) - min(places)) or 0.5
-        ax.set_xlim(min(places) - room, max(places) + room)
-        ax.set_xticks(places, [text for _, text in chart.ticks])
+    if not chart.ticks:
+        ax.set_xlim(left=0)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=chart.whole_x))
         return
-    ax.set_xlim(left=0)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=chart.whole_x))
+    places, texts = zip(*chart.ticks, strict=True)
+    room = 0.06 * (max(places) - min(places)) or 0.5
+    ax.set_xlim(min(places) - room, max(places) + room)
+    ax.set_xticks(places, texts)
 
 
 def _bands(axes: Sequence[Axes], bands: Sequence[tuple[float, float, str]], paint: Paint) -> None:
@@ -321,22 +299,6 @@ def _tidy(svg: str, head: str, key: str) -> str:
         svg = svg.replace(color, f"var(--{variable})")
     svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', lambda m: head.replace(_VIEW_BOX, m[1], 1), svg, count=1)
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
-
-
-def swatch(role: Role) -> Html:
-    """A short piece of a curve, for the legend."""
-    style = STYLES[role]
-    dashes = {"dashed": ' stroke-dasharray="6 3"', "dotted": ' stroke-dasharray="2 2.5"'}.get(style.dash, "")
-    shapes = {
-        "o": '<circle cx="14" cy="6" r="3"/>', "s": '<rect x="11" y="3" width="6" height="6"/>',
-        "D": '<path d="M14 2l4 4-4 4-4-4z"/>',
-    }  # fmt: skip
-    stroke = "" if style.dash == "none" else f'<path d="M0 6h28" fill="none" stroke-width="{style.width}"{dashes}/>'
-    return Html(
-        f'<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true" style="fill:var(--{style.variable});'
-        f'stroke:var(--{style.variable})">{stroke}'
-        f"{shapes.get(style.marker, '')}</svg>"
-    )
 
 
 def heat_image(rows: Sequence[Sequence[float]], label: str) -> Html:

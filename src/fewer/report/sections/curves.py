@@ -8,7 +8,8 @@ from fewer.report.charts import NAMES, Chart, Numbers, best, curve_charts, sched
 from fewer.report.history import History
 from fewer.report.load import Folder
 from fewer.report.markup import Html, details, empty, esc, join, section, table, td
-from fewer.report.plots import STYLES, svg, swatch
+from fewer.report.plots import svg
+from fewer.report.styles import STYLES, swatch
 
 
 def curves(folder: Folder, story: History) -> Html:

@@ -13,7 +13,8 @@ from fewer.report.charts import NAMES, NO_NUMBERS, Chart, Panel, Role, Spot
 from fewer.report.markup import Html, empty, esc, join, name, section, table, td
 from fewer.report.metrics import Metrics
 from fewer.report.page import frame, glossary
-from fewer.report.plots import svg, swatch
+from fewer.report.plots import svg
+from fewer.report.styles import swatch
 from fewer.tune.search.trials import ranked, trial_of
 
 Found = Mapping[str, Any]
