@@ -31,11 +31,11 @@ def test_every_optimizer_is_a_choice_of_the_recipe() -> None:
     [
         (
             {"optimizer": "adamw", "lr": 0.001, "momentum": 0.9},
-            'unknown key "train.momentum"; it belongs to train.optimizer = "sgd"; "adamw" has betas, eps',
+            'unknown key "train.momentum"; it belongs to train.optimizer = "larc", "lars", "muon", "sgd"; "adamw" has',
         ),
         (
             {"betas": [0.9, 0.99]},
-            'unknown key "train.betas"; it belongs to train.optimizer = "adamw"; "sgd" has momentum, nest',
+            'unknown key "train.betas"; it belongs to train.optimizer = "adamw", "lamb", "muon"; "sgd" has mom',
         ),
         ({"schedule": "one_cycle", "warmup": "10%"}, "cycle_peak"),
         ({"schedule": "one_cycle", "momentum": 0.8}, 'set that to "off"'),

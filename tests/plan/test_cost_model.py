@@ -48,9 +48,9 @@ def predicted(
 ) -> Costs:
     """What is predicted without any plan."""
     stages, data = stages_of(recipe, facts.data.native_side_px), facts.data
-    budget = budget_of(facts, stages, None, batchnorm)
+    budget = budget_of(facts, stages, None, batchnorm, packs=packs)
     evaluations = evaluations_of(stages, recipe.evaluate.every, data.val_images > 0, data.test_images > 0, False)
-    return CostModel(recipe, facts, stages, budget, evaluations, batchnorm, in_memory).predicted(expected, packs)
+    return CostModel(recipe, facts, stages, budget, evaluations, batchnorm, in_memory).predicted(expected)
 
 
 @given(stage_lists)

@@ -72,6 +72,14 @@ def test_what_a_stage_freezes_is_counted_beside_what_it_does_not() -> None:
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_steps_of_an_optimizer_count_for_what_is_trained() -> None:
+    def trained(model: nn.Module) -> int:
+        return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+    plain, frozen = flops_by_epoch(TASK, network(nn.Sequential), SIDE, 5, ("1", "2"), {0, 1}, trained)
+    assert plain.step > frozen.step > 0
+
+
 # --- One layer -----------------------------------------------------------------------------------------------------
 
 

@@ -226,7 +226,7 @@ def test_keys_of_another_package_are_checked_as_our_own(site: Path, tmp_path: Pa
     for said in (
         'unknown key "select.truns"; did you mean "select.turns"?',
         "train.sign_damping = 0.0 moves nothing; give more",
-        'unknown key "train.momentum"; it belongs to train.optimizer = "sgd"; "sign" has sign_damping',
+        'unknown key "train.momentum"; it belongs to train.optimizer = "larc", "lars", "muon", "sgd"; "sign" has sign_',
         'unknown key "task.focal_gamma"; it belongs to task.loss = "focal"; "brier" has brier_scale',
         'train.warmup = "9ep" is longer than the run of 2 epochs',
     ):

@@ -17,7 +17,7 @@ from fewer.testing import Violation, check_optimizer
     ("name", "keys"), [(n, keys) for n in OPTIMIZERS.names() for keys in OPTIMIZERS.module(n).EXAMPLES]
 )
 def test_ours_keep_all_promises(name: str, keys: dict[str, Any]) -> None:
-    own = {key: value for key, value in keys.items() if key not in ("lr", "weight_decay")}
+    own = {key: value for key, value in keys.items() if key in OPTIMIZERS.params(name).model_fields}
     params = section_of(TrainParams, optimizer=name, **own)
     check_optimizer(lambda groups: OPTIMIZERS.module(name).build(params, groups))
 

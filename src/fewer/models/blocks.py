@@ -46,6 +46,16 @@ def rate_factors(model: nn.Module, layers: Sequence[str], classes: int, decay: f
     return {name: decay ** (last - number) for name, number in numbers.items()}
 
 
+def ends(model: nn.Module, classes: int) -> set[str]:
+    """Names of the first layer with a matrix or filters, in the order of definition, and of the head."""
+    first = next((name for name, layer in model.named_modules() if _has_matrix(layer)), None)
+    return {*heads(model, classes), *([first] if first else [])}
+
+
+def _has_matrix(layer: nn.Module) -> bool:
+    return any(parameter.dim() > 1 for parameter in layer.parameters(recurse=False))
+
+
 def _numbers(model: nn.Module, layers: Sequence[str], head: set[str]) -> dict[str, int]:
     """The block of every layer."""
     found: dict[str, int] = {}
@@ -53,7 +63,7 @@ def _numbers(model: nn.Module, layers: Sequence[str], head: set[str]) -> dict[st
     number, has_matrix, inside = 0, False, ""
     for name in layers:
         module = _numbered(name)
-        is_matrix = any(parameter.dim() > 1 for parameter in model.get_submodule(name).parameters(recurse=False))
+        is_matrix = _has_matrix(model.get_submodule(name))
         if name in head:
             continue
         if module in known:

@@ -1,11 +1,13 @@
 """Optimizers, schedules and averages of the weights, one file each; and what works beside them: groups of parameters.
 
-`TrainParams` holds the keys of `[train]` that say which; the functions here build what a section names.
+`TrainParams` holds the keys of `[train]` that say which; the functions here build what a section names. `LARS`, `LARC`,
+`LAMB` and `Muon` are classes for loops of anyone's own; each is imported at its first use, as it needs torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fewer.core.config import Section
@@ -19,8 +21,13 @@ if TYPE_CHECKING:
 
     from fewer.core.protocols import Average
     from fewer.optim.average import Setting
+    from fewer.optim.rules.lamb import LAMB as LAMB
+    from fewer.optim.rules.larc import LARC as LARC
+    from fewer.optim.rules.lars import LARS as LARS
+    from fewer.optim.rules.muon import Muon as Muon
     from fewer.optim.shapes import Shape
 
+_CLASSES = {"LAMB": "lamb", "LARC": "larc", "LARS": "lars", "Muon": "muon"}
 _USUAL_BATCH = 256  # images in a step that usual learning rates are stated for
 
 
@@ -51,6 +58,21 @@ def build_optimizer(train: TrainParams, groups: list[dict[str, Any]]) -> torch.o
     """
     optimizer: torch.optim.Optimizer = OPTIMIZERS.module(train.optimizer).build(train, groups)
     return optimizer
+
+
+def step_flops(train: TrainParams, model: torch.nn.Module, ends: Collection[str]) -> int:
+    """FLOPs of the matrix products of one optimizer step, for the parameters of a model that are trained.
+
+    Args:
+        train: The section that names the optimizer.
+        model: The model, on any device.
+        ends: Names of its first layer and of its head.
+    """
+    from fewer.optim.groups import parameter_groups
+
+    count = getattr(OPTIMIZERS.module(train.optimizer), "step_flops", None)
+    flops: int = count(train, parameter_groups(model, 1.0, {}, {}, ends=ends)) if count else 0
+    return flops
 
 
 def usual_lr(train: TrainParams, first_weights: str, batch_size: int) -> tuple[float, float] | None:
@@ -108,3 +130,9 @@ def _with_flag(train: TrainParams, flag: str) -> list[str]:
 def build_averages(train: TrainParams, model: torch.nn.Module, setting: Setting) -> dict[str, Average]:
     """The averages that a section asks for, by name."""
     return {name: AVERAGES.module(name).build(train, model, setting) for name in averages_of(train)}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CLASSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"fewer.optim.rules.{_CLASSES[name]}"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -53,8 +53,9 @@ def parameter_groups(
     lr_scale: Mapping[str, float],
     layer_lr_scale: Mapping[str, float] = {},
     parameter_lr_scale: Mapping[str, float] = {},
+    ends: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Groups for any of torch's optimizers; each remembers its peak rate as `base_lr` and its parameters' `names`.
+    """Groups for any optimizer; each remembers its `kind`, its peak rate as `base_lr` and its parameters' `names`.
 
     Args:
         model: The model.
@@ -63,11 +64,14 @@ def parameter_groups(
         lr_scale: Factor on `lr` for each kind of parameter; 1 where a kind is left out.
         layer_lr_scale: A further factor for all parameters of a layer, by the layer's name; 1 where it is left out.
         parameter_lr_scale: A further one by the parameter's name; 1 where it is left out.
+        ends: Names of the first layer and of the head: a group remembers its parameters of these as `ends`.
     """
     return [
         {
             "params": list(named.values()),
             "names": list(named),
+            "kind": kind,
+            "ends": frozenset(name for name in named if name.rpartition(".")[0] in ends),
             "lr": lr * lr_scale.get(kind, 1.0) * factor,
             "base_lr": lr * lr_scale.get(kind, 1.0) * factor,
             "weight_decay": weight_decay.get(kind, 0.0),

@@ -69,12 +69,12 @@ def compile_plan(
     reestimation = reestimation_of(recipe, facts, own_selector)
     finder_flops = costs_of(recipe, facts, stages[0])["flops"][1] if finds_lr(recipe) else 0.0
     cost = None if own_selector else asked_cost(recipe.select)
-    budget = budget_of(facts, stages, cost, reestimation, finder_flops)
+    budget = budget_of(facts, stages, cost, reestimation, finder_flops, packs)
     method = own_selector or recipe.select.model_dump()["method"]
     _require_enough(budget, expected, method, facts.reference, 'train.lr = "auto"' if finds_lr(recipe) else "")
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.kept_sides_px(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
-    predicted = _predicted(costs, expected, packs, earliest_end(recipe, stages) if has_val else budget.epochs)
+    predicted = _predicted(costs, expected, earliest_end(recipe, stages) if has_val else budget.epochs)
     shown = stage_costs(facts, stages, costs.epochs_flops(_everything))
     warnings = (
         saves_little(stages, shown),
@@ -111,13 +111,13 @@ def compile_plan(
     )
 
 
-def _predicted(costs: CostModel, expected: Expected, packs: bool, earliest: int) -> dict[str, tuple[float, float]]:
+def _predicted(costs: CostModel, expected: Expected, earliest: int) -> dict[str, tuple[float, float]]:
     """The whole run's cost; where patience may end it earlier, lowest is that of the earliest end."""
-    whole = costs.predicted(expected, packs)
+    whole = costs.predicted(expected)
     if earliest >= costs.budget.epochs:
         return whole
     stages, budget = of_epochs(costs.stages, costs.budget, earliest)
-    early = replace(costs, stages=stages, budget=budget).predicted(expected, packs)
+    early = replace(costs, stages=stages, budget=budget).predicted(expected)
     return {key: (min(early[key][0], low), high) for key, (low, high) in whole.items()}
 
 

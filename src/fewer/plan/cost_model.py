@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fewer.core.allocation import batch_sizes
 from fewer.core.evaluation import WORST_SAMPLES, Evaluate
 from fewer.core.types import Expectation, Stage
 from fewer.data.decode.jpeg import FRACTIONS
@@ -28,7 +27,12 @@ Costs = dict[str, tuple[float, float]]
 
 
 def budget_of(
-    facts: Facts, stages: Sequence[Stage], cost: float | None, reestimation: Reestimation, finder_flops: float = 0.0
+    facts: Facts,
+    stages: Sequence[Stage],
+    cost: float | None,
+    reestimation: Reestimation,
+    finder_flops: float = 0.0,
+    packs: bool = False,
 ) -> Budget:
     """The budget of a run.
 
@@ -38,6 +42,7 @@ def budget_of(
         cost: The share of the full cost that was asked for, where one was.
         reestimation: When BatchNorm's statistics are estimated again.
         finder_flops: What a learning-rate finder costs before the first epoch, at most.
+        packs: Whether the selector's batches are full ones.
     """
     model, always = facts.model, reestimation.at_side(stages[-1]) or reestimation.averaged
     moments = [(stage, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
@@ -56,6 +61,9 @@ def budget_of(
             for stage, epoch in moments
         ),
         shown_images=shown,
+        step_flops=tuple(model.trained_flops(stage, epoch).step for stage, epoch in moments),
+        batch_sizes=tuple(stage.batch_size for stage, _ in moments),
+        packs=packs,
     )
 
 
@@ -94,15 +102,14 @@ class CostModel:
     reestimation: Reestimation
     in_memory: bool
 
-    def predicted(self, expected: Expected, packs: bool) -> Costs:
+    def predicted(self, expected: Expected) -> Costs:
         """The ledger at the end of the run.
 
         Args:
             expected: What the selector expects of an epoch.
-            packs: Whether the selector's batches are full ones.
         """
         each = self._expectations(expected)
-        epochs = [self.epoch(epoch, expectation, packs) for epoch, expectation in enumerate(each)]
+        epochs = [self.epoch(epoch, expectation) for epoch, expectation in enumerate(each)]
         costs = {key: (sum(e[key][0] for e in epochs), sum(e[key][1] for e in epochs)) for key in epochs[0]}
         costs |= self._with_batchnorm(costs, each[-1])
         for before in self._before():
@@ -148,10 +155,10 @@ class CostModel:
         if finds_lr(self.recipe):
             yield costs_of(self.recipe, self.facts, self.stages[0])
 
-    def epoch(self, epoch: int, expectation: Expectation, packs: bool) -> Costs:
+    def epoch(self, epoch: int, expectation: Expectation) -> Costs:
         """Ledger entries of one epoch's scoring and training."""
         stage = stage_of(self.stages, epoch)
-        images, size = self.budget.shown(epoch), stage.batch_size
+        images = self.budget.shown(epoch)
         scored = round(expectation.scored * images)
 
         def bounds(entry: Callable[[int], float]) -> tuple[float, float]:
@@ -164,7 +171,7 @@ class CostModel:
             "samples_loaded": (low, high + (scored if workers_of(self.recipe, self.facts.machine) > 1 else 0)),
             "samples_forwarded": bounds(lambda kept: float(kept + scored) + passed),
             "samples_backpropagated": bounds(float),
-            "optimizer_steps": bounds(lambda kept: float(len(batch_sizes(kept, size, kept if packs else images)))),
+            "optimizer_steps": bounds(lambda kept: float(self.budget.steps(epoch, kept))),
             "flops": self.budget.epoch_flops(epoch, expectation),
         }
 

@@ -64,7 +64,7 @@ def earliest_end(recipe: Recipe, stages: Sequence[Stage]) -> int:
 def of_epochs(stages: Sequence[Stage], budget: Budget, epochs: int) -> tuple[tuple[Stage, ...], Budget]:
     """Stages and budget of a run of so many epochs, which ends earlier or later within its last stage."""
     last, more = replace(stages[-1], epochs=epochs - stages[-1].first_epoch), max(0, epochs - budget.epochs)
-    names = ("training_flops", "scoring_flops", "feature_flops", "shown_images")
+    names = ("training_flops", "scoring_flops", "feature_flops", "shown_images", "step_flops", "batch_sizes")
     resized: dict[str, Any] = {
         name: (*values, *values[-1:] * more)[:epochs] for name in names if (values := getattr(budget, name)) is not None
     }

@@ -8,7 +8,7 @@ FLOPs; what is neither a matrix product nor a convolution counts as nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,14 @@ class Flops:
         from_epoch: The first epoch that they hold for.
         forward, backward: Of one sample.
         frozen_layers: How many layers the stage freezes.
+        step: Of one optimizer step's matrix products, for all workers alike; 0 for most optimizers.
     """
 
     from_epoch: int
     forward: int
     backward: int
     frozen_layers: int = 0
+    step: int = 0
 
     @property
     def training(self) -> int:
@@ -119,7 +121,13 @@ def _convolution_backward(
 
 
 def flops_by_epoch(
-    task: Task, model: nn.Module, side_px: int, epochs: int, layers: Sequence[str] = (), frozen: Collection[int] = (0,)
+    task: Task,
+    model: nn.Module,
+    side_px: int,
+    epochs: int,
+    layers: Sequence[str] = (),
+    frozen: Collection[int] = (0,),
+    step_flops: Callable[[nn.Module], int] = lambda model: 0,
 ) -> tuple[Flops, ...]:
     """FLOPs of one sample from epoch 0 on, and from each epoch at which the net itself freezes something.
 
@@ -130,6 +138,7 @@ def flops_by_epoch(
         epochs: All epochs of the run.
         layers: Its layers in the order in which they run.
         frozen: For stages that freeze so many of them.
+        step_flops: What an optimizer step takes for the parameters that are trained.
     """
     from fewer.models.freezing import set_trained
 
@@ -139,7 +148,7 @@ def flops_by_epoch(
     for count in sorted(frozen):
         for epoch in (0, *(epoch for epoch in changes if 0 < epoch < epochs)):
             set_trained(model, trained, epoch, layers[:count])
-            found.append(Flops(epoch, *sample_flops(task, model, side_px), count))
+            found.append(Flops(epoch, *sample_flops(task, model, side_px), count, step_flops(model)))
     for parameter in trained:
         parameter.requires_grad_(True)
     return tuple(found)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import tasks
+from fewer import optim, tasks
 from fewer.data.depth import depth_of
 from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
 from fewer.machine.precision import native_bf16
 from fewer.models import dry_run, freezing
 from fewer.models.batchnorm import batchnorm_channels, has_batchnorm
-from fewer.models.blocks import rate_factors
+from fewer.models.blocks import ends, rate_factors
 from fewer.models.cut import Cut, cut_before_head
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
 from fewer.plan.flops import flops_by_epoch, head_flops, unfrozen_flops
@@ -118,8 +118,14 @@ def model_facts(
         side: {0} | {count for stage, count in zip(stages, counts, strict=False) if side in stage.sides_px}
         for side in shown
     }
+
+    def step_flops(model: nn.Module) -> int:
+        return optim.step_flops(recipe.train, model, ends(model, classes))
+
     return ModelFacts(
-        flops={side: flops_by_epoch(task, model, side, recipe.epochs, layers, frozen[side]) for side in shown},
+        flops={
+            side: flops_by_epoch(task, model, side, recipe.epochs, layers, frozen[side], step_flops) for side in shown
+        },
         layers=layers,
         frozen_layers=counts,
         body_layers=body,

@@ -71,14 +71,18 @@ def costs_of(recipe: Recipe, facts: Facts, stage: Stage, steps: int = STEPS, rep
     epochs = -(-steps // len(sizes))
     fewest, most = min(FEWEST_STEPS, steps), steps
     seen_low, seen_high = fewest * sizes[-1] * repeats, sum((sizes * epochs)[:most]) * repeats
-    each = [facts.model.sample_flops(stage.side_px, at, stage.frozen_layers).training for at in range(epochs)]
+    each = [facts.model.sample_flops(stage.side_px, at, stage.frozen_layers) for at in range(epochs)]
+    per_image, per_step = [flops.training for flops in each], [flops.step * repeats for flops in each]
     first = min(recipe.model.first_images, facts.data.train_images) * repeats * facts.machine.processes
     return {
         "samples_loaded": (seen_low + first, seen_high + first),
         "samples_forwarded": (seen_low, seen_high),
         "samples_backpropagated": (seen_low, seen_high),
         "optimizer_steps": (fewest * repeats, most * repeats),
-        "flops": (seen_low * min(each), seen_high * max(each)),
+        "flops": (
+            seen_low * min(per_image) + fewest * min(per_step),
+            seen_high * max(per_image) + most * max(per_step),
+        ),
     }
 
 

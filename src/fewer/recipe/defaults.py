@@ -17,7 +17,13 @@ FINE_TUNING: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.01, "warmup": "10%", "head_lr_scale": 10.0, "batch_size": 32},
 }
 # From random weights; `sgd` has the keys' own defaults.
-FROM_SCRATCH: dict[str, dict[str, Any]] = {"adamw": {"lr": 0.001, "warmup": "10%"}}
+FROM_SCRATCH: dict[str, dict[str, Any]] = {
+    "adamw": {"lr": 0.001, "warmup": "10%"},
+    # What is not adapted would move by its whole gradient times a rate that is meant for shares of norms.
+    "lars": {"lr": 3.0, "warmup": "10%", "bias_lr_scale": 0.02, "norm_lr_scale": 0.02},
+    "lamb": {"lr": 0.003, "warmup": "10%", "weight_decay": 0.02},
+    "muon": {"lr": 0.003, "warmup": "10%", "weight_decay": 0.05},
+}
 
 _FOUND = "auto"  # a rate that is to be found
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from fewer.core.allocation import batch_sizes
 from fewer.core.types import At, Expectation
 from fewer.select.method_params import ChoiceParams
 
@@ -40,6 +41,9 @@ class Budget:
         after_partial_flops: What is spent after the last epoch if that leaves images out.
         feature_flops: What every epoch spends on features that are kept; left out: nothing.
         shown_images: Training images that every epoch shows; left out: all.
+        step_flops: FLOPs of one optimizer step beside those of its samples, for every epoch; left out: none.
+        batch_sizes: Images of a full batch, for every epoch.
+        packs: Batches are full ones; else there are as many as the images that are shown fill.
     """
 
     images: int
@@ -51,6 +55,9 @@ class Budget:
     after_partial_flops: float = 0.0
     feature_flops: tuple[float, ...] = ()
     shown_images: tuple[int, ...] = ()
+    step_flops: tuple[int, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
+    packs: bool = False
 
     @property
     def epochs(self) -> int:
@@ -59,7 +66,8 @@ class Budget:
     @property
     def full_flops(self) -> float:
         """What the run would cost if every epoch trained on everything."""
-        return float(sum(self.images * flops for flops in self.training_flops) + sum(self.feature_flops))
+        all_images = self.images
+        return float(sum(self.training(e, all_images, all_images) + self.features(e) for e in range(self.epochs)))
 
     def at(self, epoch: int, share: float | None = None) -> At:
         """The moment before an epoch in which this share of the images may be trained on."""
@@ -71,7 +79,24 @@ class Budget:
 
     def work(self, epoch: int) -> float:
         """FLOPs of an epoch that trains on all that it shows, selection apart."""
-        return self.shown(epoch) * self.training_flops[epoch] + self.features(epoch)
+        return self.training(epoch, self.shown(epoch)) + self.features(epoch)
+
+    def training(self, epoch: int, images: int, counted: int | None = None) -> float:
+        """FLOPs of training on so many images in an epoch, with the optimizer's own; arguments as for `steps`."""
+        own = self.step_flops[epoch] if self.step_flops else 0
+        return images * self.training_flops[epoch] + (own * self.steps(epoch, images, counted) if own else 0)
+
+    def steps(self, epoch: int, images: int, counted: int | None = None) -> int:
+        """Optimizer steps of an epoch.
+
+        Args:
+            epoch: The epoch.
+            images: How many it trains on.
+            counted: Of how many images there are as many batches, unless batches are full ones; left out: of all that
+                it shows.
+        """
+        shown = self.shown(epoch) if counted is None else counted
+        return len(batch_sizes(images, self.batch_sizes[epoch], images if self.packs else shown))
 
     def features(self, epoch: int) -> float:
         """FLOPs of an epoch's features that are kept."""
@@ -82,7 +107,7 @@ class Budget:
         images = self.shown(epoch)
         scoring = round(expectation.scored * images) * self.scoring_flops[epoch] + self.features(epoch)
         low, high = (round(kept * images) for kept in (expectation.kept_low, expectation.kept_high))
-        return low * self.training_flops[epoch] + scoring, high * self.training_flops[epoch] + scoring
+        return self.training(epoch, low) + scoring, self.training(epoch, high) + scoring
 
     def remaining_flops(self, expected: Expected, epoch: int, share: float) -> float:
         """What the epochs from `epoch` on, and what comes after the last, cost where each trains on this share."""

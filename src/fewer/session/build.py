@@ -24,7 +24,7 @@ from fewer.data.listing.splits import Split, Splits, open_splits, spread
 from fewer.data.listing.subsample import LongTail
 from fewer.data.loader import Loader
 from fewer.machine.precision import autocast_dtype, weights_dtype
-from fewer.models.blocks import rate_factors
+from fewer.models.blocks import ends, rate_factors
 from fewer.models.matching import heads
 from fewer.models.pretrained import read_weights
 from fewer.optim.average import Setting
@@ -255,10 +255,9 @@ def build_optimizer(plan: Plan, model: torch.nn.Module) -> torch.optim.Optimizer
     scale = {"bias": train.bias_lr_scale, "norm": train.norm_lr_scale}
     decay["embedding"] = train.embedding_weight_decay
     lr = 1.0 if plan.lr is None else plan.lr  # of a rate that is still to be found, the factors are known already
-    groups = parameter_groups(
-        model, lr, decay, scale, dict.fromkeys(head, train.head_lr_scale), _factors_by_depth(plan, model)
-    )
-    return optim.build_optimizer(train, groups)
+    by_layer, by_parameter = dict.fromkeys(head, train.head_lr_scale), _factors_by_depth(plan, model)
+    both_ends = ends(model, len(plan.facts.data.classes))
+    return optim.build_optimizer(train, parameter_groups(model, lr, decay, scale, by_layer, by_parameter, both_ends))
 
 
 def _factors_by_depth(plan: Plan, model: torch.nn.Module) -> dict[str, float]:

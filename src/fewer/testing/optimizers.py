@@ -96,9 +96,9 @@ def _ignores_grouping(build: Build) -> None:
     for split in (False, True):
         model = _model()
         groups = parameter_groups(model, _LR, dict.fromkeys(("weight", "bias", "norm"), 0.01), {})
-        if not split:
-            joined = {key: [each for group in groups for each in group[key]] for key in ("params", "names")}
-            groups = [{**groups[0], **joined}]
+        if split:
+            each = [(group, *pair) for group in groups for pair in zip(group["params"], group["names"], strict=True)]
+            groups = [{**group, "params": [parameter], "names": [name]} for group, parameter, name in each]
         with trying("building it"):
             optimizer = build(groups)
         for _ in range(3):

@@ -80,7 +80,7 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
         samples_backpropagated=size,
         optimizer_steps=int(stepped),
         skipped_steps=int(not stepped),
-        flops=size * (flops.forward + flops.backward),
+        flops=size * flops.training + flops.step * int(stepped),
     )
     return totals._replace(steps=float(stepped))
 
