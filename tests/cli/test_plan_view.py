@@ -75,3 +75,6 @@ def test_time_and_memory_are_rough(capsys: pytest.CaptureFixture[str]) -> None:
     assert "time: about 10 minutes to about 20 minutes on this machine" in text
     assert "memory about 1.5 GiB" in text
     assert "time:" not in said(capsys)
+    assert "a process" not in text
+    show_plan(compile_plan(recipe(), facts(processes=2)), Outlook((1.0, 2.0), 2**30), everything=False)
+    assert "memory about 1.0 GiB a process" in capsys.readouterr().out

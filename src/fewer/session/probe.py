@@ -49,7 +49,7 @@ class Outlook:
 
     Attributes:
         seconds: Least and most, training and evaluation; loading comes on top.
-        memory_bytes: Of the process at its largest, decoded images included.
+        memory_bytes: Of a process at its largest, with its part of a batch, decoded images included.
         stages: Least and most seconds of each stage's training.
         plain: Those of as many epochs of all images at the largest side.
     """
@@ -116,7 +116,7 @@ def outlook(plan: Plan) -> Outlook:
         of_stages.append(probes.get(shape, next(reversed(probes.values()))))
     fast = _seconds(plan, [each.seconds_per_flop for each in of_stages], 0)
     slow = _seconds(plan, [each.slow_seconds_per_flop for each in of_stages], 1)
-    step_bytes = max(each.step_bytes for each in probes.values())
+    step_bytes = max(each.step_bytes for each in probes.values()) / plan.facts.machine.processes
     return Outlook(
         seconds=(fast.run, slow.run),
         memory_bytes=base_bytes + step_bytes + (plan.loading_bytes if plan.loading.in_memory else 0),
