@@ -1,7 +1,7 @@
 """Two hosts on one machine: Linux network namespaces at the ends of a cable, whose rate can be limited.
 
-What goes through the cable is what would go through a wire: frames of 1,514 bytes, counted by the kernel. It takes the
-rights of root and `ip` and `tc` of iproute2.
+What goes through the cable is what would go through a wire: frames of up to 1,514 bytes. It takes the rights of root,
+and `ip` and `tc` of iproute2.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-INTERFACE = "fewer0"
+_INTERFACE = "fewer0"
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET of <sched.h>
 _BURST_SECONDS, _LEAST_BURST_BYTES = 0.001, 16 * 1024  # what may go ahead of the rate: a tick of the kernel's timers
 _QUEUE = "400ms"  # what may wait behind a limit, before frames are lost
@@ -26,11 +26,13 @@ class Host:
 
     Attributes:
         name: Its namespace.
-        address: Its address on the cable, whose interface is `INTERFACE`.
+        address: Its address on the cable.
+        interface: What its end of the cable is called.
     """
 
     name: str
     address: str
+    interface: str = _INTERFACE
 
     def command(self, *words: str) -> list[str]:
         """A command line that runs on this host."""
@@ -42,11 +44,11 @@ class Host:
         with open(f"/run/netns/{self.name}") as space:
             if libc.setns(space.fileno(), _NEW_NETWORK):
                 raise OSError(ctypes.get_errno(), f"cannot enter network namespace {self.name}")
-        os.environ["GLOO_SOCKET_IFNAME"] = INTERFACE
+        os.environ["GLOO_SOCKET_IFNAME"] = self.interface
 
     def sent_bytes(self) -> int:
-        """Bytes of all frames that it has sent."""
-        counter = f"/sys/class/net/{INTERFACE}/statistics/tx_bytes"
+        """Bytes of all frames that it has sent; only without a limit are all of their headers counted."""
+        counter = f"/sys/class/net/{self.interface}/statistics/tx_bytes"
         return int(subprocess.run(self.command("cat", counter), check=True, capture_output=True, text=True).stdout)
 
 
@@ -76,17 +78,18 @@ def two_hosts(rate_mbit: float | None = None) -> Iterator[tuple[Host, Host]]:
     try:
         for host in (first, second):
             _run("ip", "netns", "add", host.name)
-        ends = "name", INTERFACE, "netns", first.name, "type", "veth", "peer", "name", INTERFACE, "netns", second.name
+        ends = "name", _INTERFACE, "netns", first.name, "type", "veth", "peer", "name", _INTERFACE, "netns", second.name
         _run("ip", "link", "add", *ends)
         for host in (first, second):
-            _run(*host.command("ip", "addr", "add", f"{host.address}/24", "dev", INTERFACE))
+            _run(*host.command("ip", "addr", "add", f"{host.address}/24", "dev", _INTERFACE))
             _run(*host.command("ip", "link", "set", "lo", "up"))
-            # One frame at a time, as on a wire: the kernel would hand over many at once, and count their headers once.
-            _run(*host.command("ip", "link", "set", INTERFACE, "gso_max_segs", "1", "up"))
+            # The kernel hands over many frames at once; the limiter knows that, and counts all of their headers.
+            one_by_one = () if rate_mbit else ("gso_max_segs", "1")
+            _run(*host.command("ip", "link", "set", _INTERFACE, *one_by_one, "up"))
             if rate_mbit:
                 burst = max(_LEAST_BURST_BYTES, round(rate_mbit * 1e6 / 8 * _BURST_SECONDS))
                 limit = "rate", f"{rate_mbit:g}mbit", "burst", str(burst), "latency", _QUEUE
-                _run(*host.command("tc", "qdisc", "add", "dev", INTERFACE, "root", "tbf", *limit))
+                _run(*host.command("tc", "qdisc", "add", "dev", _INTERFACE, "root", "tbf", *limit))
         yield first, second
     finally:
         for host in (first, second):
