@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -145,19 +145,32 @@ def recipe_of(model: str, folder: Path, batch: int, epochs: int) -> str:
 def ranks(pair: Sequence[Host | None], *arguments: str) -> str:
     """Runs `fewer ARGUMENTS` as two ranks, one a host; returns what rank 0 prints, or ends the script if one fails."""
     address = pair[0].address if pair[0] else "127.0.0.1"
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": address, "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    shared = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": address,
+        "MASTER_PORT": str(free_port()),
+        "OMP_NUM_THREADS": "1",
+        "LOCAL_RANK": "0",
+    }
     shared["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # it warns that addresses without a name have none
     if pair[0]:
         shared["GLOO_SOCKET_IFNAME"] = pair[0].interface
-    started = []
-    for rank, host in enumerate(pair):
-        words = [sys.executable, "-m", "fewer", *arguments]
-        environment = {**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": "0", "PYTHONPATH": str(ROOT / "src")}
-        output = subprocess.PIPE if rank == 0 else subprocess.DEVNULL
-        errors = open(Path(folder, f"{rank}.txt"), "w+")
-        command = host.command(*words) if host else words
-        started.append(subprocess.Popen(command, env=environment, text=True, stdout=output, stderr=errors))
-    printed = [process.communicate()[0] for process in started]
+    with ExitStack() as stack:
+        said = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in pair]
+        started = []
+        for rank, host in enumerate(pair):
+            words = [sys.executable, "-m", "fewer", *arguments]
+            environment = {**os.environ, **shared, "RANK": str(rank), "PYTHONPATH": str(ROOT / "src")}
+            streams = {"stdout": subprocess.PIPE if rank == 0 else subprocess.DEVNULL, "stderr": said[rank]}
+            started.append(
+                subprocess.Popen(host.command(*words) if host else words, env=environment, text=True, **streams)
+            )
+        printed = [process.communicate()[0] for process in started]
+        for rank, process in enumerate(started):
+            if process.returncode:
+                said[rank].seek(0)
+                sys.exit(f"fewer {' '.join(arguments)}, rank {rank}:\n{said[rank].read()}")
+    return str(printed[0])
 
 
 def show(line: Mapping[str, Any]) -> None:

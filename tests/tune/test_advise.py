@@ -13,7 +13,11 @@ from typer.testing import CliRunner
 
 from fewer.cli import app
 from fewer.core.errors import RecipeError
+from fewer.core.sections import section_of
+from fewer.plan.traffic import step_traffic
 from fewer.recipe.parse import parse_recipe
+from fewer.recipe.schema import SyncRecipe
+from fewer.session.build import make_plan, open_data
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods import SYNC_METHODS
 from fewer.sync.network import Network
@@ -72,6 +76,17 @@ def slow() -> dict[str, Any]:
 def test_every_method_of_the_registry_has_its_rows(slow: dict[str, Any]) -> None:
     assert {row["sync"]["method"] for row in slow["methods"]} == set(SYNC_METHODS.names())
     assert not slow["refused"]
+
+
+def test_what_is_rehearsed_is_what_the_plan_says(slow: dict[str, Any]) -> None:
+    """Gradients; each step also sums a few numbers over all."""
+    recipe = parse_recipe(CONTENT)
+    facts = make_plan(recipe, open_data(recipe), 4).facts
+    for row in slow["methods"]:
+        if hasattr(SYNC_METHODS.module(row["sync"]["method"]), "step_traffic"):
+            asked = recipe.model_copy(update={"sync": section_of(SyncRecipe, **row["sync"])})
+            planned = sum(traffic.bytes_sent for traffic in step_traffic(asked, facts))
+            assert 0 < row["sent_bytes"] - planned < 300, row["name"]
 
 
 def test_exchanges_take_their_time_on_the_network(slow: dict[str, Any]) -> None:

@@ -124,6 +124,8 @@ def _show(document: dict[str, Any]) -> None:
         cells = (*times, sent(row["sent_bytes"]), sent(row["epoch_bytes"]))
         grid.add_row(row["name"], *map(plain, cells))
     Console(highlight=False).print(grid)
+    if later := sorted({row["sync"]["method"] for row in document["methods"] if row["later_on"]}):
+        print(f"{', '.join(later)}: behind the first steps, which exchange gradients as they are")
     for name, reason in document["refused"].items():
         print(f"left out: {name}: {reason}")
     print(f"\nadvice: {document['advised']} ({' '.join(document['keys'])})")

@@ -52,12 +52,13 @@ def _accuracy(plain: Row, best: Row, workers: int) -> str:
     if best is plain:
         return "none is lost: it trains as one process does on the whole batch"
     keys = f"sync.workers={workers} --vary sync.method=every_step,{best['sync']['method']}"
+    test = f"see with `fewer compare RECIPE {keys} --seeds 3`"
     if best["keeps_equal"]:
-        return "gradients lose precision, which accuracy seldom shows; compare a short run with plain training"
+        return f"gradients are approximated, which seldom costs any; {test}"
     steps = best["local_steps"]
     return (
         f"workers train {steps} steps apart, which is another training: the longer the rounds and the more workers, "
-        f"the more it can cost; see with `fewer compare RECIPE {keys} --seeds 3`"
+        f"the more it can cost; {test}"
     )
 
 

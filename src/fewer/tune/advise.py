@@ -152,7 +152,10 @@ def _rehearsed(
             continue
         note(f"{name} ...")
         _most(comm, [0.0])  # all begin together, so that each has the cores that it would have
-        found.append((form, stand.steps(section, form.rehearsed_steps, network, wish.seconds)))
+        try:
+            found.append((form, stand.steps(section, form.rehearsed_steps, network, wish.seconds)))
+        except RecipeError as error:  # some methods see in a step only what they cannot do
+            refused[name] = str(error)
     return found, refused
 
 
@@ -201,6 +204,7 @@ def _row(form: Form, steps: Steps, time: StepTime, local_steps: int, batches: in
         "sync": form.keys(local_steps),
         "keeps_equal": steps.keeps_equal,
         "local_steps": local_steps,
+        "later_on": bool(form.early),
         "step_seconds": seconds,
         "epoch_seconds": seconds * batches,
         "epoch_bytes": added.sent_bytes * batches,

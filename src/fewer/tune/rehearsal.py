@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from fewer.core.sections import section_of
 from fewer.core.types import Stage
 from fewer.data.listing.splits import Splits
 from fewer.plan.checks import mismatches
@@ -58,7 +59,7 @@ class Stand:
 
     def __init__(self, recipe: Recipe, plan: Plan, stage: Stage, rank: int, threads: int) -> None:
         self._rank, self._processes = rank, plan.facts.machine.processes
-        alone = recipe.model_copy(update={"sync": SyncRecipe()})
+        alone = recipe.model_copy(update={"sync": section_of(SyncRecipe)})
         short = short_recipe(alone, plan, stage, plan.loading)
         self.splits: Splits = open_data(short)
         compiled = make_plan(short, self.splits, self._processes)

@@ -36,8 +36,14 @@ class Form:
 
     def rehearsed(self) -> SyncRecipe:
         """Its section of a recipe, with one worker a process and the shortest round that has a step without a sync."""
-        section: SyncRecipe = section_of(SyncRecipe, **self.values, **self._rounds(_REHEARSED_STEPS))
+        values = {**self.values, **self._rounds(_REHEARSED_STEPS), **self.early}
+        section: SyncRecipe = section_of(SyncRecipe, **values)
         return section
+
+    @property
+    def early(self) -> Mapping[str, Any]:
+        """Settings with which it does from the first step what it does later on; none where it always does the same."""
+        return getattr(SYNC_METHODS.module(self.method), "REHEARSED", {})
 
     @property
     def rehearsed_steps(self) -> int:
@@ -55,7 +61,7 @@ class Form:
 
     def called(self, local_steps: int) -> str:
         """What it is called in a table."""
-        forms = [f"{key} = {value}" for key, value in self.values.items() if key in _FORMS and not self.is_default]
+        forms = [str(value) for key, value in self.values.items() if key in _FORMS and not self.is_default]
         return ", ".join([self.method, *([f"H = {local_steps}"] if self.takes_rounds else []), *forms])
 
     def _rounds(self, steps: int) -> dict[str, int]:

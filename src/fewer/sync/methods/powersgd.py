@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EVERY_STEP = True
 EXAMPLES: list[dict[str, Any]] = [{}]
+REHEARSED = {"start_step": 0}
 
 
 class Params(Section):
