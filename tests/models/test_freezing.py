@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fewer import models
-from fewer.models.freezing import frozen_layers, layers_in_order, set_trained
+from fewer.models.freezing import frozen_layers, layers_in_order, norms_of, set_trained
 from fewer.models.skeleton import skeleton
 
 LAYERS = ("stem", "body.0.conv", "body.0.norm", "body.1.conv", "body.1.norm", "head")
@@ -60,10 +60,11 @@ def test_layers_of_published_nets(name: str, first: str, last: str) -> None:
         (("50%",), 2),
         (("100%",), 5),
         (("all but the head",), 5),
+        (("all before the last norm",), 4),
     ],
 )
 def test_names_and_shares_freeze_up_to_the_last_of_them(asked: tuple[str, ...], count: int) -> None:
-    assert frozen_layers(asked, LAYERS, 1) == count
+    assert frozen_layers(asked, LAYERS, 1, {"body.0.norm", "body.1.norm"}) == count
 
 
 @pytest.mark.parametrize(
@@ -73,12 +74,24 @@ def test_names_and_shares_freeze_up_to_the_last_of_them(asked: tuple[str, ...], 
         ("zzz", "allowed: body, head, stem"),
         ("bod", 'did you mean "body"?'),
         ("head", 'the last layer, "head", must be trained'),
+        ("all before the last norm", 'no layer before the head is a norm; say "all but the head"'),
     ],
 )
 def test_what_matches_nothing_or_leaves_nothing_is_refused(asked: str, said: str) -> None:
     with pytest.raises(ValueError, match="layer") as found:
         frozen_layers((asked,), LAYERS, 1)
     assert said in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("resnet18", "layer4.1.bn2"), ("convnext_tiny", "classifier.0"), ("vit_b_16", "encoder.ln")]
+)
+def test_the_last_norm_of_published_nets(name: str, last: str) -> None:
+    with skeleton():
+        model = models.build(name, 7, 224)
+    with torch.no_grad():
+        layers, head = layers_in_order(model, 7, lambda: model(torch.zeros(2, 3, 224, 224, device="meta")))
+    assert layers[frozen_layers(("all before the last norm",), layers, head, norms_of(model))] == last
 
 
 def test_the_stage_and_the_model_freeze_alike_and_what_they_leave_out_thaws() -> None:

@@ -54,6 +54,27 @@ def test_nothing_moves_a_frozen_prefix_and_it_thaws() -> None:
     assert "freezing saves" in session.plan.notes[-1]
 
 
+def test_a_tail_at_the_side_of_evaluation_trains_the_last_norm_and_the_head() -> None:
+    """As Touvron et al. 2019 end a run: views of an evaluation at its side, next to no backward."""
+    tail = {"epochs": 1, "side_px": 24, "frozen": "all before the last norm", "strength": 0.0, "lr_scale": 0.1}
+    content = {**CONTENT, "stages": [{"epochs": 1, "side_px": 16}, tail]}
+    states = list[dict[str, Tensor]]()
+    session = session_of(content)
+    with FlopsFromShapes() as counted:
+        for row in train(session.task, session.train_data, session.run):
+            if row.epoch_end:
+                states.append(state_of(session))
+    changed = {name for name, value in states[1].items() if not torch.equal(value, states[0][name])}
+    norm = {f"block3.norm2.{name}" for name in ("bias", "running_mean", "running_var", "num_batches_tracked")}
+    assert {name for name in changed if not name.startswith("head")} - norm <= {"block3.norm2.weight"}
+    assert norm <= changed
+    assert any(name.startswith("head") for name in changed)
+    assert counted.total == session.run.ledger.total("flops") == session.plan.predicted["flops"][0]
+    flops = session.plan.sample_flops(1)
+    assert flops.backward < 0.01 * flops.forward
+    assert not session.plan.reestimation.at_side(session.plan.stages[1]), "it was trained as it is evaluated"
+
+
 @pytest.mark.parametrize("frozen", [[], "0%"])
 def test_nothing_frozen_is_plain(frozen: Any) -> None:
     plain = {**CONTENT, "stages": [{"epochs": 1, "side_px": 16}]}

@@ -14,8 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fewer.core.messages import nearest
 from fewer.core.protocols import ChangesByEpoch
 from fewer.core.spelling import closest
-from fewer.models.frozen_key import ALL_BUT_HEAD, percent
+from fewer.models.frozen_key import ALL_BUT_HEAD, BEFORE_LAST_NORM, percent
 from fewer.models.matching import heads
+from fewer.optim.groups import NORMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,20 +63,33 @@ def _is_layer(module: nn.Module) -> bool:
     return has_own or (isinstance(module, _BatchNorm) and module.track_running_stats)
 
 
-def frozen_layers(asked: Sequence[str], layers: Sequence[str], head: int) -> int:
+def norms_of(model: nn.Module) -> frozenset[str]:
+    """Names of a net's normalisation layers."""
+    return frozenset(name for name, module in model.named_modules() if isinstance(module, NORMS))
+
+
+def frozen_layers(asked: Sequence[str], layers: Sequence[str], head: int, norms: Collection[str] = ()) -> int:
     """How many layers a stage's `frozen` freezes: in the order in which they run, up to the last that is named.
 
     Args:
-        asked: Names of modules; or a share of the layers before the head, such as "50%"; or "all but the head".
+        asked: Names of modules; or a share of the layers before the head, such as "50%"; or "all but the head"; or
+            "all before the last norm", which leaves the head and the normalisation before it (Touvron et al. 2019).
         layers: All layers in the order in which they run, the head last.
         head: How many of them are the head.
+        norms: Which of them normalise.
 
     Raises:
-        ValueError: A name matches nothing, or the head would be frozen; the message goes on behind the key.
+        ValueError: A name matches nothing, there is no norm, or the head would be frozen; the message goes on behind
+            the key.
     """
     body = len(layers) - head
     if tuple(asked) == (ALL_BUT_HEAD,):
         return body
+    if tuple(asked) == (BEFORE_LAST_NORM,):
+        places = [place for place, layer in enumerate(layers[:body]) if layer in norms]
+        if not places:
+            raise ValueError(f'no layer before the head is a norm; say "{ALL_BUT_HEAD}"')
+        return places[-1]
     if len(asked) == 1 and (share := percent(asked[0])) is not None:
         return round(share / 100 * body)
     last = 0

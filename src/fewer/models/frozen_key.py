@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 ALL_BUT_HEAD = "all but the head"
+BEFORE_LAST_NORM = "all before the last norm"
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
@@ -21,7 +22,7 @@ def _listed(value: object) -> object:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
-        words = [each for each in value if percent(each) is not None or each == ALL_BUT_HEAD]
+        words = [each for each in value if percent(each) is not None or each in (ALL_BUT_HEAD, BEFORE_LAST_NORM)]
         if words and len(value) > 1:
             raise ValueError(f'"{words[0]}" stands for all that is frozen; give it alone')
         if any((percent(each) or 0) > 100 for each in value):

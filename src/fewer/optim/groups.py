@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KINDS = ("weight", "bias", "norm", "embedding")
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
@@ -37,7 +37,7 @@ def grouped(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
 
 
 def _kind(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
-    if isinstance(module, _NORMS):
+    if isinstance(module, NORMS):
         return "norm"
     if name == "bias" or name.endswith("_bias"):
         return "bias"

@@ -159,10 +159,10 @@ def _frozen(
     batch = task.dummy_batch(side_px, torch.device("meta"), torch.float32)
     with torch.no_grad():
         layers, head = freezing.layers_in_order(model, classes, lambda: task.dry_run(model, batch))
-    counts, problems = list[int](), list[str]()
+    norms, counts, problems = freezing.norms_of(model), list[int](), list[str]()
     for index, stage in enumerate(recipe.stages):
         try:
-            counts.append(freezing.frozen_layers(stage.frozen, layers, head))
+            counts.append(freezing.frozen_layers(stage.frozen, layers, head, norms))
         except ValueError as error:
             problems.append(f"stages.{index}.frozen: {error}")
             counts.append(0)

@@ -174,8 +174,9 @@ class StageRecipe(Section):
     often over epochs. A selection method chooses among these."""
     frozen: Frozen = ()
     """Layers that are not trained in this stage: in the order in which they run, up to and including what is named.
-    `["layer2"]`, a list of modules' names; `"50%"`, so many of the layers before the head; or `"all but the head"`.
-    Their BatchNorm keeps its statistics. A stage with shorter `frozen` thaws what it leaves out."""
+    `["layer2"]`, a list of modules' names; `"50%"`, so many of the layers before the head; `"all but the head"`; or
+    `"all before the last norm"`, for a short last stage at the side of evaluation (Touvron et al. 2019). BatchNorm of
+    what is frozen keeps its statistics. A stage with shorter `frozen` thaws what it leaves out."""
     frozen_anyway: Flag = False
     """Freeze although that saves less than 5 % of the stage's arithmetic."""
     keep_features: Literal["auto", "yes", "no"] = "auto"
