@@ -123,11 +123,13 @@ def _print_sides(result: dict[str, Any]) -> None:
     known, key = Metrics(tasks.description(result["task"])), result["metric"]
     source, name, images = result["source"], result["split"], result["images"]
     print(printable(f"{result['model']}, {result['epochs']} epochs, on {images:,} images of {source} ({name})"))
-    others = [each for each in result["sides"][0]["metrics"] if each != key]
-    titles = ("side, px", "FLOPs an image", known[key].label, "95 % interval", *(known[each].label for each in others))
+    # The metrics of an epoch's line: all of them are in the JSON document, and would not fit into 80 columns.
+    shown = (f"{name}/{metric.name}" for metric in known.validated)
+    others = [each for each in shown if each != key and each in result["sides"][0]["metrics"]]
+    titles = ("px", "FLOPs", known[key].label, "95 % interval", *(known[each].label for each in others))
     grid = Table(box=None, pad_edge=False)
     for title in (*titles, ""):
-        grid.add_column(title, justify="right" if title else "left")
+        grid.add_column(title, justify="right" if title else "left", no_wrap=True)
     for row in result["sides"]:
         bounds = [known[key].text(bound, 1) for bound in row["intervals"].get(key, ())]
         grid.add_row(
