@@ -17,6 +17,7 @@ from fewer.tasks.classify.loss import LOSSES
 
 _TRIES = 1000
 _FINDS_LR = 0.03  # of the recipes; a finder costs more than such a run
+_RAMPS, _RAMP = 0.1, {"ramp": "timm", "ramp_px": [16, 20, 24], "ramp_spread": 1.0}  # of the recipes
 _AVERAGES_TAIL = 0.25  # of the recipes, in place of another average that is evaluated
 _VIEWS: list[dict[str, Any]] = [
     {},
@@ -80,6 +81,14 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
     raise ValueError(f"no recipe was valid with {fixed}; look at these sections")
 
 
+def _stages(chance: random.Random, seed: int, in_batch: bool) -> list[dict[str, Any]]:
+    """Stages, or one, whose batches may draw their sides unless samples are chosen in the batch."""
+    found = chance.choice(_STAGES) or [{"epochs": 3, "side_px": chance.choice([16, 20])}]
+    if in_batch or random.Random(f"{seed} draws its sides").random() >= _RAMPS:  # drawn apart, as `lr = "auto"` below
+        return found
+    return [{"epochs": 1, "side_px": 16, "batch_size": 40}, {"epochs": 2, **_RAMP}]
+
+
 def _averages(chance: random.Random, seed: int) -> list[dict[str, Any]]:
     """Any number of averages, of which one is evaluated at most."""
     tail = AVERAGES.module("swa").EXAMPLES
@@ -129,5 +138,5 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
         "task": chance.choice(LOSSES.examples()),
         "train": train,
         "select": select,
-        "stages": chance.choice(_STAGES) or [{"epochs": 3, "side_px": chance.choice([16, 20])}],
+        "stages": _stages(chance, seed, in_batch="fresh" in select.values()),
     }
