@@ -38,7 +38,8 @@ class TrainParams(Section):
     keyed_parts: ClassVar[Registry | None] = AVERAGES
 
     optimizer: str = "sgd"
-    """Which rule turns gradients into steps; brings keys of its own."""
+    """Which rule turns gradients into steps; brings keys of its own. `"torch:NAME"` and `"timm:NAME"` are any other of
+    these libraries, with `optimizer_args`."""
     schedule: str = "linear"
     """How the learning rate changes during the run; brings keys of its own."""
 

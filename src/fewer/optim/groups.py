@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,8 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
+_OF_GROUP = "group.step"  # the entry of a counter that a whole group has
+_NUMBERS: dict[str, Callable[[float], Any]] = {"bool": bool, "int": int, "float": float}
 KINDS = ("weight", "bias", "norm", "embedding")
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
@@ -99,29 +101,42 @@ def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def set_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> None:
-    """Sets every group's momentum, or the first of its betas where it has those."""
+    """Sets every group's momentum, or the first of its betas; nothing where it has neither."""
     for group in optimizer.param_groups:
         if "betas" in group:
             group["betas"] = (momentum, *group["betas"][1:])
-        else:
+        elif "momentum" in group:
             group["momentum"] = momentum
 
 
 def momentum_of(optimizer: torch.optim.Optimizer) -> float:
-    """The momentum that steps are taken with now, or the first beta."""
+    """The momentum that steps are taken with now, or the first beta; 0 where there is neither."""
     group = optimizer.param_groups[0]
-    return float(group["betas"][0] if "betas" in group else group["momentum"])
+    return float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's tensors by `parameter name/entry`."""
-    return {
-        f"{name}/{entry}": value
-        for group in optimizer.param_groups
-        for name, parameter in zip(group["names"], group["params"], strict=True)
-        for entry, value in optimizer.state.get(parameter, {}).items()
-        if isinstance(value, torch.Tensor)
-    }
+    """The optimizer's tensors by `parameter name/entry`, and its numbers by `parameter name/entry:type`.
+
+    A counter of steps that a group keeps for all its parameters stands at the first of them, as `group.step`.
+    """
+    found: dict[str, Tensor] = {}
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            found |= _entries(name, optimizer.state.get(parameter, {}))
+        if "step" in group and group["names"]:
+            found |= _entries(group["names"][0], {_OF_GROUP: group["step"]})
+    return found
+
+
+def _entries(name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    found = {}
+    for entry, value in state.items():
+        if isinstance(value, torch.Tensor):
+            found[f"{name}/{entry}"] = value
+        elif isinstance(value, bool | int | float):
+            found[f"{name}/{entry}:{type(value).__name__}"] = torch.tensor(float(value), dtype=torch.float64)
+    return found
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
@@ -130,15 +145,24 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, T
     The layout matters: a reduction over another layout adds in another order, and resuming would no longer be exact.
     """
     by_name = {
-        name: parameter
+        name: (parameter, group)
         for group in optimizer.param_groups
         for name, parameter in zip(group["names"], group["params"], strict=True)
     }
     optimizer.state.clear()
     for key, value in state.items():
         name, _, entry = key.rpartition("/")
-        parameter = by_name[name]
-        # Counters of steps stay on the CPU, where torch's optimizers keep them.
-        is_like = entry != "step" and value.shape == parameter.shape
-        copied = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if is_like else value.clone()
-        optimizer.state[parameter][entry] = copied.detach()
+        parameter, group = by_name[name]
+        entry, _, kind = entry.partition(":")
+        loaded = _NUMBERS[kind](value.item()) if kind else _like(parameter, entry, value)
+        if entry == _OF_GROUP:
+            group["step"] = loaded
+        else:
+            optimizer.state[parameter][entry] = loaded
+
+
+def _like(parameter: Tensor, entry: str, value: Tensor) -> Tensor:
+    # Counters of steps stay on the CPU, where torch's optimizers keep them.
+    is_like = entry not in ("step", _OF_GROUP) and value.shape == parameter.shape
+    copied = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if is_like else value.clone()
+    return copied.detach()

@@ -5,8 +5,31 @@ A file has `Params` and `build(params, groups)`, which returns a `torch.optim.Op
 `USUAL_LR`: the lowest and highest usual `train.lr` for batches of up to 256 images, from `random` weights and from
 `given` ones; a rate far outside is warned of. One whose steps multiply matrices has
 `step_flops(params, groups)`, which counts them.
+
+Besides, `"torch:NAME"` and `"timm:NAME"` are any optimizer that these libraries list (`fewer.optim.library`).
 """
+
+from typing import Any
 
 from fewer.core.registry import Registry
 
-OPTIMIZERS = Registry("fewer.optim.methods", "optimizer", "fewer.optimizers", "optimizer")
+
+class Optimizers(Registry):
+    """Our own files, those of other packages, and what torch and timm list."""
+
+    def hint(self, name: str) -> str:
+        if ":" not in name:
+            return super().hint(name)
+        from fewer.optim.library import hint
+
+        return hint(name)
+
+    def _loaded(self, name: str) -> Any:
+        if ":" not in name:
+            return super()._loaded(name)
+        from fewer.optim.library import LibraryOptimizer
+
+        return LibraryOptimizer(name)
+
+
+OPTIMIZERS = Optimizers("fewer.optim.methods", "optimizer", "fewer.optimizers", "optimizer")
