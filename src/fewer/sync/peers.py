@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
 from fewer.core.errors import INTERRUPTED, PREEMPTED, FewerError, ResourceError, Stopped
@@ -43,6 +44,7 @@ class Peers:
 
     def __init__(self, store: Store, place: Place, limits: Limits) -> None:
         self._store, self.place, self.limits = store.clone(), place, limits
+        self.interval = timedelta(seconds=limits.beat)  # between two looks at the others, in one exchange
         self._others = [rank for rank in range(place.world_size) if rank != place.rank]
         self._said: dict[int, dict[str, Any]] = {}
         self._ended: dict[str, Any] | None = None
