@@ -305,6 +305,19 @@ class Sync(Protocol):
         """Sums of a step's totals over all workers, from those of each local worker; the same on every process."""
         ...
 
+    @property
+    def is_exchanging(self) -> bool:
+        """Whether some of the step's gradients are on their way, so that no process can do the step again alone."""
+        ...
+
+    def begin_backward(self, workers: Sequence[Worker], is_last: bool) -> None:
+        """Called before every backward of a step; the gradients of the last may leave as they come."""
+        ...
+
+    def end_backward(self, workers: Sequence[Worker]) -> None:
+        """Called behind the backwards of a step, by processes without samples too."""
+        ...
+
     def sync_gradients(self, workers: Sequence[Worker]) -> None:
         """Called after the backwards of a step."""
         ...

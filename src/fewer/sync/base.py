@@ -23,6 +23,10 @@ class BaseSync:
     keeps_equal = False
     excludes_nonfinite = False
 
+    @property
+    def is_exchanging(self) -> bool:
+        return False
+
     def __init__(self, comm: Comm, workers: int | None = None) -> None:
         self.comm, self.workers = comm, workers or comm.world_size
         each = self.workers // comm.world_size
@@ -34,6 +38,12 @@ class BaseSync:
         total = torch.stack(list(sums_L)).sum(0)
         self.comm.all_reduce(total)
         return total
+
+    def begin_backward(self, workers: Sequence[Worker], is_last: bool) -> None:
+        return
+
+    def end_backward(self, workers: Sequence[Worker]) -> None:
+        return
 
     def sync_gradients(self, workers: Sequence[Worker]) -> None:
         return

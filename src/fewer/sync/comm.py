@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 
@@ -110,6 +110,12 @@ class TorchDistributed(Booking):
         if sent is not tensor:
             tensor.copy_(sent)
         self._book_shared(tensor, 2)
+
+    def start_all_reduce(self, tensor: Tensor) -> Callable[[], None]:
+        """Begins to replace a tensor, which lies where the backend exchanges, by its sum over all processes."""
+        work: Any = self._dist.all_reduce(tensor, async_op=True)
+        self._book_shared(tensor, 2)
+        return lambda: work.wait() and None
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Joins tensors of different lengths: padded to the longest, as all_gather wants equal shapes."""

@@ -45,8 +45,10 @@ def backward(
         if mix:
             batch, weight_B = mix.batch(batch, partner_B), mix.shared(weight_B, partner_B)
         denominators.append(run.sync.denominator(size, len(batch)))
-        first = 0
+        first, last = 0, min(most if run.statistics else len(batch), run.micro_batches) - 1
         for micro, count in enumerate(shares(len(batch), run.micro_batches)):
+            if count or run.statistics:
+                run.sync.begin_backward(run.workers, is_last=micro == last)
             if not count:
                 if run.statistics and micro < most:  # other processes wait for this one in every BatchNorm layer
                     _stand_in(task, run, worker, forward, step, batch)

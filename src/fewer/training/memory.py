@@ -46,6 +46,12 @@ def within_memory(run: Run, step: Candidate, backward: Callable[[], Result]) -> 
             buffer.copy_(value)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if run.sync.is_exchanging:
+            raise ResourceError(
+                f"a step of {len(step.samples)} images of {step.stage.side_px} px does not fit into memory ({reason}), "
+                f"and some of its gradients have left; fix: train.accumulate = {2 * run.micro_batches}, or "
+                "sync.bucket_mb = 0, with which steps are done again in smaller parts"
+            )
         if run.statistics:  # the other processes wait in the middle of the same forward
             raise ResourceError(
                 f"a step of {len(step.samples)} images of {step.side_px} px does not fit into memory ({reason}); "

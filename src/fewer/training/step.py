@@ -66,6 +66,7 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
         done, grown = within_memory(run, step, lambda: backward(task, run, forwards, step, nth))
         sums_L, denominators = done
         with run.ledger.phase("sync"):
+            run.sync.end_backward(run.workers)
             total_T = _reduced(run, sums_L, grown)
             run.sync.sync_gradients(run.workers)
         totals, skipped = _update(run, step, total_T, sums_L, denominators)

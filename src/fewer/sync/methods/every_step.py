@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
-from fewer.core.config import Section
+from fewer.core.config import NonNegative, Section
 from fewer.core.protocols import Comm
 from fewer.core.types import Worker
 from fewer.sync.base import BaseSync
+from fewer.sync.buckets import Buckets, Starting, cut
+from fewer.sync.gradients import flat, gradients, put_gradients
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +25,10 @@ class Params(Section):
     gradients: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers that gradients are sent as: `fp32`, those of the weights, also where these are fp64; `bf16` and `fp16`,
     half the bytes, rounded before they are added up. fp16 rounds more finely, but loses what lies below 6e-8."""
+    bucket_mb: NonNegative = 25.0
+    """Gradients leave while the backward goes on, those of the last layers first, in parts of so many million bytes;
+    with `train.accumulate`, in that of the last micro-batch. 0, or a model that fits into one: all at once behind it.
+    A step whose gradients are on their way is not done again where memory does not suffice."""
 
 
 def step_traffic(params: Params, shapes: Sequence[Sequence[int]], weight_bytes: int) -> tuple[int, int]:
@@ -35,9 +42,9 @@ def step_traffic(params: Params, shapes: Sequence[Sequence[int]], weight_bytes: 
     Returns:
         Bytes of the tensors that are summed, and how many tensors these are.
     """
-    from math import prod
-
-    return sum(map(prod, shapes)) * (weight_bytes if params.gradients == "fp32" else 2), 1
+    sizes = [prod(shape) * weight_bytes for shape in reversed(shapes)]
+    sent_bytes = sum(sizes) if params.gradients == "fp32" else sum(sizes) // weight_bytes * 2
+    return sent_bytes, len(cut(sizes, round(1e6 * params.bucket_mb))) if params.bucket_mb else 1
 
 
 class EveryStep(BaseSync):
@@ -50,29 +57,63 @@ class EveryStep(BaseSync):
         comm: The exchange between processes.
         workers: All workers of the run, a multiple of the number of processes; as many as processes, if left out.
         sent_as: The type that gradients are sent as; that of the weights, if left out.
+        bucket_bytes: Bytes of gradients that are sent while the backward goes on; 0: all behind it.
     """
 
     keeps_equal = True
 
-    def __init__(self, comm: Comm, workers: int | None = None, sent_as: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        comm: Comm,
+        workers: int | None = None,
+        sent_as: torch.dtype | None = None,
+        bucket_bytes: int = 0,
+    ) -> None:
         super().__init__(comm, workers)
         self.sent_as = sent_as
+        self._buckets: Buckets | None = None
+        if bucket_bytes and self.workers == comm.world_size > 1 and isinstance(comm, Starting):
+            self._buckets = Buckets(comm, bucket_bytes, self._packed, self._unpacked)
 
     def denominator(self, of_all: float, of_worker: float) -> float:
         return of_all
 
+    @property
+    def is_exchanging(self) -> bool:
+        return self._buckets is not None and self._buckets.is_open
+
+    def begin_backward(self, workers: Sequence[Worker], is_last: bool) -> None:
+        if self._buckets and is_last:
+            self._buckets.arm(_trained(workers[0].model))
+        elif self._buckets:
+            self._buckets.disarm()
+
+    def end_backward(self, workers: Sequence[Worker]) -> None:
+        if self._buckets:
+            self._buckets.send_rest(_trained(workers[0].model))
+
     def sync_gradients(self, workers: Sequence[Worker]) -> None:
         if self.workers == 1:
+            return
+        if self._buckets and self._buckets.is_open:
+            self._buckets.finish()
+            self.sync_buffers(workers)
             return
         trained = [_trained(worker.model) for worker in workers]
         if self.sent_as is None:
             self._sum_all(workers, trained)
             return
-        # Divided before they are added up, so that a sum ends no sooner than its parts.
-        total = self.total([(flat(gradients(each)) / self.workers).to(self.sent_as) for each in trained])
+        total = self.total([self._packed(flat(gradients(each))) for each in trained])
         for each in trained:
-            put_gradients(each, total.to(each[0].dtype) * self.workers)
+            put_gradients(each, self._unpacked(total, each[0].dtype))
         self.sync_buffers(workers)
+
+    def _packed(self, gradient: Tensor) -> Tensor:
+        """A gradient as it is sent: divided before it is added up, so that a sum ends no sooner than its parts."""
+        return gradient if self.sent_as is None else (gradient / self.workers).to(self.sent_as)
+
+    def _unpacked(self, total: Tensor, dtype: torch.dtype) -> Tensor:
+        return total if self.sent_as is None else total.to(dtype) * self.workers
 
     def sync_buffers(self, workers: Sequence[Worker]) -> None:
         if self.workers > 1:
@@ -112,31 +153,6 @@ class EveryStep(BaseSync):
             raise RuntimeError(f"workers hold different weights: {digests.tolist()}")
 
 
-def gradients(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Gradients, zeros where there is none."""
-    import torch
-
-    return [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-
-
-def flat(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors in one vector, of the type of the first that holds fractions."""
-    import torch
-
-    dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
-    return torch.cat([torch.zeros(0, dtype=dtype), *(tensor.flatten().to(dtype) for tensor in tensors)])
-
-
-def put_gradients(parameters: Sequence[nn.Parameter], total: Tensor) -> int:
-    """Gives parameters the gradients at the beginning of a vector; returns how many numbers these are."""
-    import torch
-
-    sizes = [parameter.numel() for parameter in parameters]
-    for parameter, piece in zip(parameters, total[: sum(sizes)].split(sizes), strict=True):
-        parameter.grad = torch.empty_like(parameter).copy_(piece.view(parameter.shape))
-    return sum(sizes)
-
-
 def _trained(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -156,4 +172,4 @@ def build(params: Params, comm: Comm, workers: int | None) -> EveryStep:
     import torch
 
     sent_as = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[params.gradients]
-    return EveryStep(comm, workers, sent_as)
+    return EveryStep(comm, workers, sent_as, round(1e6 * params.bucket_mb))

@@ -20,7 +20,8 @@ from fewer.core.errors import RecipeError
 from fewer.core.protocols import Comm
 from fewer.core.types import State, Worker
 from fewer.sync.gathering import gathered
-from fewer.sync.methods.every_step import EveryStep, flat, gradients, put_gradients
+from fewer.sync.gradients import flat, gradients, put_gradients
+from fewer.sync.methods.every_step import EveryStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
