@@ -5,8 +5,8 @@ Parts know neither the plan nor the loop nor each other. Letters at the ends of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fewer.core.evaluation import Evaluation, Metric
 from fewer.core.observation import Column, Observed, Outcome
@@ -32,36 +32,6 @@ if TYPE_CHECKING:
 
     from fewer.core.ragged import Values
     from fewer.core.table import Table
-
-
-@runtime_checkable
-class Guesses(Protocol):
-    """A task that knows what guessing reaches, so that a run which learns nothing can be told."""
-
-    def guess(self, images_C: Sequence[int]) -> dict[str, float]:
-        """The mean `loss` and the step metrics of a model that knows how frequent the classes are, and nothing else."""
-        ...
-
-
-@runtime_checkable
-class ChangesByEpoch(Protocol):
-    """A model whose set of trained parameters changes during a run."""
-
-    @property
-    def changes_at(self) -> list[int]:
-        """The epochs at which it changes."""
-        ...
-
-    def frozen_in(self, epoch: int) -> Collection[str]:
-        """Names of the parameters that it freezes in an epoch."""
-        ...
-
-
-@runtime_checkable
-class LooksAtData(Protocol):
-    """A model whose first weights depend on training images."""
-
-    def whiten(self, image_BCHW: Tensor) -> None: ...
 
 
 class Data(Protocol):
@@ -222,20 +192,6 @@ class Selector(Protocol):
     def state_dict(self) -> State: ...
 
     def load_state_dict(self, state: State) -> None: ...
-
-
-@runtime_checkable
-class PicksMethod(Protocol):
-    """A selector that picks another method on the way."""
-
-    def became(self) -> dict[str, Any]:
-        """What it picked, as JSON; empty before.
-
-        Returns:
-            `epoch`, from 0, from which on it holds; `reason`, a sentence; and `select`, the picked method's keys that
-            are not at their defaults, as in a recipe's `[select]`.
-        """
-        ...
 
 
 class Comm(Protocol):

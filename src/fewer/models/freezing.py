@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fewer.core.abilities import ChangesByEpoch
 from fewer.core.messages import nearest
-from fewer.core.protocols import ChangesByEpoch
 from fewer.core.spelling import closest
 from fewer.models.frozen_key import ALL_BUT_HEAD, BEFORE_LAST_NORM, percent
 from fewer.models.matching import heads

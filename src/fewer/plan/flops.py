@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.protocols import ChangesByEpoch, Task
+from fewer.core.abilities import ChangesByEpoch
+from fewer.core.protocols import Task
 from fewer.core.types import At, Batch
 
 if TYPE_CHECKING:

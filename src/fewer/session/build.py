@@ -12,10 +12,11 @@ import torch
 
 from fewer import models, optim, select, tasks
 from fewer.core import rng
+from fewer.core.abilities import LooksAtData
 from fewer.core.errors import DataError
 from fewer.core.ledger import Ledger
 from fewer.core.metadata import TaskSetting
-from fewer.core.protocols import Comm, LooksAtData, Selector, Sync, Task
+from fewer.core.protocols import Comm, Selector, Sync, Task
 from fewer.core.ragged import dense
 from fewer.core.types import Population, Request, Worker
 from fewer.data.annotations.labels import LabelFile

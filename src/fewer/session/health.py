@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fewer.core.protocols import Guesses
+from fewer.core.abilities import Guesses
 from fewer.select.method_params import ScoredParams
 
 if TYPE_CHECKING:

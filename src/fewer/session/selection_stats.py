@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from fewer.core.abilities import PicksMethod
 from fewer.core.errors import printable
-from fewer.core.protocols import PicksMethod
 from fewer.select.method_params import REFRESHED, ScoredParams
 from fewer.session.build import Session
 

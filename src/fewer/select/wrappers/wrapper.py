@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fewer.core.abilities import PicksMethod
 from fewer.core.observation import Observed
-from fewer.core.protocols import PicksMethod, Selector
+from fewer.core.protocols import Selector
 from fewer.core.types import At, Expectation, KeepMask, Selection, State
 
 if TYPE_CHECKING:
