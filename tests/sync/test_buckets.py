@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 
 from fewer.core.errors import ResourceError
 from fewer.core.types import Worker
+from fewer.sync.comm import TorchDistributed
 from fewer.sync.methods.every_step import EveryStep
 from fewer.testing.harness import one_thread, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
@@ -45,8 +48,14 @@ class _Net(nn.Module):
         return result
 
 
-def _summed(comm: Any, capacity_bytes: int) -> tuple[list[list[float]], int, int]:
+def _summed(comm: Any, capacity_bytes: int, is_watched: bool = False) -> tuple[list[list[float]], int, int]:
     """Gradients of two steps, in the second of which rank 1 has no samples; in how many some left early; bytes."""
+    if is_watched:  # as the ranks of a run are
+        limits = SimpleNamespace(exchange=60.0)
+        peers: Any = SimpleNamespace(
+            exchanges=0, interval=timedelta(seconds=5), limits=limits, require_alive=lambda: None
+        )
+        comm = TorchDistributed(peers)
     model = _Net()
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     worker = Worker(comm.rank, model, torch.optim.SGD(model.parameters(), 0.1), scaler)
@@ -67,10 +76,9 @@ def _summed(comm: Any, capacity_bytes: int) -> tuple[list[list[float]], int, int
 
 def test_buckets_are_the_flat_sum_with_unused_parameters_and_empty_shares() -> None:
     flat = on_ranks(2, _summed, 0)
-    for capacity_bytes, sent in ((1000, True), (10**9, False)):
-        for (ours, early, sent_bytes), (theirs, none, before) in zip(
-            on_ranks(2, _summed, capacity_bytes), flat, strict=True
-        ):
+    for capacity_bytes, is_watched, sent in ((1000, False, True), (1000, True, True), (10**9, False, False)):
+        found = on_ranks(2, _summed, capacity_bytes, is_watched)
+        for (ours, early, sent_bytes), (theirs, none, before) in zip(found, flat, strict=True):
             assert ours == theirs
             assert sent_bytes == before
             assert none == 0

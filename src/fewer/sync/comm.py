@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import torch
 
@@ -113,9 +113,9 @@ class TorchDistributed(Booking):
 
     def start_all_reduce(self, tensor: Tensor) -> Callable[[], None]:
         """Begins to replace a tensor, which lies where the backend exchanges, by its sum over all processes."""
-        work: Any = self._dist.all_reduce(tensor, async_op=True)
+        wait = self._dist.begun("all_reduce", tensor)
         self._book_shared(tensor, 2)
-        return lambda: work.wait() and None
+        return wait
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Joins tensors of different lengths: padded to the longest, as all_gather wants equal shapes."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 from fewer.sync.peers import is_cut
@@ -36,18 +37,46 @@ class Exchanges:
 
         def watched(*arguments: Any, **options: Any) -> None:
             peers.exchanges += 1
-            try:
+            with _explained(peers):
                 if _on_gpu(arguments[0]):  # untested: needs a GPU
                     operation(*arguments, **options)
                 else:
                     _wait(operation(*arguments, **options, async_op=True), peers)
-            except RuntimeError as error:
-                if is_cut(error):
-                    raise peers.why() from error
-                raise
 
         self.__dict__[name] = watched  # the next call finds it at once: an exchange takes a fraction of a millisecond
         return watched
+
+    def begun(self, name: str, *arguments: Any) -> Callable[[], None]:
+        """Begins an operation; what it returns waits for the end as the operation itself would."""
+        import torch.distributed as dist
+
+        peers = self._peers
+        if peers is None:
+            work = getattr(dist, name)(*arguments, async_op=True)
+            return lambda: work.wait() and None
+        peers.exchanges += 1
+        with _explained(peers):
+            work = getattr(dist, name)(*arguments, async_op=True)
+
+        def wait() -> None:
+            with _explained(peers):
+                if _on_gpu(arguments[0]):  # untested: needs a GPU
+                    work.wait()
+                else:
+                    _wait(work, peers)
+
+        return wait
+
+
+@contextmanager
+def _explained(peers: Peers) -> Iterator[None]:
+    """Says why a connection was lost, in place of the backend's words."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_cut(error):
+            raise peers.why() from error
+        raise
 
 
 def _wait(work: Any, peers: Peers) -> None:
