@@ -63,7 +63,7 @@ def test_simulated_workers_train_on_the_same_features() -> None:
     ("changed", "said"),
     [
         ({"strength": 0.5}, "strength = 0"),
-        ({"frozen": "50%"}, "all but the head"),
+        ({"frozen": []}, "freeze some"),
         ({"mix": 1.0}, "mix = 0"),
     ],
 )
@@ -79,3 +79,36 @@ def test_what_stands_in_the_way_is_said(changed: dict[str, Any], said: str) -> N
 def test_a_method_that_looks_at_every_batch_needs_images() -> None:
     content = {**CONTENT, "select": {"method": "dbpd", "score": "fresh"}}
     assert not session_of(content).plan.stages[1].keeps_features
+
+
+# --- a frozen beginning that ends inside the net -------------------------------------------------------------------
+
+INSIDE = [CONTENT["stages"][0], {**CONTENT["stages"][1], "frozen": ["layer2"], "keep_features": "yes"}]
+
+
+def inside(keeps: str = "yes", **keys: Any) -> dict[str, Any]:
+    return {**CONTENT, **keys, "stages": [INSIDE[0], {**INSIDE[1], "keep_features": keeps}]}
+
+
+def test_the_rest_learns_what_it_learns_from_images() -> None:
+    session = session_of(inside())
+    stage = session.plan.stages[1]
+    assert stage.keeps_features
+    assert 0 < stage.frozen_layers < session.plan.facts.model.body_layers
+    kept, computed = weights(inside()), weights(inside("no"))
+    for name, ours in kept.items():
+        assert torch.allclose(ours, computed[name], atol=1e-12), name
+    assert not session_of(inside("auto")).plan.stages[1].keeps_features, "that is asked for"
+
+
+def test_the_ledger_counts_one_forward_of_every_image_and_then_the_rest() -> None:
+    session = session_of(inside())
+    with FlopsFromShapes() as counted:
+        list(train(session.task, session.train_data, session.run))
+    ledger = session.run.ledger
+    assert counted.total == ledger.total("flops") == session.plan.predicted["flops"][0]
+    assert session.plan.predicted["flops"][0] < session_of(inside("no")).plan.predicted["flops"][0]
+
+
+def test_a_run_on_features_from_inside_resumes() -> None:
+    assert interrupted(inside(), [9]).run.digest() == trained(inside()).run.digest()

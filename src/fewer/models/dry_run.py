@@ -85,14 +85,18 @@ def depthwise_share(model: nn.Module, side_px: int, task: Task) -> float:
     return given[True] / max(1, sum(given.values()))
 
 
+def drawn(params: ModelParams, classes: int, side_px: int) -> nn.Module:
+    """The model on the processor with weights of chance, which take nothing from torch's stream."""
+    with torch.random.fork_rng(devices=[]):
+        return models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
+
+
 def _built(params: ModelParams, classes: int, side_px: int) -> nn.Module:
-    options = params.model_dump(exclude={"name"})
     try:
         with torch.device("meta"):
-            return models.build(params.name, classes, side_px, **options)
+            return models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
     except NotImplementedError:  # some constructors compute with tensors (regnet)
-        with torch.random.fork_rng(devices=[]):
-            return models.build(params.name, classes, side_px, **options).to("meta")
+        return drawn(params, classes, side_px).to("meta")
 
 
 def _forward(model: nn.Module, side_px: int, task: Task) -> None:

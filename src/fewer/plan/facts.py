@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fewer.core.allocation import batch_sizes
@@ -79,8 +79,8 @@ class ModelFacts:
         layers: Its layers in the order in which they run; those of the head last.
         frozen_layers: How many of them each of the recipe's stages freezes.
         body_layers: How many of them come before the head, where a stage freezes these; else 0.
-        cut: Where the net can be cut before its head, where a stage freezes all else.
-        head_flops: Likewise, FLOPs of training the head on one image's features.
+        cuts: Where the net can be cut behind what a stage freezes, by its side and its number of frozen layers.
+        rest_flops: Likewise, FLOPs of training the rest of the net on one image's features.
     """
 
     flops: Mapping[int, tuple[Flops, ...]]
@@ -98,13 +98,17 @@ class ModelFacts:
     layers: tuple[str, ...] = ()
     frozen_layers: tuple[int, ...] = ()
     body_layers: int = 0
-    cut: Cut | None = None
-    head_flops: Flops | None = None
+    cuts: Mapping[tuple[int, int], Cut] = field(default_factory=dict)
+    rest_flops: Mapping[tuple[int, int], Flops] = field(default_factory=dict)
+
+    def cut(self, stage: Stage) -> Cut | None:
+        """Where the net can be cut behind what a stage freezes; None where it cannot, or was not asked for."""
+        return self.cuts.get((stage.side_px, stage.frozen_layers))
 
     def trained_flops(self, stage: Stage, epoch: int, side_px: int = 0) -> Flops:
         """FLOPs of one sample that a stage trains on in an epoch, at its largest side or at another of its sides."""
-        if stage.keeps_features and self.head_flops:
-            return self.head_flops
+        if stage.keeps_features:
+            return self.rest_flops[stage.side_px, stage.frozen_layers]
         return self.sample_flops(side_px or stage.side_px, epoch, stage.frozen_layers)
 
     def mean_training_flops(self, stage: Stage, epoch: int, images: int) -> float:

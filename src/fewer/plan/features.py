@@ -32,7 +32,7 @@ def feature_problems(recipe: Recipe, facts: Facts, stages: Sequence[Stage], own_
         key = f"stages.{stage.index}.keep_features"
         if asked.keep_features == "yes" and (obstacle := _obstacle(recipe, facts, stage, own_selector)):
             problems.append(f'{key} = "yes": {obstacle}, or set "no"')
-        needed, free = features_bytes(facts) * facts.machine.processes, facts.machine.available_bytes
+        needed, free = features_bytes(facts, stage) * facts.machine.processes, facts.machine.available_bytes
         if stage.keeps_features and free is not None and needed > free:
             problems.append(
                 f"{key}: the features of {facts.data.train_images:,} images take {needed / _GIB:.1f} GiB, more than "
@@ -41,16 +41,18 @@ def feature_problems(recipe: Recipe, facts: Facts, stages: Sequence[Stage], own_
     return problems
 
 
-def features_bytes(facts: Facts) -> int:
+def features_bytes(facts: Facts, stage: Stage) -> int:
     """What the features of all training images take in one process."""
-    return _BYTES * facts.data.train_images * prod(facts.model.cut.features) if facts.model.cut else 0
+    cut = facts.model.cut(stage)
+    return _BYTES * facts.data.train_images * prod(cut.features) if cut else 0
 
 
 def feature_notes(facts: Facts, stages: Sequence[Stage]) -> list[str]:
     """What is kept, and which layers that leaves out."""
     return [
         f"stage {stage.index + 1} computes the features of all {facts.data.train_images:,} images once and trains the "
-        f"head on them ({features_bytes(facts) / _GIB:.2g} GiB); the body draws no dropout"
+        f"{'rest' if stage.frozen_layers < facts.model.body_layers else 'head'} on them "
+        f"({features_bytes(facts, stage) / _GIB:.2g} GiB); what is frozen draws no dropout"
         for stage in stages
         if stage.keeps_features
     ]
@@ -75,12 +77,12 @@ def side_problems(recipe: Recipe, stages: Sequence[Stage], own_selector: bool) -
 
 def _obstacle(recipe: Recipe, facts: Facts, stage: Stage, own_selector: bool) -> str:
     """Why a stage cannot keep features, and what would help; empty where it can."""
-    if not stage.frozen_layers or stage.frozen_layers < facts.model.body_layers:
-        return 'only a stage with frozen = "all but the head" can keep features; set it'
+    if not stage.frozen_layers:
+        return "only a stage with frozen layers can keep features; freeze some"
     if stage.ramp:
         return "batches have several sides; leave ramp out of this stage"
-    if facts.model.cut is None:
-        return f'"{recipe.model.name}" has no single head that gives its output; freeze less'
+    if facts.model.cut(stage) is None:
+        return f'"{recipe.model.name}" cannot be cut there: the rest needs more than one tensor; freeze other layers'
     if recipe.augment != AugmentRecipe() and (stage.strength, stage.last_strength or 0.0) != (0.0, 0.0):
         return "images look different in every epoch; set strength = 0 in this stage"
     if recipe.augment.mixes and stage.mix:

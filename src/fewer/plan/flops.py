@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewer.core.abilities import ChangesByEpoch
 from fewer.core.protocols import Task
-from fewer.core.types import At, Batch
+from fewer.core.types import At, Batch, Forward
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,33 +61,41 @@ def sample_flops(task: Task, model: nn.Module, side_px: int) -> tuple[int, int]:
     weight = next(model.parameters())
     if weight.device.type != "meta":
         model = copy.deepcopy(model).to("meta")
-    return _counted(task, model, task.dummy_batch(side_px, torch.device("meta"), weight.dtype))
+    return _counted(task, model, model, task.dummy_batch(side_px, torch.device("meta"), weight.dtype))
 
 
-def head_flops(task: Task, model: nn.Module, cut: Cut) -> Flops:
-    """FLOPs of one sample's forward and backward of the head alone, which is given features.
+def rest_flops(task: Task, model: nn.Module, cut: Cut, frozen: Collection[str]) -> Flops:
+    """FLOPs of one sample's forward and backward behind a cut, where the rest of the net is given features.
 
     Args:
         task: What is learnt.
         model: The net, on "meta".
         cut: Where it is cut.
+        frozen: Its frozen layers, of which a few may lie behind the cut; the net is left with nothing frozen.
     """
     import torch
+
+    from fewer.models.freezing import set_trained
 
     weight = next(model.parameters())
     batch = task.dummy_batch(1, weight.device, weight.dtype)
     features = torch.empty(len(batch), *cut.features, device=weight.device, dtype=weight.dtype)
-    return Flops(0, *_counted(task, model.get_submodule(cut.head), replace(batch, inputs=features)))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    set_trained(model, trained, 0, frozen)
+    found = Flops(0, *_counted(task, model, cut.rest(model), replace(batch, inputs=features)))
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return found
 
 
-def _counted(task: Task, model: nn.Module, batch: Batch) -> tuple[int, int]:
+def _counted(task: Task, model: nn.Module, forward_of: Forward, batch: Batch) -> tuple[int, int]:
     """FLOPs of one sample's forward and backward, all on "meta"."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     mended = {torch.ops.aten.convolution_backward: _convolution_backward}
     with FlopCounterMode(display=False, custom_mapping=mended) as forward:
-        loss = task.outcome(model, batch, At(0, 1, 0.0)).loss_sum_B.sum()
+        loss = task.outcome(forward_of, batch, At(0, 1, 0.0)).loss_sum_B.sum()
     with FlopCounterMode(display=False, custom_mapping=mended) as backward:
         loss.backward()
     for parameter in model.parameters():

@@ -17,9 +17,9 @@ from fewer.machine.precision import native_bf16
 from fewer.models import dry_run, freezing
 from fewer.models.batchnorm import batchnorm_channels, has_batchnorm
 from fewer.models.blocks import ends, rate_factors
-from fewer.models.cut import Cut, cut_before_head
+from fewer.models.cut import Cut, cut_before_head, cut_inside
 from fewer.plan.facts import DataFacts, Facts, MachineFacts, ModelFacts
-from fewer.plan.flops import flops_by_epoch, head_flops, unfrozen_flops
+from fewer.plan.flops import flops_by_epoch, rest_flops, unfrozen_flops
 from fewer.plan.stages import stages_of
 from fewer.plan.stores import store_of
 from fewer.recipe.schema import Recipe
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fewer.core.protocols import Task
+    from fewer.core.types import Stage
     from fewer.data.decode.depth import Depth
     from fewer.data.listing.splits import Splits
     from fewer.models.pretrained import Weights
@@ -113,7 +114,7 @@ def model_facts(
         problem = f'model.name = "{recipe.model.name}": {error}'
         return ModelFacts({}, 0, 0, scoring_side_px=scoring_side_px, problems=(problem,))
     layers, counts, body, problems = _frozen(recipe, model, classes, task, sides[-1])
-    cut = _cut(model, classes, task, sides[-1]) if body and body in counts else None
+    cuts = _cuts(recipe, model, classes, task, stages, (layers, counts, body))
     frozen = {
         side: {0} | {count for stage, count in zip(stages, counts, strict=False) if side in stage.sides_px}
         for side in shown
@@ -129,8 +130,8 @@ def model_facts(
         layers=layers,
         frozen_layers=counts,
         body_layers=body,
-        cut=cut,
-        head_flops=head_flops(task, model, cut) if cut else None,
+        cuts=cuts,
+        rest_flops={at: rest_flops(task, model, cut, layers[: at[1]]) for at, cut in cuts.items()},
         problems=problems,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batchnorm=has_batchnorm(model),
@@ -167,6 +168,30 @@ def _frozen(
             problems.append(f"stages.{index}.frozen: {error}")
             counts.append(0)
     return layers, tuple(counts), len(layers) - head, tuple(problems)
+
+
+def _cuts(
+    recipe: Recipe,
+    model: nn.Module,
+    classes: int,
+    task: Task,
+    stages: Sequence[Stage],
+    frozen: tuple[tuple[str, ...], tuple[int, ...], int],
+) -> dict[tuple[int, int], Cut]:
+    """Where the model can be cut behind what a stage freezes, by side and frozen layers: before the head, or further
+    inside where the stage asks for that."""
+    layers, counts, body = frozen
+    found: dict[tuple[int, int], Cut | None] = {}
+    for stage, asked, count in zip(stages, recipe.stages, counts, strict=False):
+        at = stage.side_px, count
+        if not count or at in found:
+            continue
+        if count == body:
+            found[at] = _cut(model, classes, task, stage.side_px)
+        elif asked.keep_features == "yes":
+            drawn = dry_run.drawn(recipe.model, classes, stages[-1].side_px)
+            found[at] = cut_inside(drawn, set(layers[:count]), stage.side_px)
+    return {at: cut for at, cut in found.items() if cut}
 
 
 def _cut(model: nn.Module, classes: int, task: Task, side_px: int) -> Cut | None:

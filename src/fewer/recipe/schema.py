@@ -180,9 +180,10 @@ class StageRecipe(Section):
     frozen_anyway: Flag = False
     """Freeze although that saves less than 5 % of the stage's arithmetic."""
     keep_features: Literal["auto", "yes", "no"] = "auto"
-    """With `frozen = "all but the head"` and views that stay the same (`strength = 0`): compute what the body gives for
-    each image once, in eval mode, and train the head on that, at next to no cost an epoch. `auto`: where it can be
-    done; `yes`: or stop."""
+    """With frozen layers and views that stay the same (`strength = 0`): compute what they give for each image once, in
+    eval mode, and train the rest on that. `auto`: where all but the head is frozen, which makes epochs cost next to
+    nothing; `yes`: for any frozen beginning that the net can be cut behind, or stop. Features further inside may take
+    more memory than images; `fewer plan` says how much."""
     evaluation_side_px: Side | None = None
     """Image side of this stage's validation, and with the last stage that of test and of the published model. Left
     out: `train.evaluation_side_px`, else `side_px`. Only models that were evaluated at the last stage's side compete

@@ -112,7 +112,7 @@ def _size(plan: Plan, stages: Sequence[Stage], least: int, parts: int) -> tuple[
         least: The smallest size.
         parts: Forwards that a batch is cut into, over all workers.
     """
-    largest_px = max(stage.side_px for stage in stages)
+    largest_px = max(side_px for stage in stages for side_px in stage.sides_px)
     shown = min(int(plan.facts.data.train_images * stage.data_share) for stage in stages)
     useful = max([least, *(size for size in SIZES if size * FEWEST_STEPS <= shown)])
     memory, size = _memory(plan, largest_px), useful

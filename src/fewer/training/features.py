@@ -33,7 +33,7 @@ class KeptFeatures:
 
 
 class FeatureCache:
-    """What a run's epochs train on, and what they train: images and the whole model, or kept features and the head.
+    """What a run's epochs train on, and what they train: images and the whole model, or kept features and the rest.
 
     Features are not saved. A resumed run computes them again from the same batches, and books no FLOPs twice.
     """
@@ -44,12 +44,12 @@ class FeatureCache:
 
     def enter(self, stage: Stage) -> tuple[Data, list[Forward]]:
         """The data of an epoch, and each local worker's training forward, once its batches are known."""
-        cut = self._run.plan.facts.model.cut
+        cut = self._run.plan.facts.model.cut(stage)
         if not stage.keeps_features or cut is None:
             return self._data, forwards(self._run, stage)
         if stage.index not in self._kept:
             self._kept = {stage.index: self._computed(stage, cut)}
-        return self._kept[stage.index], [worker.model.get_submodule(cut.head) for worker in self._run.workers]
+        return self._kept[stage.index], [cut.rest(worker.model) for worker in self._run.workers]
 
     def _computed(self, stage: Stage, cut: Cut) -> KeptFeatures:
         """One forward of every image, shared out among the processes; all of them get the features of all."""
