@@ -28,12 +28,16 @@ CONTENT: dict[str, Any] = {
     "stages": [{"epochs": 3, "side_px": 16}],
 }
 
+SHORT: dict[str, dict[str, Any]] = {"warmup_random": {"warmup": "1ep"}}  # what is made for longer runs
+
 
 def settings() -> list[dict[str, Any]]:
     """One setting of every method; batches of 21 are no multiple of any number of ranks here but three."""
     found: dict[str, dict[str, Any]] = {}
     for example in METHODS.examples():
         found.setdefault(example["method"], example)
+    for name in METHODS.own:
+        found.setdefault(name, {"method": name, **SHORT.get(name, {})})
     return list(found.values())
 
 
