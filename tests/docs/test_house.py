@@ -13,7 +13,7 @@ from paths import EXAMPLES
 
 PACKAGE = Path(fewer.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PUBLIC = ("fewer", "fewer.select", "fewer.select.own_loop", "fewer.testing")
+PUBLIC = ("fewer", "fewer.select", "fewer.select.own_loop", "fewer.sync", "fewer.testing")
 
 
 def test_the_top_of_the_package_is_small() -> None:

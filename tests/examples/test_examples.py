@@ -63,12 +63,14 @@ def test_own_loop_trains_on_fewer_samples_and_learns(smoked: Smoked) -> None:
     assert min(plain_accuracy, accuracy) > 80
 
 
-@pytest.mark.parametrize("name", ["own_loop", "ddp_loop", "timm_style"])
+@pytest.mark.parametrize("name", ["own_loop", "ddp_loop", "timm_style", "own_local_sgd"])
 def test_every_line_that_is_ours_is_marked(name: str) -> None:
     lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
-    word = re.compile(r"chooser\.(?!spent\(\)\[)\w|Chooser\(|Indexed\(|import Chooser|import Indexed")
+    word = re.compile(
+        r"chooser\.(?!spent\(\)\[)\w|Chooser\(|Indexed\(|import Chooser|import Indexed|sync\.\w+\(|LocalSGD\("
+    )
     ours = [line for line in lines if word.search(line)]
-    assert len(ours) >= 6
+    assert len(ours) >= 4
     assert not [line for line in ours if "# fewer" not in line]
 
 
@@ -88,6 +90,21 @@ def test_ddp_loop_goes_on_in_one_process(tmp_path: Path, capsys: pytest.CaptureF
     (accuracy, rest), *_ = on_ranks(1, lambda comm: example("ddp_loop")["main"](checkpoint, epochs=4))
     assert len(rest) == 2
     assert accuracy > 0.9
+
+
+def _local_rank(comm: Any, keys: dict[str, Any]) -> tuple[float, int]:
+    found: tuple[float, int] = example("own_local_sgd")["main"](2, **keys)
+    return found
+
+
+def test_own_local_sgd_agrees_on_few_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    with one_thread():
+        (accuracy, sent), (same, _) = on_ranks(2, _local_rank, {"every_steps": 16, "payload": "int8"})
+    assert accuracy == same > 0.7
+    parameters = sum(p.numel() for p in example("own_loop")["convnet"]().parameters())
+    steps = 2 * (1437 // 32)
+    every_step = steps * 4 * parameters
+    assert sent < every_step / 40, "a sixteenth of the exchanges, a quarter of the bytes"
 
 
 TIMM_STYLE = ["--img-size", "16", "-b", "128", "--epochs", "3", "--seed", "1"]

@@ -44,3 +44,11 @@ def test_two_crops_and_turned_bounds_are_refused_together() -> None:
     assert "crop_padding_px = 2" in message
     assert "crop_scale = [0.5, 0.1]" in message
     assert "crop_ratio = [2, 1]" in message
+
+
+def test_averages_that_cannot_follow_syncs_are_refused_with_local_methods() -> None:
+    content = {**DIGITS, "train": {"lookahead": {}, "ema": "1ep"}, "sync": {"method": "local_sgd"}}
+    with pytest.raises(RecipeError, match=r"train\.lookahead needs equal weights behind every step") as caught:
+        parse_recipe(content)
+    assert len(caught.value.problems) == 1
+    parse_recipe({**content, "train": {"ema": "1ep"}})

@@ -289,7 +289,7 @@ class SyncPoint:
         loss: Its mean training loss over all workers.
         samples: Its samples over all workers.
         samples_L: Those of each worker of this process.
-        skipped: How many workers of this process float16 let skip it.
+        skipped_L: Whether float16 let each of them skip it.
     """
 
     step: int
@@ -299,7 +299,7 @@ class SyncPoint:
     loss: float
     samples: int
     samples_L: Sequence[int]
-    skipped: int = 0
+    skipped_L: Sequence[bool]
 
 
 @dataclass(slots=True)

@@ -8,7 +8,10 @@ from typing import Any
 
 from fewer.core.sections import Problem, check_section
 from fewer.core.spending import seconds_of
+from fewer.optim import averages_of
+from fewer.optim.averaging import AVERAGES
 from fewer.recipe.schema import AUTO_BATCH, AUTO_LR, Recipe
+from fewer.sync.local_params import LocalParams
 
 _SIDES = 8  # of a ramp
 _COMPILED_SIDES = 4  # with two batch sizes each as many graphs as torch.compile keeps of one function
@@ -24,7 +27,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
     found = list(_epochs(recipe, content))
     for name in ("augment", "model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
-    checks = (_rates, _ramps, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits)
+    checks = (_rates, _ramps, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits, _averages)
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
 
@@ -161,6 +164,17 @@ def _strength(recipe: Recipe) -> Iterator[Problem]:
             ends = f"[{stage.strength[0]:g}, {stage.strength[1]:g}]"
             text = f"stages.{number}.strength = {ends} changes from epoch to epoch, and the stage has one"
             yield ("stages", str(number), "strength"), f"{text}; give it epochs = 2 or more, or one strength"
+
+
+def _averages(recipe: Recipe) -> Iterator[Problem]:
+    """Averages of the weights that cannot follow workers which hold weights of their own between syncs."""
+    if not isinstance(recipe.sync, LocalParams):
+        return
+    method = f'sync.method = "{recipe.sync.method}"'
+    for name in averages_of(recipe.train):
+        if not getattr(AVERAGES.module(name), "FOLLOWS_SYNCS", False):
+            text = f"train.{name} needs equal weights behind every step, and the workers of {method} differ between"
+            yield ("train", name), f'{text} syncs; leave it out, or set sync.method = "every_step"'
 
 
 def _views(recipe: Recipe) -> Iterator[Problem]:

@@ -161,6 +161,9 @@ class FitLoop:
             if self.copies:
                 session.copy_lag = self.copies.report(self._note)
             self._record({"kind": "step", **row.recorded(), **costs(run.ledger)})
+            if excluded := row.sync.get("sync_excluded"):
+                workers = f"{excluded:g} of {run.sync.workers} workers"
+                self._note(f"warning: {workers} were not finite behind step {row.step} and were left out of the sync")
             self.epoch.add(row)
             self.display.row(row, session)
             self.artifacts.stage(row)

@@ -66,6 +66,14 @@ class Booking:
         self.book(round(rows.numel() * rows.element_size() * (self.machines - 1) / self.machines))
 
 
+def current_comm() -> Comm:
+    """How this process exchanges tensors with its peers: by torch.distributed where that is initialised, else not."""
+    import torch.distributed as dist
+
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return TorchDistributed() if several else SingleProcess()
+
+
 @final
 class SingleProcess(Booking):
     """One process: nothing to exchange; books what the workers that it simulates would."""

@@ -193,7 +193,8 @@ def _train(
 
 def _point(step: int, workers: int, local: int) -> SyncPoint:
     """Behind a step, in a run as long as two trainings."""
-    return SyncPoint(step + 1, (step + 1) / (2 * _ROUNDS), 2, _LR, 1.0, workers * _SHARE, [_SHARE] * local)
+    progress, samples = (step + 1) / (2 * _ROUNDS), workers * _SHARE
+    return SyncPoint(step + 1, progress, 2, _LR, 1.0, samples, [_SHARE] * local, [False] * local)
 
 
 def _flat(model: nn.Module) -> Tensor:

@@ -69,11 +69,11 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
             run.sync.end_backward(run.workers)
             total_T = _reduced(run, sums_L, grown)
             run.sync.sync_gradients(run.workers)
-        totals, skipped = _update(run, step, total_T, sums_L, denominators)
+        totals, skipped_L = _update(run, step, total_T, sums_L, denominators)
         # Workers that differ skip apart; attempted steps are theirs in common, and count.
-        stepped = not (skipped and run.sync.keeps_equal)
+        stepped = not (any(skipped_L) and run.sync.keeps_equal)
         if stepped:
-            _follow(run, step, totals, skipped)
+            _follow(run, step, totals, skipped_L)
     flops = run.plan.sample_flops(step.at.epoch, step.side_px)
     run.ledger.book(
         step.stage.index,
@@ -88,8 +88,8 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
 
 def _update(
     run: Run, step: Candidate, total_T: Tensor, sums_L: Sequence[Tensor], denominators: Sequence[float]
-) -> tuple[Totals, int]:
-    """Rescales and clips the gradients, then steps; returns the totals, and on how many workers fp16 has overflowed.
+) -> tuple[Totals, list[bool]]:
+    """Rescales and clips the gradients, then steps; returns the totals, and on which workers fp16 has overflowed.
 
     The host waits for the device once, when all is known that may forbid the step. Gradients that were summed hold the
     infinities of all workers, so that all skip the same steps.
@@ -111,7 +111,7 @@ def _update(
             if factor != 1:
                 torch._foreach_mul_(_gradients(worker), factor)
         _step(run, step, worker, has_overflowed=bool(flags[2 * place]))
-    return totals, sum(map(bool, flags[::2]))
+    return totals, list(map(bool, flags[::2]))
 
 
 def _rescales(run: Run, of_all: Any, of_workers: Sequence[Any], denominators: Sequence[float]) -> list[Any]:
@@ -173,7 +173,7 @@ def _gradients(worker: Worker) -> list[Tensor]:
     return [parameter.grad for parameter in worker.model.parameters() if parameter.grad is not None]
 
 
-def _follow(run: Run, step: Candidate, totals: Totals, skipped: int) -> None:
+def _follow(run: Run, step: Candidate, totals: Totals, skipped_L: Sequence[bool]) -> None:
     """What follows a step that was taken: sync methods that exchange parameters, and averages of the weights."""
     at = step.at
     point = SyncPoint(
@@ -184,7 +184,7 @@ def _follow(run: Run, step: Candidate, totals: Totals, skipped: int) -> None:
         loss=totals.loss / totals.losses,
         samples=len(step.samples),
         samples_L=[len(batch) for batch in step.loaded],
-        skipped=skipped,
+        skipped_L=skipped_L,
     )
     with run.ledger.phase("sync"):
         agreed = run.sync.sync_parameters(run.workers, point)

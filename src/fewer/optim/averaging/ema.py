@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 EVALUATED = True
+FOLLOWS_SYNCS = True
 EXAMPLES = [{"ema": "0.5ep"}]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EVALUATED = True
 RENEWS_STATISTICS = True
+FOLLOWS_SYNCS = True
 EXAMPLES = [{"swa": "1.5ep"}]
 
 

@@ -1,23 +1,16 @@
-"""The processes that a foreign loop runs in: those of torch.distributed where it is initialised, else this one."""
+"""The agreement of the processes that a foreign loop runs in."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 
 from fewer.core.errors import UsageError
-from fewer.sync.comm import SingleProcess, TorchDistributed
+from fewer.sync.comm import current_comm as current_comm
 
 if TYPE_CHECKING:
     from fewer.core.protocols import Comm
-
-
-def current_comm() -> Comm:
-    """How this process exchanges tensors with its peers, if it has any."""
-    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-    return TorchDistributed() if several else SingleProcess()
 
 
 def require_agreement(comm: Comm, identity: int, epoch: int) -> None:
