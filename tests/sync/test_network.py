@@ -57,7 +57,7 @@ def test_a_network_is_found_from_two_sizes(monkeypatch: pytest.MonkeyPatch) -> N
     line = Network(bandwidth=2e6, latency=3e-3)
     clocked: Any = Clocked(line)
     monkeypatch.setattr(network.time, "perf_counter", lambda: clocked.now)
-    found = measured(clocked)
+    found = measured(clocked, 1 << 20)
     assert found.bandwidth == pytest.approx(line.bandwidth, rel=1e-6)
     small_s = 2 * 3 / 4 * 32 / line.bandwidth  # of the 32 bytes of a small exchange
     assert found.latency == pytest.approx(line.latency + small_s / 6)
@@ -66,7 +66,7 @@ def test_a_network_is_found_from_two_sizes(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_one_process_has_no_network() -> None:
     with pytest.raises(RecipeError, match="start several"):
-        measured(SingleProcess())
+        measured(SingleProcess(), 1)
 
 
 def test_an_exchange_takes_messages_and_bytes() -> None:

@@ -27,8 +27,8 @@ _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _BANDWIDTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMG]?)(bit|B)(?:/s)?\s*")
 _LATENCY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|ms|us|µs)\s*")
 _SMALL_NUMBERS, _SMALL_ROUNDS = 8, 21
-_LARGE_BYTES, _MOST_BYTES, _LARGE_ROUNDS = 1 << 18, 1 << 26, 3
-_LONG_SECONDS = 0.1  # of a large exchange, in which what goes ahead of a limit, or waits to begin, is lost
+_LEAST_BYTES, _LARGE_ROUNDS = 1 << 18, 3
+_LONG_SECONDS = 0.4  # of a large exchange, above which none is larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,15 @@ class Network:
         return messages * self.latency + sent_bytes / self.bandwidth
 
 
-def measured(comm: Comm) -> Network:
+def measured(comm: Comm, large_bytes: int) -> Network:
     """The network between the processes that run, from all-reduces of two sizes; every process must call it.
 
     Latency is a small exchange's time over its messages, so that it includes what software takes for each; bandwidth is
     what a large exchange sends more, over what it takes longer. Nothing of it is booked.
+
+    Args:
+        comm: The exchange between processes.
+        large_bytes: Of the largest tensor that will be exchanged; a slow network is measured by smaller ones.
 
     Raises:
         RecipeError: There is one process.
@@ -95,10 +99,11 @@ def measured(comm: Comm) -> Network:
         return found
 
     with unbooked(comm):
-        small, large = torch.zeros(_SMALL_NUMBERS), torch.zeros(_LARGE_BYTES // 4)
+        most = max(_LEAST_BYTES, large_bytes) // 4
+        small, large = torch.zeros(_SMALL_NUMBERS), torch.zeros(_LEAST_BYTES // 4)
         small_s = _median(lambda: seconds(small), _SMALL_ROUNDS)
-        while seconds(large) < _LONG_SECONDS and large.numel() * 4 < _MOST_BYTES:
-            large = torch.zeros(2 * large.numel())
+        while seconds(large) < _LONG_SECONDS and large.numel() < most:
+            large = torch.zeros(min(2 * large.numel(), most))
         large_s = _median(lambda: seconds(large), _LARGE_ROUNDS)
     size = comm.world_size
     sent = 2 * (size - 1) / size * 4 * (large.numel() - small.numel())

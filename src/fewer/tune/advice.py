@@ -24,10 +24,15 @@ def advice(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "fastest": min(rows, key=lambda row: row["step_seconds"])["name"],
         "advised": best["name"],
-        "keys": [f"sync.{key}={value}" for key, value in best["sync"].items()],
+        "keys": keys_of(best),
         "why": _why(plain, best, document["compute"]["step"]),
         "accuracy": _accuracy(plain, best, document["workers"]),
     }
+
+
+def keys_of(row: Row) -> list[str]:
+    """What to add to a command."""
+    return [f"sync.{key}={value}" for key, value in row["sync"].items()]
 
 
 def cheapest(rows: list[Row]) -> Row:
@@ -51,8 +56,8 @@ def _why(plain: Row, best: Row, compute: float) -> str:
 def _accuracy(plain: Row, best: Row, workers: int) -> str:
     if best is plain:
         return "none is lost: it trains as one process does on the whole batch"
-    keys = f"sync.workers={workers} --vary sync.method=every_step,{best['sync']['method']}"
-    test = f"see with `fewer compare RECIPE {keys} --seeds 3`"
+    keys = " ".join([f"sync.workers={workers}", *keys_of(best)])
+    test = f"`fewer train RECIPE {keys}` shows it on one machine, which simulates all workers"
     if best["keeps_equal"]:
         return f"gradients are approximated, which seldom costs any; {test}"
     steps = best["local_steps"]
