@@ -5,13 +5,14 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from fewer.cli.options import Devices, Json, Overrides, RecipeOrSource
+from fewer.cli.options import Devices, Gpus, Json, Overrides, RecipeOrSource, devices_asked
 
 
 def advise(
     recipe: RecipeOrSource,
     overrides: Overrides = None,
     devices: Devices = 1,
+    gpus: Gpus = "",
     bandwidth: Annotated[
         str,
         typer.Option(
@@ -43,7 +44,7 @@ def advise(
     from fewer.sync.network import Network
     from fewer.sync.place import is_rank
 
-    lengths = _lengths(local_steps)
+    lengths, devices = _lengths(local_steps), devices_asked(devices, gpus)
     network = Network.given(bandwidth, latency) if bandwidth else None
     found = recipe_given(recipe, overrides or [], devices, probes=False)
     if devices > 1 and not is_rank():

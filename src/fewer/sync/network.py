@@ -71,7 +71,7 @@ class Network:
         return messages * self.latency + sent_bytes / self.bandwidth
 
 
-def measured(comm: Comm, large_bytes: int) -> Network:
+def measured(comm: Comm, large_bytes: int, device: str = "cpu") -> Network:
     """The network between the processes that run, from all-reduces of two sizes; every process must call it.
 
     Latency is a small exchange's time over its messages, so that it includes what software takes for each; bandwidth is
@@ -80,6 +80,7 @@ def measured(comm: Comm, large_bytes: int) -> Network:
     Args:
         comm: The exchange between processes.
         large_bytes: Of the largest tensor that will be exchanged; a slow network is measured by smaller ones.
+        device: Where tensors lie.
 
     Raises:
         RecipeError: There is one process.
@@ -95,15 +96,17 @@ def measured(comm: Comm, large_bytes: int) -> Network:
         comm.all_reduce(torch.zeros(1))  # all begin together
         began = time.perf_counter()
         comm.all_reduce(tensor)
+        if tensor.is_cuda:  # untested: needs a GPU
+            torch.cuda.synchronize()
         found: float = comm.gather(torch.tensor([time.perf_counter() - began], dtype=torch.float64)).max().item()
         return found
 
     with unbooked(comm):
         most = max(_LEAST_BYTES, large_bytes) // 4
-        small, large = torch.zeros(_SMALL_NUMBERS), torch.zeros(_LEAST_BYTES // 4)
+        small, large = (torch.zeros(size, device=device) for size in (_SMALL_NUMBERS, _LEAST_BYTES // 4))
         small_s = _median(lambda: seconds(small), _SMALL_ROUNDS)
         while seconds(large) < _LONG_SECONDS and large.numel() < most:
-            large = torch.zeros(min(2 * large.numel(), most))
+            large = torch.zeros(min(2 * large.numel(), most), device=device)
         large_s = _median(lambda: seconds(large), _LARGE_ROUNDS)
     size = comm.world_size
     sent = 2 * (size - 1) / size * 4 * (large.numel() - small.numel())

@@ -75,7 +75,7 @@ def advise(recipe: Recipe, wish: Wish, comm: Comm, note: Callable[[str], None] =
     timed = min(share, max(2, int(_SLOW_SECONDS / image_seconds)))
     if wish.network is None:
         note(f"all-reduces of two sizes among {workers} processes ...")
-    network = wish.network or measured(comm, 4 * plan.facts.model.parameters)
+    network = wish.network or measured(comm, 4 * plan.facts.model.parameters, plan.facts.machine.device)
     with deterministic(recipe.train.deterministic):
         stand = Stand(recipe, plan, replace(stage, batch_size=timed * workers), comm.rank, threads)
         try:
