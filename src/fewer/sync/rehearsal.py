@@ -8,9 +8,9 @@ loop and all else run as they are, so that what they exchange, and when, is seen
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, final
 
 from fewer.sync.comm import Booking
@@ -28,7 +28,7 @@ class Exchanged:
     Attributes:
         exchanges: How many collective operations.
         seconds: What they take on the network, one behind another.
-        waited: What of that the process waits for, as it computes nothing meanwhile.
+        waited: What of that the process waits for: less, where it computes while an exchange goes on.
         standing_in: Seconds that the rehearsal itself took, which no process would take.
     """
 
@@ -46,16 +46,24 @@ class Rehearsal(Booking):
         network: What lies between them.
         world_size: How many there are, two or more.
         rank: Which of them this is.
+        pace: How many times as long as here computing takes, where a part of it is done.
     """
 
-    def __init__(self, network: Network, world_size: int, rank: int = 0) -> None:
+    def __init__(self, network: Network, world_size: int, rank: int = 0, pace: float = 1.0) -> None:
         self.network, self.world_size, self.rank, self.machines = network, world_size, rank, world_size
-        self._sum = Exchanged()
+        self._pace, self._sum = pace, Exchanged()
+        self._standing_in, self._waited, self._is_free_at = 0.0, 0.0, 0.0
 
     def all_reduce(self, tensor: Tensor) -> None:
-        with self._exchange(2 * (self.world_size - 1)):
+        self.start_all_reduce(tensor)()
+
+    def start_all_reduce(self, tensor: Tensor) -> Callable[[], None]:
+        """Begins a sum; what it returns waits for its end, which computing brings nearer."""
+        with self._exchange(2 * (self.world_size - 1), waits=False):
             tensor.mul_(self.world_size)
             self._book_shared(tensor, 2)
+        ends_at = self._is_free_at
+        return lambda: self._wait(ends_at)
 
     def gather(self, tensor: Tensor) -> Tensor:
         with self._exchange(2 * (self.world_size - 1)):  # of lengths, then of numbers
@@ -78,14 +86,26 @@ class Rehearsal(Booking):
         return found
 
     @contextmanager
-    def _exchange(self, messages: int) -> Iterator[None]:
-        """An exchange that the process waits for."""
-        began, before = time.perf_counter(), self._bytes_sent
+    def _exchange(self, messages: int, waits: bool = True) -> Iterator[None]:
+        """An exchange, which begins when the one before it has ended; the process waits for it here, or later on."""
+        began, sent_before = time.perf_counter(), self._bytes_sent
         yield
-        seconds, past = self.network.seconds(messages, self._bytes_sent - before), self._sum
-        self._sum = Exchanged(
-            past.exchanges + 1,
-            past.seconds + seconds,
-            past.waited + seconds,
-            past.standing_in + time.perf_counter() - began,
-        )
+        spent = time.perf_counter() - began
+        self._standing_in += spent
+        seconds = self.network.seconds(messages, self._bytes_sent - sent_before)
+        self._is_free_at = max(self._now(), self._is_free_at) + seconds
+        self._add(Exchanged(1, seconds, 0.0, spent))
+        if waits:
+            self._wait(self._is_free_at)
+
+    def _now(self) -> float:
+        """The clock: what was computed, and what was waited for."""
+        return self._pace * (time.perf_counter() - self._standing_in) + self._waited
+
+    def _wait(self, until: float) -> None:
+        seconds = max(0.0, until - self._now())
+        self._waited += seconds
+        self._add(Exchanged(waited=seconds))
+
+    def _add(self, more: Exchanged) -> None:
+        self._sum = Exchanged(*(a + b for a, b in zip(astuple(self._sum), astuple(more), strict=True)))

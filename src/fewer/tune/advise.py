@@ -79,7 +79,7 @@ def advise(recipe: Recipe, wish: Wish, comm: Comm, note: Callable[[str], None] =
     with deterministic(recipe.train.deterministic):
         stand = Stand(recipe, plan, replace(stage, batch_size=timed * workers), comm.rank, threads)
         try:
-            found, refused = _rehearsed(stand, recipe, wish, network, comm, note)
+            found, refused = _rehearsed(stand, recipe, wish, network, share / timed, comm, note)
         finally:
             stand.close()
     times = _times(found, share / timed, comm)
@@ -141,7 +141,7 @@ def _with_threads(plan: Plan, threads: int) -> Plan:
 
 
 def _rehearsed(
-    stand: Stand, recipe: Recipe, wish: Wish, network: Network, comm: Comm, note: Callable[[str], None]
+    stand: Stand, recipe: Recipe, wish: Wish, network: Network, pace: float, comm: Comm, note: Callable[[str], None]
 ) -> tuple[list[tuple[Form, Steps]], dict[str, str]]:
     """What each form of each method showed, and why some cannot be had."""
     found, refused = list[tuple[Form, Steps]](), dict[str, str]()
@@ -153,7 +153,7 @@ def _rehearsed(
         note(f"{name} ...")
         _most(comm, [0.0])  # all begin together, so that each has the cores that it would have
         try:
-            found.append((form, stand.steps(section, form.rehearsed_steps, network, wish.seconds)))
+            found.append((form, stand.steps(section, form.rehearsed_steps, network, wish.seconds, pace)))
         except RecipeError as error:  # some methods see in a step only what they cannot do
             refused[name] = str(error)
     return found, refused

@@ -77,7 +77,7 @@ class Stand:
         plan = self._plan(sync)
         return "; ".join(mismatches(plan.recipe, plan.facts, plan.stages))
 
-    def steps(self, sync: SyncRecipe, round_steps: int, network: Network, seconds: float) -> Steps:
+    def steps(self, sync: SyncRecipe, round_steps: int, network: Network, seconds: float, pace: float = 1.0) -> Steps:
         """Trains for some rounds with a sync method, from first weights, behind one round that warms up.
 
         Args:
@@ -85,11 +85,12 @@ class Stand:
             round_steps: Steps of a round.
             network: What lies between the processes.
             seconds: For how long, at least two rounds.
+            pace: How many times as many images a worker has as this stage's batches give it.
 
         Raises:
             DivergedError: The loss is not finite.
         """
-        comm, plan, session = Rehearsal(network, self._processes, self._rank), self._plan(sync), self.session
+        comm, plan, session = Rehearsal(network, self._processes, self._rank, pace), self._plan(sync), self.session
         chooses = selector_of(plan.recipe, self.splits)
         run = open_run(plan, self.splits, session.train_data, comm, chooses, time.monotonic())
         meter, added, computed = _Meter(run, comm), list[Added](), list[float]()
