@@ -44,10 +44,13 @@ class TrainParams(Section):
     """How the learning rate changes during the run; brings keys of its own."""
 
     def conflicts(self, epochs: int) -> dict[str, str]:
-        """Two averages that are evaluated: only one can take the model's place."""
-        first, *others = _with_flag(self, "EVALUATED") or [""]
-        reason = f'beside train.{first}: only one average can be evaluated; set one of the two to "off"'
-        return dict.fromkeys(others, reason)
+        """Two averages that are evaluated, or that move the model: only one can."""
+        found: dict[str, str] = {}
+        for flag, what in (("EVALUATED", "be evaluated"), ("MOVES", "move the model")):
+            first, *others = _with_flag(self, flag) or [""]
+            reason = f'beside train.{first}: only one average can {what}; set one of the two to "off"'
+            found |= dict.fromkeys(others, reason)
+        return found
 
 
 def build_optimizer(train: TrainParams, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fewer.optim.shapes import Shape
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -16,10 +18,12 @@ class Setting:
     Attributes:
         epochs: All epochs of the run.
         images: Training images.
+        lr_share: The schedule's learning rate as a share of its peak, by progress.
     """
 
     epochs: int
     images: int
+    lr_share: Shape = lambda progress: 1.0
 
 
 def floats(model: nn.Module) -> dict[str, Tensor]:

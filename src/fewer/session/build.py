@@ -306,6 +306,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     if plan.shares_statistics:
         share_statistics(model, comm, is_compiled=train.compile != "no")
     amendments: dict[str, dict[str, str]] = {}
+    setting = Setting(plan.epochs, plan.facts.data.train_images, optim.lr_shape(train, plan.epochs))
     run = Run(
         plan=plan,
         comm=comm,
@@ -313,7 +314,7 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         sync=sync,
         selection=EpochSelection(selector, pool_ids, len(splits.train.source), train.seed, _shares(plan, splits)),
         ledger=ledger,
-        averages=optim.build_averages(train, model, Setting(plan.epochs, plan.facts.data.train_images)),
+        averages=optim.build_averages(train, model, setting),
         compiler=_compiler(plan, ledger, amendments),
         changes=Changes(amendments),
     )

@@ -17,6 +17,7 @@ from fewer.optim.shapes import share_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+MOVES = True
 EXAMPLES = [{"lookahead": {"every_steps": 2, "start": "1ep"}}]
 
 
