@@ -130,3 +130,10 @@ def test_the_best_model_is_the_results_or_for_now_the_states(tmp_path: Path) -> 
 def test_a_run_that_the_loss_decided_is_known_by_its_tasks_metric(tmp_path: Path) -> None:
     done = folder_of(tmp_path, [], result={"best": {"epoch": 2, "metric": "val/loss"}})
     assert judged_by(done).name == "top1"
+
+
+def test_trust_ratios_have_a_chart_where_an_optimizer_has_them(tmp_path: Path) -> None:
+    rows = [{"kind": "epoch", "epoch": at, "trust_ratio": 0.01 * (at + 1)} for at in range(2)]
+    folder = folder_of(tmp_path, [*steps([2.0, 1.0]), *rows])
+    (line,) = chart_of(schedule_charts(folder, history(folder)), "trust").panels[0].lines
+    assert [value for _, value in line[1]] == [0.01, 0.02]

@@ -115,6 +115,14 @@ def momentum_of(optimizer: torch.optim.Optimizer) -> float:
     return float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
 
 
+def trust_ratios(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The trust ratios of the last step by parameter name; empty for optimizers without. Waits for the device once."""
+    ratios: Mapping[Tensor, Tensor] = getattr(optimizer, "last_ratios", {})
+    pairs = [pair for group in optimizer.param_groups for pair in zip(group["names"], group["params"], strict=True)]
+    named = {name: ratios[parameter] for name, parameter in pairs if parameter in ratios}
+    return dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True)) if named else {}
+
+
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's tensors by `parameter name/entry`, and its numbers by `parameter name/entry:type`.
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fewer import tasks
 from fewer.core.evaluation import Metric
 from fewer.core.ledger import Ledger
+from fewer.optim.groups import trust_ratios
 from fewer.session import rank_speeds
 
 if TYPE_CHECKING:
+    import torch
+
     from fewer.core.protocols import Task
     from fewer.recipe.schema import Recipe
     from fewer.session.build import Session
     from fewer.training.loop import Row
+
+
+def layer_stats(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The trust ratios of an epoch's last step, by parameter, and their median; nothing for optimizers without."""
+    ratios = trust_ratios(optimizer)
+    return {"trust_ratio": statistics.median(ratios.values()), "trust_ratios": ratios} if ratios else {}
 
 
 class EpochSums:

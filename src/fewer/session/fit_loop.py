@@ -27,7 +27,7 @@ from fewer.session.amendments import Amendments, place
 from fewer.session.artifacts import Artifacts
 from fewer.session.build import Session
 from fewer.session.closing import closing
-from fewer.session.epoch_metrics import EpochSums, costs, in_words, validation_metrics
+from fewer.session.epoch_metrics import EpochSums, costs, in_words, layer_stats, validation_metrics
 from fewer.session.evaluation import Evaluator
 from fewer.session.health import Health
 from fewer.session.lr_finder import find_lr, found_in_toml
@@ -218,6 +218,7 @@ class FitLoop:
         self.epoch = EpochSums(session)
         line |= {"ranks": ranks} if (ranks := self.speeds.line(self.comm)) else {}
         line |= selection_stats(session, row.epoch)
+        line |= layer_stats(run.workers[0].optimizer)
         if (note := run.selection.selector.note()) and note != self.last_note:
             self.last_note = line["note"] = note
             self._note(note)

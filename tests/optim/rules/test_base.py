@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fewer.optim import LAMB, LARC, LARS, Muon
-from fewer.optim.groups import load_optimizer_state, optimizer_state, parameter_groups
+from fewer.optim.groups import load_optimizer_state, optimizer_state, parameter_groups, trust_ratios
 from rule_steps import backward, furthest, net, stepped
 
 BUILD: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -119,3 +119,16 @@ def test_sparse_gradients_are_refused() -> None:
     table(torch.tensor([1])).sum().backward()
     with pytest.raises(RuntimeError, match=r"LARS takes no sparse gradients; use torch\.optim\.SGD"):
         optimizer.step()
+
+
+def test_the_last_ratios_are_found_by_name() -> None:
+    model = net()
+    optimizer = LARS(parameter_groups(model, 2.0, {}, {}), 2.0)
+    assert trust_ratios(optimizer) == {}
+    backward(model)
+    optimizer.step()
+    found = trust_ratios(optimizer)
+    assert list(found) == ["0.weight", "3.weight", "5.weight", "7.weight"]
+    assert found["7.weight"] == 1, "it is zero"
+    assert found["3.weight"] == float(optimizer.last_ratios[model[3].weight])
+    assert trust_ratios(torch.optim.SGD(parameter_groups(model, 2.0, {}, {}))) == {}
