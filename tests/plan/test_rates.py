@@ -54,6 +54,14 @@ def test_stages_and_runs_without_are_scaled_alike() -> None:
     assert rates(planned(stages, batch_size=32, **{k: v for k, v in own.items() if v}), 0.5) == pytest.approx([0.1])
 
 
+def test_the_plan_says_what_the_batches_make_of_the_rate() -> None:
+    stages = [{"epochs": 1, "batch_size": 32}, {"epochs": 1, "batch_size": 128}]
+    meant = 'train.lr_scaling = "sqrt": train.lr is meant for batches of 128; '
+    note = f"{meant}those of 32 take 0.5 times it, 128 take 1 times it"
+    assert note in planned(stages, lr=0.1, lr_scaling="sqrt", lr_batch_size=128, **CONSTANT).notes
+    assert "lr_scaling" not in str(planned(stages, lr=0.1, **CONSTANT).notes)
+
+
 @pytest.mark.parametrize("ramp", ["0.5ep", "25%", "5step"])
 def test_a_ramp_rises_in_a_straight_line_at_the_start_of_its_stage(ramp: str) -> None:
     stages = [{"epochs": 1}, {"epochs": 2, "batch_size": 100, "lr_ramp": ramp, "lr_ramp_start": 0.2}]

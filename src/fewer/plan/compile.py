@@ -22,7 +22,7 @@ from fewer.plan.features import feature_notes, feature_problems, side_problems, 
 from fewer.plan.freezing import freezing_notes
 from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
 from fewer.plan.plan import Plan
-from fewer.plan.rates import with_rates
+from fewer.plan.rates import scaling_note, with_rates
 from fewer.plan.savings import saves_little, stage_costs
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
@@ -155,6 +155,7 @@ def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
         sizes = dict.fromkeys(stage.batch_size for stage in stages)
         shares = ", ".join(f"{size} make {size / workers:.4g} each" for size in sizes)
         notes.append(f"batches are shared by {workers} workers: {shares}")
+    notes += filter(None, [scaling_note(recipe, stages)])
     if seconds_of(recipe.train.budget) is not None:
         epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
         notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')

@@ -25,6 +25,17 @@ def batch_factor(train: TrainRecipe, batch_size: int) -> float:
     return factor if train.lr_max is None or train.lr == AUTO_LR else min(factor, train.lr_max / train.lr)
 
 
+def scaling_note(recipe: Recipe, stages: Sequence[Stage]) -> str:
+    """By how much the batches of a run change its learning rate, where `train.lr_scaling` says that they do."""
+    train = recipe.train
+    if train.lr_scaling == "none":
+        return ""
+    sizes = dict.fromkeys(stage.batch_size for stage in stages)
+    factors = ", ".join(f"{size} take {batch_factor(train, size):.4g} times it" for size in sizes)
+    meant = train.lr_batch_size or train.batch_size
+    return f'train.lr_scaling = "{train.lr_scaling}": train.lr is meant for batches of {meant}; those of {factors}'
+
+
 def with_rates(recipe: Recipe, stages: Sequence[Stage], train_images: int) -> tuple[Stage, ...]:
     """The stages with the factors on their learning rates, and with the lengths of their ramps in epochs."""
     asked = recipe.stages or (StageRecipe(epochs=stages[0].epochs),)
