@@ -83,8 +83,12 @@ def equal_stages_are_one(content: Content) -> None:
 
 
 def ledger_is_what_happened(content: Content) -> None:
-    """Law 6: samples, steps and FLOPs counted from outside, by hooks and from shapes, are those of the ledger."""
-    session = begun(session_of(content))
+    """Law 6: samples, steps and FLOPs counted from outside, by hooks and from shapes, are those of the ledger.
+
+    No features are kept: a head that trains on these alone never passes the layer that samples are counted at.
+    """
+    stages = [{**stage, "keep_features": "no"} for stage in content.get("stages", [])]
+    session = begun(session_of({**content, "stages": stages}))
     run = session.run
     names = ("samples_forwarded", "samples_backpropagated", "optimizer_steps", "samples_loaded", "flops")
     before = {name: run.ledger.total(name) for name in names}  # other models' work, and what is looked at first
