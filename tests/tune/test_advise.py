@@ -124,6 +124,8 @@ def test_of_equals_what_changes_training_least_is_advised() -> None:
     assert "16 times less" in said["why"]
     assert "1.5 times as fast" in said["why"]
     assert "16 steps apart" in said["accuracy"]
+    assert said["advised_with_equal_workers"] == "rounded"
+    assert "1.4 times as long" in said["gentler"]
 
 
 # --- The command line ------------------------------------------------------------------------------------------------

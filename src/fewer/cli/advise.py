@@ -132,3 +132,5 @@ def _show(document: dict[str, Any]) -> None:
     print(f"\nadvice: {document['advised']} ({' '.join(document['keys'])})")
     print(plain(f"   {document['why']}"))
     print(f"   accuracy: {document['accuracy']}")
+    if document["gentler"]:
+        print(plain(f"   gentler: {document['gentler']}"))

@@ -21,12 +21,15 @@ def advice(document: Mapping[str, Any]) -> dict[str, Any]:
     """
     rows = document["methods"]
     plain, best = rows[0], cheapest(rows)
+    equal = cheapest([row for row in rows if row["keeps_equal"]] or rows)
     return {
         "fastest": min(rows, key=lambda row: row["step_seconds"])["name"],
         "advised": best["name"],
         "keys": keys_of(best),
         "why": _why(plain, best, document["compute"]["step"]),
         "accuracy": _accuracy(plain, best, document["workers"]),
+        "advised_with_equal_workers": equal["name"],
+        "gentler": "" if equal is best else _gentler(best, equal),
     }
 
 
@@ -64,6 +67,14 @@ def _accuracy(plain: Row, best: Row, workers: int) -> str:
     return (
         f"workers train {steps} steps apart, which is another training: the longer the rounds and the more workers, "
         f"the more it can cost; {test}"
+    )
+
+
+def _gentler(best: Row, equal: Row) -> str:
+    slower = equal["step_seconds"] / best["step_seconds"]
+    return (
+        f"of methods whose workers stay equal {equal['name']} is cheapest ({' '.join(keys_of(equal))}): "
+        f"{milliseconds(equal['step_seconds'])} a step, {slower:.3g} times as long"
     )
 
 

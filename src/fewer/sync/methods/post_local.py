@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fewer.sync.rounds import Rounds
 
 EXAMPLES = [{"every_steps": 2, "switch": "1ep"}, {"every_steps": 3, "switch": "100%", "switch_lr": 0.7}]
+REHEARSED = {"switch": "0%"}
 
 _ROUNDING = 1e-9
 
