@@ -87,10 +87,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-") for head in heads}
 
 
-def test_decisions_are_listed() -> None:
-    listed = (ROOT / "docs" / "adr" / "README.md").read_text("utf-8")
-    missing = [path.name for path in (ROOT / "docs" / "adr").glob("0*.md") if path.name not in listed]
-    assert not missing
+def test_decisions_are_listed_in_order_each_under_a_number_of_its_own() -> None:
+    listed = re.findall(r"^- .*\((.+\.md)\)$", (ROOT / "docs" / "adr" / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert listed == sorted(path.name for path in (ROOT / "docs" / "adr").glob("0*.md"))
+    assert len({name[:4] for name in listed}) == len(listed), "a number stands for one decision"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.toml")), ids=lambda path: path.name)
