@@ -20,9 +20,12 @@ OF_FILES = {
     "cifar10-resnet18.toml": "dd7ef693a41a1bca",
     "cifar10.toml": "61a8de0792246a55",
     "digits.toml": "e5a2a2c80c0bf136",
+    "diloco.toml": "570d82ed001607e3",
     "lenet5-centralised.toml": "58871b3d5909ecde",
     "lenet5-centralised-adamw.toml": "e48f9022a0c49aa4",
     "lenet5-centralised-cifar10.toml": "58871b3d5909ecde",
+    "local-sgd.toml": "f3b8051a66fedddb",
+    "slowmo.toml": "5d29ac3f4dd6c55b",
 }
 PLAIN = "133629e001982f1f"
 COSINES = {"head": "normalized"}

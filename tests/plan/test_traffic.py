@@ -10,7 +10,7 @@ from fewer.cli.plan_view import show_plan
 from fewer.plan.checks import mismatches
 from fewer.plan.compile import compile_plan
 from fewer.plan.stages import stages_of
-from fewer.plan.traffic import shares_statistics, step_traffic
+from fewer.plan.traffic import round_traffic, shares_statistics, step_traffic
 from planning import facts, recipe
 
 
@@ -47,3 +47,27 @@ def test_a_plan_says_what_statistics_cost(capsys: pytest.CaptureFixture[str]) ->
     assert "each process sends in a step: " in text
     assert "batch statistics 16.0 kB in 4 exchanges" in text
     assert not list(step_traffic(recipe(), facts(batchnorm_channels=(100,))))
+
+
+@pytest.mark.parametrize(
+    ("sync", "said"),
+    [
+        ({"method": "local_sgd", "workers": 4}, "each of 4 workers sends 600 B in a sync, every 16 steps: "),
+        ({"method": "diloco", "workers": 4, "payload": "int4", "every_steps": 64}, "sends 80 B in a sync, every 64"),
+        ({"method": "slowmo", "workers": 2, "payload": "topk", "topk_share": 0.5}, "sends 400 B in a sync, every 16"),
+        ({"method": "local_sgd", "workers": 4, "schedule": "qsr"}, "every 16 steps at first\n"),
+        ({"method": "post_local", "workers": 4}, "every 16 steps at first\n"),
+    ],
+)
+def test_a_plan_says_what_syncs_of_local_methods_cost(
+    sync: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = compile_plan(recipe(sync=sync), facts(parameters=100))
+    show_plan(plan, None, everything=False)
+    text = capsys.readouterr().out
+    assert said in text
+    rounds = round_traffic(plan.recipe, plan.facts, 33)
+    assert rounds is not None
+    assert rounds.syncs == (3 if rounds.every_steps == 16 and "first" not in said else 1 if "64" in said else None)
+    assert round_traffic(recipe(sync={**sync, "workers": 1}), plan.facts, 33) is None
+    assert round_traffic(recipe(), plan.facts, 33) is None

@@ -14,7 +14,7 @@ from fewer.core.types import Stage
 from fewer.plan.plan import Plan
 from fewer.plan.savings import StageCost, together
 from fewer.plan.table import table
-from fewer.plan.traffic import Traffic, step_traffic
+from fewer.plan.traffic import RoundTraffic, Traffic, round_traffic, step_traffic
 from fewer.report import units
 from fewer.report.units import roughly
 
@@ -53,6 +53,8 @@ def _sentences(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
     yield _cost(plan)
     if traffic := list(step_traffic(plan.recipe, plan.facts)):
         yield f"each process sends in a step: {', '.join(map(_sent, traffic))}"
+    if rounds := round_traffic(plan.recipe, plan.facts, plan.predicted["optimizer_steps"][1]):
+        yield _rounds(rounds)
     if outlook:
         yield _outlook(plan, outlook)
 
@@ -154,6 +156,15 @@ def _sent(traffic: Traffic) -> str:
     """What a process sends of one kind, such as `gradients 3.3 MB in 1 exchange`."""
     exchanges = f"{traffic.exchanges:,} exchange{'' if traffic.exchanges == 1 else 's'}"
     return f"{traffic.what} {units.amount(traffic.bytes_sent, 'B')} in {exchanges}"
+
+
+def _rounds(traffic: RoundTraffic) -> str:
+    """What a worker sends, such as `each of 4 workers sends 4.9 MB in a sync, every 16 steps: 20 syncs, 98 MB`."""
+    each = units.amount(traffic.bytes_sent, "B")
+    text = f"each of {traffic.workers} workers sends {each} in a sync, every {traffic.every_steps} steps"
+    if traffic.syncs is None:
+        return f"{text} at first"
+    return f"{text}: {traffic.syncs:,} syncs, {units.amount(traffic.bytes_sent * traffic.syncs, 'B')}"
 
 
 def _outlook(plan: Plan, outlook: Outlook) -> str:

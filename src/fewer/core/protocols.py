@@ -291,7 +291,7 @@ class Sync(Protocol):
         ...
 
     def finish(self, workers: Sequence[Worker]) -> int:
-        """Called behind the last step of the run: brings together what still differs; returns what that one returns."""
+        """Called where all workers must agree, as behind the last step: ends a round; returns what that one returns."""
         ...
 
     def take_report(self) -> Mapping[str, float]:

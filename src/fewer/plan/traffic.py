@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from fewer.plan.facts import Facts, workers_of
 from fewer.recipe.schema import Recipe
+from fewer.sync.local_params import LocalParams
 from fewer.sync.methods import SYNC_METHODS
+from fewer.sync.payloads import PAYLOADS
 
 _STATISTICS_BYTES = 8  # of a number: sums are exchanged as float64
 
@@ -24,6 +27,38 @@ class Traffic(NamedTuple):
     what: str
     bytes_sent: int
     exchanges: int
+
+
+class RoundTraffic(NamedTuple):
+    """What each worker of a local method sends.
+
+    Attributes:
+        workers: How many there are.
+        every_steps: Steps of a round, or of the first ones where a schedule changes it.
+        bytes_sent: Of one sync.
+        syncs: How many the run has; None where that depends on how it goes.
+    """
+
+    workers: int
+    every_steps: int
+    bytes_sent: int
+    syncs: int | None
+
+
+def round_traffic(recipe: Recipe, facts: Facts, steps: float) -> RoundTraffic | None:
+    """What each worker of a local method sends, in a run of so many steps at most; None for other methods."""
+    sync, workers = recipe.sync, workers_of(recipe, facts.machine)
+    if not isinstance(sync, LocalParams) or workers == 1:
+        return None
+    sent = PAYLOADS.module(sync.payload).sent_bytes(sync, facts.model.parameters, workers, _weight_bytes(recipe))
+    is_known = sync.schedule == "fixed" and not hasattr(sync, "switch")
+    return RoundTraffic(
+        workers, sync.every_steps, round(sent), math.ceil(steps / sync.every_steps) if is_known else None
+    )
+
+
+def _weight_bytes(recipe: Recipe) -> int:
+    return 8 if recipe.train.precision == "fp64" else 4
 
 
 def shares_statistics(recipe: Recipe, facts: Facts) -> bool:
@@ -47,7 +82,7 @@ def step_traffic(recipe: Recipe, facts: Facts) -> Iterator[Traffic]:
     if processes == 1:
         return
     share = 2 * (processes - 1) / processes
-    method, weight_bytes = SYNC_METHODS.module(recipe.sync.method), 8 if recipe.train.precision == "fp64" else 4
+    method, weight_bytes = SYNC_METHODS.module(recipe.sync.method), _weight_bytes(recipe)
     if hasattr(method, "step_traffic"):
         sent, exchanges = method.step_traffic(recipe.sync, facts.model.shapes, weight_bytes)
         yield Traffic("gradients", round(share * sent), exchanges)

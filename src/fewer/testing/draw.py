@@ -13,9 +13,11 @@ from fewer.optim.methods import OPTIMIZERS
 from fewer.optim.schedules import SCHEDULES
 from fewer.recipe.parse import parse_recipe
 from fewer.select.registry import METHODS
+from fewer.sync.methods import SYNC_METHODS
 from fewer.tasks.classify.loss import LOSSES
 
 _TRIES = 1000
+_SYNCS = 0.6  # of the recipes name a sync method
 _FINDS_LR = 0.03  # of the recipes; a finder costs more than such a run
 _RAMPS, _RAMP = 0.1, {"ramp": "timm", "ramp_px": [16, 20, 24], "ramp_spread": 1.0}  # of the recipes
 _AVERAGES_TAIL = 0.25  # of the recipes, in place of another average that is evaluated
@@ -74,10 +76,10 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
     for _ in range(_TRIES):
         content = _drawn(chance, seed)
         for section, values in fixed.items():
-            content[section] = {**content[section], **values} if isinstance(values, dict) else values
+            content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values
         with contextlib.suppress(RecipeError):
             parse_recipe(content)
-            return content
+            return content if "sync" in fixed else _synced(content, seed)
     raise ValueError(f"no recipe was valid with {fixed}; look at these sections")
 
 
@@ -87,6 +89,18 @@ def _stages(chance: random.Random, seed: int, in_batch: bool) -> list[dict[str, 
     if in_batch or random.Random(f"{seed} draws its sides").random() >= _RAMPS:  # drawn apart, as `lr = "auto"` below
         return found
     return [{"epochs": 1, "side_px": 16, "batch_size": 40}, {"epochs": 2, **_RAMP}]
+
+
+def _synced(content: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A recipe whose workers may be two, and agree by some method; drawn apart, so that all else stays."""
+    chance = random.Random(f"{seed} syncs")
+    if chance.random() >= _SYNCS:
+        return content
+    synced = {**content, "sync": {"workers": 2, **chance.choice(SYNC_METHODS.examples())}}
+    with contextlib.suppress(RecipeError):
+        parse_recipe(synced)
+        return synced
+    return content
 
 
 def _averages(chance: random.Random, seed: int) -> list[dict[str, Any]]:

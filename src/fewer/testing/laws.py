@@ -48,6 +48,8 @@ def ranks_agree(content: Content, tolerance: float = 1e-9, ranks: int = 2) -> No
     content["train"]["precision"] = "fp64"
     if content["select"].get("scoring"):
         content["select"]["scoring"] = "eval"
+    if "sync" in content:  # workers that differ between syncs are simulated by the one process
+        content["sync"]["workers"] = ranks
     alone = trained(content)
     ours, visits = _weights_and_visits(alone)
     for rank, (theirs, their_visits) in enumerate(on_ranks(ranks, _of_rank, content)):
@@ -85,10 +87,12 @@ def equal_stages_are_one(content: Content) -> None:
 def ledger_is_what_happened(content: Content) -> None:
     """Law 6: samples, steps and FLOPs counted from outside, by hooks and from shapes, are those of the ledger.
 
-    No features are kept: a head that trains on these alone never passes the layer that samples are counted at.
+    No features are kept: a head that trains on these alone never passes the layer that samples are counted at. There is
+    one worker: what each of several does to its own weights, as Muon does, is booked once.
     """
     stages = [{**stage, "keep_features": "no"} for stage in content.get("stages", [])]
-    session = begun(session_of({**content, "stages": stages}))
+    sync = {**content.get("sync", {}), "workers": 1}
+    session = begun(session_of({**content, "stages": stages, "sync": sync}))
     run = session.run
     names = ("samples_forwarded", "samples_backpropagated", "optimizer_steps", "samples_loaded", "flops")
     before = {name: run.ledger.total(name) for name in names}  # other models' work, and what is looked at first

@@ -166,10 +166,10 @@ def _end_epoch(run: Run, stage: Stage, at: At) -> None:
     run.ledger.book(stage.index, samples_left_over=left)
     if run.selection.selector.in_batch(at) and not run.selection.packed:
         raise _keeps_nothing(run, left)
-    if at.epoch + 1 == run.plan.epochs:
+    if _must_agree(run, at.epoch + 1):
         with run.ledger.phase("sync"):
             agreed = run.sync.finish(run.workers)
-        run.follow(agreed, 1.0)
+        run.follow(agreed, run.plan.progress(at.epoch + 1))
     if run.sync.workers > 1 and run.sync.keeps_equal:
         run.sync.require_equal(run.workers, [_digest(worker) for worker in run.workers])
     run.selection.end(run.comm, at.epoch)
@@ -178,6 +178,18 @@ def _end_epoch(run: Run, stage: Stage, at: At) -> None:
     for average in run.averages.values():
         average.end_epoch([worker.model for worker in run.workers])
     run.cursor.epoch, run.cursor.batch = run.cursor.epoch + 1, 0
+
+
+def _must_agree(run: Run, epochs: int) -> bool:
+    """Whether all workers must hold the same weights behind so many epochs: at the end, and before features are kept.
+
+    These are computed once, by one worker's body, for the heads of all.
+    """
+    if epochs == run.plan.epochs:
+        return True
+    before, behind = run.plan.stage(epochs - 1), run.plan.stage(epochs)
+    is_kept = before.keeps_features and before.frozen_layers == behind.frozen_layers
+    return behind.keeps_features and not is_kept
 
 
 def _digest(worker: Worker) -> int:

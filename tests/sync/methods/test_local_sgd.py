@@ -143,3 +143,11 @@ def test_a_run_may_go_on_with_another_number_of_processes() -> None:
         if row.step == 6:
             state = copy.deepcopy(session.run.state_dict())
     assert on_ranks(2, _resumed, content, state) == [session.run.digest()] * 2
+
+
+def test_workers_agree_before_features_are_kept() -> None:
+    """One body computes the features for the heads of all: in the middle of a round it would be one of several."""
+    frozen = {"epochs": 1, "side_px": 16, "frozen": "all but the head", "strength": 0.0}
+    content = local({**CONTENT, "stages": [{"epochs": 1, "side_px": 16}, frozen]}, 2, every_steps=4)
+    assert trained(content).plan.stages[1].keeps_features
+    assert on_ranks(2, _digest, content) == [trained(content).run.digest()] * 2

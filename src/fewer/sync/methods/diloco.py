@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from fewer.sync.rounds import Rounds
 
-EXAMPLES = [{"every_steps": 3}, {"every_steps": 2, "outer_nesterov": False, "inner_state": "reset"}]
+EXAMPLES = [
+    {"every_steps": 3, "payload": "bf16"},
+    {"every_steps": 4, "schedule": "adacomm", "outer_nesterov": False, "inner_state": "reset"},
+]
 
 
 class Params(LocalParams):

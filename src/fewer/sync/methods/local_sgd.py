@@ -19,7 +19,10 @@ from fewer.sync.local_params import LocalParams
 if TYPE_CHECKING:
     from fewer.sync.rounds import Rounds
 
-EXAMPLES = [{"every_steps": 2}, {"every_steps": 3, "on_nonfinite": "exclude"}]
+EXAMPLES = [
+    {"every_steps": 2},
+    {"every_steps": 2, "schedule": "variance", "payload": "int4", "on_nonfinite": "exclude"},
+]
 
 
 class Params(LocalParams):

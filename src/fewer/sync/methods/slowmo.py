@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from fewer.sync.rounds import Rounds
 
-EXAMPLES = [{"every_steps": 2, "beta": 0.6}, {"every_steps": 4, "alpha": 0.8, "inner_state": "averaged"}]
+EXAMPLES = [
+    {"every_steps": 2, "beta": 0.6, "schedule": "qsr", "payload": "topk"},
+    {"every_steps": 4, "alpha": 0.8, "inner_state": "averaged"},
+]
 
 
 class Params(LocalParams):
