@@ -175,6 +175,20 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {
     "fp32": ("train.precision=fp32",),
     "rate by the finder": ("train.lr=auto",),
 }
+# Muon for five sixths of the epochs, at rates a factor of three apart; biases and norms take AdamW's steps.
+MUON = {
+    f"Muon at {lr:g}, 0.83": (
+        "train.epochs=10",
+        "train.optimizer=muon",
+        "train.momentum=0.95",
+        "train.weight_decay=0.05",
+        "train.bias_weight_decay=0",
+        "train.norm_weight_decay=0",
+        "train.norm_lr_scale=1",
+        f"train.lr={lr:g}",
+    )
+    for lr in (0.01, 0.003, 0.03)
+}
 TIER_1 = ROOT / "benchmarks" / "studies" / "cifar10-10k.toml"
 # Labels of which 40 % are another class, drawn at random: mistakes without a reason. Written by selection.py.
 UNIFORM = {name: ROOT / "runs" / f"{name}-uniform40.csv" for name in ("cifar10", "digits")}
@@ -213,6 +227,8 @@ STUDIES = {
     "pixels": HALF,
     # The same training, at the same cost unless the name says otherwise.
     "ingredients": Study(HALF.recipe, HALF.epochs, {**plain(12, (0.83, 1.0)), **INGREDIENTS}, HALF.overrides),
+    # Seed 100 with data.val=10% chose the rate.
+    "muon": Study(HALF.recipe, HALF.epochs, {**plain(12, (0.83, 1.0)), **MUON}, HALF.overrides),
     # 40 % of the labels are human mistakes.
     "noisy": Study(
         TIER_1,
