@@ -54,6 +54,9 @@ def tune(
         str,
         typer.Option("--study", help="The study's name in a database; by default the folder's.", show_default=False),
     ] = "",
+    keep_checkpoints: Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Keep those of all trials; else only the best trial's stay.")
+    ] = False,
     until: Until = "",
     length: For = "",
     as_json: Json = False,
@@ -67,7 +70,16 @@ def tune(
 
     ends, _ = sitting(until, length)
     question = Question(
-        recipe, tuple(overrides or ()), tuple(search or ()), trials or 0, sampler, not no_prune, budget, storage, study
+        recipe,
+        tuple(overrides or ()),
+        tuple(search or ()),
+        trials=trials or 0,
+        sampler=sampler,
+        prune=not no_prune,
+        budget=budget,
+        storage=storage,
+        study=study,
+        keep_checkpoints=keep_checkpoints,
     )
     folder = out or Path("runs") / f"{recipe.stem}-tune"
     found = tuned(question, folder, Searcher(), ends)

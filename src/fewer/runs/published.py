@@ -30,6 +30,9 @@ def model_folder(path: Path) -> Path:
     for folder in (checkpoints / "best", checkpoints / "last", *reversed(published)):
         if folder.is_dir():
             return folder.resolve()
+    if (path / "result.json").is_file():
+        again = command("fewer", "train", path / RESOLVED)
+        raise CheckpointError(f"{path}: the run is done and no longer holds its model; {again} trains it again")
     if (path / RESOLVED).is_file():
         raise CheckpointError(
             f"{path}: the run has published no model yet; {command('fewer', 'resume', path)} trains on"

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from fewer.core.errors import INTERRUPTED, FewerError, RecipeError, Stopped
+from fewer.core.errors import INTERRUPTED, CheckpointError, FewerError, RecipeError, Stopped
 from fewer.core.evaluation import Metric
 from fewer.recipe.parse import load_recipe
+from fewer.runs.published import model_folder
 from fewer.runs.record import read_object, read_rows
 from fewer.session.progress import Display, Silent
 from fewer.tune.search.results import FILES
@@ -125,6 +126,22 @@ def test_the_files_say_the_same(found: dict[str, Any], home: Path, question: Que
     assert all((home / name).is_file() for name in FILES)
 
 
+def test_only_the_best_trial_keeps_its_checkpoints_unless_all_shall(
+    question: Question, found: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    kept = [trial["number"] for trial in found["trials"] if (home / trial["folder"] / "checkpoints").exists()]
+    assert kept == [found["best"]]
+    assert model_folder(home / found["trials"][found["best"]]["folder"]).is_dir()
+    other = next(home / trial["folder"] for trial in found["trials"] if trial["number"] != found["best"])
+    with pytest.raises(CheckpointError, match=r"no longer holds its model.*fewer train .*recipe\.resolved\.toml"):
+        model_folder(other)
+    asked = replace(question, trials=2, overrides=("train.epochs=1", "train.warmup=0ep"), keep_checkpoints=True)
+    everything = tune(asked, tmp_path / "kept", Follower())
+    assert all(
+        (tmp_path / "kept" / trial["folder"] / "checkpoints" / "best").exists() for trial in everything["trials"]
+    )
+
+
 def test_nothing_is_trained_twice(question: Question, found: dict[str, Any], home: Path) -> None:
     follower = Follower()
     assert tune(question, home, follower) == found
@@ -164,6 +181,8 @@ def test_a_grid_has_every_combination_and_a_repeated_one_is_not_trained(recipe: 
     assert repeated
     assert all(trial.message.startswith("the values of trial") for trial in repeated)
     assert {trial.full_epoch_equivalents for trial in repeated} == {0.0}
+    drawn = read_object(tmp_path / "drawn" / "tune.json")
+    assert drawn["trials"][drawn["best"]]["folder"], "the best is a trial that was trained, not one that repeats it"
 
 
 def test_a_budget_ends_the_search_and_a_lagging_trial_ends_early(

@@ -20,6 +20,7 @@ from fewer.recipe.schema import Recipe, changed_keys
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import publish, writing
 from fewer.tune.search import storage
+from fewer.tune.search.keeping import drop_checkpoints
 from fewer.tune.search.pruning import SPARED, lags
 from fewer.tune.search.results import FILES, Searched, document, write
 from fewer.tune.search.space import Space, as_trial
@@ -51,6 +52,7 @@ class Question:
         budget: Full-epoch equivalents after which no trial begins; 0: any.
         storage: A database's URL, for several machines; empty: a journal file in the folder.
         study: The study's name; empty: that of the folder.
+        keep_checkpoints: Whether trials that are over keep their checkpoints; else only the best one does.
     """
 
     recipe: Path
@@ -62,6 +64,7 @@ class Question:
     budget: float = 0.0
     storage: str = ""
     study: str = ""
+    keep_checkpoints: bool = False
 
 
 class Watch(Protocol):
@@ -333,6 +336,8 @@ class _Search:
         )
         found = document(searched, self.space.metric, self.store.trials())
         write(found, self.space, self.out)
+        if not self.question.keep_checkpoints:
+            drop_checkpoints(found, self.out)
         return found
 
 

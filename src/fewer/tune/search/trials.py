@@ -46,13 +46,18 @@ class Trial:
 
 
 def best_of(trials: Sequence[Trial], metric: Metric) -> Trial | None:
-    """The best trial that is done; of equal ones the cheapest, then the first."""
+    """The best trial that is done; of equal ones the cheapest that was trained, then the first."""
     done = [trial for trial in trials if trial.outcome == "done" and trial.value is not None]
     return min(
         done,
-        key=lambda trial: (-metric.sign * (trial.value or 0.0), trial.full_epoch_equivalents, trial.number),
+        key=lambda trial: (-metric.sign * (trial.value or 0.0), *_cost(trial.full_epoch_equivalents), trial.number),
         default=None,
     )
+
+
+def _cost(full_epoch_equivalents: float) -> tuple[bool, float]:
+    """A cost to sort by. A trial that repeats another's values costs nothing and has no run, so it comes last."""
+    return not full_epoch_equivalents, full_epoch_equivalents
 
 
 def trial_of(found: Mapping[str, Any], number: int) -> Mapping[str, Any]:
@@ -65,5 +70,7 @@ def ranked(found: Mapping[str, Any], metric: Metric) -> list[Mapping[str, Any]]:
     """The trials of the content of `tune.json`: those that are done, best first; then the others, as they came."""
     trials: list[Mapping[str, Any]] = found["trials"]
     done = [trial for trial in trials if trial["outcome"] == "done"]
-    done.sort(key=lambda trial: (-metric.sign * trial["value"], trial["full_epoch_equivalents"], trial["number"]))
+    done.sort(
+        key=lambda trial: (-metric.sign * trial["value"], *_cost(trial["full_epoch_equivalents"]), trial["number"])
+    )
     return [*done, *(trial for trial in trials if trial["outcome"] != "done")]
