@@ -27,6 +27,8 @@ def test_an_unfinished_run_gives_its_newest_model(server: Server, copied: Path) 
     for path in (copied / "checkpoints").glob("model-epoch*"):
         shutil.rmtree(path)
     complains(server.run("predict", "done", "done/checkpoints", cwd=copied.parent), 3, "no images")
+    complains(server.run("eval", "done", cwd=copied.parent), 5, "no longer holds its model", "fewer train")
+    (copied / "result.json").unlink()
     complains(server.run("eval", "done", cwd=copied.parent), 5, "has published no model yet", "fewer resume")
     checkpoint = next(path for path in (copied / "checkpoints").iterdir() if path.name.startswith("epoch"))
     complains(server.run("eval", str(checkpoint), cwd=copied.parent), 5, "not a published model", "checkpoints/best")
