@@ -29,7 +29,7 @@ from fewer.sync.launch import free_port
 from fewer.testing.hosts import Host, obstacle, two_hosts
 
 CLASSES = 10
-BATCH = {"lenet5": 128, "cnn": 64}  # of both hosts
+BATCH = {"lenet5": 128, "cnn": 32}  # of both hosts
 CELLS: dict[str, dict[str, Any]] = {
     "every step": {"method": "every_step"},
     "compressed": {"method": "every_step", "gradients": "bf16"},
@@ -45,7 +45,7 @@ def main() -> None:
     command.add_argument("--models", nargs="+", choices=sorted(BATCH), default=["lenet5", "cnn"])
     command.add_argument("--cells", nargs="+", choices=sorted(CELLS), default=list(CELLS))
     command.add_argument("--epochs", type=int, default=4, help="the first warms up, each of the others is measured")
-    command.add_argument("--batch", type=int, help="images of a step in place of 128 of lenet5 and 64 of cnn")
+    command.add_argument("--batch", type=int, help="images of a step in place of 128 of lenet5 and 32 of cnn")
     command.add_argument("--seconds", type=float, default=0.5, help="for which `advise` rehearses each method")
     args = parsed(
         command, "--rates=0", "--models=lenet5", "--cells=every step", "--epochs=2", "--batch=4", "--seconds=0"

@@ -117,12 +117,12 @@ def _show(document: dict[str, Any]) -> None:
     )
     parts = ", ".join(f"{name} {milliseconds(compute[name])}" for name in ("forward", "backward", "rest"))
     print(plain(f"a worker computes {milliseconds(compute['step'])} a step: {parts}\n"))
-    grid = Table("method", "step", "epoch", "waits", "sends a step", "sends an epoch", box=None, pad_edge=False)
+    grid = Table("method", "step", "epoch", "waits", "own", "sends", "epoch sends", box=None, pad_edge=False)
     for column in grid.columns[1:]:
         column.justify = "right"
     for row in document["methods"]:
-        times = milliseconds(row["step_seconds"]), duration(row["epoch_seconds"]), milliseconds(row["waited_seconds"])
-        cells = (*times, sent(row["sent_bytes"]), sent(row["epoch_bytes"]))
+        step, waits, own = (milliseconds(row[f"{name}_seconds"]) for name in ("step", "waited", "own"))
+        cells = step, duration(row["epoch_seconds"]), waits, own, sent(row["sent_bytes"]), sent(row["epoch_bytes"])
         grid.add_row(row["name"], *map(plain, cells))
     Console(highlight=False).print(grid)
     if later := sorted({row["sync"]["method"] for row in document["methods"] if row["later_on"]}):

@@ -27,6 +27,7 @@ from fewer.training.loop import train
 from fewer.training.run import Run
 
 _LEAST_ROUNDS, _MOST_STEPS = 2, 40
+_LR = 1e-5  # with which nothing diverges, as there is no warm-up
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Stand:
         self._rank, self._processes = rank, plan.facts.machine.processes
         alone = recipe.model_copy(update={"sync": section_of(SyncRecipe)})
         short = short_recipe(alone, plan, stage, plan.loading)
+        short = short.model_copy(update={"train": short.train.model_copy(update={"lr": _LR})})
         self.splits: Splits = open_data(short)
         compiled = make_plan(short, self.splits, self._processes)
         machine = replace(compiled.facts.machine, threads=threads)

@@ -62,7 +62,7 @@ class Form:
     def called(self, local_steps: int) -> str:
         """What it is called in a table."""
         forms = [str(value) for key, value in self.values.items() if key in _FORMS and not self.is_default]
-        return ", ".join([self.method, *([f"H = {local_steps}"] if self.takes_rounds else []), *forms])
+        return " ".join([self.method, *([f"H={local_steps}"] if self.takes_rounds else []), *forms])
 
     def _rounds(self, steps: int) -> dict[str, int]:
         return {_STEPS: steps} if self.takes_rounds else {}
