@@ -21,6 +21,7 @@ from fewer.session.build import make_plan, open_data
 from fewer.sync.comm import SingleProcess
 from fewer.sync.methods import SYNC_METHODS
 from fewer.sync.network import Network
+from fewer.sync.rehearsal import Rehearsal
 from fewer.testing.harness import one_thread, trained
 from fewer.testing.ranks import on_ranks
 from fewer.tune.advice import advice, cheapest
@@ -100,6 +101,12 @@ def test_rounds_of_local_steps_send_less(slow: dict[str, Any]) -> None:
     rows = {row["name"]: row for row in slow["methods"]}
     assert rows["local_sgd H=2"]["sent_bytes"] > 3 * rows["local_sgd H=8"]["sent_bytes"]
     assert not slow["advised"].startswith("every_step")
+
+
+def test_processes_that_run_are_the_workers() -> None:
+    comm = Rehearsal(Network(1e6, 0.0), 2)
+    with pytest.raises(RecipeError, match="--workers 8: 2 processes were started"):
+        advise(parse_recipe(CONTENT), Wish(workers=8), comm, _quiet)
 
 
 def row(name: str, seconds: float, keeps_equal: bool = True, steps: int = 1) -> dict[str, Any]:

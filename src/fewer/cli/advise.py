@@ -50,6 +50,7 @@ def advise(
     if devices > 1 and not is_rank():
         flags = ["--local-steps", local_steps, "--seconds", str(seconds), *(["--json"] if as_json else [])]
         flags += ["--bandwidth", bandwidth, "--latency", latency] if bandwidth else []
+        flags += ["--workers", str(workers)] if workers else []
         with found.kept(recipe) as place:
             return launch(devices, ["advise", place, *found.left(overrides or []), *flags])
     with joined() as comm:
@@ -104,9 +105,11 @@ def _show(document: dict[str, Any]) -> None:
         return text.replace(NBSP, " ")
 
     network, stage, compute = document["network"], document["stage"], document["compute"]
+    share, timed = document["images_a_worker"], document["timed_images"]
+    part = f"; timed on {timed} images" if timed < share else ""
     print(
         f"{document['workers']} workers, batches of {stage['batch_size']} images of {stage['side_px']} px, "
-        f"{document['images_a_worker']} a worker, {document['batches']:,} steps an epoch"
+        f"{share} a worker, {document['batches']:,} steps an epoch{part}"
     )
     how = "measured" if network["measured"] else "given"
     print(
