@@ -72,7 +72,8 @@ def recipes(page: str) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
                 overrides = [word for word in words[3:] if re.match(r"[\w.]+=", word)]
                 if words[1] == "tune":
                     (axis,) = axes_asked([overrides.pop()])
-                    yield from ((block.line, named[words[2]], [f"{axis.key}={value}"]) for value in axis.ends)
+                    ends = ([*overrides, f"{axis.key}={value}"] for value in axis.ends)
+                    yield from ((block.line, named[words[2]], keys) for keys in ends)
                     continue
                 yield block.line, named[words[2]], overrides
         else:
@@ -144,7 +145,7 @@ OF_IMAGENET = (
 
 def test_every_command_and_constant_of_the_scripts_for_imagenet_is_in_a_table() -> None:
     page = PAGE.read_text("utf-8")
-    part = page[page.index("## Training scripts for ImageNet") : page.index("## Optimizers for large batches")]
+    part = page[page.index("## Training scripts for ImageNet") : page.index("## Large batches and local methods")]
     there = "\n".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| "))
     named = re.findall(r"`([^`]+)`", there)
     assert not {each for each in OF_IMAGENET if not any(each == name or each in name.split() for name in named)}
@@ -177,6 +178,14 @@ def test_every_transform_of_the_study_of_large_batches_is_in_a_table() -> None:
     part = page[page.index("### Step 1") : page.index("### Step 2")]
     there = "\n".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| "))
     assert not [each for each in OF_LARGE_BATCHES if f"`{each}" not in there]
+
+
+def test_every_optimizer_and_local_method_of_the_study_of_large_batches_is_planned() -> None:
+    contents = [content for _, content, _ in PAGE_RECIPES]
+    assert {"sgd", "adamw", "lars", "lamb"} <= {content["train"].get("optimizer") for content in contents}
+    rounds = [content["sync"] for content in contents if "sync" in content]
+    assert {"local_sgd", "slowmo", "diloco", "post_local"} <= {sync["method"] for sync in rounds}
+    assert {"adacomm", "qsr", "variance"} <= {sync.get("schedule") for sync in rounds}
 
 
 def test_every_method_of_the_published_code_is_on_the_page() -> None:
