@@ -63,7 +63,8 @@ def _stage(plan: Plan, stage: Stage) -> str:
     """What a stage does, such as `epochs 1 to 10: 32 px, batches of 128, learning rate 0.01 to 0.1 to 0.0009`."""
     first, last = stage.first_epoch, stage.first_epoch + stage.epochs - 1
     epochs = f"epochs {first + 1} to {last + 1}" if stage.epochs > 1 else f"epoch {first + 1}"
-    parts = [_sides(stage), f"batches of {stage.batch_size}", f"learning rate {_rates(plan, stage)}"]
+    batches = f"batches of {stage.batch_text.replace('-', ' to ')}"
+    parts = [_sides(stage), batches, f"learning rate {_rates(plan, stage)}"]
     if stage.data_share < 1:
         parts.insert(0, f"{stage.data_share:.2%}".replace(".00%", "%") + " of the images")
     if stage.frozen_layers:
@@ -119,18 +120,20 @@ def _costs(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
     """A table of what each stage costs beside plain training, no wider than 80 characters."""
     spans = [*outlook.stages, outlook.seconds] if outlook else []
     wide = max([6, *(len(stage.sides_text) + 1 for stage in plan.stages)])
-    yield f"{'':9}{'epochs':>9}{'px':>{wide}}{'batch':>7}{'FEE':>16}{'saves':>14}{'time' if spans else '':>17}".rstrip()
+    room = max([7, *(len(stage.batch_text) + 1 for stage in plan.stages)])
+    shape = f"{'':9}{'epochs':>9}{'px':>{wide}}{'batch':>{room}}"
+    yield f"{shape}{'FEE':>16}{'saves':>14}{'time' if spans else '':>17}".rstrip()
     whole = StageCost(*plan.predicted["flops"], together(plan.stage_costs).plain_flops)
     for place, cost in enumerate((*plan.stage_costs, whole)):
         fee = _between(*(f"{flops / plan.plain_epoch_flops:.2f}" for flops in (cost.low_flops, cost.high_flops)))
         saves = _between(*(f"{saved:.0%}" for saved in cost.saved))
         time = _between(*map(units.clock, spans[place])) if spans else ""
-        what = f"{'the run':9}{plan.epochs:>9}{'':{wide + 7}}"
+        what = f"{'the run':9}{plan.epochs:>9}{'':{wide + room}}"
         if place < len(plan.stages):
             stage = plan.stages[place]
             first, last = stage.first_epoch + 1, stage.first_epoch + stage.epochs
             epochs = f"{first}-{last}" if last > first else str(first)
-            what = f"{f'stage {place + 1}':9}{epochs:>9}{stage.sides_text:>{wide}}{stage.batch_size:>7}"
+            what = f"{f'stage {place + 1}':9}{epochs:>9}{stage.sides_text:>{wide}}{stage.batch_text:>{room}}"
         yield f"{what}{fee:>16}{saves:>14}{time:>17}".rstrip()
 
 

@@ -65,6 +65,7 @@ class Stage:
         lr_ramp_start: Share of the learning rate that this begins with.
         keeps_features: Whether what the frozen layers give is computed once and kept, in place of the images.
         ramp: The sides of its batches, where each draws its own; `side_px` is the largest of them.
+        batch_growth: How many times `batch_size` the batches of each of its epochs are; empty: once, in all.
     """
 
     index: int
@@ -83,6 +84,7 @@ class Stage:
     last_strength: float | None = None
     keeps_features: bool = False
     ramp: Ramp | None = None
+    batch_growth: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.evaluation_side_px:
@@ -97,6 +99,25 @@ class Stage:
     def sides_text(self) -> str:
         """Its sides in words: `32`, or `16-32`."""
         return "-".join(map(str, dict.fromkeys((self.sides_px[0], self.sides_px[-1]))))
+
+    def growth_at(self, epoch: int) -> int:
+        """How many times `batch_size` the batches of an epoch are."""
+        return self.batch_growth[epoch - self.first_epoch] if self.batch_growth else 1
+
+    def batch_size_at(self, epoch: int) -> int:
+        """Images of one optimizer step of an epoch, over all workers."""
+        return self.batch_size * self.growth_at(epoch)
+
+    @property
+    def largest_batch_size(self) -> int:
+        """Images of its largest optimizer step."""
+        return self.batch_size * max(self.batch_growth, default=1)
+
+    @property
+    def batch_text(self) -> str:
+        """Its batch size in words: `128`, or `128-512`."""
+        sizes = [self.batch_size * growth for growth in self.batch_growth or (1,)]
+        return "-".join(map(str, dict.fromkeys((min(sizes), max(sizes)))))
 
     def batch_sides_px(self, epoch: int, batches: Sequence[int]) -> list[int]:
         """The side of each of some batches of an epoch, which are given by their numbers."""

@@ -12,6 +12,7 @@ from fewer.data.listing.class_summary import class_line
 from fewer.machine.precision import auto_precision
 from fewer.optim import evaluates_average
 from fewer.plan import checks
+from fewer.plan.batch_ramp import growth_note, growth_problems, with_growth
 from fewer.plan.cost_model import CostModel, budget_of
 from fewer.plan.course import earliest_end, of_epochs
 from fewer.plan.digest import digest_of
@@ -56,9 +57,11 @@ def compile_plan(
         )
     expected = expected or _everything
     stages = stages_of(recipe, facts.data.native_side_px, facts.model.frozen_layers)
+    stages = with_growth(recipe, stages)
     stages = with_rates(recipe, stages, facts.data.train_images)
     stages = with_features(recipe, facts, stages, bool(own_selector))
     problems = checks.mismatches(recipe, facts, stages)
+    problems += growth_problems(recipe, facts, stages)
     problems += side_problems(recipe, stages, bool(own_selector))
     if problems := [*problems, *feature_problems(recipe, facts, stages, bool(own_selector))]:
         raise RecipeError(problems)
@@ -155,7 +158,7 @@ def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
         sizes = dict.fromkeys(stage.batch_size for stage in stages)
         shares = ", ".join(f"{size} make {size / workers:.4g} each" for size in sizes)
         notes.append(f"batches are shared by {workers} workers: {shares}")
-    notes += filter(None, [scaling_note(recipe, stages)])
+    notes += filter(None, [scaling_note(recipe, stages), growth_note(recipe, stages)])
     if seconds_of(recipe.train.budget) is not None:
         epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
         notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')

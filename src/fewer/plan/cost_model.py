@@ -62,7 +62,7 @@ def budget_of(
         ),
         shown_images=shown,
         step_flops=tuple(model.trained_flops(stage, epoch).step for stage, epoch in moments),
-        batch_sizes=tuple(stage.batch_size for stage, _ in moments),
+        batch_sizes=tuple(stage.batch_size_at(epoch) for stage, epoch in moments),
         packs=packs,
     )
 
@@ -264,7 +264,7 @@ class CostModel:
     def _drawn_sides(self, stage: Stage) -> Iterator[int]:
         """The sides that a ramp's batches draw, where the epochs show all images."""
         for epoch in range(stage.first_epoch, stage.first_epoch + stage.epochs if stage.ramp else 0):
-            batches = -(-self.budget.shown(epoch) // stage.batch_size)
+            batches = -(-self.budget.shown(epoch) // stage.batch_size_at(epoch))
             yield from dict.fromkeys(stage.batch_sides_px(epoch, range(batches)))
 
     def _shown(self) -> int:

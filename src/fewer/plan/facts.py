@@ -121,7 +121,7 @@ class ModelFacts:
         """
         if not stage.ramp:
             return self.trained_flops(stage, epoch).training
-        sizes = batch_sizes(images, stage.batch_size, images)
+        sizes = batch_sizes(images, stage.batch_size_at(epoch), images)
         sides = stage.batch_sides_px(epoch, range(len(sizes)))
         each = {side: self.trained_flops(stage, epoch, side).training for side in set(sides)}
         return sum(size * each[side] for size, side in zip(sizes, sides, strict=True)) / images

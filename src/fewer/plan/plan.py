@@ -17,13 +17,13 @@ from fewer.core.types import At, Stage
 from fewer.machine.device import DeviceSettings
 from fewer.machine.loading import Loading
 from fewer.optim import lr_shape, momentum_shape
-from fewer.optim.shapes import Shape
+from fewer.optim.shapes import TINY, Shape
 from fewer.plan.course import Course, of_epochs
 from fewer.plan.evaluations import Reestimation, evaluation_side_px
 from fewer.plan.execution import decoded_bytes
 from fewer.plan.facts import Facts
 from fewer.plan.flops import Flops
-from fewer.plan.rates import ramped
+from fewer.plan.rates import growth_factor, ramped
 from fewer.plan.savings import StageCost, of_length
 from fewer.plan.stages import stage_of
 from fewer.plan.traffic import shares_statistics
@@ -183,6 +183,10 @@ class Plan:
         """Learning rate at the run's `progress`, in a stage, as a share of `train.lr`; selection apart."""
         past, epochs = self._in_schedule(progress, stage)
         factor = self._lr_shapes[epochs](past) * stage.lr_scale
+        if stage.batch_growth:
+            nth = int(progress * self.scheduled_epochs - stage.first_epoch + TINY)
+            growth = stage.batch_growth[min(max(0, nth), stage.epochs - 1)]
+            factor *= growth_factor(self.recipe.train, growth)
         if not stage.lr_ramp_epochs:
             return factor
         return factor * ramped(stage, progress * self.scheduled_epochs - stage.first_epoch)
@@ -245,5 +249,5 @@ class Plan:
             packs: True: ceil(M / B) batches. False: as many batches as plain training has, of two samples or more.
             candidates: Batches' worth of samples in one candidate batch.
         """
-        size = max(1, round(self.stage(epoch).batch_size * candidates))
+        size = max(1, round(self.stage(epoch).batch_size_at(epoch) * candidates))
         return batch_sizes(samples, size, samples if packs else self.shown_images(epoch))

@@ -25,6 +25,15 @@ def batch_factor(train: TrainRecipe, batch_size: int) -> float:
     return factor if train.lr_max is None or train.lr == AUTO_LR else min(factor, train.lr_max / train.lr)
 
 
+def growth_factor(train: TrainRecipe, growth: int) -> float:
+    """The factor on a schedule's rate where `train.batch_ramp` makes a batch so many times as large.
+
+    In proportion (Smith et al. 2018), and with `lr_scaling = "sqrt"` by the square root: where the schedule halves the
+    rate of Adam and its kin, it is divided by the root of two while the batch doubles (Seesaw, arXiv 2510.14717).
+    """
+    return math.sqrt(growth) if train.lr_scaling == "sqrt" else float(growth)
+
+
 def scaling_note(recipe: Recipe, stages: Sequence[Stage]) -> str:
     """By how much the batches of a run change its learning rate, where `train.lr_scaling` says that they do."""
     train = recipe.train
@@ -70,5 +79,5 @@ def ramped(stage: Stage, past: float) -> float:
 def _in_epochs(ramp: Duration, stage: Stage, train_images: int) -> float:
     """A ramp in epochs; steps are counted as if a stage trained on all that it shows, in its own batches."""
     if ramp.unit == "step":
-        return ramp.value / max(1, math.ceil(train_images * stage.data_share / stage.batch_size))
+        return ramp.value / max(1, math.ceil(train_images * stage.data_share / stage.batch_size_at(stage.first_epoch)))
     return ramp.in_epochs(stage.epochs)

@@ -27,8 +27,27 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
     found = list(_epochs(recipe, content))
     for name in ("augment", "model", "task", "train", "select", "sync"):
         found += check_section(getattr(recipe, name), name, recipe.epochs)
-    checks = (_rates, _ramps, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits, _averages)
+    checks = (
+        _rates, _growth, _ramps, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits,
+        _averages,
+    )  # fmt: skip
     return [*found, *(problem for check in checks for problem in check(recipe))]
+
+
+def _growth(recipe: Recipe) -> Iterator[Problem]:
+    """Batches that grow by the schedule, and what moves the schedule on the way or already answers its fall."""
+    train, place = recipe.train, ("train", "batch_ramp")
+    if train.batch_ramp == "off":
+        return
+    text = f"train.batch_ramp = {train.batch_ramp}"
+    if getattr(train, "cycle_momentum", "off") != "off":
+        yield place, f'{text} keeps the rate high while train.cycle_momentum raises the momentum; set that to "off"'
+    if seconds_of(train.budget) is not None:
+        why = f'train.budget = "{train.budget}" moves the schedule by the clock'
+        yield place, f"{text} needs the batches of every epoch beforehand, and {why}; give the budget in FLOPs"
+    if train.patience != "off":
+        why = f'train.patience = "{train.patience}" may move the schedule on'
+        yield place, f"{text} needs the batches of every epoch beforehand, and {why}; leave one of the two out"
 
 
 def _epochs(recipe: Recipe, content: Any) -> Iterator[Problem]:

@@ -85,6 +85,12 @@ class TrainRecipe(TrainParams):
     whole model on the largest images, takes no more than 80 % of the memory that is free here, and that leaves an epoch
     16 steps. The resolved recipe has the number. `lr` is for that batch, whatever it is, unless `lr_scaling` and
     `lr_batch_size` say otherwise."""
+    batch_ramp: Count | Literal["off"] = "off"
+    """Largest batch that grows in place of a falling rate (Smith et al., "Don't decay the learning rate, increase the
+    batch size", ICLR 2018): in epochs before which the schedule has halved the rate since its peak, once or more, the
+    batch is doubled as often instead, as far as it stays within this size. The rate is then the schedule's times the
+    growth, so rate per image follows the schedule, in fewer steps. A stage's own `batch_size` is what doubles. With
+    `lr_scaling = "sqrt"` a doubled batch takes the root of two of the schedule's rate."""
     accumulate: Count = 1
     """Micro-batches that a step's batch is cut into; lowers memory. BatchNorm sees one micro-batch at a time. Where a
     device's memory does not suffice, steps are done again in twice as many, and the rest of the run stays with them."""

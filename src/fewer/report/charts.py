@@ -158,6 +158,8 @@ def schedule_charts(folder: Folder, story: History) -> list[Chart]:
         shown, _ = thinned(story.steps, key, POINTS)
         panel = Panel(name, [("other", _line(shown, "epochs", key))])
         charts.append((key, panel, _step_numbers(shown, key, name)))
+    batch = Panel("batch size", [("other", _line(story.epochs, "epochs", "batch_size"))])
+    charts.append(("batch", batch, _epoch_numbers(story, "batch_size", "images per step", units.count)))
     kept = _line(story.epochs, "epochs", "kept_share") if story.selected() else []
     charts.append(("kept", Panel("kept share, %", [("other", kept)], percent=True),
                    _epoch_numbers(story, "kept_share", "kept share", units.share)))  # fmt: skip

@@ -221,7 +221,7 @@ def short_recipe(recipe: Recipe, plan: Plan, stage: Stage, loading: Loading) -> 
     }  # fmt: skip
     train = {
         "lr": plan.lr or _LR, "epochs": _EPOCHS, "patience": "off", "compile": "no", "budget": "off",
-        "warmup": Duration(0, "ep"),
+        "warmup": Duration(0, "ep"), "batch_ramp": "off",
     }  # fmt: skip
     images = min(plan.facts.data.train_images, max(_IMAGES, 8 * stage.batch_size))
     data = {

@@ -213,7 +213,9 @@ class FitLoop:
 
     def _end_epoch(self, row: Row) -> None:
         session, run = self.session, self.session.run
-        rates = {"lr": row.lr, "momentum": row.momentum}
+        rates: dict[str, float] = {"lr": row.lr, "momentum": row.momentum}
+        if (stage := run.plan.stage(row.epoch)).batch_growth:
+            rates["batch_size"] = stage.batch_size_at(row.epoch)
         line = {"kind": "epoch", "epoch": row.epoch, "step": row.step, **rates, **self.epoch.line()}
         self.epoch = EpochSums(session)
         line |= {"ranks": ranks} if (ranks := self.speeds.line(self.comm)) else {}

@@ -35,7 +35,9 @@ from fewer.training.loop import train
 from fewer.training.run import Run
 
 _MOMENTS = 200  # of a stage's progress, at which its momentum is looked up
-_PLAIN_RATES = {"lr_scaling": "none", "lr_batch_size": None, "lr_max": None, "schedule_over": "run"}
+_PLAIN_RATES = {
+    "lr_scaling": "none", "lr_batch_size": None, "lr_max": None, "schedule_over": "run", "batch_ramp": "off",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

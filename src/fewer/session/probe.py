@@ -92,7 +92,7 @@ def probe(plan: Plan, stage: Stage, whole: bool = False) -> Probe:
         loss_sum.backward()
         found.append((_done() - start, forward))
         model.zero_grad(set_to_none=True)
-    grown_bytes = (peak_memory_bytes() - before_bytes) * stage.batch_size / len(batch)
+    grown_bytes = (peak_memory_bytes() - before_bytes) * stage.largest_batch_size / len(batch)
     timed = sorted(found[1:] if len(found) > 2 else found)  # the first step also asks for memory
     fast, slow = (seconds / (flops * len(batch)) for seconds, _ in (timed[0], timed[3 * len(timed) // 4]))
     return Probe(fast, slow, grown_bytes, timed[0][1] / timed[0][0])
@@ -110,7 +110,7 @@ def outlook(plan: Plan) -> Outlook:
     base_bytes, probes = peak_memory_bytes(), dict[tuple[int, int, int], Probe]()
     of_stages = list[Probe]()
     for stage in plan.stages:
-        shape = stage.side_px, stage.batch_size, stage.frozen_layers
+        shape = stage.side_px, stage.largest_batch_size, stage.frozen_layers
         if shape not in probes and len(probes) < _SHAPES:
             probes[shape] = probe(plan, stage)
         of_stages.append(probes.get(shape, next(reversed(probes.values()))))

@@ -117,7 +117,8 @@ def proxy_plan(recipe: Recipe, facts: Facts, images: int, nth: int) -> Plan:
     epochs = max(1, length.whole_epochs(recipe.epochs))
     size = min(widest.batch_size, images)
     lr = 1.0 if finds_lr(recipe) else recipe.train.lr  # before it is found a proxy is priced only
-    own = {"epochs": epochs, "batch_size": size, "lr": lr, "seed": rng.key(recipe.train.seed, "proxy", nth) >> 1}
+    seed = rng.key(recipe.train.seed, "proxy", nth) >> 1
+    own = {"epochs": epochs, "batch_size": size, "batch_ramp": "off", "lr": lr, "seed": seed}
     proxy = recipe.model_copy(
         update={
             "train": _relative(recipe.train, recipe.epochs).model_copy(update=own),

@@ -20,6 +20,7 @@ _TRIES = 1000
 _SYNCS = 0.6  # of the recipes name a sync method
 _FINDS_LR = 0.03  # of the recipes; a finder costs more than such a run
 _RAMPS, _RAMP = 0.1, {"ramp": "timm", "ramp_px": [16, 20, 24], "ramp_spread": 1.0}  # of the recipes
+_BATCHES_GROW = 0.15  # of the recipes whose epochs show all images
 _AVERAGES_TAIL = 0.25  # of the recipes, in place of another average that is evaluated
 _VIEWS: list[dict[str, Any]] = [
     {},
@@ -77,6 +78,8 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
         content = _drawn(chance, seed)
         for section, values in fixed.items():
             content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values
+        if not {"train", "stages"} & set(fixed):
+            content["train"] |= _growth(content, seed)
         with contextlib.suppress(RecipeError):
             parse_recipe(content)
             return content if "sync" in fixed else _synced(content, seed)
@@ -101,6 +104,14 @@ def _synced(content: dict[str, Any], seed: int) -> dict[str, Any]:
         parse_recipe(synced)
         return synced
     return content
+
+
+def _growth(content: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A largest batch that those of 24 or 32 images grow to, where all images are shown and no momentum moves."""
+    moves_momentum = content["train"].get("schedule") == "one_cycle" and "cycle_momentum" not in content["train"]
+    if moves_momentum or any("data_share" in stage for stage in content["stages"]):
+        return {}
+    return {"batch_ramp": 64} if random.Random(f"{seed} grows its batches").random() < _BATCHES_GROW else {}
 
 
 def _averages(chance: random.Random, seed: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from fewer.core.errors import RecipeError
 from fewer.plan.course import Course
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ def _replan(run: Run, past: float, before: int, course: Course | None) -> str:
         return f"{what}: the schedule was at its end and begins again at {past / plan.epochs:.0%} of the new run"
     replanned = plan.following(Course(here, stood, plan.epochs, course.planned if course else before))
     if not _same_rate(replanned, plan, here):
+        if plan.recipe.train.batch_ramp != "off":
+            raise RecipeError(
+                f"{what}, and train.batch_ramp = {plan.recipe.train.batch_ramp} has planned the batches of every "
+                f"epoch; leave train.epochs = {before}, or train a new run"
+            )
         run.plan = replanned
         return f"{what}: the schedule goes on from where it stands, to its end in epoch {plan.epochs}"
     return f"{what}: the schedule is that of the new length, which is the same so far"
