@@ -48,7 +48,7 @@ def within_memory(run: Run, step: Candidate, backward: Callable[[], Result]) -> 
             torch.cuda.empty_cache()
         if run.sync.is_exchanging:
             raise ResourceError(
-                f"a step of {len(step.samples)} images of {step.stage.side_px} px does not fit into memory ({reason}), "
+                f"a step of {len(step.samples)} images of {step.side_px} px does not fit into memory ({reason}), "
                 f"and some of its gradients have left; fix: train.accumulate = {2 * run.micro_batches}, or "
                 "sync.bucket_mb = 0, with which steps are done again in smaller parts"
             )
