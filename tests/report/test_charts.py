@@ -137,3 +137,12 @@ def test_trust_ratios_have_a_chart_where_an_optimizer_has_them(tmp_path: Path) -
     folder = folder_of(tmp_path, [*steps([2.0, 1.0]), *rows])
     (line,) = chart_of(schedule_charts(folder, history(folder)), "trust").panels[0].lines
     assert [value for _, value in line[1]] == [0.01, 0.02]
+
+
+def test_updates_and_growing_batches_have_charts(tmp_path: Path) -> None:
+    rows = [{"kind": "epoch", "epoch": at, "update_norm": 0.01 * (at + 1), "batch_size": 16 << at} for at in range(2)]
+    folder = folder_of(tmp_path, [*steps([2.0, 1.0]), *rows])
+    charts = schedule_charts(folder, history(folder))
+    for key, values in (("update", [0.01, 0.02]), ("batch", [16, 32])):
+        (line,) = chart_of(charts, key).panels[0].lines
+        assert [value for _, value in line[1]] == values

@@ -16,7 +16,7 @@ from fewer.core.errors import DivergedError
 from fewer.core.mixing import MixRule
 from fewer.testing.harness import one_thread, session_of, trained, weights
 from fewer.training.batches import Candidate, candidates
-from fewer.training.loop import _select
+from fewer.training.loop import _select, train
 from fewer.training.step import Totals, reduce_totals, take_step
 from fewer.training.transition import enter_epoch, forwards
 
@@ -243,3 +243,11 @@ def test_a_step_waits_for_the_device_once(train: dict[str, Any]) -> None:
         step(session, candidate)
     assert reads.names == ["tolist"]
     assert scalars.count == 0
+
+
+def test_an_epochs_last_step_alone_is_measured() -> None:
+    session = session_of({**CONTENT, "stages": [{"epochs": 2, "side_px": 16}]})
+    for row in train(session.task, session.train_data, session.run):
+        assert (session.run.update_norms is not None) == row.epoch_end
+        if session.run.update_norms:
+            assert all(0 < moved < 1 for moved in session.run.update_norms.relative().values())

@@ -151,7 +151,7 @@ def curve_charts(folder: Folder, story: History) -> list[Chart]:
 
 
 def schedule_charts(folder: Folder, story: History) -> list[Chart]:
-    """Learning rate, momentum, kept share, speed and trust ratio over the epochs; those that hold anything."""
+    """Rates, sizes, speed and what steps do to layers, over the epochs; those that hold anything."""
     by_step = {"lr": "learning rate", "momentum": "momentum"}
     charts = []
     for key, name in by_step.items():
@@ -167,6 +167,8 @@ def schedule_charts(folder: Folder, story: History) -> list[Chart]:
     charts.append(("speed", speed, _epoch_numbers(story, "images_per_second", "images/s", units.count)))
     ratio = Panel("trust ratio", [("other", _line(story.epochs, "epochs", "trust_ratio"))])
     charts.append(("trust", ratio, _epoch_numbers(story, "trust_ratio", "median over layers", units.plain)))
+    update = Panel("update / weight", [("other", _line(story.epochs, "epochs", "update_norm"))])
+    charts.append(("update", update, _epoch_numbers(story, "update_norm", "median over layers", units.plain)))
     return [on_epochs(key, [panel], folder, story, numbers) for key, panel, numbers in charts if panel.lines[0][1]]
 
 

@@ -13,18 +13,24 @@ from fewer.optim.groups import trust_ratios
 from fewer.session import rank_speeds
 
 if TYPE_CHECKING:
-    import torch
-
     from fewer.core.protocols import Task
     from fewer.recipe.schema import Recipe
     from fewer.session.build import Session
     from fewer.training.loop import Row
+    from fewer.training.run import Run
 
 
-def layer_stats(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The trust ratios of an epoch's last step, by parameter, and their median; nothing for optimizers without."""
-    ratios = trust_ratios(optimizer)
-    return {"trust_ratio": statistics.median(ratios.values()), "trust_ratios": ratios} if ratios else {}
+def layer_stats(run: Run) -> dict[str, Any]:
+    """Of an epoch's last step, by parameter and as a median: trust ratios, and changes relative to the weights.
+
+    Optimizers without trust ratios have none, and a last step that overflowed, or was none, changed nothing.
+    """
+    found: dict[str, dict[str, float]] = {
+        "trust_ratio": trust_ratios(run.workers[0].optimizer),
+        "update_norm": run.update_norms.relative() if run.update_norms else {},
+    }
+    lines = ({name: statistics.median(each.values()), f"{name}s": each} for name, each in found.items() if each)
+    return {key: value for line in lines for key, value in line.items()}
 
 
 class EpochSums:

@@ -220,7 +220,7 @@ class FitLoop:
         self.epoch = EpochSums(session)
         line |= {"ranks": ranks} if (ranks := self.speeds.line(self.comm)) else {}
         line |= selection_stats(session, row.epoch)
-        line |= layer_stats(run.workers[0].optimizer)
+        line |= layer_stats(run)
         if (note := run.selection.selector.note()) and note != self.last_note:
             self.last_note = line["note"] = note
             self._note(note)

@@ -12,6 +12,7 @@ from fewer.core.errors import DivergedError
 from fewer.core.protocols import Task
 from fewer.core.types import At, Forward, SyncPoint, Worker
 from fewer.optim.groups import set_lr, set_momentum
+from fewer.optim.update_norms import measured_step
 from fewer.training.backward import SMALLEST_SCALE, backward, no_sums
 from fewer.training.batches import Candidate
 from fewer.training.memory import agree, within_memory
@@ -160,7 +161,9 @@ def _step(run: Run, step: Candidate, worker: Worker, has_overflowed: bool) -> No
     set_lr(worker.optimizer, lr_factor(run, step.stage, at.progress))
     if momentum is not None:
         set_momentum(worker.optimizer, momentum)
-    if not has_overflowed:
+    if not has_overflowed and step.is_last and worker is run.workers[0]:
+        run.update_norms = measured_step(worker.optimizer)
+    elif not has_overflowed:
         worker.optimizer.step()
     if worker.scaler.is_enabled() and _gradients(worker):
         worker.scaler.update()

@@ -25,6 +25,7 @@ def enter_epoch(task: Task, run: Run, stage: Stage) -> None:
     """
     _ = run.plan.peak_lr  # raises where it is still to be found
     run.ledger.enter(stage.index)
+    run.update_norms = None
     for worker in run.workers:
         worker.model.train()
         held = (parameter for group in worker.optimizer.param_groups for parameter in group["params"])
