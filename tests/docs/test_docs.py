@@ -7,12 +7,15 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import fewer
+from fewer import cli
 from fewer.recipe import shipped
 from fewer.recipe.parse import load_recipe
 from paths import ROOT
@@ -106,6 +109,25 @@ def test_recipes_are_valid_and_say_what_they_are(path: Path) -> None:
 def test_the_recipe_of_the_readme_is_the_best_one_for_photos() -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     assert block == "[" + shipped.text("photos-finetune").partition("\n\n[")[2]
+
+
+def test_every_command_has_a_row_that_names_all_its_flags() -> None:
+    rows = re.findall(r"^\| `fewer .*$", (ROOT / "docs" / "commands.md").read_text("utf-8"), re.MULTILINE)
+    rows = [row.replace("check\\|stats", verb) for row in rows for verb in ("check", "stats")]
+    for name, command in verbs(typer.main.get_command(cli.app), "fewer"):
+        row = "".join(row for row in rows if re.match(rf"\| `{name}[ `]", row))
+        assert row, f"{name} has no row"
+        flags = [[*flag.opts, *flag.secondary_opts] for flag in command.params if flag.opts[0].startswith("--")]
+        missing = [names for names in flags if not any(re.search(rf"{each}(?![\w-])", row) for each in names)]
+        assert not missing, f"{name}: {missing}"
+
+
+def verbs(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The commands of a group, and of the groups in it."""
+    if not hasattr(command, "commands"):
+        yield name, command
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from verbs(inner, f"{name} {word}")
 
 
 def test_public_names_exist_and_are_few() -> None:
