@@ -70,6 +70,8 @@ def _forked(
         for number, descriptor in enumerate((stdin, stdout, stderr)):
             if descriptor >= 0:
                 os.dup2(descriptor, number)
+        if stderr >= 0:  # this process's own is a file, which can be sought, as its wrapper remembers
+            sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (open until the end)
         os.close(errors)  # which says that the process has started
         if cwd is not None:
             os.chdir(cwd)

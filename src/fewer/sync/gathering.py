@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from fewer.core.types import State
 
 if TYPE_CHECKING:
@@ -28,6 +26,8 @@ def gathered(states_L: Sequence[State], comm: Comm) -> list[State]:
 
 def _gathered(value: Any, comm: Comm) -> list[Any]:
     """One value of each process."""
+    import torch
+
     if isinstance(value, dict):
         parts = {name: _gathered(value[name], comm) for name in sorted(value)}
         return [{name: parts[name][process] for name in value} for process in range(comm.world_size)]
