@@ -30,8 +30,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     "SlowMo": ("sync.method=slowmo",),
     "DiLoCo": ("sync.method=diloco",),
 }
-# Beyond the grid: what makes each of the rarer syncs smaller.
-_SMALLER = (("local SGD", 16, "int8"), ("local SGD", 64, "int8"), ("SlowMo", 32, "int4"), ("SlowMo", 64, "int4"))
+# Beyond the grid: what makes syncs that are not quite so rare smaller, to the same bytes.
+_SMALLER = (("SlowMo", 8, "int4"), ("local SGD", 8, "int4"), ("SlowMo", 16, "int8"), ("SlowMo", 32, "int4"))
+_RANKS = (1, 2)  # of PowerSGD, which syncs at every step
 TINY = ("train.epochs=2", "model.width=0.1", "data.subset=128")
 DIGITS, LENET = ROOT / "recipes" / "digits.toml", ROOT / "benchmarks" / "studies" / "lenet5-20k.toml"
 
@@ -78,6 +79,9 @@ def variants() -> dict[str, tuple[str, ...]]:
     for name, steps, payload in _SMALLER:
         keys = (*METHODS[name], "sync.workers=4", f"sync.every_steps={steps}", f"sync.payload={payload}")
         found[f"{name}, K 4, H {steps}, {payload}"] = keys
+    for rank in _RANKS:
+        keys = ("sync.method=powersgd", "sync.workers=4", f"sync.matrix_rank={rank}", "sync.start_step=10")
+        found[f"PowerSGD, K 4, rank {rank}"] = keys
     return found
 
 
