@@ -244,12 +244,12 @@ def test_a_step_waits_for_the_device_once(train: dict[str, Any]) -> None:
             step(session, each)
         assert reads.names == ["tolist"]
         assert scalars.count == 0
-    assert session.run.update_norms
+    assert session.run.workers[0].update_norms
 
 
 def test_an_epochs_last_step_alone_is_measured() -> None:
     session = session_of({**CONTENT, "stages": [{"epochs": 2, "side_px": 16}]})
     for row in train(session.task, session.train_data, session.run):
-        assert (session.run.update_norms is not None) == row.epoch_end
-        if session.run.update_norms:
-            assert all(0 < moved < 1 for moved in session.run.update_norms.relative().values())
+        assert (session.run.workers[0].update_norms is not None) == row.epoch_end
+        if session.run.workers[0].update_norms:
+            assert all(0 < moved < 1 for moved in session.run.workers[0].update_norms.relative().values())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.ragged import Values
+    from fewer.core.update_norms import UpdateNorms
 
 Forward = Callable[..., Any]  # takes what the task gives it: images, and for some models the targets too
 State = dict[str, Any]  # nested dicts of tensors and of what JSON can hold
@@ -333,6 +334,7 @@ class Worker:
         optimizer: Of this model's parameters.
         scaler: Scales the loss for float16, and steps unless a gradient has overflowed; idle for other precisions.
         held: Loaded samples that wait in the packer's queue. Not saved: they are loaded again.
+        update_norms: How far the epoch's last step moved each layer, of the first worker, once it was taken. Not saved.
     """
 
     id: int
@@ -340,3 +342,4 @@ class Worker:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     held: Batch | None = None
+    update_norms: UpdateNorms | None = None

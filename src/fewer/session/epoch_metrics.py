@@ -27,7 +27,7 @@ def layer_stats(run: Run) -> dict[str, Any]:
     """
     found: dict[str, dict[str, float]] = {
         "trust_ratio": trust_ratios(run.workers[0].optimizer),
-        "update_norm": run.update_norms.relative() if run.update_norms else {},
+        "update_norm": norms.relative() if (norms := run.workers[0].update_norms) else {},
     }
     lines = ({name: statistics.median(each.values()), f"{name}s": each} for name, each in found.items() if each)
     return {key: value for line in lines for key, value in line.items()}

@@ -15,7 +15,6 @@ from fewer.core.errors import CheckpointError
 from fewer.core.ledger import Ledger
 from fewer.core.protocols import Average, Comm, Sync
 from fewer.core.types import State, Worker
-from fewer.optim.update_norms import UpdateNorms
 from fewer.plan.plan import Plan
 from fewer.select.epoch import EpochSelection
 from fewer.sync.batchnorm import SharedStatistics, shared_statistics
@@ -74,7 +73,6 @@ class Run:
         stop_requested: Set from outside (signals); all processes leave after the same batch.
         validation: What validations have shown so far.
         changes: What became of the plan on the way.
-        update_norms: How far the epoch's last step moved each layer of the first worker, once it was taken. Not saved.
     """
 
     plan: Plan
@@ -89,7 +87,6 @@ class Run:
     stop_requested: bool = False
     validation: Validation = field(default_factory=Validation)
     changes: Changes = field(default_factory=Changes)
-    update_norms: UpdateNorms | None = None
 
     @property
     def amendments(self) -> dict[str, dict[str, str]]:

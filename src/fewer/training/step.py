@@ -162,7 +162,7 @@ def _step(run: Run, step: Candidate, worker: Worker, has_overflowed: bool) -> No
     if momentum is not None:
         set_momentum(worker.optimizer, momentum)
     if not has_overflowed and step.is_last and worker is run.workers[0]:
-        run.update_norms = measured_step(worker.optimizer)
+        worker.update_norms = measured_step(worker.optimizer)
     elif not has_overflowed:
         worker.optimizer.step()
     if worker.scaler.is_enabled() and _gradients(worker):

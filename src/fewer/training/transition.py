@@ -25,8 +25,8 @@ def enter_epoch(task: Task, run: Run, stage: Stage) -> None:
     """
     _ = run.plan.peak_lr  # raises where it is still to be found
     run.ledger.enter(stage.index)
-    run.update_norms = None
     for worker in run.workers:
+        worker.update_norms = None
         worker.model.train()
         held = (parameter for group in worker.optimizer.param_groups for parameter in group["params"])
         set_trained(worker.model, held, run.cursor.epoch, run.plan.frozen(stage))
