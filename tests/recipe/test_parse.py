@@ -161,7 +161,6 @@ def test_recipes_that_run_folders_hold_are_read(tmp_path: Path, train: str) -> N
     [
         ("train.lookahead=", {"lookahead": None, "lr": 0.5}),  # a section, which cannot be given as a value
         ("train.lr=", {"lr": None}),
-        ("train.warmup=", {"lr": 0.5}),  # it is not there: nothing to do
         ("train=", {"lr": None, "lookahead": None}),
     ],
 )
@@ -176,6 +175,15 @@ def test_nothing_behind_a_key_takes_it_out(override: str, expected: dict[str, An
     for key, value in expected.items():
         assert getattr(train, key) == (getattr(plain.train, key) if value is None else value)
     assert content["train"] == {"lr": 0.5, "lookahead": {"every_steps": 2}}
+
+
+@pytest.mark.parametrize("override", ["train.lookahed=", "trian=", "sync.method=", "data.source.x="])
+def test_what_is_not_there_cannot_be_taken_out(override: str) -> None:
+    content = {"data": {"source": "digits"}, "model": {"name": "lenet5"}, "train": {"lookahead": {}}}
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(content, [override])
+    assert override in str(caught.value)
+    assert ("nearest: " in str(caught.value)) == (override in ("train.lookahed=", "trian="))
 
 
 def test_stages_are_taken_out_one_by_one() -> None:

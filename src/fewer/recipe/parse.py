@@ -20,6 +20,7 @@ from fewer.core.config import Section
 from fewer.core.errors import RecipeError
 from fewer.core.messages import KeyPath, Place, explain, readable
 from fewer.core.sections import parse_section, section_of
+from fewer.core.spelling import closest
 from fewer.models import ModelParams
 from fewer.recipe import checks, defaults, paths
 from fewer.recipe.deprecated import drop_other_spelling, moved
@@ -172,7 +173,8 @@ def override(
             for part in path[:-1]:
                 node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
             if not raw.strip():
-                _take_out(node, path[-1])
+                if problem := _take_out(node, path[-1], name.strip()):
+                    problems.append(f"{where}: {problem}")
             elif isinstance(node, list):
                 node[int(path[-1])] = value
             else:
@@ -189,12 +191,16 @@ def override(
     return problems
 
 
-def _take_out(node: Any, key: str) -> None:
-    """Removes an entry of a list, or a key that may be there."""
+def _take_out(node: Any, key: str, name: str) -> str:
+    """Removes an entry of a list, or a key; says what is wrong where there is no such key."""
     if isinstance(node, list):
         del node[int(key)]
+    elif key in node:
+        del node[key]
     else:
-        node.pop(key, None)
+        meant = closest(key, list(node))
+        return f"the recipe has no {name} to take out{f'; nearest: {meant}' if meant else ''}"
+    return ""
 
 
 def foreign_keys(section: str, content: Mapping[str, Any]) -> list[str]:
