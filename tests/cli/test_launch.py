@@ -34,3 +34,31 @@ def test_a_recipe_that_cannot_train_is_refused_before_it_waits_in_a_queue(tmp_pa
     (tmp_path / "bad.toml").write_text(RECIPE)
     with pytest.raises(RecipeError, match=r'did you mean "train\.epochs"'):
         app(["launch", "slurm", str(tmp_path / "bad.toml"), "train.epoch=3", "--print"], standalone_mode=False)
+
+
+def finished(folder: str) -> None:
+    """What a run that trained to its end left in its folder."""
+    Path(folder).mkdir(parents=True)
+    for name in ("recipe.resolved.toml", "result.json", "epochs.jsonl"):
+        (Path(folder) / name).write_text("{}\n")
+
+
+def test_a_job_takes_a_folder_that_no_run_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("digits.toml").write_text(RECIPE)
+    words = ["launch", "slurm", "digits.toml", "--print"]
+    finished("runs/digits")
+    assert app(words, standalone_mode=False) == 0
+    printed, said = capsys.readouterr()
+    assert "\nrun=runs/digits-2\n" in printed
+    assert said.startswith("run folder runs/digits-2: runs/digits exists, so this run has a folder of its own")
+    for wish in (["--out", "runs/digits"], ["out.dir=runs/digits"]):
+        with pytest.raises(RecipeError, match="runs/digits: the run folder exists"):
+            app([*words, *wish], standalone_mode=False)
+    Path("runs/digits/result.json").unlink()
+    assert app([*words, "--out", "runs/digits"], standalone_mode=False) == 0
+    printed, said = capsys.readouterr()
+    assert "\nrun=runs/digits\n" in printed
+    assert said == "runs/digits exists, and the job goes on with the run in it\n"

@@ -33,18 +33,22 @@ def slurm(
     ] = "",
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", help="Run folder, which all machines share; runs/NAME if left out.", show_default=False),
+        typer.Option(
+            "--out",
+            help="Run folder, which all machines share; by default runs/NAME, then runs/NAME-2, ...",
+            show_default=False,
+        ),
     ] = None,
     prints: Annotated[bool, typer.Option("--print", help="Print it, rather than to write NAME.sbatch.")] = False,
 ) -> int:
     """Write an sbatch file that trains a recipe, saves before the limit, is queued again, and resumes."""
     from fewer.core.errors import RecipeError
     from fewer.core.text import command
-    from fewer.runs.names import RUNS
     from fewer.sync.sbatch import Job, script
 
     found, keys = present_recipe(recipe, overrides), list(overrides or [])
-    run = out or Path(found.out.dir or RUNS / recipe.stem)
+    given = out or (Path(found.out.dir) if found.out.dir else None)
+    run = _unfinished(given) if given else _free(recipe.stem)
     text = script(Job(nodes, gpus_per_node, time, partition), recipe.stem, str(run), ["train", str(recipe), *keys])
     if prints:
         print(text, end="")
@@ -55,3 +59,30 @@ def slurm(
     path.write_text(text, encoding="utf-8")
     print(f"{path}: {command('sbatch', path)} queues it", file=sys.stderr)
     return 0
+
+
+def _unfinished(folder: Path) -> Path:
+    """A folder that was asked for: a new one, or that of a run with something left to do.
+
+    Raises:
+        RecipeError: Its run is finished, so a job would end without training.
+    """
+    from fewer.runs.folder import RunFolder
+
+    run = RunFolder(folder)
+    if run.result.exists() or run.is_free():
+        run.require_new()
+    else:
+        print(f"{folder} exists, and the job goes on with the run in it", file=sys.stderr)
+    return folder
+
+
+def _free(name: str) -> Path:
+    """The folder that `fewer train` would take for a run of this name."""
+    from fewer.runs.names import RUNS, free_number, numbered, taken
+
+    asked = RUNS / name
+    folder = numbered(asked, free_number(asked))
+    if folder != asked:
+        print(f"run folder {folder}: {taken(asked)}", file=sys.stderr)
+    return folder
