@@ -57,7 +57,8 @@ def test_a_cost_is_met_by_the_prediction() -> None:
 def test_a_note_says_what_a_worker_gets_of_a_batch() -> None:
     stages = [{"epochs": 1, "batch_size": size} for size in (64, 50, 64)]
     asked = recipe(stages=stages, sync={"workers": 4})
-    assert "batches are shared by 4 workers: 64 make 16 each, 50 make 12.5 each" in compile_plan(asked, facts()).notes
+    parts = "64 images make 16 each, 50 images make 12 to 13 each; they agree by every_step"
+    assert f"batches are shared by 4 workers: {parts}" in compile_plan(asked, facts()).notes
     assert "batches are shared" not in str(compile_plan(recipe(stages=stages), facts()).notes)
 
 

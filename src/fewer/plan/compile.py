@@ -18,13 +18,14 @@ from fewer.plan.course import earliest_end, of_epochs
 from fewer.plan.digest import digest_of
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
-from fewer.plan.facts import Facts, Reference, workers_of
+from fewer.plan.facts import Facts, Reference
 from fewer.plan.features import feature_notes, feature_problems, side_problems, with_features
 from fewer.plan.freezing import freezing_notes
 from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
 from fewer.plan.plan import Plan
 from fewer.plan.rates import scaling_note, with_rates
 from fewer.plan.savings import saves_little, stage_costs
+from fewer.plan.sharing import sharing_note
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected, asked_cost
@@ -154,11 +155,9 @@ def _require_enough(budget: Budget, expected: Expected, method: str, reference: 
 def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     """What becomes of the images, what training metrics say of mixed ones, and what comes before the training."""
     notes, native = [], facts.data.native_side_px
-    if (workers := workers_of(recipe, facts.machine)) > 1:
-        sizes = dict.fromkeys(stage.batch_size for stage in stages)
-        shares = ", ".join(f"{size} make {size / workers:.4g} each" for size in sizes)
-        notes.append(f"batches are shared by {workers} workers: {shares}")
-    notes += filter(None, [scaling_note(recipe, stages), growth_note(recipe, stages)])
+    notes += filter(
+        None, [sharing_note(recipe, facts, stages), scaling_note(recipe, stages), growth_note(recipe, stages)]
+    )
     if seconds_of(recipe.train.budget) is not None:
         epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
         notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')
