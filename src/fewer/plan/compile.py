@@ -154,10 +154,9 @@ def _require_enough(budget: Budget, expected: Expected, method: str, reference: 
 
 def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     """What becomes of the images, what training metrics say of mixed ones, and what comes before the training."""
-    notes, native = [], facts.data.native_side_px
-    notes += filter(
-        None, [sharing_note(recipe, facts, stages), scaling_note(recipe, stages), growth_note(recipe, stages)]
-    )
+    native = facts.data.native_side_px
+    of_batches = sharing_note(recipe, facts, stages), scaling_note(recipe, stages), growth_note(recipe, stages)
+    notes = list(filter(None, of_batches))
     if seconds_of(recipe.train.budget) is not None:
         epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
         notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')

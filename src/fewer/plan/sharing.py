@@ -1,4 +1,4 @@
-"""How workers share the batches of a run, and how they agree, in words."""
+"""A sentence on the workers of a run: which parts of a batch they get, and the method by which they agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sharing_note(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> str:
     agreed = f"they agree by {sync.method}"
     if isinstance(sync, LocalParams):
         agreed += f", the first time after {sync.every_steps} steps"
-        agreed += f", and send {sync.payload}" if sync.payload != "full" else ""
+        agreed += "" if sync.payload == "full" else f", and send {sync.payload}"
     return f"batches are shared by {workers} workers: {parts}; {agreed}"
 
 
