@@ -29,7 +29,7 @@ def found(sections: dict[str, Any], **known: Any) -> list[str]:
         ({"train": {"batch_size": 4, "accumulate": 3}}, {}, "use 6 or more"),
         ({"train": {"batch_size": 6}}, {"processes": 4}, "over 4 workers and 1 micro-batches"),
         ({"train": {"batch_size": 6}, "sync": {"workers": 4}}, {}, "use 8 or more"),
-        ({"sync": {"workers": 3}}, {"processes": 2}, "cannot be shared evenly by 2 processes; use 4"),
+        ({"sync": {"workers": 3}}, {"processes": 2}, "by 2 processes; start 1 process, or a number that divides 3"),
         ({"stages": [{"epochs": 1, "batch_size": 1001}]}, {}, "stages.0.batch_size = 1001"),
         ({}, {"classes": ("only",)}, "1 class"),
         ({}, {"scoring_side_px": 64}, "the selector's scoring_side_px = 64 is larger"),

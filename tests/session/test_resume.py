@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fewer.core.errors import FewerError, RecipeError, Stopped
+from fewer.core.errors import CheckpointError, FewerError, RecipeError, Stopped
 from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.session.fit import fit, resume
 from fewer.session.progress import Silent
@@ -193,3 +194,30 @@ def test_ranks_that_resume_go_on_with_their_own_counts(tmp_path: Path) -> None:
     after = resume(tmp_path / "run", ["train.epochs=2"])["ledger"]  # one process takes over from two
     assert after["samples_loaded"] == 2 * before["samples_loaded"]
     assert after["samples_backpropagated"] == 2 * before["samples_backpropagated"]
+
+
+def _stopped_local_run(comm: Any, asked: dict[str, Any], out: str) -> None:
+    with pytest.raises(Stopped):
+        fit(parse_recipe(asked), out, comm=comm, display=Stopping(4))
+
+
+def test_one_process_simulates_the_ranks_of_a_local_method(tmp_path: Path) -> None:
+    asked = content(sync={"method": "local_sgd", "every_steps": 3})
+    on_ranks(2, _stopped_local_run, asked, str(tmp_path / "run"))
+    resolved = (tmp_path / "run" / "recipe.resolved.toml").read_text()
+    assert resolved.count("\nworkers = 2\n") == 1
+    older = Path(shutil.copytree(tmp_path / "run", tmp_path / "older", symlinks=True))
+    (older / "recipe.resolved.toml").write_text(resolved.replace("\nworkers = 2\n", "\n"))
+    whole = fit(parse_recipe(content(sync={**asked["sync"], "workers": 2})), tmp_path / "whole")
+    assert resume(tmp_path / "run")["state"] == whole["state"]
+    # Before the number was kept, nothing but the checkpoint knew it.
+    with pytest.raises(
+        CheckpointError, match=r"holds 2 workers .* resume with --devices 2, .*sync\.workers=2"
+    ) as error:
+        resume(older)
+    assert "remove" not in str(error.value)
+    with pytest.raises(CheckpointError, match="holds 2 workers"):
+        resume(older, ["sync.workers=4"])
+    assert resume(older, ["sync.workers=2"])["state"] == whole["state"]
+    with pytest.raises(RecipeError, match=r"keeps its sync\.workers"):
+        resume(older, ["sync.workers=4"])

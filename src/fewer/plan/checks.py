@@ -34,7 +34,8 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     workers, processes = workers_of(recipe, facts.machine), facts.machine.processes
     if workers % processes:
         text = f"sync.workers = {workers} cannot be shared evenly by {processes} processes"
-        problems.append(f"{text}; use {-(-workers // processes) * processes}, or leave it out")
+        new = f"a new run may have {-(-workers // processes) * processes}, or leave it out"
+        problems.append(f"{text}; start 1 process, or a number that divides {workers}; {new}")
     problems += statistics_problems(recipe, facts)
     metrics = [metric.name for metric in tasks.module(recipe.task.name).METRICS]
     if (best := recipe.evaluate.best) not in ("auto", *metrics):

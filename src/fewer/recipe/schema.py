@@ -205,7 +205,8 @@ class SyncRecipe(Section):
     """When workers exchange what; brings keys of its own."""
     workers: Count | None = None
     """All workers that train together, a multiple of the number of processes; a process with several simulates them.
-    Left out: one a process."""
+    Left out: one a process. Where workers differ between exchanges, a run keeps the number that it began with, on any
+    number of processes."""
     batchnorm: Literal["auto", "local", "sync"] = "auto"
     """Which samples BatchNorm normalises by in training: `local`, those of a worker; `sync`, those of all workers, as
     if one process trained on the whole batch (with `train.accumulate`, on one micro-batch at a time). `auto`: `sync`

@@ -30,6 +30,7 @@ from fewer.session.resume import (
     require_selector,
 )
 from fewer.session.time_budget import guessed
+from fewer.session.workers import counted
 from fewer.sync.comm import SingleProcess, of_rank_0
 
 __all__ = ["Display", "Silent", "fit", "resume"]
@@ -71,7 +72,7 @@ def fit(
         splits = open_data(recipe)
         agreed = partial(of_rank_0, comm)
         plan_of = partial(make_plan, splits=splits, processes=comm.world_size, selector=selector)
-        recipe = sized(recipe, plan_of, comm.world_size, agreed)
+        recipe = sized(counted(recipe, comm.world_size), plan_of, comm.world_size, agreed)
         recipe = guessed(recipe, splits, comm.world_size, selector, agreed)
         plan = make_plan(recipe, splits, comm.world_size, selector)
         refuse_other_ranks(comm, plan, splits)

@@ -14,7 +14,7 @@ from fewer.runs import checkpoint
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import read_rows, rewind
 from fewer.training import length
-from fewer.training.run import ACCUMULATE, Run
+from fewer.training.run import ACCUMULATE, OtherWorkersError, Run
 
 _BEST: dict[str, type | tuple[type, ...]] = {
     "epoch": int,
@@ -48,6 +48,8 @@ def restore_state(run: Run, folder: RunFolder, note: Callable[[str], None], epoc
         run.load_state_dict(state)
         _require_sense(run)
         said = length.restore(run, state, epochs_before)
+    except OtherWorkersError as error:  # the checkpoint is as it should be
+        raise CheckpointError(f"{path}: {error}") from error
     except Exception as error:  # whatever a state of foreign content makes the parts of a run raise
         raise CheckpointError(
             f"{path}: intact, but not a state of this run: {printable(_reason(error))}; remove this folder, and "

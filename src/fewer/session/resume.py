@@ -21,6 +21,7 @@ from fewer.recipe.schema import Recipe, changed_keys
 from fewer.runs.folder import MANIFEST, RESOLVED, STATUS, RunFolder, planned_epochs
 from fewer.runs.record import read_object
 from fewer.select import METHODS
+from fewer.session import workers
 
 if TYPE_CHECKING:
     from fewer.core.protocols import Selector
@@ -124,6 +125,7 @@ def extended(before: Recipe, overrides: Sequence[str]) -> Recipe:
         for key, old, new in changed_keys(before, recipe)
         if not any(fnmatch(key, pattern) for pattern in (*RESUMABLE, f"stages.{len(before.stages) - 1}.epochs"))
         and not places.is_move(key, old, new)
+        and not (key == workers.KEY and old is None and workers.differ(before))  # the checkpoint knows their number
     ]
     if refused:
         raise RecipeError(refused)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 ACCUMULATE = "train.accumulate"
 
 
+class OtherWorkersError(CheckpointError):
+    """A run has another number of workers than its checkpoint, and each has weights of its own."""
+
+
 @dataclass
 class Validation:
     """What validations have shown so far.
@@ -199,9 +203,10 @@ def _saved_workers(states: State, sync: Sync) -> list[State]:
     if len(states) == sync.workers:
         return [states[str(id)] for id in range(sync.workers)]
     if not sync.keeps_equal:
-        raise CheckpointError(
+        raise OtherWorkersError(
             f"the checkpoint holds {len(states)} workers with weights of their own, and the run has {sync.workers}; "
-            f"set sync.workers = {len(states)}, which a number of processes that divides it simulates"
+            f"resume with --devices {len(states)}, or on a number of processes that divides it, which simulate them, "
+            f"with sync.workers={len(states)}"
         )
     return [states["0"]] * sync.workers
 

@@ -124,7 +124,9 @@ def test_a_loss_that_is_not_finite_on_one_worker(on_nonfinite: str) -> None:
 
 def test_another_number_of_workers_cannot_go_on() -> None:
     state = trained(local(CONTENT, 2)).run.state_dict()
-    with pytest.raises(CheckpointError, match=r"holds 2 workers .* the run has 4; set sync.workers = 2"):
+    with pytest.raises(
+        CheckpointError, match=r"holds 2 workers .* the run has 4; resume with --devices 2, .* sync.workers=2"
+    ):
         session_of(local(CONTENT, 4)).run.load_state_dict(state)
 
 
