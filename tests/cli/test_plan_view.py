@@ -8,6 +8,7 @@ import pytest
 
 from fewer.cli.plan_view import show_plan
 from fewer.plan.compile import compile_plan
+from fewer.plan.flops import Flops
 from fewer.session.probe import Outlook
 from planning import facts, recipe
 
@@ -47,6 +48,22 @@ def test_the_cost_is_one_sentence_and_an_interval_where_the_run_decides(capsys: 
     assert "cost: 20.00 full-epoch equivalents (FEE), as much as" in said(capsys, train={"epochs": 20})
     patient = said(capsys, train={"epochs": 20, "patience": "3ep"})
     assert "cost: 7.00 to 20.00 full-epoch equivalents (FEE), 35% to 100% of training on every image" in patient
+
+
+def test_what_costs_more_or_less_than_plain_training_is_not_as_much(capsys: pytest.CaptureFixture[str]) -> None:
+    ramp = said(capsys, stages=[{"epochs": 2, "ramp": "timm", "ramp_px": [16, 24, 32]}])
+    (cost,) = (line for line in ramp.splitlines() if line.startswith("cost: "))
+    fee, share = float(cost.split()[1]), float(cost.partition("(FEE), ")[2].partition("%")[0])
+    assert fee < 1.5
+    assert share == pytest.approx(50 * fee, abs=0.5)
+    assert cost.endswith("% of plain training, 2 epochs of all images at 32 px")
+    # An optimizer whose 8 steps of an epoch take as long as its images do; then one that takes next to nothing.
+    plain = {"train": {"epochs": 2, "batch_size": 125, "optimizer": "muon"}}
+    for step, text in ((384_000, "4.00 full-epoch equivalents (FEE), 200%"), (384, "(FEE), 100.1%")):
+        flops = {32: (Flops(0, 1024, 2048, step=step),)}
+        show_plan(compile_plan(recipe(**plain), facts(flops=flops)), None, everything=False)
+        told = f"{text} of training on every image in every epoch; the arithmetic of muon itself is in it"
+        assert told in capsys.readouterr().out
 
 
 def test_stages_are_priced_in_a_table_beside_plain_training(capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,15 +144,20 @@ def _between(low: str, high: str) -> str:
 def _cost(plan: Plan) -> str:
     """The cost in one sentence, beside that of plain training."""
     low, high = plan.predicted["full_epoch_equivalents"]
-    has_stages = len(plan.stages) > 1
-    plain_flops = together(plan.stage_costs).plain_flops if has_stages else plan.budget.full_flops
-    plain = plain_flops / plan.plain_epoch_flops
-    shares = sorted({f"{low / plain:.0%}", f"{high / plain:.0%}"}, key=lambda text: float(text[:-1]))
+    plain = together(plan.stage_costs).plain_flops / plan.plain_epoch_flops
+    shares = list(dict.fromkeys(_share(fee / plain) for fee in (low, high)))
     share = "as much as" if shares == ["100%"] else f"{' to '.join(shares)} of"
     which = "training on every image in every epoch"
-    if has_stages:
+    if plan.recipe.stages:
         which = f"plain training, {plan.epochs} epochs of all images at {plan.largest_side_px} px"
-    return f"cost: {_between(f'{low:.2f}', f'{high:.2f}')} full-epoch equivalents (FEE), {share} {which}"
+    own = f"; the arithmetic of {plan.recipe.train.optimizer} itself is in it" if any(plan.budget.step_flops) else ""
+    return f"cost: {_between(f'{low:.2f}', f'{high:.2f}')} full-epoch equivalents (FEE), {share} {which}{own}"
+
+
+def _share(share: float) -> str:
+    """A share of plain training; 100% is exact, to a tenth of a percent."""
+    text = f"{share:.0%}"
+    return f"{share:.1%}" if text == "100%" and f"{share:.1%}" != "100.0%" else text
 
 
 def _sent(traffic: Traffic) -> str:
