@@ -6,12 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from fewer import tasks
+from fewer.plan.facts import workers_of
 from fewer.plan.plan import Plan
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The content of `plan.json`."""
     data, model, machine, reference = plan.facts.data, plan.facts.model, plan.facts.machine, plan.facts.reference
+    train, sync = plan.recipe.train, plan.recipe.sync.model_dump(mode="json")
     low, high = ({key: value[i] for key, value in plan.predicted.items()} for i in (0, 1))
     return {
         "schema": 1,
@@ -26,8 +28,9 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in plan.stages],
         "evaluation_side_px": plan.evaluation_side_px,
         "precision": plan.precision,
-        "compile": plan.recipe.train.compile,
-        "deterministic": plan.recipe.train.deterministic,
+        "optimizer": train.optimizer,
+        "compile": train.compile,
+        "deterministic": train.deterministic,
         "channels_last": plan.channels_last,
         "ranks": machine.processes,
         "threads": machine.threads,
@@ -36,6 +39,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "store": asdict(data.store) if data.store else None,
         "device_settings": asdict(plan.device_settings),
         "select": {"method": plan.own_selector} if plan.own_selector else plan.recipe.select.model_dump(mode="json"),
+        "sync": {**sync, "workers": workers_of(plan.recipe, machine)},
         "model": {"name": plan.recipe.model.name, "parameters": model.parameters, "weights": model.weights},
         "reference": asdict(reference) if reference else None,
         "plain_epoch_flops": plan.plain_epoch_flops,

@@ -27,7 +27,7 @@ FORMATS: tuple[tuple[str, str, Format], ...] = (
     ("samples_backpropagated", "samples backpropagated", units.count),
     ("decoded_pixels", "decoded pixels", units.count),
     ("optimizer_steps", "optimizer steps", units.count),
-    ("bytes_sent", "sent to other workers", lambda value: units.amount(value, "B")),
+    ("bytes_sent", "sent between workers, in all", lambda value: units.amount(value, "B")),
     ("peak_memory_bytes", "peak memory", lambda value: units.amount(value, "B")),
     ("peak_device_memory_bytes", "peak memory of the GPU", lambda value: units.amount(value, "B")),
 )

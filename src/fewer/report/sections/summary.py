@@ -195,9 +195,13 @@ def _facts(folder: Folder) -> Html:
     if sequence(plan.get("classes")):
         facts.append(("classes", f"{len(plan['classes']):,}"))
     if select.get("method"):
-        options = {key: value for key, value in select.items() if key != "method" and value != "0ep" and _short(value)}
-        others = ", ".join(f"{key} {value}" for key, value in options.items())
-        facts.append(("selection", f"{select['method']}{f' ({others})' if others else ''}"))
+        facts.append(("selection", _method(select)))
+    if plan.get("optimizer"):
+        facts.append(("optimizer", str(plan["optimizer"])))
+    sync = dict(mapping(plan.get("sync")))
+    workers = whole(sync.pop("workers", None)) or 1
+    if workers > 1:
+        facts.append(("workers", f"{workers:,} by {_method(sync)}"))
     if plan.get("precision"):
         layout = ", channels last" if plan.get("channels_last") is True else ""
         facts.append(("precision", f"{plan['precision']}{layout}"))
@@ -206,6 +210,13 @@ def _facts(folder: Folder) -> Html:
         facts.append(("digest", str(digest)))
     items = join(Html(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>") for key, value in facts)
     return Html(f'<dl class="facts">{items}</dl>' if facts else "")
+
+
+def _method(section: Mapping[str, Any]) -> str:
+    """A method with its keys."""
+    options = {key: value for key, value in section.items() if key != "method" and value != "0ep" and _short(value)}
+    others = ", ".join(f"{key} {value}" for key, value in options.items())
+    return f"{section.get('method')}{f' ({others})' if others else ''}"
 
 
 def _short(value: object) -> bool:
