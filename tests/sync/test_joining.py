@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -163,3 +165,22 @@ def test_a_port_that_is_in_use() -> None:
         port = other.getsockname()[1]
         code, text = endings([0], exchange, port=port)[0]
     assert (code, text.partition(";")[0]) == (6, f"rank 0: port {port} of this machine is in use")
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n"])
+def test_a_port_where_something_else_listens(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, ExitStack() as held:
+
+        def serve() -> None:
+            with suppress(OSError):  # the test is over
+                while True:
+                    held.enter_context(other.accept()[0]).sendall(answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        port = other.getsockname()[1]
+        code, text = endings([1], exchange, port=port, FEWER_JOIN_TIMEOUT=0.5)[1]
+        other.shutdown(socket.SHUT_RDWR)
+        server.join()
+    said = f"rank 1: something listens at 127.0.0.1:{port} that does not answer as rank 0 does"
+    assert (code, text[: len(said)]) == (6, said)

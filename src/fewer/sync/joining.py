@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
     from fewer.core.protocols import Comm
+
+_GREETING_SECONDS = 5.0  # for a store to answer where something listened at the last moment only
 
 
 @contextmanager
@@ -108,30 +111,61 @@ def _backend(place: Place) -> str:
 
 def _store(place: Place, limits: Limits) -> Store:
     """The store at which ranks meet: torchrun's own, or one in the process of rank 0."""
-    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
+    deadline = time.monotonic() + limits.join
     is_torchruns = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     hosts = place.rank == 0 and not is_torchruns
     descriptor = _listening(place) if hosts else None
     if not hosts:
-        _await_answer(place, limits)
-    try:
-        store: Store = TCPStore(
-            place.address,
-            place.port,
-            place.world_size,
-            hosts,
-            timedelta(seconds=limits.join),
-            wait_for_workers=False,
-            master_listen_fd=descriptor,
-        )
-    except RuntimeError as error:
-        raise ResourceError(
-            f"something at {place.address}:{place.port} answers that is not rank 0 ({type(error).__name__}); "
-            "set MASTER_PORT to a free port, the same on all ranks"
-        ) from None
+        _await_answer(place, limits, deadline)
+    store = _connected(place, limits, descriptor, max(deadline - time.monotonic(), min(_GREETING_SECONDS, limits.join)))
     attempt = f"{os.environ.get('TORCHELASTIC_RUN_ID', '')}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
     return PrefixStore(f"fewer/{attempt}", store)
+
+
+def _connected(place: Place, limits: Limits, descriptor: int | None, seconds: float) -> Store:
+    """The store itself.
+
+    Args:
+        place: This rank's place.
+        limits: How long operations of the store may take.
+        descriptor: The socket where this process holds the store; None where another does.
+        seconds: How long it has to answer.
+    """
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    found: list[Store | Exception] = []
+
+    def connect() -> None:
+        try:
+            found.append(
+                TCPStore(
+                    place.address,
+                    place.port,
+                    place.world_size,
+                    descriptor is not None,
+                    timedelta(seconds=limits.join),
+                    wait_for_workers=False,
+                    master_listen_fd=descriptor,
+                )
+            )
+        except Exception as error:
+            found.append(error)
+
+    # A server of another kind may wait for more to be said, as the store waits for its answer, whatever its timeout.
+    greeting = threading.Thread(target=connect, name="fewer-store", daemon=True)
+    greeting.start()
+    greeting.join(seconds)
+    store = found[0] if found else TimeoutError()
+    if isinstance(store, RuntimeError | TimeoutError):
+        raise ResourceError(
+            f"rank {place.rank}: something listens at {place.address}:{place.port} that does not answer as rank 0 "
+            f"does ({type(store).__name__}); set MASTER_PORT to a free port, the same on all ranks"
+        )
+    if isinstance(store, Exception):
+        raise store
+    return store
 
 
 def _listening(place: Place) -> int:
@@ -149,9 +183,8 @@ def _listening(place: Place) -> int:
         ) from None
 
 
-def _await_answer(place: Place, limits: Limits) -> None:
+def _await_answer(place: Place, limits: Limits, deadline: float) -> None:
     """Waits until somebody answers where rank 0 should be."""
-    deadline = time.monotonic() + limits.join
     while True:
         try:
             socket.create_connection((place.address, place.port), timeout=min(5.0, limits.join)).close()
