@@ -25,7 +25,7 @@ from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
 from fewer.plan.plan import Plan
 from fewer.plan.rates import scaling_note, with_rates
 from fewer.plan.savings import saves_little, stage_costs
-from fewer.plan.sharing import sharing_note
+from fewer.plan.sharing import sharing_note, too_few_steps
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected, asked_cost
@@ -86,6 +86,7 @@ def compile_plan(
         checks.few_validation_images(facts),
         checks.exceeds_plain_cost(facts, budget, predicted),
         mostly_scored(budget, expected),
+        too_few_steps(recipe, facts, predicted["optimizer_steps"][1], budget.epochs),
     )
     return Plan(
         recipe=recipe,

@@ -10,6 +10,7 @@ in the paper a better one than large batches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
@@ -37,6 +38,11 @@ class Params(LocalParams):
     switch_lr: Share = 0.0
     """They begin behind the first step whose learning rate is at most this share of the highest so far; 0: never by
     the rate."""
+
+
+def first_steps(params: Params, steps: float, epochs: int) -> int | None:
+    """Steps before the moment; see `fewer.sync.methods`."""
+    return None if params.switch_lr else math.ceil(params.switch.in_epochs(epochs) / epochs * steps - _ROUNDING)
 
 
 @final

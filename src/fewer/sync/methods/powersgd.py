@@ -38,6 +38,11 @@ class Params(Section):
     """Steps whose gradients are sent whole."""
 
 
+def first_steps(params: Params, steps: float, epochs: int) -> int:
+    """Steps whose gradients are sent whole; see `fewer.sync.methods`."""
+    return params.start_step
+
+
 def is_sent_thin(shape: Sequence[int], rank: int) -> bool:
     """Whether a parameter of this shape is sent as two thin matrices, being smaller so."""
     rows, columns = _sides(shape)
