@@ -11,20 +11,15 @@ accuracy against bytes.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cells
 from cells import Cell
 from common import ROOT, Results, parsed, parser
-
-from fewer.compare.verdict import Sample, paired
+from tables import EVERY_STEP, SyncRow, sync_rows
 
 WORKERS, STEPS = (4, 8, 2), (16, 64, 4)
-EVERY_STEP = "every step"
 METHODS: dict[str, tuple[str, ...]] = {
     "local SGD": ("sync.method=local_sgd",),
     "SlowMo": ("sync.method=slowmo",),
@@ -35,8 +30,6 @@ _SMALLER = (("SlowMo", 8, "int4"), ("local SGD", 8, "int4"), ("SlowMo", 16, "int
 _RANKS = (1, 2)  # of PowerSGD, which syncs at every step
 TINY = ("train.epochs=2", "model.width=0.1", "data.subset=128")
 DIGITS, LENET = ROOT / "recipes" / "digits.toml", ROOT / "benchmarks" / "studies" / "lenet5-20k.toml"
-
-Line = Mapping[str, Any]
 
 
 def main() -> None:
@@ -54,8 +47,8 @@ def main() -> None:
         if args.only in variant or is_baseline(variant, args.only)
     ]
     cells.make(wanted, results, args.jobs)
-    rows = summary(results.lines)
-    print("variant | seeds | top-1 % | against every step, points | fewer bytes | seconds, of every step")
+    rows = sync_rows(results.lines)
+    print("variant | seeds | top-1 % | against every step, points | fewer bytes")
     for row in rows:
         print(row.text())
     if args.plot:
@@ -85,63 +78,7 @@ def variants() -> dict[str, tuple[str, ...]]:
     return found
 
 
-@dataclass(frozen=True)
-class Row:
-    """A variant beside agreeing at every step with as many workers, seed by seed.
-
-    Attributes:
-        variant: Its name.
-        top1: Mean test accuracy, in percent.
-        difference: Accuracy less that of every step, as a share.
-        fewer: Bytes of every step over its own.
-        seconds: Of training and syncs, over those of every step.
-    """
-
-    variant: str
-    top1: float
-    difference: Sample
-    fewer: float
-    seconds: float
-
-    def text(self) -> str:
-        difference, seeds = self.difference, len(self.difference.values)
-        half = "" if difference.high is None else f" +- {100 * (difference.high - difference.mean):.2f}"
-        apart = f"{100 * difference.mean:+.2f}{half}"
-        return f"{self.variant} | {seeds} | {self.top1:.2f} | {apart} | {self.fewer:.1f} x | {self.seconds:.2f}"
-
-
-def summary(lines: Sequence[Line]) -> list[Row]:
-    """A row a variant whose baseline is on record, those that send least first."""
-    runs: dict[str, dict[int, Line]] = {}
-    for line in lines:
-        if "error" not in line:
-            runs.setdefault(line["variant"], {})[line["seed"]] = line
-    rows = []
-    for variant, arm in runs.items():
-        workers = next(text.split()[1] for text in variant.split(", ") if text.startswith("K "))
-        base = runs.get(f"{EVERY_STEP}, K {workers}", {})
-        values, others = ({seed: run["metrics"]["top1"] for seed, run in each.items()} for each in (arm, base))
-        if (difference := paired(values, others)) is None:
-            continue
-        pairs = [(arm[seed], base[seed]) for seed in sorted(arm.keys() & base.keys())]
-        rows.append(
-            Row(
-                variant,
-                100 * statistics.fmean(ours["metrics"]["top1"] for ours, _ in pairs),
-                difference,
-                statistics.fmean(theirs["bytes_sent"] / max(1, ours["bytes_sent"]) for ours, theirs in pairs),
-                statistics.median(_spent(ours) / _spent(theirs) for ours, theirs in pairs),
-            )
-        )
-    return sorted(rows, key=lambda row: -row.fewer)
-
-
-def _spent(line: Line) -> float:
-    """Seconds of steps and syncs."""
-    return float(line["seconds"]["train"] + line["seconds"]["sync"])
-
-
-def plot(rows: Sequence[Row], file: Path) -> None:
+def plot(rows: Sequence[SyncRow], file: Path) -> None:
     """Draws accuracy beside every step's against how many times fewer bytes were sent."""
     from matplotlib.figure import Figure
 

@@ -25,6 +25,7 @@ _BLOCK = re.compile(r"(<!-- results:(\w+)(?::(\w+))? -->\n).*?(<!-- /results -->
 
 Line = dict[str, Any]
 Arm = dict[int, Line]  # the runs of a variant, by seed
+EVERY_STEP = "every step"  # how the baselines of the sync methods are called
 
 
 def main() -> None:
@@ -194,6 +195,69 @@ def _made(lines: Sequence[Line]) -> str:
     return f"{all_of('cores')} cores of {processor}, torch {all_of('torch')}, {when}."
 
 
+@dataclass(frozen=True)
+class SyncRow:
+    """A variant beside agreeing at every step with as many workers, seed by seed.
+
+    Attributes:
+        variant: Its name.
+        top1: Mean test accuracy, in percent.
+        difference: Accuracy less that of every step, as a share.
+        fewer: Bytes of every step over its own.
+    """
+
+    variant: str
+    top1: float
+    difference: Sample
+    fewer: float
+
+    @property
+    def apart(self) -> str:
+        """The difference in points, with half of its interval where there are several seeds."""
+        difference = self.difference
+        half = "" if difference.high is None else f" ± {100 * (difference.high - difference.mean):.2f}"
+        return f"{100 * difference.mean:+.2f}{half}"
+
+    def text(self) -> str:
+        seeds = len(self.difference.values)
+        return f"{self.variant} | {seeds} | {self.top1:.2f} | {self.apart} | {self.fewer:.1f} x"
+
+
+def sync_rows(lines: Sequence[Line]) -> list[SyncRow]:
+    """A row a variant whose baseline is on record, those that send least first."""
+    runs: dict[str, dict[int, Line]] = {}
+    for line in lines:
+        if "error" not in line:
+            runs.setdefault(line["variant"], {})[line["seed"]] = line
+    rows = []
+    for variant, arm in runs.items():
+        workers = next(text.split()[1] for text in variant.split(", ") if text.startswith("K "))
+        base = runs.get(f"{EVERY_STEP}, K {workers}", {})
+        values, others = ({seed: run["metrics"]["top1"] for seed, run in each.items()} for each in (arm, base))
+        if (difference := paired(values, others)) is None:
+            continue
+        pairs = [(arm[seed], base[seed]) for seed in sorted(arm.keys() & base.keys())]
+        rows.append(
+            SyncRow(
+                variant,
+                100 * statistics.fmean(ours["metrics"]["top1"] for ours, _ in pairs),
+                difference,
+                statistics.fmean(theirs["bytes_sent"] / max(1, ours["bytes_sent"]) for ours, theirs in pairs),
+            )
+        )
+    return sorted(rows, key=lambda row: -row.fewer)
+
+
+def sync_methods(lines: Sequence[Line]) -> str:
+    """A row a method, those that send least first, beside agreeing at every step with as many workers."""
+    head = ("method", "seeds", "top-1, %", "against every step, points", "times fewer bytes")
+    rows = [
+        (row.variant, str(len(row.difference.values)), f"{row.top1:.2f}", row.apart, f"{row.fewer:.1f}")
+        for row in sync_rows(lines)
+    ]
+    return f"{markdown(head, rows)}\n\n{_made(lines)}"
+
+
 def _arms(lines: Sequence[Line]) -> dict[str, Arm]:
     """The runs of each variant by seed."""
     arms: dict[str, Arm] = {}
@@ -274,7 +338,13 @@ def _where(environment: Line) -> str:
     return ", ".join(parts).replace("|", "/")
 
 
-_TABLES = {"recipes": recipes, "savings": savings, "selection": selection, "summary": summary}
+_TABLES = {
+    "recipes": recipes,
+    "savings": savings,
+    "selection": selection,
+    "summary": summary,
+    "sync_methods": sync_methods,
+}
 _FILES = {"summary": "selection"}  # tables whose results have another name
 
 if __name__ == "__main__":
