@@ -222,7 +222,7 @@ def test_two_writers_on_one_folder(server: Server, home: Path, tmp_path: Path) -
     shutil.copy(home / "good.toml", tmp_path)
     first = server.start("train", "good.toml", "train.epochs=500", "--out", "run", cwd=tmp_path)
     assert first.until(lambda: bool(list((tmp_path / "run").glob("checkpoints/epoch*"))))
-    complains(server.run("resume", "run", cwd=tmp_path), 2, "another process is training in this folder")
+    complains(server.run("resume", "run", cwd=tmp_path), 2, f"training in this folder (process {first.pid} on")
     complains(server.run("train", "good.toml", "--out", "run", cwd=tmp_path), 2, "the run folder exists")
     assert first.running
     first.kill(15)

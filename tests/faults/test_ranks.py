@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,26 @@ def steps(run: Path) -> int:
 
 def children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].startswith(" Z")
+    except OSError:
+        return False
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether processes that are not our own end within some time."""
+    deadline = time.monotonic() + 60
+    while left := [pid for pid in pids if is_alive(pid)]:
+        if time.monotonic() > deadline:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def status(run: Path) -> dict[str, Any]:
@@ -59,6 +80,16 @@ def test_stopped_ranks_are_named_and_the_run_goes_on(server: Server, tmp_path: P
     assert "fewer: rank 1 on" in ended.stderr
     assert (status(run)["state"], status(run)["exit_code"]) == ("failed", 6)
     assert "rank 1 on" in status(run)["message"]
+    # A launcher that is killed takes its ranks with it, which save.
+    before = steps(run)
+    launched = server.start("resume", "run", "--devices", "2", cwd=tmp_path, env=LIMITS, forks=True)
+    assert launched.until(lambda: steps(run) >= before + 2), launched.stderr
+    orphans = children(launched.pid)
+    launched.kill(signal.SIGHUP)
+    assert launched.wait().code == -signal.SIGHUP
+    assert gone(orphans)
+    assert (status(run)["state"], status(run)["exit_code"]) == ("preempted", 75)
+    assert "SIGTERM" in status(run)["message"]
     # No checkpoint is torn: the newest one is what the last sitting goes on with.
     ended = server.run("resume", "run", cwd=tmp_path)
     assert ended.code == 0, ended.stderr

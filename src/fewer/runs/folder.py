@@ -6,12 +6,13 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, final
 
-from fewer.core.errors import RecipeError, ResourceError, Stopped
+from fewer.core.errors import RecipeError, ResourceError, Stopped, printable
 from fewer.core.text import command
 from fewer.runs.record import publish, read_object, sweep, write_json
 
@@ -19,6 +20,7 @@ GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.t
 STATUS, SUSPECTS, ORIGIN = "status.json", "suspects.csv", "origin.json"
 
 _PROBE_BYTES = 1 << 20
+_HOLDER_BYTES = 200  # of a lock's content, which names a process
 
 
 # What a run leaves that ended before its first step; its record begins when training does.
@@ -76,7 +78,7 @@ class RunFolder:
 
     def __init__(self, path: Path, writes: bool = True) -> None:
         self.path, self.writes = path, writes
-        self._lock: IO[str] | None = None
+        self._lock: IO[bytes] | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -145,16 +147,29 @@ class RunFolder:
         if not self.writes or self._lock is not None:
             return
         try:
-            self._lock = (self.path / ".lock").open("w")
+            self._lock = (self.path / ".lock").open("ab+", buffering=0)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock = None
+            holder = self._holder()
+            self.release()
             raise RecipeError(
-                f"{self.path}: another process is training in this folder; wait for it, or stop it"
+                f"{self.path}: another process is training in this folder{holder}; wait for it, or stop it"
             ) from None
         except OSError as error:
             raise ResourceError(f"{self.path}: cannot write here: {error.strerror}; check rights and disk") from None
+        with suppress(OSError):  # a disk that is full is complained of by what needs it
+            self._lock.truncate(0)
+            self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         sweep(self.path)
+
+    def _holder(self) -> str:
+        """Which process holds the lock, in parentheses; nothing where it has not said so."""
+        said = ""
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock.seek(0)
+                said = printable(self._lock.read(_HOLDER_BYTES).decode(errors="replace"))
+        return f" ({said})" if said else ""
 
     def release(self) -> None:
         if self._lock is not None:

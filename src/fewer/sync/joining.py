@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from fewer.core.errors import RecipeError, ResourceError
+from fewer.sync.lifeline import end_with_launcher
 from fewer.sync.limits import Limits
 from fewer.sync.peers import Peers, is_cut
 from fewer.sync.place import Place, place_of
@@ -37,6 +38,7 @@ def joined() -> Iterator[Comm]:
     """
     from fewer.sync.comm import SingleProcess, TorchDistributed
 
+    end_with_launcher()
     place = place_of()
     if place is None:
         yield SingleProcess()

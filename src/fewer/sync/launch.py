@@ -15,6 +15,7 @@ from typing import Any
 
 from fewer.core.errors import EXIT_CODES, RecipeError, ResourceError, Stopped
 from fewer.machine.device import gpu_numbers, usable_cores
+from fewer.sync.lifeline import LAUNCHER
 
 _GRACE_SECONDS = 60.0  # what the other ranks get to finish, once one has
 
@@ -22,7 +23,7 @@ _GRACE_SECONDS = 60.0  # what the other ranks get to finish, once one has
 def launch(devices: int, arguments: Sequence[str]) -> int:
     """Runs `fewer ARGUMENTS` in as many processes as asked and returns the exit code of the whole.
 
-    Signals are passed on; when one process dies the others are stopped.
+    Signals are passed on; when one process dies the others are stopped. On Linux all save and end when this one dies.
 
     Args:
         devices: How many processes.
@@ -34,6 +35,7 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     """
     require_devices(devices)
     shared = {**os.environ, "WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared[LAUNCHER] = str(os.getpid())
     shared.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // devices)))
     shared.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # the store warns of lost ranks with pages of addresses
     complaints = [tempfile.TemporaryFile() for _ in range(devices)]  # noqa: SIM115 (closed below)
