@@ -31,7 +31,7 @@ CONTENT: dict[str, Any] = {
     "data": {"source": "digits", "test": "93%", "val": "none", "cache": "no"},
     "model": {"name": "lenet5", "width": 0.1},
     "train": {"batch_size": 24, "lr": 0.05, "precision": "fp32"},
-    "stages": [{"epochs": 1, "side_px": 16}, {"epochs": 1, "side_px": 20}],
+    "stages": [{"epochs": 2, "side_px": 16}, {"epochs": 2, "side_px": 20}],
 }
 WISH = Wish(local_steps=(2, 8), seconds=0.0)
 
@@ -70,13 +70,14 @@ def test_ranks_predict_the_bytes_that_they_send() -> None:
 @pytest.fixture(scope="module")
 def slow() -> dict[str, Any]:
     """Of four machines on a line so slow that exchanges are all."""
-    recipe = parse_recipe({**CONTENT, "select": {"method": "random", "share": 0.5}})
+    sync = {"method": "powersgd", "start_step": 3}
+    recipe = parse_recipe({**CONTENT, "select": {"method": "random", "share": 0.5}, "sync": sync})
     return advise(recipe, Wish(Network(1e4, 0.01), 4, (2, 8), 0.0), SingleProcess(), _quiet)
 
 
 def test_every_method_of_the_registry_has_its_rows(slow: dict[str, Any]) -> None:
     assert {row["sync"]["method"] for row in slow["methods"]} == set(SYNC_METHODS.names())
-    assert not slow["refused"]
+    assert list(slow["refused"]) == ["post_local H=8"], "behind its switch the run has 6 steps"
 
 
 def test_what_is_rehearsed_is_what_the_plan_says(slow: dict[str, Any]) -> None:
@@ -87,7 +88,7 @@ def test_what_is_rehearsed_is_what_the_plan_says(slow: dict[str, Any]) -> None:
         if hasattr(SYNC_METHODS.module(row["sync"]["method"]), "step_traffic"):
             asked = recipe.model_copy(update={"sync": section_of(SyncRecipe, **row["sync"])})
             planned = sum(traffic.bytes_sent for traffic in step_traffic(asked, facts))
-            assert 0 < row["sent_bytes"] - planned < 300, row["name"]
+            assert 0 < row["later"]["sent_bytes"] - planned < 300, row["name"]
 
 
 def test_exchanges_take_their_time_on_the_network(slow: dict[str, Any]) -> None:
@@ -101,6 +102,22 @@ def test_rounds_of_local_steps_send_less(slow: dict[str, Any]) -> None:
     rows = {row["name"]: row for row in slow["methods"]}
     assert rows["local_sgd H=2"]["sent_bytes"] > 3 * rows["local_sgd H=8"]["sent_bytes"]
     assert not slow["advised"].startswith("every_step")
+
+
+def test_methods_that_begin_plainly_show_the_mean_over_the_run(slow: dict[str, Any]) -> None:
+    rows = {row["name"]: row for row in slow["methods"]}
+    plain, local = rows["every_step"], rows["local_sgd H=2"]
+    for name, first in (("powersgd", 3), ("post_local H=2", rows["post_local H=2"]["run_steps"] / 2)):
+        row = rows[name]
+        assert row["first_steps"] == first
+        share = first / row["run_steps"]
+        assert 0 < share < 1
+        for key in ("sent_bytes", "step_seconds"):
+            assert row[key] == pytest.approx(share * plain[key] + (1 - share) * row["later"][key])
+        assert row["epoch_seconds"] == pytest.approx(slow["batches"] * row["step_seconds"])
+    assert rows["post_local H=2"]["later"]["sent_bytes"] == pytest.approx(local["sent_bytes"])
+    assert local["later"]["sent_bytes"] == local["sent_bytes"]
+    assert (local["first_steps"], plain["first_steps"]) == (0, 0)
 
 
 def test_processes_that_run_are_the_workers() -> None:
@@ -155,6 +172,8 @@ def recipe(tmp_path: Path) -> str:
 def test_the_table_and_the_document(recipe: str) -> None:
     network = ("--bandwidth", "1Mbit", "--latency", "5ms", "--workers", "3", "--seconds", "0")
     text = said(recipe, *network)
+    assert "left out: diloco H=4, local_sgd H=4, slowmo H=4: sync.every_steps = 4: the run has at most 3 steps" in text
+    assert "left out: powersgd: sync.start_step = 100: the run has at most 3 steps" in text
     assert "3 workers, batches of 30 images of 32 px, 10 a worker, 3 steps an epoch" in text
     assert "network, given: 120 kB/s of payload each way, 5 ms a message" in text
     assert "advice: " in text
@@ -163,11 +182,22 @@ def test_the_table_and_the_document(recipe: str) -> None:
     assert all(row["name"] in text for row in document["methods"])
 
 
+def test_a_longer_run_says_what_its_figures_stand_for(recipe: str) -> None:
+    network = ("--bandwidth", "1Mbit", "--workers", "3", "--seconds", "0", "--local-steps", "2,64")
+    result = CliRunner().invoke(app, ["advise", recipe, "train.epochs=4", *network])
+    assert "--latency is left out: 0.1ms a message, one way, is taken" in result.stderr
+    assert "post_local: mean over the run, whose first 6 of 12 steps exchange gradients as they are" in result.stdout
+    assert "H=2" in result.stdout
+    assert not any("H=64" in line for line in result.stdout.splitlines() if not line.startswith("left out"))
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ((), "--devices N"),
-        (("--bandwidth", "10Mbit"), "--workers 1: allowed are 2 or more"),
+        (("--bandwidth", "10Mbit"), "--bandwidth needs --workers"),
+        (("--bandwidth", "10Mbit", "--workers", "1"), "--workers 1: allowed are 2 or more"),
+        (("--latency", "1ms"), "--latency 1ms needs --bandwidth"),
         (("--bandwidth", "10"), "--bandwidth"),
         (("--bandwidth", "10Mbit", "--local-steps", "4,x"), '--local-steps "4,x"'),
     ],

@@ -1,11 +1,16 @@
 """`fewer advise`: which sync method is cheapest for a recipe on a network that is measured or given."""
 
 import sys
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from fewer.cli.options import Devices, Gpus, Json, Overrides, RecipeOrSource, devices_asked
+
+if TYPE_CHECKING:
+    from fewer.sync.network import Network
+
+_LATENCY = "0.1ms"  # of a message between machines of one room
 
 
 def advise(
@@ -20,8 +25,9 @@ def advise(
         ),
     ] = "",
     latency: Annotated[
-        str, typer.Option("--latency", help="Of a message, one way, with --bandwidth: 1ms, 50us.")
-    ] = "0.1ms",
+        str,
+        typer.Option("--latency", help="Of a message, one way, with --bandwidth: 1ms, 50us.", show_default=_LATENCY),
+    ] = "",
     workers: Annotated[
         Optional[int],  # noqa: UP045 (typer reads this at run time)
         typer.Option("--workers", help="Machines on that network, with --bandwidth.", show_default=False),
@@ -41,15 +47,15 @@ def advise(
     from fewer.core.errors import printable
     from fewer.sync.joining import joined
     from fewer.sync.launch import launch
-    from fewer.sync.network import Network
     from fewer.sync.place import is_rank
 
     lengths, devices = _lengths(local_steps), devices_asked(devices, gpus)
-    network = Network.given(bandwidth, latency) if bandwidth else None
+    network = _network(bandwidth, latency)
     found = recipe_given(recipe, overrides or [], devices, probes=False)
     if devices > 1 and not is_rank():
         flags = ["--local-steps", local_steps, "--seconds", str(seconds), *(["--json"] if as_json else [])]
-        flags += ["--bandwidth", bandwidth, "--latency", latency] if bandwidth else []
+        flags += ["--bandwidth", bandwidth] if bandwidth else []
+        flags += ["--latency", latency] if latency else []
         flags += ["--workers", str(workers)] if workers else []
         with found.kept(recipe) as place:
             return launch(devices, ["advise", place, *found.left(overrides or []), *flags])
@@ -61,10 +67,28 @@ def advise(
             if comm.rank == 0:
                 print(printable(text), file=sys.stderr, flush=True)
 
+        if bandwidth and not latency:
+            note(f"--latency is left out: {_LATENCY} a message, one way, is taken")
         document = rehearse(found.recipe, Wish(network, workers, lengths, seconds), comm, note)
         if comm.rank == 0:
             _print(document, as_json)
     return 0
+
+
+def _network(bandwidth: str, latency: str) -> "Network | None":
+    """The network that is given; None where it is to be measured.
+
+    Raises:
+        RecipeError: There is a latency alone, or a number cannot be read.
+    """
+    from fewer.core.errors import RecipeError
+    from fewer.sync.network import Network
+
+    if bandwidth:
+        return Network.given(bandwidth, latency or _LATENCY)
+    if latency:
+        raise RecipeError(f"--latency {latency} needs --bandwidth, such as --bandwidth 1Gbit; or leave it out")
+    return None
 
 
 def _lengths(text: str) -> tuple[int, ...]:
@@ -128,12 +152,29 @@ def _show(document: dict[str, Any]) -> None:
         cells = step, duration(row["epoch_seconds"]), waits, own, sent(row["sent_bytes"]), sent(row["epoch_bytes"])
         grid.add_row(row["name"], *map(plain, cells))
     Console(highlight=False).print(grid)
-    if later := sorted({row["sync"]["method"] for row in document["methods"] if row["later_on"]}):
-        print(f"{', '.join(later)}: behind the first steps, which exchange gradients as they are")
-    for name, reason in document["refused"].items():
-        print(f"left out: {name}: {reason}")
+    for line in (*_of_first_steps(document["methods"]), *_left_out(document["refused"])):
+        print(plain(line))
     print(f"\nadvice: {document['advised']} ({' '.join(document['keys'])})")
     print(plain(f"   {document['why']}"))
     print(f"   accuracy: {document['accuracy']}")
     if document["gentler"]:
         print(plain(f"   gentler: {document['gentler']}"))
+
+
+def _of_first_steps(methods: list[dict[str, Any]]) -> list[str]:
+    """What the figures of methods that begin with plain exchanges stand for."""
+    lines = []
+    for row in methods:
+        method, first, steps = row["sync"]["method"], row["first_steps"], row["run_steps"]
+        if first is None:
+            lines.append(f"{method}: behind its first steps, which exchange gradients as they are")
+        elif first:
+            part = f"first {first:,} of {steps:,} steps"
+            lines.append(f"{method}: mean over the run, whose {part} exchange gradients as they are")
+    return list(dict.fromkeys(lines))
+
+
+def _left_out(refused: dict[str, str]) -> list[str]:
+    """What is left out, a line for each reason."""
+    names = {reason: [name for name, why in refused.items() if why == reason] for reason in refused.values()}
+    return [f"left out: {', '.join(each)}: {reason}" for reason, each in names.items()]

@@ -18,13 +18,12 @@ from fewer.recipe.schema import Recipe
 from fewer.session.build import make_plan, open_data
 from fewer.session.probe import Probe, probe
 from fewer.sync.network import Network, measured
-from fewer.sync.step_time import StepTime
+from fewer.sync.step_time import Added, StepTime
 from fewer.tune.advice import advice
 from fewer.tune.rehearsal import Stand, Steps
-from fewer.tune.sync_forms import Form, forms
+from fewer.tune.sync_forms import Form, Offer, offers
 
 LOCAL_STEPS = (4, 16, 64)
-_FORM_STEPS = 16  # the length of rounds at which forms other than a method's own are shown, or the nearest to it
 _SLOW_SECONDS = 0.5  # of forward and backward, above which a part of a worker's share is timed
 
 
@@ -66,6 +65,7 @@ def advise(recipe: Recipe, wish: Wish, comm: Comm, note: Callable[[str], None] =
     splits = open_data(recipe)
     plan = make_plan(_alone(recipe), splits, workers)
     stage = max(plan.stages, key=lambda each: plan.stage_costs[each.index].high_flops)
+    offered, too_short = offers(plan, wish.local_steps)
     share = -(-stage.batch_size // workers)
     threads = _threads(plan, comm)
     note(f"forward and backward of {share} images of {stage.side_px} px ...")
@@ -79,12 +79,12 @@ def advise(recipe: Recipe, wish: Wish, comm: Comm, note: Callable[[str], None] =
     with deterministic(recipe.train.deterministic):
         stand = Stand(recipe, plan, replace(stage, batch_size=timed * workers), comm.rank, threads)
         try:
-            found, refused = _rehearsed(stand, recipe, wish, network, share / timed, comm, note)
+            found, refused = _rehearsed(stand, offered, wish, network, share / timed, comm, note)
         finally:
             stand.close()
     times = _times(found, share / timed, comm)
     batches = len(plan.batch_sizes(plan.facts.data.train_images, stage.first_epoch))
-    rows = _rows(found, times, wish.local_steps, batches)
+    rows = _rows(found, times, plan, batches)
     document: dict[str, Any] = {
         "schema": 1,
         "source": recipe.data.source,
@@ -98,7 +98,7 @@ def advise(recipe: Recipe, wish: Wish, comm: Comm, note: Callable[[str], None] =
         "batches": batches,
         "compute": _compute(times, probed, image_seconds * share),
         "methods": rows,
-        "refused": refused,
+        "refused": {**too_short, **refused},
     }
     return {**document, **advice(document)}
 
@@ -120,7 +120,9 @@ def _workers(recipe: Recipe, wish: Wish, comm: Comm) -> int:
             "one process has no network to measure: give --devices N, start it on several machines with torchrun, "
             "or give the network's numbers, such as --bandwidth 1Gbit --latency 1ms --workers 4"
         )
-    workers = wish.workers or recipe.sync.workers or 1
+    workers = wish.workers or recipe.sync.workers
+    if workers is None:
+        raise RecipeError("--bandwidth needs --workers, the machines on that network; for example --workers 4")
     if workers < 2:
         raise RecipeError(f"--workers {workers}: allowed are 2 or more; for example --workers 4")
     return workers
@@ -141,11 +143,18 @@ def _with_threads(plan: Plan, threads: int) -> Plan:
 
 
 def _rehearsed(
-    stand: Stand, recipe: Recipe, wish: Wish, network: Network, pace: float, comm: Comm, note: Callable[[str], None]
-) -> tuple[list[tuple[Form, Steps]], dict[str, str]]:
+    stand: Stand,
+    offered: Sequence[Offer],
+    wish: Wish,
+    network: Network,
+    pace: float,
+    comm: Comm,
+    note: Callable[[str], None],
+) -> tuple[list[tuple[Offer, Steps]], dict[str, str]]:
     """What each form of each method showed, and why some cannot be had."""
-    found, refused = list[tuple[Form, Steps]](), dict[str, str]()
-    for form in forms(recipe.sync):
+    found, refused = list[tuple[Offer, Steps]](), dict[str, str]()
+    for offer in offered:
+        form = offer.form
         name, section = form.called(form.rehearsed_steps), form.rehearsed()
         if reason := stand.refused(section):
             refused[name] = reason
@@ -153,13 +162,13 @@ def _rehearsed(
         note(f"{name} ...")
         _most(comm, [0.0])  # all begin together, so that each has the cores that it would have
         try:
-            found.append((form, stand.steps(section, form.rehearsed_steps, network, wish.seconds, pace)))
+            found.append((offer, stand.steps(section, form.rehearsed_steps, network, wish.seconds, pace)))
         except RecipeError as error:  # some methods see in a step only what they cannot do
             refused[name] = str(error)
     return found, refused
 
 
-def _times(found: Sequence[tuple[Form, Steps]], scale: float, comm: Comm) -> list[StepTime]:
+def _times(found: Sequence[tuple[Offer, Steps]], scale: float, comm: Comm) -> list[StepTime]:
     """The time of a step of each form, on the process where that is longest.
 
     Computing that is the same for several forms is that of all their steps: methods must not differ by what else the
@@ -180,31 +189,45 @@ def _times(found: Sequence[tuple[Form, Steps]], scale: float, comm: Comm) -> lis
 
 
 def _rows(
-    found: Sequence[tuple[Form, Steps]], times: Sequence[StepTime], local_steps: Sequence[int], batches: int
+    found: Sequence[tuple[Offer, Steps]], times: Sequence[StepTime], plan: Plan, batches: int
 ) -> list[dict[str, Any]]:
     """A row for each form and length of rounds, from what changes training least to what changes it most."""
+    plain = next((time for (offer, _), time in zip(found, times, strict=True) if _is_plain(offer.form)), None)
     rows = [
-        ((not steps.keeps_equal, length, -time.added(length).sent_bytes, form.added_keys), (form, steps, time, length))
-        for (form, steps), time in zip(found, times, strict=True)
-        for length in _lengths(form, local_steps)
+        (
+            (not steps.keeps_equal, length, -time.added(length).sent_bytes, offer.form.added_keys),
+            {**_row(offer.form, length, time, plain, plan, batches), "keeps_equal": steps.keeps_equal},
+        )
+        for (offer, steps), time in zip(found, times, strict=True)
+        for length in offer.lengths
     ]
-    return [_row(*each, batches) for _, each in sorted(rows, key=lambda row: row[0])]
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
-def _lengths(form: Form, local_steps: Sequence[int]) -> Sequence[int]:
-    if not form.takes_rounds:
-        return (1,)
-    return local_steps if form.is_default else (min(local_steps, key=lambda steps: abs(steps - _FORM_STEPS)),)
+def _is_plain(form: Form) -> bool:
+    """Whether it exchanges gradients as they are at every step."""
+    return form.method == "every_step" and form.is_default
 
 
-def _row(form: Form, steps: Steps, time: StepTime, local_steps: int, batches: int) -> dict[str, Any]:
+def _row(
+    form: Form, local_steps: int, time: StepTime, plain: StepTime | None, plan: Plan, batches: int
+) -> dict[str, Any]:
+    """What a step adds and takes, in the mean over the run; of one whose first steps nobody knows, behind these."""
+    run_steps = round(plan.predicted["optimizer_steps"][1])
+    first = form.first_steps(run_steps, plan.epochs) if plain else None
+    share = min(1.0, first / run_steps) if first else 0.0
     added, seconds = time.added(local_steps), time.seconds(local_steps)
+    later = {"step_seconds": seconds, "sent_bytes": added.sent_bytes}
+    if plain and share:
+        added = Added().plus(plain.added(), share).plus(added, 1 - share)
+        seconds = share * plain.seconds() + (1 - share) * seconds
     return {
         "name": form.called(local_steps),
         "sync": form.keys(local_steps),
-        "keeps_equal": steps.keeps_equal,
         "local_steps": local_steps,
-        "later_on": bool(form.early),
+        "first_steps": first if form.early else 0,
+        "run_steps": run_steps,
+        "later": later,
         "step_seconds": seconds,
         "epoch_seconds": seconds * batches,
         "epoch_bytes": added.sent_bytes * batches,

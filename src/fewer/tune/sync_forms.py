@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import get_annotations
 from typing import Any, get_args
 
 from fewer.core.sections import foreign_keys, section_of
+from fewer.plan.plan import Plan
+from fewer.plan.sharing import too_few_steps
 from fewer.recipe.schema import SyncRecipe
 from fewer.sync.methods import SYNC_METHODS
 
 _FORMS = ("gradients", "payload")  # keys that say in which form something is sent
 _STEPS = "every_steps"  # the key of methods whose rounds have several steps
+_FORM_STEPS = 16  # the length of rounds at which forms other than a method's own are shown, or the nearest to it
 _REHEARSED_STEPS = 2  # of a round: one without a sync, and one with it
 
 
@@ -59,6 +62,14 @@ class Form:
         """The keys of `[sync]` with rounds of so many steps, as a recipe gives them."""
         return {**self.values, **self._rounds(local_steps)}
 
+    def first_steps(self, steps: float, epochs: int) -> int | None:
+        """How many first steps of a run of so many exchange gradients as they are; None where only the run shows it."""
+        method = SYNC_METHODS.module(self.method)
+        if not hasattr(method, "first_steps"):
+            return 0
+        found: int | None = method.first_steps(section_of(SyncRecipe, **self.values), steps, epochs)
+        return found
+
     def called(self, local_steps: int) -> str:
         """What it is called in a table."""
         forms = [str(value) for key, value in self.values.items() if key in _FORMS and not self.is_default]
@@ -66,6 +77,41 @@ class Form:
 
     def _rounds(self, steps: int) -> dict[str, int]:
         return {_STEPS: steps} if self.takes_rounds else {}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A form, and the lengths of rounds at which it is shown; 1 alone where workers agree at every step."""
+
+    form: Form
+    lengths: Sequence[int]
+
+
+def offers(plan: Plan, local_steps: Sequence[int]) -> tuple[list[Offer], dict[str, str]]:
+    """What a run has time for, and why it has none for the rest, by name.
+
+    Args:
+        plan: The run's plan, whose processes are the workers.
+        local_steps: Lengths of rounds of local methods.
+    """
+    found, refused = list[Offer](), dict[str, str]()
+    for form in forms(plan.recipe.sync):
+        reasons = {steps: _too_short(plan, form, steps) for steps in (local_steps if form.takes_rounds else (1,))}
+        lengths = [steps for steps, reason in reasons.items() if not reason]
+        if form.is_default:
+            refused |= {form.called(steps): reason for steps, reason in reasons.items() if reason}
+        elif lengths:
+            lengths = [min(lengths, key=lambda steps: abs(steps - _FORM_STEPS))]
+        if lengths:
+            found.append(Offer(form, lengths))
+    return found, refused
+
+
+def _too_short(plan: Plan, form: Form, local_steps: int) -> str:
+    """Why the run ends before the method does what it is there for; else nothing."""
+    recipe = plan.recipe.model_copy(update={"sync": section_of(SyncRecipe, **form.keys(local_steps))})
+    steps = plan.predicted["optimizer_steps"][1]
+    return too_few_steps(recipe, plan.facts, steps, plan.epochs).removeprefix("warning: ")
 
 
 def forms(recipe: SyncRecipe) -> Iterator[Form]:
