@@ -57,15 +57,7 @@ def compile_plan(
             "epochs; give train.epochs here"
         )
     expected = expected or _everything
-    stages = stages_of(recipe, facts.data.native_side_px, facts.model.frozen_layers)
-    stages = with_growth(recipe, stages)
-    stages = with_rates(recipe, stages, facts.data.train_images)
-    stages = with_features(recipe, facts, stages, bool(own_selector))
-    problems = checks.mismatches(recipe, facts, stages)
-    problems += growth_problems(recipe, facts, stages)
-    problems += side_problems(recipe, stages, bool(own_selector))
-    if problems := [*problems, *feature_problems(recipe, facts, stages, bool(own_selector))]:
-        raise RecipeError(problems)
+    stages = _stages(recipe, facts, bool(own_selector))
     recipe = _resolved(recipe, facts)
     has_val, has_test = facts.data.val_images > 0, facts.data.test_images > 0
     is_averaged = evaluates_average(recipe.train)
@@ -114,6 +106,26 @@ def compile_plan(
             *filter(None, warnings),
         ),
     )
+
+
+def _stages(recipe: Recipe, facts: Facts, own_selector: bool) -> tuple[Stage, ...]:
+    """The stages with all that is decided of each.
+
+    Raises:
+        RecipeError: With everything in the recipe that does not fit them or the facts.
+    """
+    stages = stages_of(recipe, facts.data.native_side_px, facts.model.frozen_layers)
+    stages = with_rates(recipe, with_growth(recipe, stages), facts.data.train_images)
+    stages = with_features(recipe, facts, stages, own_selector)
+    problems = (
+        *checks.mismatches(recipe, facts, stages),
+        *growth_problems(recipe, facts, stages),
+        *side_problems(recipe, stages, own_selector),
+        *feature_problems(recipe, facts, stages, own_selector),
+    )
+    if problems:
+        raise RecipeError(list(problems))
+    return stages
 
 
 def _predicted(costs: CostModel, expected: Expected, earliest: int) -> dict[str, tuple[float, float]]:
