@@ -36,7 +36,7 @@ def require() -> None:
         RecipeError: It is not installed.
     """
     if find_spec("optuna") is None:
-        raise RecipeError("fewer tune: the package optuna is missing; pip install 'fewer[tune]'")
+        raise RecipeError("fewer tune: the package optuna is missing; pip install optuna")
 
 
 def masked(address: str) -> str:
