@@ -26,7 +26,15 @@ METHODS: dict[str, tuple[str, ...]] = {
     "DiLoCo": ("sync.method=diloco",),
 }
 # Beyond the grid: what makes syncs that are not quite so rare smaller, to the same bytes.
-_SMALLER = (("SlowMo", 8, "int4"), ("local SGD", 8, "int4"), ("SlowMo", 16, "int8"), ("SlowMo", 32, "int4"))
+_SMALLER = (
+    ("SlowMo", 2, 16, "int4"),
+    ("local SGD", 2, 16, "int4"),
+    ("SlowMo", 2, 32, "int4"),
+    ("SlowMo", 4, 8, "int4"),
+    ("local SGD", 4, 8, "int4"),
+    ("SlowMo", 4, 16, "int8"),
+    ("SlowMo", 4, 32, "int4"),
+)
 _RANKS = (1, 2)  # of PowerSGD, which syncs at every step
 TINY = ("train.epochs=2", "model.width=0.1", "data.subset=128")
 DIGITS, LENET = ROOT / "recipes" / "digits.toml", ROOT / "benchmarks" / "studies" / "lenet5-20k.toml"
@@ -69,9 +77,9 @@ def variants() -> dict[str, tuple[str, ...]]:
             for name, overrides in METHODS.items():
                 keys = (*overrides, f"sync.workers={workers}", f"sync.every_steps={steps}")
                 found[f"{name}, K {workers}, H {steps}"] = keys
-    for name, steps, payload in _SMALLER:
-        keys = (*METHODS[name], "sync.workers=4", f"sync.every_steps={steps}", f"sync.payload={payload}")
-        found[f"{name}, K 4, H {steps}, {payload}"] = keys
+    for name, workers, steps, payload in _SMALLER:
+        keys = (*METHODS[name], f"sync.workers={workers}", f"sync.every_steps={steps}", f"sync.payload={payload}")
+        found[f"{name}, K {workers}, H {steps}, {payload}"] = keys
     for rank in _RANKS:
         keys = ("sync.method=powersgd", "sync.workers=4", f"sync.matrix_rank={rank}", "sync.start_step=10")
         found[f"PowerSGD, K 4, rank {rank}"] = keys

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _KEYS = ("ids", "copy", "counts")  # of every row, before the observed columns
 _TYPES = {"ids": torch.int64, "copy": torch.int64, "counts": torch.bool, "right": torch.bool}
+_TRAVEL = {"ids": torch.int32, "copy": torch.int16, "counts": torch.uint8, "right": torch.uint8}
 
 
 @final
@@ -57,7 +58,7 @@ class Observations:
         parts = [self._stacked(each) for each in self._own]
         self._own.clear()
         own_R = torch.cat([self._rows_R[:0], *parts])
-        self._rows_R = torch.cat([self._rows_R, comm.gather(own_R)])
+        self._rows_R = torch.cat([self._rows_R, self._unpacked(comm.gather(self._packed(own_R)))])
         by_copy = torch.argsort(self._rows_R[:, 1], stable=True)
         self._rows_R = self._rows_R[by_copy[torch.argsort(self._rows_R[by_copy, 0], stable=True)]]
 
@@ -99,6 +100,22 @@ class Observations:
         # A state from before there was a mark of what counts: everything does.
         whole = {"counts": torch.ones(length, dtype=torch.bool), **state}
         self._rows_R = self._stacked(whole) if length else self._rows_R[:0]
+
+    def _packed(self, rows_R: Tensor) -> Tensor:
+        """Rows as bytes: these travel, so each number takes the space that the table has for it."""
+        columns = zip(self._types(), rows_R.T, strict=True)
+        return torch.cat([values_R.to(type_)[:, None].view(torch.uint8) for type_, values_R in columns], dim=1)
+
+    def _unpacked(self, packed: Tensor) -> Tensor:
+        """The rows in what `_packed` gave, rounded as the table rounds."""
+        types = self._types()
+        pieces = packed.split([type_.itemsize for type_ in types], dim=1)
+        columns = [piece.clone(memory_format=torch.contiguous_format).view(type_).double() for type_, piece in zip(types, pieces, strict=True)]
+        return torch.cat(columns, dim=1)
+
+    def _types(self) -> list[torch.dtype]:
+        """The type of each number of a row as it travels."""
+        return [_TRAVEL.get(name, torch.float32) for name, width in self._widths.items() for _ in range(width)]
 
     def _stacked(self, columns: dict[str, Tensor]) -> Tensor:
         length = len(columns["ids"])
