@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from fewer.core.frame import Frame
 from fewer.core.types import Batch, Request
 from fewer.data.augment import Augment
 from fewer.data.augment.random_resized_crop import RandomResizedCrop
@@ -121,7 +122,7 @@ def ramps(tmp_path_factory: pytest.TempPathFactory) -> Split:
 class PixelNumbers:
     """Masks that number the pixels of each upright picture."""
 
-    def targets(self, request: Request, view: View) -> Tensor:
+    def targets(self, request: Request, view: View, frame: Frame | None = None) -> Tensor:
         sizes = [RAMPS[id % len(RAMPS)] for id in request.ids_B.tolist()]
         return view.of_masks([torch.arange(width * height).view(height, width) for width, height in sizes], ignore=-1)
 

@@ -25,7 +25,7 @@ def costs(name: str) -> list[str]:
     images, classes, side_px = IMAGES[name.partition("-")[0]]
     recipe = parse_recipe(tomllib.loads(shipped.text(name)))
     data = DataFacts(images, 100, 100, tuple(map(str, range(classes))), side_px, (images // classes,) * classes)
-    plan = compile_plan(recipe, Facts(data, model_facts(recipe, classes, side_px, None, None)))
+    plan = compile_plan(recipe, Facts(data, model_facts(recipe, data, None, None)))
     fee = plan.predicted["full_epoch_equivalents"][1]
     plain = together(plan.stage_costs).plain_flops / plan.plain_epoch_flops
     return [f"{fee:.2f}", f"{fee / plain:.0%}".replace("%", " %")]

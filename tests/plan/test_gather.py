@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from fewer.plan.facts import DataFacts
 from fewer.plan.gather import data_facts, gather_facts, machine_facts, model_facts
 from fewer.session.build import build_model, build_optimizer, make_plan, open_data
 from planning import recipe
+
+DIGITS = DataFacts(100, 0, 0, tuple("0123456789"), 8)
 
 
 def test_facts_of_digits() -> None:
@@ -25,7 +28,7 @@ def test_facts_of_digits() -> None:
 @pytest.mark.parametrize("sides", [(16, 24), (24, 16)])
 def test_the_unit_of_cost_is_a_step_at_the_largest_side(sides: tuple[int, int]) -> None:
     asked = recipe(stages=[{"epochs": 1, "side_px": side, "evaluation_side_px": 32} for side in sides])
-    found = model_facts(asked, 10, 8, None, None)
+    found = model_facts(asked, DIGITS, None, None)
     unit = {side: entries[0].training for side, entries in found.flops.items()}
     assert found.plain_sample_flops == unit[24] != unit[16]
     assert set(unit) == {16, 24, 32}, "an evaluation's side is known too"
@@ -39,7 +42,7 @@ def test_threads_are_shared_among_processes() -> None:
 
 def test_a_side_that_the_model_does_not_take_is_a_problem() -> None:
     asked = recipe(stages=[{"epochs": 1, "side_px": 9}])
-    (problem,) = model_facts(asked, 10, 8, None, None).problems
+    (problem,) = model_facts(asked, DIGITS, None, None).problems
     assert problem.startswith('model.name = "lenet5": ')
 
 
@@ -55,7 +58,7 @@ def test_rates_that_fall_with_depth_are_told_and_reach_the_optimizer() -> None:
 
 def test_a_name_that_no_layer_has_is_a_problem() -> None:
     asked = recipe(stages=[{"epochs": 1, "frozen": "conv11"}, {"epochs": 1, "frozen": "conv1"}])
-    found = model_facts(asked, 10, 8, None, None)
+    found = model_facts(asked, DIGITS, None, None)
     assert found.problems == ('stages.0.frozen: no layer of this model is called "conv11"; did you mean "conv1"?',)
     assert found.frozen_layers == (0, 1)
     assert found.sample_flops(32, 0, 1).training < found.sample_flops(32, 0).training

@@ -72,8 +72,8 @@ class Bright:
     def predict(self, model: nn.Module, inputs: Values) -> Tensor:
         return self.output(model, inputs)
 
-    def predictions(self, model: nn.Module, inputs: Values, most: int) -> list[Any]:
-        return list(self.predict(model, inputs) > 0)
+    def predictions(self, model: nn.Module, batch: Batch, most: int) -> list[Any]:
+        return list(self.predict(model, batch.inputs) > 0)
 
     def format(self, most: int) -> BrightFormat:
         return BrightFormat()
@@ -276,8 +276,8 @@ def blind(self: Bright, forward: Forward, batch: Batch, at: At, columns: Sequenc
     return Bright.outcome(self, forward, replace(batch, inputs=images), at, columns)
 
 
-def uneven(self: Bright, model: nn.Module, inputs: Values, most: int) -> list[Any]:
-    logit_BHW = self.predict(model, inputs)
+def uneven(self: Bright, model: nn.Module, batch: Batch, most: int) -> list[Any]:
+    logit_BHW = self.predict(model, batch.inputs)
     return list(logit_BHW > logit_BHW.mean())
 
 

@@ -25,6 +25,8 @@ class TaskSetting:
         label_smoothing: Share of the target spread over all classes.
         logit_scale: Factor between the cosines of a normalised head and its logits.
         autocast: Dtype of the forward's matrix products; None: that of the weights.
+        aspect: Width / height of the frames that whole pictures are fitted to (`fewer.core.frame`); 1 for squares.
+        pixels_C: Training pixels of every class, where the data are masks.
     """
 
     classes: tuple[str, ...]
@@ -32,6 +34,8 @@ class TaskSetting:
     label_smoothing: float = 0.0
     logit_scale: float = 1.0
     autocast: torch.dtype | None = None
+    aspect: float = 1.0
+    pixels_C: tuple[int, ...] = ()
 
 
 class TableColumn(NamedTuple):

@@ -76,12 +76,12 @@ class Task(Protocol):
         """What is evaluated of a model's output, of one forward or more, in the precision of training."""
         ...
 
-    def predictions(self, model: torch.nn.Module, inputs: Values, most: int) -> list[Any]:
+    def predictions(self, model: torch.nn.Module, batch: Batch, most: int) -> list[Any]:
         """What a user is shown of each image, as `format` writes it.
 
         Args:
             model: In evaluation mode.
-            inputs: The images.
+            batch: The images; targets tell at most where each lies in its frame, as of images without labels.
             most: How many answers an image has at most, where a task gives several (classes, boxes).
         """
         ...

@@ -14,10 +14,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from fewer.core.frame import Frame
 from fewer.core.types import Batch, Request
 from fewer.data.annotations.base import Annotations, ClassLabels
+from fewer.data.annotations.targets import BoxTargets, MaskTargets, PictureSizes
 from fewer.data.augment.pipeline import Augmented
-from fewer.data.augment.view import Crops
+from fewer.data.augment.view import Crops, View
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing.splits import Split, spread
 from fewer.data.loader import Loader
@@ -60,14 +62,14 @@ class ImageData:
             inputs: How views become a model's inputs.
             reads: How images are decoded and kept.
             loader: Reads the images from their files for every batch; without it they are kept in memory.
-            annotations: What the images are annotated with; their classes if left out.
+            annotations: What the images are annotated with; what their source has if left out.
         """
         self._views = views or ViewSettings()
         self._inputs = inputs or InputSettings()
         self.split = split
         self.mean, self.std = self._inputs.mean, self._inputs.std
         self._device = torch.device(self._inputs.device)
-        self._annotations = annotations or ClassLabels(split.label_N.to(self._device))
+        self._annotations = annotations or self._own_annotations()
         self._store = self._opened(reads or ReadSettings(), loader)
         self.counts = self._store.counts
 
@@ -79,7 +81,17 @@ class ImageData:
             return FileStore(split, self._views, loader, reads)
         if self._views.crop is not None:
             return RawStore(split, self._views, reads)
-        return DecodedStore(split, reads, self._device)
+        return DecodedStore(split, reads, self._device, self._views)
+
+    def _own_annotations(self) -> Annotations:
+        source = self.split.source
+        if source.annotations == "boxes" and source.objects is not None:
+            return BoxTargets(source.objects)
+        if source.annotations == "masks":
+            return MaskTargets(source.read_mask)
+        if self._views.aspect is not None:  # nobody has labelled these
+            return PictureSizes()
+        return ClassLabels(self.split.label_N.to(self._device))
 
     def __len__(self) -> int:
         return len(self.split)
@@ -116,7 +128,11 @@ class ImageData:
         requests = (Request.evaluation(side_px, 0, part) for part in ids.split(_MOMENTS_BATCH))
         count_3V = torch.zeros(3, 256, dtype=torch.int64)
         for loaded in self._store.stream(requests):
-            views = loaded.squares.image_BHWC.index_select(0, loaded.row_B).view(-1, 3)
+            squares = loaded.squares.image_BHWC.index_select(0, loaded.row_B)
+            if self._views.aspect is not None:  # what lies around a picture says nothing of it
+                view = View(len(squares), side_px, crops=self._crops(loaded))
+                squares = squares[~view.empty_BHW.to(squares.device)]
+            views = squares.view(-1, 3)
             count_3V += torch.stack([torch.bincount(views[:, c], minlength=256) for c in range(3)]).cpu()
         value = torch.arange(256, dtype=torch.float64) / 255
         means, stds = [], []
@@ -149,17 +165,25 @@ class ImageData:
 
     def augmented(self, loaded: Loaded, images_MHWC: Tensor, row_B: Tensor) -> Augmented:
         """The second part: the views of the squares."""
-        request, crops = loaded.request, Crops(loaded.squares.crop_B6, loaded.row_B)
+        request, crops = loaded.request, self._crops(loaded)
         return self._views.augment.apply(images_MHWC, row_B, self._views.key(request), request.strength, crops)
+
+    def _crops(self, loaded: Loaded) -> Crops:
+        return Crops(loaded.squares.crop_B6, loaded.row_B, self._views.aspect is not None)
 
     def collated(self, request: Request, shown: Augmented) -> Batch:
         """The last part: normalised inputs in the model's layout, with their targets."""
-        inputs = self._normalised(shown.views_BHWC)
-        if shown.blank_BHW is not None:
-            inputs.masked_fill_(shown.blank_BHW[..., None], 0)
+        frame, views_BHWC, blank_BHW = self._views.frame(request.side_px), shown.views_BHWC, shown.blank_BHW
+        if frame is not None:
+            views_BHWC = _cut(views_BHWC, frame)
+            empty_BHW = _cut(shown.view.empty_BHW, frame).to(views_BHWC.device)
+            blank_BHW = empty_BHW if blank_BHW is None else empty_BHW | _cut(blank_BHW, frame)
+        inputs = self._normalised(views_BHWC)
+        if blank_BHW is not None:
+            inputs.masked_fill_(blank_BHW[..., None], 0)
         inputs = inputs.permute(0, 3, 1, 2)
         inputs = inputs if self._inputs.channels_last else inputs.contiguous()
-        return Batch(request.ids_B, inputs, self._annotations.targets(request, shown.view))
+        return Batch(request.ids_B, inputs, self._annotations.targets(request, shown.view, frame))
 
     def _normalised(self, views_BHWC: Tensor) -> Tensor:
         """(value / 255 - mean) / std, in float32 whatever the output's type."""
@@ -167,6 +191,12 @@ class ImageData:
         scale, shift = _per_value(tuple(self.mean), tuple(self.std), pixels, self._device)
         flat = views_BHWC.flatten(1).float().mul_(scale).add_(shift)
         return flat.view(views_BHWC.shape).to(self._inputs.dtype)
+
+
+def _cut(squares_BSS: Tensor, frame: Frame) -> Tensor:
+    """The middle of squares, of a frame's height and width."""
+    top, left = (squares_BSS.shape[1] - frame.height_px) // 2, (squares_BSS.shape[2] - frame.width_px) // 2
+    return squares_BSS[:, top : top + frame.height_px, left : left + frame.width_px]
 
 
 @lru_cache(maxsize=4)

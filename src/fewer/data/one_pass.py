@@ -18,7 +18,7 @@ from fewer.data.decode.depth import FULL
 from fewer.data.decode.on_request import DamagedImage
 from fewer.data.images import ImageData
 from fewer.data.listing.splits import Split
-from fewer.data.settings import InputSettings, ReadSettings
+from fewer.data.settings import InputSettings, ReadSettings, ViewSettings
 from fewer.machine.device import usable_cores
 
 
@@ -49,7 +49,12 @@ def chunks(split: Split, size: int) -> Iterator[Split]:
 
 
 def once(
-    splits: Iterable[Split], side_px: int, inputs: InputSettings | None = None, depth: int = FULL, threads: int = 0
+    splits: Iterable[Split],
+    side_px: int,
+    inputs: InputSettings | None = None,
+    depth: int = FULL,
+    threads: int = 0,
+    views: ViewSettings | None = None,
 ) -> Iterator[Chunk]:
     """Decodes splits one after another, several at a time; yields them in order.
 
@@ -59,13 +64,14 @@ def once(
         inputs: How images become a model's inputs.
         depth: Bits that the values of 16-bit images have.
         threads: Decoding threads; 0 for one a core. A split is decoded by one thread.
+        views: Whether pictures are cut to squares, as where this is left out, or shown whole.
     """
     threads = threads or usable_cores()
     ahead: deque[Future[tuple[ImageData, list[DamagedImage]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for split in splits:
-                ahead.append(pool.submit(_decoded, split, side_px, inputs, depth))
+                ahead.append(pool.submit(_decoded, split, side_px, inputs, depth, views))
                 if len(ahead) > threads:
                     yield _chunk(*ahead.popleft().result(), side_px)
             while ahead:
@@ -92,9 +98,9 @@ def evenly(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
 
 
 def _decoded(
-    split: Split, side_px: int, inputs: InputSettings | None, depth: int
+    split: Split, side_px: int, inputs: InputSettings | None, depth: int, views: ViewSettings | None
 ) -> tuple[ImageData, list[DamagedImage]]:
-    data = ImageData(split, inputs=inputs, reads=ReadSettings(threads=1, damaged="quarantine", depth=depth))
+    data = ImageData(split, views, inputs, reads=ReadSettings(threads=1, damaged="quarantine", depth=depth))
     return data, data.prepare(side_px)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from fewer.core.frame import Frame, frame_of
 from fewer.core.types import Request
 from fewer.data.augment import Augment, Key
 from fewer.data.augment.random_resized_crop import Boxes, RandomResizedCrop
@@ -26,11 +27,17 @@ class ViewSettings:
         augment: What is done to the squares of a batch.
         crop: How squares are cut out of whole pictures; the centre square if None.
         seed: Seed of both.
+        aspect: Width / height of the frames that whole pictures are fitted to; None: squares are cut out of them.
     """
 
     augment: Augment = field(default_factory=Augment)
     crop: RandomResizedCrop | None = None
     seed: int = 0
+    aspect: float | None = None
+
+    def frame(self, side_px: int) -> Frame | None:
+        """What pictures of a side are fitted to as a whole; None where squares are cut out of them."""
+        return None if self.aspect is None else frame_of(side_px, self.aspect)
 
     def key(self, request: Request) -> Key:
         """What the randomness of a request's views comes from."""

@@ -150,7 +150,7 @@ def measured(opened: Opened, on_progress: Callable[[int, int], None] | None = No
 
     def sound() -> Iterator[Batch]:
         done = 0
-        for chunk in once(chunks(images, size), handed.side_px, handed.inputs, handed.about.depth):
+        for chunk in once(chunks(images, size), handed.side_px, handed.inputs, handed.about.depth, views=handed.views):
             damaged.extend(chunk.damaged)
             done += len(chunk.split)
             if on_progress is not None:

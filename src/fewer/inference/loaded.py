@@ -12,7 +12,7 @@ import torch
 
 from fewer import tasks
 from fewer.core.errors import RecipeError
-from fewer.data.settings import InputSettings
+from fewer.data.settings import InputSettings, ViewSettings
 from fewer.machine.device import device_kind
 from fewer.machine.precision import autocast_dtype, weights_dtype
 from fewer.models.published import ModelMetadata, open_model
@@ -47,6 +47,11 @@ class LoadedModel:
         """How images become inputs."""
         about = self.about
         return InputSettings(about.mean, about.std, device_kind(), weights_dtype(about.precision), about.channels_last)
+
+    @property
+    def views(self) -> ViewSettings:
+        """Whether pictures are cut to squares or shown whole."""
+        return ViewSettings(aspect=self.about.aspect)
 
     def at_side(self, side_px: int) -> LoadedModel:
         """The same model for images of another side.
@@ -83,9 +88,9 @@ def load_published(
 
 def _require_side(model: nn.Module, about: ModelMetadata, side_px: int) -> None:
     try:
-        copy.deepcopy(model).to("meta")(
-            torch.empty(1, 3, side_px, side_px, device="meta", dtype=weights_dtype(about.precision))
-        )
+        task = tasks.module(about.task.name).plain(about.classes, about.aspect or 1.0)
+        batch = task.dummy_batch(side_px, torch.device("meta"), weights_dtype(about.precision))
+        task.dry_run(copy.deepcopy(model).to("meta"), batch)
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecipeError(

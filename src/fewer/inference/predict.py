@@ -45,7 +45,7 @@ def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_siz
         One prediction an image; images that cannot be read have a fault in place of an answer.
     """
     size = batch_size or evaluation_batch_size(handed.side_px)
-    for chunk in once(_splits(files, size), handed.side_px, handed.inputs, handed.about.depth):
+    for chunk in once(_splits(files, size), handed.side_px, handed.inputs, handed.about.depth, views=handed.views):
         yield from _predictions(handed, chunk, top)
 
 
@@ -60,7 +60,7 @@ def _predictions(handed: LoadedModel, chunk: Chunk, top: int) -> Iterator[Predic
     faults = {image.id: image.reason for image in chunk.damaged}
     answers: dict[int, Any] = {}
     if chunk.batch is not None:
-        found = handed.task.predictions(handed.model, chunk.batch.inputs, top)
+        found = handed.task.predictions(handed.model, chunk.batch, top)
         answers = dict(zip(chunk.batch.ids_B.tolist(), found, strict=True))
     for id, path in enumerate(chunk.split.source.names):
         yield Prediction(path, answers.get(id), faults.get(id, ""))

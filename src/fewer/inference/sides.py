@@ -102,7 +102,8 @@ def _row(result: dict[str, Any], handed: LoadedModel) -> dict[str, Any]:
     }
     # One forward in full precision, whatever the evaluation does; it is counted where nothing is computed.
     counted = copy.deepcopy(handed.model).to("meta").requires_grad_(True)
-    flops, _ = sample_flops(tasks.module(handed.task.name).plain(handed.about.classes), counted, handed.side_px)
+    plain_task = tasks.module(handed.task.name).plain(handed.about.classes, handed.about.aspect or 1.0)
+    flops, _ = sample_flops(plain_task, counted, handed.side_px)
     return {**result, "intervals": bounds, "forward_flops": flops}
 
 
@@ -145,7 +146,7 @@ def _renewed(handed: LoadedModel, train: Split) -> LoadedModel:
     parts = (Split(train.source, ids.sort().values, train.label_N, train.classes) for ids in train.ids_M.split(size))
 
     def sound() -> Iterator[Batch]:
-        for chunk in once(parts, handed.side_px, handed.inputs, handed.about.depth):
+        for chunk in once(parts, handed.side_px, handed.inputs, handed.about.depth, views=handed.views):
             if chunk.batch is not None:
                 yield chunk.batch
 

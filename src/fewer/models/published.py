@@ -69,6 +69,7 @@ class ModelMetadata(BaseModel):
         epochs: Epochs that it was trained for.
         metrics: Of the validation set, when it was published.
         depth: Bits that the values of 16-bit images have; see `fewer.data.decode.depth`.
+        aspect: Width / height of the frames that whole pictures are fitted to; None: centre squares are cut out.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -86,6 +87,7 @@ class ModelMetadata(BaseModel):
     epochs: Index = 0
     metrics: dict[_Name, float] = {}
     depth: Bits = FULL
+    aspect: Annotated[float, Field(gt=0.02, lt=50, allow_inf_nan=False)] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
     problems = list(facts.model.problems)
     if problem := class_problem(facts.data.classes):
         problems.append(problem)
+    problems += _task_problems(recipe, facts, stages)
     workers, processes = workers_of(recipe, facts.machine), facts.machine.processes
     if workers % processes:
         text = f"sync.workers = {workers} cannot be shared evenly by {processes} processes"
@@ -54,6 +55,26 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
         text = f"{key} = {scorer_px} is larger than the images that are trained on ({smallest} px)"
         problems.append(f"{text}; use at most {smallest}, or leave it out")
     return problems
+
+
+def _task_problems(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
+    """What the task wants of data and sides, and does not get."""
+    name, has = recipe.task.name, facts.data.annotations
+    task, found = tasks.module(name), list[str]()
+    if has != task.ANNOTATIONS:
+        fit = [other for other in tasks.TASKS.names() if has == tasks.module(other).ANNOTATIONS]
+        kinds = {"classes": "folder:PATH", "boxes": "coco:PATH, voc:PATH or yolo:PATH", "masks": "masks:PATH"}
+        fix = f'set task.name = "{fit[0]}"' if fit else "give other data"
+        text = f'task.name = "{name}" learns from {task.ANNOTATIONS}, and data.source has {has}'
+        found.append(f"{text}; {fix}, or data.source = {kinds[task.ANNOTATIONS]}")
+    step_px = task.SIDE_STEP_PX
+    asked = {side for stage in stages for side in (*stage.sides_px, stage.evaluation_side_px)}
+    if wrong := sorted(side for side in asked if side % step_px):
+        text = f"side_px = {wrong[0]}: {name} takes sides in steps of {step_px} px"
+        found.append(
+            f"{text}; use {max(step_px, wrong[0] // step_px * step_px)} or {-(-wrong[0] // step_px) * step_px}"
+        )
+    return found
 
 
 def _batch_size_problems(recipe: Recipe, facts: Facts, stage: Stage) -> list[str]:

@@ -45,6 +45,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     content["facts"] = [data.train_images, data.val_images, data.test_images, data.classes, data.native_side_px]
     if data.depth != FULL:  # what an older version read with all 16 bits keeps its digest
         content["facts"].append(data.depth)
+    if data.aspect is not None:
+        content["facts"].append({"aspect": data.aspect})
     if data.store and data.store.changes:
         content["facts"].append([data.store.side_px, data.store.form])
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))

@@ -41,11 +41,13 @@ class DataFacts:
     Attributes:
         train_images, val_images, test_images: Sizes of the splits.
         classes: Class names.
-        native_side_px: Median short side of the images.
+        native_side_px: Median short side of the images; the longer one where they are shown whole.
         class_images: Training images of every class; empty where that is not known.
         depth: Bits that the values of 16-bit images have.
         notes: What the user should know of the data.
         store: The store that training images come from; None: their files.
+        aspect: Width / height of the frames that whole pictures are fitted to; None: squares are cut out of them.
+        annotations: What the images are annotated with: "classes", "boxes" or "masks".
     """
 
     train_images: int
@@ -57,6 +59,8 @@ class DataFacts:
     depth: int = 16
     notes: tuple[str, ...] = ()
     store: StoreFacts | None = None
+    aspect: float | None = None
+    annotations: str = "classes"
 
 
 @dataclass(frozen=True, slots=True)

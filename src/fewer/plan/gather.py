@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import optim, tasks
+from fewer import models, optim, tasks
 from fewer.data.depth import depth_of
 from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
@@ -59,21 +59,25 @@ def gather_facts(
     data = replace(data, store=store, notes=(*data.notes, *notes))
     if not recipe.evaluate.test:
         data = replace(data, test_images=0)
-    model = model_facts(recipe, len(data.classes), data.native_side_px, weights, scoring_side_px)
+    model = model_facts(recipe, data, weights, scoring_side_px)
     return Facts(data, model, machine_facts(processes, available))
 
 
 def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
     """Facts of listed data, which are read by the depth that a recipe asks for."""
     depth, depth_notes = depth_of(splits.train.source, asked_depth)
+    train, is_whole = splits.train, splits.train.source.annotations != "classes"
+    longer_px, aspect = train.native_frame() if is_whole else (0, 1.0)
     return DataFacts(
         train_images=len(splits.train),
         val_images=len(splits.val) if splits.val else 0,
         test_images=len(splits.test) if splits.test else 0,
         classes=tuple(splits.classes),
-        native_side_px=splits.train.native_side_px(),
-        class_images=tuple(splits.train.class_images()),
+        native_side_px=longer_px or train.native_side_px(),
+        class_images=tuple(train.class_images()),
         depth=depth,
+        aspect=round(aspect, 4) if is_whole else None,
+        annotations=train.source.annotations,
         notes=(*splits.notes, *depth_notes),
     )
 
@@ -91,23 +95,22 @@ def machine_facts(processes: int, available: int | None = None) -> MachineFacts:
     )
 
 
-def model_facts(
-    recipe: Recipe, classes: int, native_side_px: int, weights: Weights | None, scoring_side_px: int | None
-) -> ModelFacts:
+def model_facts(recipe: Recipe, data: DataFacts, weights: Weights | None, scoring_side_px: int | None) -> ModelFacts:
     """Facts of the recipe's model, from dry runs at every side that the run needs.
 
     Args:
         recipe: What the user asked.
-        classes: Number of classes.
-        native_side_px: The data's own side.
+        data: Facts of the data.
         weights: The model's first weights, unless they are random.
         scoring_side_px: Image side that the selector scores at, where it is not that of training.
     """
-    stages = stages_of(recipe, native_side_px)
+    classes, stages = len(data.classes), stages_of(recipe, data.native_side_px)
     sides = sorted({side for stage in stages for side in stage.sides_px})
     looked_at = {stage.evaluation_side_px for stage in stages} | {scoring_side_px or sides[0]}
     shown = (*sorted({*sides, *looked_at} - {sides[-1]}), sides[-1])  # the model is built for the last
-    task = tasks.module(recipe.task.name).plain(tuple(map(str, range(classes))))
+    if problem := _other_task(recipe):
+        return ModelFacts({}, 0, 0, scoring_side_px=scoring_side_px, problems=(problem,))
+    task = tasks.module(recipe.task.name).plain(tuple(map(str, range(classes))), data.aspect or 1.0)
     try:
         model = dry_run.take(recipe.model, classes, shown, task)
     except ValueError as error:
@@ -148,6 +151,19 @@ def model_facts(
         ),
         plain_sample_flops=unfrozen_flops(task, model, sides[-1]),
     )
+
+
+def _other_task(recipe: Recipe) -> str:
+    """That the model is none of the task's, and which ones are; nothing where it is."""
+    name, task = recipe.model.name, recipe.task.name
+    made_for = getattr(models.family(name), "TASK", "classify")
+    if made_for == task:
+        return ""
+    fit = [
+        each for each in models.names() if getattr(models.family(each), "TASK", "classify") == task and ":" not in each
+    ]
+    fix = f"take one of its own: {', '.join(fit[:6])}" if fit else "take another model"
+    return f'model.name = "{name}" is made to {made_for}, and task.name = "{task}"; {fix}'
 
 
 def _frozen(

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fewer import tasks
 from fewer.core.ramp import Ramp
 from fewer.core.types import Stage
 from fewer.recipe.schema import Recipe, number_of
 
 
 def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] = ()) -> tuple[Stage, ...]:
-    """The recipe's stages; without any, one at `train.side_px`, or else at the data's own side within 32 and 128 px.
+    """The recipe's stages; without any, one at `train.side_px`, else at the data's own side within the task's bounds.
 
-    Both small nets were designed for 32 px; photos at their full size would take hours where 128 px take minutes.
+    Both small nets were designed for 32 px; photos at their full size would take hours where 128 px take minutes. Boxes
+    and masks need more pixels than labels, and sides in whole steps of a backbone's grid.
 
     Args:
         recipe: What the user asked.
         native_side_px: The data's own side.
         frozen_layers: How many layers each stage's `frozen` comes to, once the model is known.
     """
-    own_side = recipe.train.side_px or min(max(native_side_px, 32), 128)
+    task = tasks.module(recipe.task.name)
+    (low_px, high_px), step_px = task.OWN_SIDES_PX, task.SIDE_STEP_PX
+    own_side = recipe.train.side_px or min(max(native_side_px, low_px), high_px) // step_px * step_px
     if not recipe.stages:
         epochs, size, evaluated = recipe.train.epochs, recipe.train.images_per_step, recipe.train.evaluation_side_px
         return (Stage(0, 0, epochs, own_side, size, evaluation_side_px=evaluated or own_side),)

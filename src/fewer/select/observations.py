@@ -110,8 +110,8 @@ class Observations:
         """The rows in what `_packed` gave, rounded as the table rounds."""
         types = self._types()
         pieces = packed.split([type_.itemsize for type_ in types], dim=1)
-        columns = [piece.clone(memory_format=torch.contiguous_format).view(type_).double() for type_, piece in zip(types, pieces, strict=True)]
-        return torch.cat(columns, dim=1)
+        copies = [piece.clone(memory_format=torch.contiguous_format) for piece in pieces]  # aligned to their types
+        return torch.cat([copy.view(type_).double() for type_, copy in zip(types, copies, strict=True)], dim=1)
 
     def _types(self) -> list[torch.dtype]:
         """The type of each number of a row as it travels."""

@@ -149,7 +149,7 @@ def _memory(plan: Plan, side_px: int) -> StepMemory:
 
 
 def _task(plan: Plan) -> Task:
-    task: Task = tasks.module(plan.recipe.task.name).plain(plan.facts.data.classes)
+    task: Task = tasks.module(plan.recipe.task.name).plain(plan.facts.data.classes, plan.facts.data.aspect or 1.0)
     return task
 
 

@@ -119,7 +119,8 @@ def make_plan(
 
 def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
     """The recipe's selector; reference losses come from `fewer.session.reference_losses`, or from its saved state."""
-    group_N, groups = tasks.module(recipe.task.name).groups(splits.train.label_N, splits.classes)
+    train = splits.train
+    group_N, groups = tasks.module(recipe.task.name).groups(train.label_N, splits.classes, train.source.objects)
     population = Population(recipe.train.seed, group_N, groups, reference_loss_N)
     return select.build(recipe.select, population, recipe.epochs)
 
@@ -225,6 +226,7 @@ def task_of(plan: Plan) -> Task:
         label_smoothing=recipe.train.label_smoothing,
         logit_scale=recipe.model.logit_scale_of_head,
         autocast=autocast_dtype(plan.precision),
+        aspect=data.aspect or 1.0,
     )
     task: Task = tasks.module(recipe.task.name).build(recipe.task, setting)
     return task

@@ -253,6 +253,7 @@ class Evaluator:
                 "mean": list(session.train_data.mean),
                 "std": list(session.train_data.std),
                 "depth": run.plan.facts.data.depth,
+                **({"aspect": aspect} if (aspect := run.plan.facts.data.aspect) else {}),
                 "digest": run.plan.digest,
                 "epochs": run.cursor.epoch,
                 "metrics": evaluation.scalars if evaluation else {},

@@ -80,7 +80,7 @@ def price(recipe: Recipe, facts: Facts) -> Reference | None:
     if reference_of(recipe):
         given = read_given(recipe, facts)
         images = facts.data.train_images
-        plain_task = tasks.module(recipe.task.name).plain(facts.data.classes)
+        plain_task = tasks.module(recipe.task.name).plain(facts.data.classes, facts.data.aspect or 1.0)
         costs.update(samples_loaded=images, samples_forwarded=images, flops=images * given.forward_flops(plain_task))
         return Reference(given.side_px, dict(costs), given.sha256)
     side_px = 0

@@ -72,7 +72,7 @@ def _predicted(session: Session, model: nn.Module, ids_M: torch.Tensor) -> tuple
         found = [
             prediction
             for batch in session.train_data.batches(requests)
-            for prediction in task.predictions(model, batch.inputs, 1)
+            for prediction in task.predictions(model, batch, 1)
         ]
     run.ledger.book(run.plan.stages[-1].index, samples_evaluated=len(ids_M))
     columns = [f"predicted_{column}" for column in form.columns]

@@ -19,4 +19,5 @@ def views_of(plan: Plan, split: str) -> ViewSettings:
         Augment(**asked.model_dump(include=keys), reference_side_px=plan.largest_side_px),
         RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
         plan.recipe.train.seed,
+        plan.facts.data.aspect,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image, ImageDraw
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fewer.core.protocols import Task
+    from fewer.core.types import Batch
     from fewer.data.images import ImageData
 
 Said = tuple[str, int, float]  # a prediction: label, number, probability
@@ -47,7 +48,7 @@ class Watched:
         self._data, self._task, self._folder = data, task, folder
         self._ids_B, self._numbers = of_different_classes(data, WATCHED)
         self._true = [data.split.classes[number] for number in self._numbers]
-        self._inputs: dict[int, Any] = {}  # by side
+        self._batches: dict[int, Batch] = {}  # by side
         self._epochs = _read(folder / f"{NAME}.json", len(self._true))
 
     def look(self, model: nn.Module, side_px: int, epoch: int) -> None:
@@ -61,12 +62,12 @@ class Watched:
         Raises:
             ResourceError: The folder cannot be written to.
         """
-        if side_px not in self._inputs:
-            self._inputs[side_px] = next(iter(self._data.batches([Request.evaluation(side_px, 0, self._ids_B)]))).inputs
-        inputs, form = self._inputs[side_px], self._task.format(1)
+        if side_px not in self._batches:
+            self._batches[side_px] = next(iter(self._data.batches([Request.evaluation(side_px, 0, self._ids_B)])))
+        batch, form = self._batches[side_px], self._task.format(1)
         with torch.no_grad():
-            predictions = self._task.predictions(model, inputs, 1)
-        images = [Image.fromarray(pixels) for pixels in pictures(dense(inputs), self._data)]
+            predictions = self._task.predictions(model, batch, 1)
+        images = [Image.fromarray(pixels) for pixels in pictures(dense(batch.inputs), self._data)]
         images = [image.resize((_CELL_PX, _CELL_PX), Image.Resampling.BOX) for image in images]
         captions = [form.draw(image, prediction) for image, prediction in zip(images, predictions, strict=True)]
         self._epochs = {past: said for past, said in self._epochs.items() if past < epoch}

@@ -8,8 +8,11 @@ A task's folder gives, without importing torch:
 - `metric_names(images_C)`: the metrics that an evaluation may have, by the training images of each class;
 - `Metadata`: its part of `model.json`, a `fewer.core.metadata.TaskMetadata`, and `EVALUATION_KEYS`: the keys of it that
   an evaluation may change;
-- `plain(classes)`: a task with default settings; `restored(metadata, autocast)`: the task of a published model;
-- `groups(label_N, classes)`: the group of every sample, by which selection guards and draws, and their number;
+- `ANNOTATIONS`: what the images must be annotated with, "classes", "boxes" or "masks"; `OWN_SIDES_PX`: the smallest and
+  the largest side of a recipe that names none; `SIDE_STEP_PX`: what sides must be multiples of;
+- `plain(classes, aspect)`: a task with default settings; `restored(metadata, autocast)`: the task of a published model;
+- `groups(label_N, classes, objects)`: the group of every sample, by which selection guards and draws, and their number;
+  `objects` is the `fewer.core.objects.ObjectTable` of a source of boxes;
 - `by_class(tables, classes)`: an evaluation class by class, as columns of a table.
 
 Its part of the report lies in `fewer.report.sections.tasks`.

@@ -300,12 +300,10 @@ def _direction(scene: _Scene) -> None:
 
 def _predictions(scene: _Scene) -> None:
     scene.model.eval()
-    inputs, size = scene.batch.inputs, len(scene.batch)
+    size = len(scene.batch)
     with trying("predictions"), torch.no_grad():
-        found = scene.task.predictions(scene.model, inputs, _MOST)
-        alone = [
-            scene.task.predictions(scene.model, ragged.take(inputs, slice(i, i + 1)), _MOST)[0] for i in range(size)
-        ]
+        found = scene.task.predictions(scene.model, scene.batch, _MOST)
+        alone = [scene.task.predictions(scene.model, scene.batch.take(slice(i, i + 1)), _MOST)[0] for i in range(size)]
     require(len(found) == size, "predictions: one an image", f"there are {len(found)} of {size} images")
     form = scene.task.format(_MOST)
     for prediction, other in zip(found, alone, strict=True):

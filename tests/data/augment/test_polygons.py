@@ -12,8 +12,8 @@ FRAME = (0.0, 0.0, 8.0, 8.0)
 
 @pytest.mark.parametrize("box", [(9.0, 2.0, 12.0, 4.0), (2.0, -3.0, 4.0, 0.0), (2.0, 2.0, 2.0, 5.0)])
 def test_of_a_box_outside_or_without_area_nothing_is_seen(box: tuple[float, float, float, float]) -> None:
-    assert seen(box, FRAME, SAME, 8) == ((0.0, 0.0, 0.0, 0.0), 0.0)
+    assert seen(box, FRAME, SAME, 8, 8) == ((0.0, 0.0, 0.0, 0.0), 0.0)
 
 
 def test_a_box_that_reaches_out_is_cut_and_its_share_told() -> None:
-    assert seen((6.0, 2.0, 10.0, 4.0), FRAME, SAME, 8) == ((6.0, 2.0, 8.0, 4.0), 0.5)
+    assert seen((6.0, 2.0, 10.0, 4.0), FRAME, SAME, 8, 8) == ((6.0, 2.0, 8.0, 4.0), 0.5)

@@ -13,18 +13,21 @@ from torch import Tensor
 from fewer.core.types import Request
 
 if TYPE_CHECKING:
+    from fewer.core.frame import Frame
+    from fewer.core.ragged import Values
     from fewer.data.augment.view import View
 
 
 class Annotations(Protocol):
     """What the images of a split are annotated with."""
 
-    def targets(self, request: Request, view: View) -> Tensor:
+    def targets(self, request: Request, view: View, frame: Frame | None = None) -> Values:
         """The targets of a request's samples, in order.
 
         Args:
             request: Which samples.
             view: The geometry of their views, by which masks and boxes move as the images do.
+            frame: The part in the middle of the views that a model is shown; None: all of them.
         """
         ...
 
@@ -39,6 +42,6 @@ class ClassLabels:
 
     label_N: Tensor
 
-    def targets(self, request: Request, view: View) -> Tensor:
+    def targets(self, request: Request, view: View, frame: Frame | None = None) -> Tensor:
         """Classes, int64 (B)."""
         return self.label_N[request.ids_B.to(self.label_N.device)]

@@ -9,7 +9,9 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 Plane = tuple[float, float, float]  # a, b, c: the half plane in which a x + b y + c >= 0
 
 
-def seen(box: Box, frame: Box, to_view_33: Sequence[Sequence[float]], side_px: int) -> tuple[Box, float]:
+def seen(
+    box: Box, part: Box, to_view_33: Sequence[Sequence[float]], width_px: int, height_px: int
+) -> tuple[Box, float]:
     """The smallest box around what a view shows of a box, and which share of the box's area that is.
 
     Everything is clipped in the picture, where half planes of the view are half planes too. The view's depth has one
@@ -17,18 +19,19 @@ def seen(box: Box, frame: Box, to_view_33: Sequence[Sequence[float]], side_px: i
 
     Args:
         box: In the picture.
-        frame: The part of the picture that can be seen at all.
+        part: The part of the picture that can be seen at all.
         to_view_33: The map from the picture to the view.
-        side_px: The view's side.
+        width_px: Width of the view.
+        height_px: Its height.
     """
-    left, top, right, bottom = _common(box, frame)
+    left, top, right, bottom = _common(box, part)
     area = (box[2] - box[0]) * (box[3] - box[1])
     if not (left < right and top < bottom and area > 0):
         return (0.0, 0.0, 0.0, 0.0), 0.0
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    parts = [clipped(corners, _planes(to_view_33, side_px, sign)) for sign in (1, -1)]
-    share = sum(map(area_of, parts)) / area
-    return _around([_mapped(point, to_view_33) for part in parts for point in part], side_px), share
+    pieces = [clipped(corners, _planes(to_view_33, (width_px, height_px), sign)) for sign in (1, -1)]
+    share = sum(map(area_of, pieces)) / area
+    return _around([_mapped(point, to_view_33) for piece in pieces for point in piece], width_px, height_px), share
 
 
 def clipped(polygon: Sequence[Point], planes: Sequence[Plane]) -> list[Point]:
@@ -58,11 +61,11 @@ def _common(one: Box, other: Box) -> Box:
     return max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
 
 
-def _planes(to_view_33: Sequence[Sequence[float]], side_px: int, sign: int) -> list[Plane]:
+def _planes(to_view_33: Sequence[Sequence[float]], sides_px: tuple[int, int], sign: int) -> list[Plane]:
     """The view's four sides as half planes of the picture, where the view's depth has a sign."""
     depth = to_view_33[2]
     planes: list[Plane] = []
-    for row in to_view_33[:2]:
+    for row, side_px in zip(to_view_33[:2], sides_px, strict=True):
         low = [sign * value for value in row]
         high = [sign * (side_px * far - value) for far, value in zip(depth, row, strict=True)]
         planes += [(low[0], low[1], low[2]), (high[0], high[1], high[2])]
@@ -74,9 +77,12 @@ def _mapped(point: Point, map_33: Sequence[Sequence[float]]) -> Point:
     return (x / depth, y / depth) if depth else (x, y)
 
 
-def _around(points: Sequence[Point], side_px: int) -> Box:
+def _around(points: Sequence[Point], width_px: int, height_px: int) -> Box:
     """The smallest box around points, within the view."""
     if not points:
         return 0.0, 0.0, 0.0, 0.0
-    across, down = ([min(max(place, 0.0), float(side_px)) for place in places] for places in zip(*points, strict=True))
+    across, down = (
+        [min(max(place, 0.0), float(side_px)) for place in places]
+        for places, side_px in zip(zip(*points, strict=True), (width_px, height_px), strict=True)
+    )
     return min(across), min(down), max(across), max(down)

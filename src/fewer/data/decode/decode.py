@@ -46,7 +46,7 @@ class CropBox(NamedTuple):
     Attributes:
         width, height: Of the whole picture.
         left, top, right, bottom: Of the part. Of a JPEG that was decoded at a fraction, it may reach beyond the picture
-            by less than 8 pixels.
+            by less than 8 pixels; the square around a whole picture reaches beyond it by far.
     """
 
     width: float
@@ -182,14 +182,15 @@ def square_of(whole: Whole, side_px: int) -> Decoded:
     return Decoded(resized(whole.picture, box, side_px), whole.pixels, whole.place(box))
 
 
-def short_side_px(raw: bytes | Pixels) -> int:
-    """The shorter side that the header states, in pixels; nothing is decoded.
+def size_px(raw: bytes | Pixels) -> tuple[int, int]:
+    """Width and height of the upright picture by its header, in pixels; nothing is decoded.
 
     Raises:
         Damaged: As for `decode`.
     """
     with _damage_named():
-        return min(_opened(raw).size)
+        image = _opened(raw)
+        return image.size[::-1] if jpeg.orientation_of(image) in _LYING else image.size
 
 
 def deep_values(raw: bytes | Pixels) -> Values | None:

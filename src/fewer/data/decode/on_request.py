@@ -15,6 +15,7 @@ from fewer.core.types import Request
 from fewer.data.decode.cut import decode_cut
 from fewer.data.decode.decode import CropBox, Damaged, Pixels, decode_square
 from fewer.data.decode.depth import FULL
+from fewer.data.decode.letterbox import decode_letterboxed
 from fewer.data.settings import ViewSettings
 from fewer.data.sources import Source
 
@@ -83,12 +84,15 @@ class SquareReader:
             threads: Decodes in several threads.
         """
         ids, boxes = request.ids_B.tolist(), self.views.boxes(request)
+        frame = self.views.frame(request.side_px)
 
         def one(index: int) -> int | DamagedImage:
             id, side_px = ids[index], request.side_px
             try:
                 raw = self.source.read(id)
-                if self.views.crop is None:
+                if frame is not None:
+                    picture, pixels, box = decode_letterboxed(raw, side_px, frame, self.depth)
+                elif self.views.crop is None:
                     picture, pixels, box = decode_square(raw, side_px, self.depth)
                 else:
                     picture, pixels, box = decode_cut(raw, boxes, index, side_px, self.depth)

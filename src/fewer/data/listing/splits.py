@@ -60,6 +60,10 @@ class Split:
         """Median short side of a few of its images, by their headers."""
         return self.source.native_side_px(self.ids_M.numpy())
 
+    def native_frame(self) -> tuple[int, float]:
+        """Median longer side of a few of its images, and their width / height, by their headers."""
+        return self.source.native_frame(self.ids_M.numpy())
+
 
 @dataclass(frozen=True)
 class Splits:

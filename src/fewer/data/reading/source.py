@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
-from fewer.data.decode.decode import Damaged, Pixels, short_side_px
+from fewer.core.objects import ObjectTable
+from fewer.data.decode.decode import Damaged, Pixels, size_px
 from fewer.data.listing.layout import Arranged
 from fewer.data.listing.left_out import LeftOut
 
+Ids = Sequence[int] | npt.NDArray[np.int64]
 Stamp = tuple[str, int, int]  # where the bytes lie, their size in bytes, when they were modified (ns since 1970)
 
 
@@ -32,9 +35,14 @@ class Source(ABC):
         notes: What the user should know of the listing, a sentence each.
         left_out: What the listing came across and does not read.
         numbers_classes: Whether the data set itself numbers its classes, in the order of `classes`.
+        annotations: What the images are annotated with: their "classes", "boxes", or "masks". Of boxes and masks, the
+            label of an image is the class that it is drawn by where images are held out.
+        objects: The annotated boxes, where there are such.
     """
 
     numbers_classes = False
+    annotations: Literal["classes", "boxes", "masks"] = "classes"
+    objects: ObjectTable | None = None
 
     def __init__(self, name: str, found: Arranged) -> None:
         self.name = name
@@ -65,6 +73,14 @@ class Source(ABC):
         """As `read`, of the source itself even where images are read from a store."""
         return self.read(id)
 
+    def read_mask(self, id: int) -> npt.NDArray[np.uint8]:
+        """The mask of an image, where images are annotated so: class ids (H, W) of the upright picture, 255 is void.
+
+        Raises:
+            DataError: The mask cannot be read, or has ids that are no class.
+        """
+        raise NotImplementedError
+
     def stamp(self, id: int) -> Stamp | None:
         """What a cached hash of the image's bytes is good for; None where caching makes no sense."""
         return None
@@ -74,23 +90,32 @@ class Source(ABC):
         """The absolute path of the source, or its name where it has none."""
         return self.name
 
-    def native_side_px(self, ids: Sequence[int] | npt.NDArray[np.int64] | None = None, sample: int = 16) -> int:
+    def native_side_px(self, ids: Ids | None = None, sample: int = 16) -> int:
         """Median of the shorter sides of a few images spread over `ids` (all, if left out), by their headers.
 
         Raises:
             DataError: None of them is an image.
         """
+        return int(np.median([min(size) for size in self._some_sizes(ids, sample)]))
+
+    def native_frame(self, ids: Ids | None = None, sample: int = 16) -> tuple[int, float]:
+        """Median of the longer sides of a few upright images, and of their width / height; arguments and errors as for
+        `native_side_px`."""
+        sizes = self._some_sizes(ids, sample)
+        return int(np.median([max(size) for size in sizes])), float(np.median([wide / high for wide, high in sizes]))
+
+    def _some_sizes(self, ids: Ids | None, sample: int) -> list[tuple[int, int]]:
         pool = np.arange(len(self)) if ids is None else np.asarray(ids)
         chosen = pool[np.linspace(0, len(pool) - 1, min(sample, len(pool))).astype(int)]
         sides = []
         for id in chosen.tolist():
             try:
-                sides.append(short_side_px(self.read(id)))
+                sides.append(size_px(self.read(id)))
             except (Damaged, OSError) as error:
                 last = f"{self.names[id]}: {error}"
         if not sides:
             raise DataError(f"{self.name}: none of {len(chosen)} images tried can be read ({last}); fix: copy it again")
-        return int(np.median(sides))
+        return sides
 
 
 def unreadable(name: str, what: str) -> DataError:

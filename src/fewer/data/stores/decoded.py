@@ -12,9 +12,10 @@ import torch
 from fewer.core.errors import ResourceError
 from fewer.core.types import Request
 from fewer.data.decode.decode import Pixels, decode_square
+from fewer.data.decode.letterbox import decode_letterboxed
 from fewer.data.decode.on_request import DamagedImage, Squares
 from fewer.data.listing.splits import Split
-from fewer.data.settings import ReadSettings
+from fewer.data.settings import ReadSettings, ViewSettings
 from fewer.data.stores.base import Loaded
 from fewer.data.stores.decoding import Decoding
 from fewer.machine.memory import available_bytes
@@ -29,14 +30,22 @@ class DecodedStore:
         counts: What was decoded.
     """
 
-    def __init__(self, split: Split, reads: ReadSettings | None = None, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        split: Split,
+        reads: ReadSettings | None = None,
+        device: torch.device | str = "cpu",
+        views: ViewSettings | None = None,
+    ) -> None:
         """Decodes nothing yet.
 
         Args:
             split: Which images.
             reads: How they are decoded.
             device: Where the tensors are kept.
+            views: Whether pictures are shown whole.
         """
+        self._views = views or ViewSettings()
         self.split = split
         self.row_N = torch.full((len(split.source),), -1)
         self.row_N[split.ids_M] = torch.arange(len(split))
@@ -78,11 +87,14 @@ class DecodedStore:
 
     def _decoded(self, side_px: int) -> Squares:
         self._check_memory(side_px)
-        images = len(self.split)
+        images, frame = len(self.split), self._views.frame(side_px)
         squares = Squares(torch.zeros(images, side_px, side_px, 3, dtype=torch.uint8), torch.zeros(images, 6))
 
         def decode(row: int, raw: bytes | Pixels) -> int:
-            picture, pixels, box = decode_square(raw, side_px, self._reads.depth)
+            if frame is not None:
+                picture, pixels, box = decode_letterboxed(raw, side_px, frame, self._reads.depth)
+            else:
+                picture, pixels, box = decode_square(raw, side_px, self._reads.depth)
             squares.set(row, picture, box)
             return pixels
 

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewer.core.metadata import TaskSetting
+    from fewer.core.objects import ObjectTable
     from fewer.tasks.classify.task import Classify
 
 __all__ = [
+    "ANNOTATIONS",
     "EVALUATION_KEYS",
     "METRICS",
+    "OWN_SIDES_PX",
     "PRIMARY",
+    "SIDE_STEP_PX",
     "STEP_METRICS",
     "VALIDATION_METRICS",
     "Metadata",
@@ -37,6 +41,8 @@ __all__ = [
     "plain",
     "restored",
 ]
+
+ANNOTATIONS, OWN_SIDES_PX, SIDE_STEP_PX = "classes", (32, 128), 1
 
 
 class Params(Section):
@@ -84,12 +90,12 @@ def build(params: Params, setting: TaskSetting) -> Classify:
     )
 
 
-def groups(label_N: Tensor, classes: Sequence[str]) -> tuple[Tensor, int]:
+def groups(label_N: Tensor, classes: Sequence[str], objects: ObjectTable | None = None) -> tuple[Tensor, int]:
     """The group of every sample, by which selection guards and draws, and how many there are: the classes."""
     return label_N, len(classes)
 
 
-def plain(classes: Sequence[str]) -> Classify:
+def plain(classes: Sequence[str], aspect: float = 1.0) -> Classify:
     """The task with default settings."""
     from fewer.tasks.classify.task import Classify
 

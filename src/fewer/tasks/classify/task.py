@@ -142,9 +142,9 @@ class Classify:
             logits_BC = (logits_BC + self.output(model, dense(inputs).flip(-1))) / 2
         return logits_BC
 
-    def predictions(self, model: nn.Module, inputs: Values, most: int) -> list[Ranking]:
+    def predictions(self, model: nn.Module, batch: Batch, most: int) -> list[Ranking]:
         """The most probable classes of each image."""
-        return rankings(self.predict(model, inputs), most)
+        return rankings(self.predict(model, batch.inputs), most)
 
     def format(self, most: int) -> RankingFormat:
         return RankingFormat(self.names, most)
