@@ -92,8 +92,7 @@ def _mixing(plan: Plan, stage: Stage) -> str:
     rules = [rule for rule in map(plan.mix_rule, moments) if rule]
     if not rules:
         return ""
-    kinds = {"mixup": rules[0].mixup_alpha, "CutMix": rules[0].cutmix_alpha}
-    text = " or ".join(kind for kind, alpha in kinds.items() if alpha)
+    text = " or ".join(rules[0].kinds)
     if rules[0].share < 1:
         text += f" in {_span(rules[0].share, rules[-1].share)} of the batches"
     until, end = plan.recipe.augment.mix_until, stage.first_epoch + stage.epochs

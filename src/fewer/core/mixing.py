@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fewer.core import ragged, rng
 from fewer.core.observation import Observed
@@ -25,6 +25,65 @@ if TYPE_CHECKING:
 
 PAIR = 2
 Box = tuple[int, int, int, int]  # top, bottom, left, right
+
+
+class Mixture(Protocol):
+    """What becomes of a batch whose images are put together."""
+
+    @property
+    def note(self) -> str:
+        """A word on it for pictures."""
+        ...
+
+    def mates(self, positions: Tensor, size: int) -> Tensor:
+        """Where among a worker's samples those are that each is put together with.
+
+        Args:
+            positions: Of the worker's samples in the global batch, in whole units.
+            size: Samples of the global batch.
+        """
+        ...
+
+    def batch(self, batch: Batch, partner_B: Tensor) -> Batch:
+        """The samples put together."""
+        ...
+
+    def shared(self, value_B: Tensor, partner_B: Tensor) -> Tensor:
+        """Numbers of the samples, such as loss weights, as the images put together have them."""
+        ...
+
+    def credited(self, seen_B: Observed, partner_B: Tensor, mixed: Mixed | None = None) -> Observed:
+        """What the images put together have shown, credited to all that are in them.
+
+        Args:
+            seen_B: Observations, each under the id of the sample that it began with.
+            partner_B: What `mates` gave.
+            mixed: That of the batch.
+        """
+        ...
+
+
+class MixesBatches(Protocol):
+    """A rule by which batches are put together."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it may make of a batch, in words."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """Share of the batches that do not stay as they are."""
+        ...
+
+    @property
+    def unit(self) -> int:
+        """So many neighbours of a global batch stay on one worker."""
+        ...
+
+    def drawn(self, side_px: int, *key: int) -> Mixture | None:
+        """What becomes of one batch, a pure function of the key (seed, epoch, batch, step); None: it stays as it is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +100,17 @@ class MixRule:
     cutmix_alpha: float
     share: float
     cutmix_share: float
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of mixup and CutMix those that have an alpha."""
+        kinds = {"mixup": self.mixup_alpha, "CutMix": self.cutmix_alpha}
+        return tuple(kind for kind, alpha in kinds.items() if alpha)
+
+    @property
+    def unit(self) -> int:
+        """Pairs stay on one worker."""
+        return PAIR
 
     def drawn(self, side_px: int, *key: int) -> Mix | None:
         """How one batch is mixed, a pure function of the key; None where it stays as it is.
@@ -72,6 +142,15 @@ class Mix:
     share: float
     box: Box | None = None
 
+    @property
+    def note(self) -> str:
+        """The share of the first image."""
+        return f"{self.share:.0%}"
+
+    def mates(self, positions: Tensor, size: int) -> Tensor:
+        """The partner of each sample; see `partners`."""
+        return partners(positions, size)
+
     def batch(self, batch: Batch, partner_B: Tensor) -> Batch:
         """The mixed samples; `partner_B` holds the position of each one's partner."""
         import torch
@@ -93,7 +172,7 @@ class Mix:
         """Numbers of the samples, such as loss weights, shared between partners."""
         return value_B * self.share + value_B[partner_B] * (1 - self.share)
 
-    def credited(self, seen_B: Observed, partner_B: Tensor) -> Observed:
+    def credited(self, seen_B: Observed, partner_B: Tensor, mixed: Mixed | None = None) -> Observed:
         """What mixed images have shown, credited to the images in them.
 
         Each image is in two of them, its own and its partner's. Numbers are shared by its shares of the two; what is

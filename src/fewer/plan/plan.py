@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fewer.core.allocation import batch_sizes
+from fewer.core.dense_mixing import DenseMixRule
 from fewer.core.errors import RecipeError
 from fewer.core.evaluation import Evaluate
-from fewer.core.mixing import Mix, MixRule
+from fewer.core.mixing import MixesBatches, MixRule, Mixture
 from fewer.core.types import At, Stage
 from fewer.machine.device import DeviceSettings
 from fewer.machine.loading import Loading
@@ -165,16 +166,19 @@ class Plan:
         """How many training images an epoch shows."""
         return self.budget.shown(epoch)
 
-    def mix_rule(self, at: At) -> MixRule | None:
+    def mix_rule(self, at: At) -> MixesBatches | None:
         """How batches are mixed from a moment on; None where none is until the epoch ends."""
         asked, stage = self.recipe.augment, self.stage(at.epoch)
-        share = asked.mix_share * (stage.strength_at(at.epoch) if stage.mix is None else stage.mix)
+        strength = stage.strength_at(at.epoch) if stage.mix is None else stage.mix
+        share = asked.mix_share * strength
         until = asked.mix_until.in_epochs(self.scheduled_epochs) / self.scheduled_epochs
         if not asked.mixes or not share or at.progress > until - 1e-9:  # whatever the rounding
             return None
+        if asked.mosaic or asked.copy_paste:
+            return DenseMixRule(asked.mosaic * strength, asked.copy_paste * strength)
         return MixRule(asked.mixup_alpha, asked.cutmix_alpha, share, asked.cutmix_share)
 
-    def first_mix(self, epoch: int) -> Mix | None:
+    def first_mix(self, epoch: int) -> Mixture | None:
         """How the first batch of an epoch is mixed, for pictures; None where it is not."""
         rule = self.mix_rule(self.at(epoch))
         return rule.drawn(self.stage(epoch).side_px, self.recipe.train.seed, epoch, 0, 0) if rule else None

@@ -73,8 +73,13 @@ class AugmentRecipe(Section):
     """Mixup: images and labels of a batch blended in pairs, by a share drawn from Beta(alpha, alpha); 0: none."""
     cutmix_alpha: NonNegative = 0.0
     """CutMix: a box of each image replaced by its partner's, of a share of the area drawn likewise; 0: none."""
+    mosaic: Share = 0.0
+    """Of boxes and masks: share of the batches whose images become mosaics, each of four images at half their size."""
+    copy_paste: Share = 0.0
+    """Of boxes and masks: share of the other batches in which half of the objects of an image's neighbour are laid over
+    it: what is in their boxes, or the pixels of half of its classes."""
     mix_share: Share = 1.0
-    """Share of the batches that are mixed."""
+    """Share of the batches that are mixed by mixup or CutMix."""
     cutmix_share: Share = 0.5
     """Share of the mixed batches that are mixed by CutMix, where both have an alpha."""
     mix_until: Span = Duration(100, "%")
@@ -83,7 +88,8 @@ class AugmentRecipe(Section):
     @property
     def mixes(self) -> bool:
         """Whether any batch may be mixed."""
-        return bool((self.mixup_alpha or self.cutmix_alpha) and self.mix_share and self.mix_until.value)
+        is_blended = bool((self.mixup_alpha or self.cutmix_alpha) and self.mix_share)
+        return bool((is_blended or self.mosaic or self.copy_paste) and self.mix_until.value)
 
     def conflicts(self, epochs: int) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -97,7 +103,9 @@ class AugmentRecipe(Section):
             reason = (
                 "has no effect without augment.mixup_alpha or augment.cutmix_alpha; leave it out, or set one of them"
             )
-            found |= self.changed(["mix_share", "cutmix_share", "mix_until"], reason)
+            found |= self.changed(["mix_share", "cutmix_share"], reason)
+            if not (self.mosaic or self.copy_paste):
+                found |= self.changed(["mix_until"], reason)
         elif not (self.mixup_alpha and self.cutmix_alpha):
             reason = "chooses between mixup and CutMix, and only one of them has an alpha; leave it out"
             found |= self.changed(["cutmix_share"], reason)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fewer import tasks
 from fewer.core.sections import Problem, check_section
 from fewer.core.spending import seconds_of
 from fewer.optim import averages_of
@@ -168,7 +169,13 @@ def _mixing(recipe: Recipe) -> Iterator[Problem]:
             if stage.mix is not None:
                 text = f"stages.{number}.mix = {stage.mix:g} has no effect, as augment mixes nothing"
                 yield ("stages", str(number), "mix"), f"{text}; leave it out, or set augment.mixup_alpha = 0.2"
-    elif not getattr(task, "mixes", False):
+        return
+    is_dense = tasks.module(task.name).ANNOTATIONS != "classes"
+    for key in ("mosaic", "copy_paste"):
+        if getattr(augment, key) and not is_dense:
+            text = f'augment.{key} = {getattr(augment, key):g} moves boxes and masks, and task.name = "{task.name}"'
+            yield ("augment", key), f"{text} has none; leave it out, or take augment.cutmix_alpha = 1.0"
+    if (augment.mixup_alpha or augment.cutmix_alpha) and not getattr(task, "mixes", False):
         loss = getattr(task, "loss", None)
         what = f'task.loss = "{loss}" is defined for one label an image' if loss else f'task.name = "{task.name}"'
         key = "mixup_alpha" if augment.mixup_alpha else "cutmix_alpha"

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from fewer.core.evaluation import WorstSample
-from fewer.core.mixing import Mix, partners
+from fewer.core.mixing import Mix, Mixture, partners
 from fewer.core.ragged import dense
 from fewer.core.types import Request, Stage
 from fewer.data.images import ImageData
@@ -37,7 +37,7 @@ QUALITIES = (88, 75, 60, 40, 20, 5)  # of JPEG, until the file is small enough
 
 
 def write_stage(
-    data: ImageData, stage: Stage, folder: Path, mix: Callable[[int], Mix | None] = lambda epoch: None
+    data: ImageData, stage: Stage, folder: Path, mix: Callable[[int], Mixture | None] = lambda epoch: None
 ) -> Path:
     """Publishes `stage-N.jpg`: a row a sample, first as it is evaluated, then as the stage's first epochs show it.
 
@@ -56,13 +56,14 @@ def write_stage(
     requests = [Request.evaluation(stage.side_px, stage.first_epoch, ids_B)]
     requests += [Request.training(stage, epoch, ids_B) for epoch in epochs]
     mixes = [None, *map(mix, epochs)]
-    partner_B = partners(torch.arange(len(ids_B)), len(ids_B))
+    place_B = torch.arange(len(ids_B))
     views = []
     for batch, each in zip(data.batches(requests), mixes, strict=True):
-        views.append(pictures(dense((each.batch(batch, partner_B) if each else batch).inputs), data))
-    others = partner_B.tolist() if any(mixes) else range(len(ids_B))
+        shown = each.batch(batch, each.mates(place_B, len(ids_B))) if each else batch
+        views.append(pictures(dense(shown.inputs), data))
+    others = (partners(place_B, len(ids_B)) if any(isinstance(each, Mix) for each in mixes) else place_B).tolist()
     lines = [(labels[row], *([f"with {labels[other]}"] * (other != row))) for row, other in enumerate(others)]
-    shares = [f" ({each.share:.0%})" if each else "" for each in mixes]
+    shares = [f" ({each.note})" if each else "" for each in mixes]
     titles = ["evaluated", *(f"epoch {epoch + 1}{share}" for epoch, share in zip(epochs, shares[1:], strict=True))]
     sheet = _sheet(views, lines, titles)
     return publish_jpeg(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)

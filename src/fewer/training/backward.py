@@ -9,7 +9,7 @@ import torch
 
 from fewer.core import rng
 from fewer.core.allocation import shares
-from fewer.core.mixing import Mix, partners
+from fewer.core.mixing import Mixture
 from fewer.core.observation import Observed, Outcome
 from fewer.core.protocols import Task
 from fewer.core.types import Batch, Forward, Worker
@@ -41,7 +41,7 @@ def backward(
         part, sums, seen = step.samples.take(positions), no_sums(task, run.device), []
         if not run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
             sums[_NOT_FINITE] += 1  # where all see it, as only this worker's gradients overflow
-        weight_B, partner_B = part.weight_G, partners(positions, size) if mix else positions
+        weight_B, partner_B = part.weight_G, mix.mates(positions, size) if mix else positions
         if mix:
             batch, weight_B = mix.batch(batch, partner_B), mix.shared(weight_B, partner_B)
         denominators.append(run.sync.denominator(size, len(batch)))
@@ -67,7 +67,7 @@ def backward(
         sums_L.append(sums)
         if seen:
             seen_B = Observed.joined(seen)
-            observed.append((mix.credited(seen_B, partner_B) if mix else seen_B, part.copy_G))
+            observed.append((mix.credited(seen_B, partner_B, batch.mixed) if mix else seen_B, part.copy_G))
     for seen_B, copy_B in observed:  # behind all that may have to be done again
         run.selection.observe(seen_B, copy_B)
     return sums_L, denominators
@@ -81,7 +81,7 @@ def _stand_in(task: Task, run: Run, worker: Worker, forward: Forward, step: Cand
         worker.scaler.scale(outcome.loss_sum_B.sum() * 0.0).backward()
 
 
-def _mix(run: Run, step: Candidate, nth: int) -> Mix | None:
+def _mix(run: Run, step: Candidate, nth: int) -> Mixture | None:
     """How the batch of a step is mixed, the same on every worker; None where it stays as it is."""
     rule = run.plan.mix_rule(step.at)
     return rule.drawn(step.side_px, run.seed, step.at.epoch, step.number, nth) if rule else None

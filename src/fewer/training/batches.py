@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from fewer.core.allocation import shares
-from fewer.core.mixing import PAIR
 from fewer.core.protocols import Data
 from fewer.core.ragged import dense
 from fewer.core.types import At, Batch, Request, Stage, Worker
@@ -193,5 +192,6 @@ def _sizes(samples: int, workers: int, unit: int) -> list[int]:
 
 
 def _unit(run: Run, epoch: int) -> int:
-    """Samples that have to be on one worker: pairs, where batches are mixed."""
-    return PAIR if run.plan.mix_rule(run.plan.at(epoch)) else 1
+    """Samples that have to be on one worker: those that are put together, where batches are mixed."""
+    rule = run.plan.mix_rule(run.plan.at(epoch))
+    return rule.unit if rule else 1
