@@ -14,6 +14,7 @@ from fewer.optim.averaging import AVERAGES
 from fewer.recipe.schema import AUTO_BATCH, AUTO_LR, Recipe
 from fewer.sync.local_params import LocalParams
 
+CLASSIFY = "classify"
 _SIDES = 8  # of a ramp
 _COMPILED_SIDES = 4  # with two batch sizes each as many graphs as torch.compile keeps of one function
 
@@ -30,7 +31,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
         found += check_section(getattr(recipe, name), name, recipe.epochs)
     checks = (
         _rates, _growth, _ramps, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits,
-        _averages,
+        _averages, _whole_pictures,
     )  # fmt: skip
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
@@ -155,10 +156,29 @@ def _loss(recipe: Recipe) -> Iterator[Problem]:
         name = task.loss  # type: ignore[attr-defined]
         text = f'task.loss = "{name}" measures its margins in cosines, and model.head = "{model.head}" has none'
         yield ("task", "loss"), f'{text}; set model.head = "normalized"'
-    if smoothing and not getattr(task, "smooths", True):
-        name = task.loss  # type: ignore[attr-defined]
-        text = f'train.label_smoothing = {smoothing:g} is not defined for task.loss = "{name}"'
+    if smoothing and not getattr(task, "smooths", task.name == CLASSIFY):
+        loss = getattr(task, "loss", None)
+        what = f'task.loss = "{loss}"' if loss else f'task.name = "{task.name}"'
+        text = f"train.label_smoothing = {smoothing:g} is not defined for {what}"
         yield ("train", "label_smoothing"), f"{text}; leave one of the two out"
+
+
+def _whole_pictures(recipe: Recipe) -> Iterator[Problem]:
+    """What cannot be done to pictures that are shown whole, with boxes or masks."""
+    augment, task = recipe.augment, recipe.task
+    if tasks.module(task.name).ANNOTATIONS == "classes":
+        return
+    what = f'task.name = "{task.name}" shows whole pictures'
+    if augment.crop == "random_resized":
+        fix = "leave it out, and zoom by augment.scale = [0.5, 2.0]"
+        yield ("augment", "crop"), f'augment.crop = "random_resized" cuts squares out of pictures, and {what}; {fix}'
+    for number, stage in enumerate(recipe.stages):
+        if stage.mix and stage.strength == 0 and augment.mixes:
+            text = f"stages.{number}.mix = {stage.mix:g} with strength = 0 would mix views of an evaluation, and {what}"
+            yield ("stages", str(number), "mix"), f"{text}; give the stage a strength above 0"
+    if getattr(recipe.select, "scorer_side_px", None):
+        text = f"select.scorer_side_px = {recipe.select.scorer_side_px} shrinks images, and {what}"  # type: ignore[attr-defined]
+        yield ("select", "scorer_side_px"), f"{text}, whose boxes or masks would stay; leave it out"
 
 
 def _mixing(recipe: Recipe) -> Iterator[Problem]:
