@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fewer.core.errors import DataError, ResourceError
 
@@ -58,6 +58,12 @@ def downloaded(url: str, name: str, hash_prefix: str = "") -> Path:
             f"remove it and fetch {url} again"
         )
     return place
+
+
+def downloaded_of_torchvision(url: str) -> Path:
+    """A file of torchvision's, whose name ends in the beginning of its SHA-256; errors as `downloaded`."""
+    name = PurePosixPath(url).name
+    return downloaded(url, name, hash_prefix=PurePosixPath(name).stem.rpartition("-")[2])
 
 
 def is_kept(name: str) -> bool:

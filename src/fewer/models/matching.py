@@ -31,6 +31,8 @@ class Match:
         shallower: Likewise, a block of the network's that the weights lack.
         prefix: What stood before the names in the file.
         in_order: Whether the names are others, and the tensors fit by their order and shapes.
+        trunk: Of what part of the network these are weights, such as `backbone.`: the rest is missing, and no fault; ""
+            for a whole network.
     """
 
     fitting: Mapping[str, Tensor]
@@ -44,6 +46,7 @@ class Match:
     shallower: str = ""
     prefix: str = ""
     in_order: bool = False
+    trunk: str = ""
 
     @property
     def suffices(self) -> bool:
@@ -61,7 +64,8 @@ class Match:
 
     def describe(self) -> str:
         """How much fits, and the first names of what does not."""
-        parts = [f"{len(self.fitting)} tensors fit ({self.share:.0%} of the network without its head)"]
+        whole = f"{self.trunk.rstrip('.')}, the rest is drawn" if self.trunk else "network without its head"
+        parts = [f"{len(self.fitting)} tensors fit ({self.share:.0%} of the {whole})"]
         if self.in_order:
             parts.append("by order and shape, since their names are others")
         if self.prefix:
@@ -75,7 +79,7 @@ class Match:
         return "; ".join(parts)
 
 
-def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int, prefix: str = "") -> Match:
+def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int, prefix: str = "", trunk: str = "") -> Match:
     """Compares weights with a network, which may be on the meta device.
 
     Args:
@@ -83,11 +87,16 @@ def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int, prefix:
         tensors: Weights by name.
         classes: Number of the network's outputs.
         prefix: What was taken off before their names.
+        trunk: What the names of a part of the network begin with whose weights do alone, such as `backbone.`.
 
     Raises:
         ValueError: A weight that fits is not finite.
     """
-    state = model.state_dict()
+    state: Mapping[str, Tensor] = model.state_dict()
+    if trunk and all(name.startswith(trunk) for name in tensors):
+        state = {name: value for name, value in state.items() if name.startswith(trunk)}
+    else:
+        trunk = ""
     in_heads = {f"{name}.{part}" for name in heads(model, classes) for part in ("weight", "bias")}
     fitting: dict[str, Tensor] = {}
     reshaped, head = [], []
@@ -122,6 +131,7 @@ def match(model: nn.Module, tensors: Mapping[str, Tensor], classes: int, prefix:
         _block([name for name in unexpected if not name.startswith(around)], tensors, state),
         _block([name for name in missing if not name.startswith(around)], state, tensors),
         prefix,
+        trunk=trunk,
     )
 
 
@@ -167,14 +177,15 @@ def clear_new_heads(model: nn.Module, fitted: Match, classes: int) -> None:
     """Sets heads to zero that the weights do not fill, so that all classes are equally probable at first.
 
     What is drawn for a head is noise beside features that have learnt something, and at the small rates of fine-tuning
-    it stays (Kolesnikov et al. 2020, BiT). Heads of cosines keep their directions.
+    it stays (Kolesnikov et al. 2020, BiT). Heads of cosines keep their directions, and so does every head where the
+    weights are those of a trunk: what comes before it is drawn, too.
 
     Args:
         model: The network.
         fitted: What fits.
         classes: Number of the network's outputs.
     """
-    for name in heads(model, classes):
+    for name in () if fitted.trunk else heads(model, classes):
         head = model.get_submodule(name)
         if f"{name}.weight" not in fitted.fitting and type(head) in (nn.Linear, nn.Conv2d):
             for parameter in head.parameters():

@@ -52,10 +52,11 @@ class Weights:
             RecipeError: They are weights of another architecture.
             DataError: A weight is not finite.
         """
-        adapted = getattr(models.family(params.name), "adapted", None)
+        family = models.family(params.name)
+        adapted, trunk = getattr(family, "adapted", None), getattr(family, "TRUNK", "")
         prefix, tensors = unwrapped(self.tensors, model.state_dict())
         try:
-            found = match(model, adapted(tensors, model) if adapted else tensors, classes, prefix)
+            found = match(model, adapted(tensors, model) if adapted else tensors, classes, prefix, trunk)
         except ValueError as error:
             raise DataError(f"model.weights: {self.origin}: {error}; take weights of a run that went well") from None
         if not found.suffices and (renamed := in_order(model, self.tensors, classes)):

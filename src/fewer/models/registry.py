@@ -43,6 +43,8 @@ class Models(Registry):
         """What to do about a name that no model has."""
         if name.startswith("timm:") and find_spec("timm") is None:
             return "models of timm need its package: pip install timm"
+        if name.startswith("smp:") and find_spec("segmentation_models_pytorch") is None:
+            return "models of smp need its package: pip install segmentation-models-pytorch"
         if close := closest(name, self.names()):
             return f'did you mean "{close}"?'
         own = [each for each in self.names() if self.family_of[each] == each]

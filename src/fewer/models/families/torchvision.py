@@ -72,16 +72,12 @@ def build(params: Params, classes: int, side_px: int) -> nn.Module:
 
 def published(params: Params) -> Published:
     """The weights that torchvision calls the default ones, and the statistics that their images were normalised by."""
-    from pathlib import PurePosixPath
-
     from torchvision.models import get_model_weights
 
-    from fewer.models.hub import Published, downloaded
+    from fewer.models.hub import Published, downloaded_of_torchvision
 
     default: Any = get_model_weights(params.name).DEFAULT
-    name = PurePosixPath(default.url).name
-    file = downloaded(default.url, name, hash_prefix=PurePosixPath(name).stem.rpartition("-")[2])
-    return Published(file, *usual_moments(params))
+    return Published(downloaded_of_torchvision(default.url), *usual_moments(params))
 
 
 def usual_moments(params: Params) -> tuple[tuple[float, ...], tuple[float, ...]]:
