@@ -66,7 +66,8 @@ class DataRecipe(Section):
     source: str
     """`digits`, `folder:PATH`, `tar:PATH`, `idx:PATH` (MNIST's files), `cifar10` or `cifar100` (downloaded once, or
     `cifar10:FOLDER`), `hf:NAME` (Hugging Face), `s3://BUCKET/PREFIX` (object storage), `lists:PATH` (of `fewer data
-    split`); the path of a folder or a tar alone will do."""
+    split`); with boxes `coco:PATH`, `voc:PATH` or `yolo:PATH`, with masks `masks:PATH`; the path of a folder or a tar
+    alone will do."""
     test: str = "auto"
     """`auto` (the source's own split, else 20 % held out), a source, a share such as `"20%"`, or `none`."""
     val: str = "auto"

@@ -20,7 +20,9 @@ def test_listing_needs_no_torch() -> None:
 
 
 def test_kinds_are_found_by_their_files() -> None:
-    assert kinds() == ["cifar10", "cifar100", "digits", "folder", "hf", "idx", "lists", "s3", "tar"]
+    assert kinds() == [
+        *("cifar10", "cifar100", "coco", "digits", "folder", "hf", "idx", "lists", "masks", "s3", "tar", "voc", "yolo")
+    ]
     for text in ("digits", "cifar10", "cifar100:x", "folder:x", "hf:a/b:c?label=d", "idx:x"):
         assert is_source(text)
     for kind in ("folder", "tar", "idx", "cifar10", "hf"):

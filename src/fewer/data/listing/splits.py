@@ -5,6 +5,7 @@ M: ids of a split. N: all ids of its source.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -92,7 +93,7 @@ class Splits:
             source, key = split.source, id(split.source)
             if key not in hashes:
                 used = [other.ids_M for _, other in named if other.source is source]
-                hashes[key] = fingerprint.hashes(source, self.cache, torch.cat(used).numpy())
+                hashes[key] = _hashes(source, self.cache, torch.cat(used).numpy())
             ids_M, label_N = split.ids_M.numpy(), split.label_N.numpy()
             found.append(Entries(name, ids_M, source.names, source.sizes, hashes[key], label_N, split.classes))
         return Manifest(found)
@@ -280,6 +281,8 @@ def _split(
     notes: list[str],
 ) -> Split:
     """A split whose labels index `classes`; `label_N` indexes the source's own."""
+    shown = source.shown(ids_M.numpy()) if label_N is source.labels else None
+    numbered = source.in_classes(classes, purpose)
     index = {name: i for i, name in enumerate(classes)}
     translated = torch.tensor([index.get(name, -1) for name in source.classes])
     label_M = translated[torch.from_numpy(label_N)[ids_M]]
@@ -290,12 +293,23 @@ def _split(
             f"{source.name}: class {unknown!r} of the {purpose} set is unknown in training "
             f"(first: {source.names[first]}); allowed: {_listed(classes)}; fix: rename or remove that folder"
         )
-    missing = sorted(set(classes) - {classes[i] for i in label_M.unique().tolist()})
+    missing = sorted(set(classes) - set(shown or (classes[i] for i in label_M.unique().tolist())))
     if missing:
         notes.append(f"the {purpose} set has no image of {_listed(missing)}")
     own_N = torch.full((len(source),), -1)
     own_N[ids_M] = label_M
-    return Split(source, ids_M, own_N, classes)
+    return Split(numbered, ids_M, own_N, classes)
+
+
+def _hashes(source: Source, cache: bool, ids: npt.NDArray[np.int64]) -> Sequence[bytes]:
+    """A hash by id of what each image and its boxes or mask hold; the others mean nothing."""
+    content = fingerprint.hashes(source, cache, ids)
+    if source.annotations == "classes":
+        return content
+    found = [b""] * len(source)
+    for id in ids.tolist():
+        found[id] = hashlib.blake2b(content[id] + source.annotation_digest(id), digest_size=16).digest()
+    return found
 
 
 def _share(text: str, key: str) -> float | None:

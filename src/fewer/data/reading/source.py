@@ -58,6 +58,30 @@ class Source(ABC):
         """Names of the classes of training images: those of the part `train`, or of all."""
         return [self.classes[i] for i in np.unique(self.labels[self.parts.get("train", slice(None))])]
 
+    def shown(self, ids: npt.NDArray[np.int64]) -> list[str]:
+        """Names of the classes that some images show, as far as that is known without reading them."""
+        return [self.classes[i] for i in np.unique(self.labels[ids])]
+
+    def in_classes(self, classes: list[str], purpose: str) -> Source:
+        """The same images, their boxes or masks numbered as other classes are; nothing changes without such.
+
+        Args:
+            classes: Names of the classes, in the order of their numbers.
+            purpose: What the images are for, in messages.
+
+        Raises:
+            DataError: A class is not among them.
+        """
+        return self
+
+    def annotation_digest(self, id: int) -> bytes:
+        """Bytes that change with what an image's boxes or mask say; none where images have classes alone.
+
+        Raises:
+            DataError: The annotation cannot be read.
+        """
+        return b""
+
     def __len__(self) -> int:
         return len(self.names)
 

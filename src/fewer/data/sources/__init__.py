@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fewer.core.errors import DataError
 from fewer.core.registry import Registry
+from fewer.data.annotations.detect import kind_of
 from fewer.data.listing.class_folders import ClassLevel
 from fewer.data.reading.source import Source as Source
 from fewer.data.reading.source import Stamp as Stamp
@@ -74,7 +75,7 @@ def open_source(text: str, class_level: ClassLevel = "auto") -> Source:
 def absolute(text: str, base: Path) -> str:
     """The same source, with a path that does not depend on the current folder; any other text as it is.
 
-    A bare path of a folder or a tar becomes a source: `photos` is `folder:/home/me/photos`.
+    A bare path of a folder or a file becomes a source: `photos` is `folder:/home/me/photos`.
 
     Raises:
         OSError, ValueError, RuntimeError: The path is none.
@@ -88,21 +89,21 @@ def absolute(text: str, base: Path) -> str:
 
 
 def named(text: str, base: Path) -> str:
-    """The source that a bare path of a folder, of lists or of a tar means; other texts stay unchanged."""
+    """The source that a bare path of a folder, of lists, of annotations or of a tar means; other texts unchanged."""
     if is_source(text) or text in ("", "auto", "none"):
         return text
-    place = os.path.join(base, os.path.expanduser(text))
-    lists = all(os.path.isfile(f"{place}/{name}") for name in ("split.json", "train.csv"))
-    kind = (
-        "lists"
-        if lists
-        else "folder"
-        if os.path.isdir(place)
-        else "tar"
-        if text.endswith(".tar") and os.path.isfile(place)
-        else ""
-    )
+    kind = _kind_at(os.path.join(base, os.path.expanduser(text)))
     return f"{kind}:{text}" if kind else text
+
+
+def _kind_at(place: str) -> str:
+    """The kind of what lies at a path; "" for nothing that is one."""
+    if os.path.isdir(place):
+        if all(os.path.isfile(f"{place}/{name}") for name in ("split.json", "train.csv")):
+            return "lists"
+        return kind_of(place) or "folder"
+    endings = {".tar": "tar", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
+    return endings.get(os.path.splitext(place)[1], "") if os.path.isfile(place) else ""
 
 
 def allowed(text: str) -> str:

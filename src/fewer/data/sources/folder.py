@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
 
 from fewer.data.listing.class_folders import ClassLevel
 from fewer.data.listing.layout import Held, arranged, is_image
-from fewer.data.listing.left_out import LeftOut, is_run, is_visible
+from fewer.data.listing.left_out import LeftOut
 from fewer.data.listing.string_array import Names
+from fewer.data.listing.walk import levels
 from fewer.data.reading.source import Source, Stamp, unreadable
 
 FORMS = ("folder:PATH",)
@@ -29,48 +29,16 @@ class Folder(Source):
         held: dict[str, Held] = {}
         folders: list[str] = []
         left_out = LeftOut()
-        self._walk("", held, folders, left_out, ())
+        for level in levels(self._root, is_image, left_out):
+            folders += level.folders
+            if level.files:  # packed before the next folder is opened
+                columns = np.array([numbers for _, *numbers in level.files], np.int64)
+                held[level.below.rstrip("/")] = Held(Names(file for file, *_ in level.files), columns)
         with left_out.named_in_errors():
             found = arranged(name, held, left_out.without_runs(folders), class_level, left_out.notes)
         super().__init__(name, found)
         self.left_out = left_out
         self._modified_ns = found.columns[:, 1]
-
-    def _walk(
-        self, below: str, held: dict[str, Held], folders: list[str], left_out: LeftOut, above: tuple[str, ...]
-    ) -> None:
-        """Lists a folder into `held`, and those below it; what it holds is packed before the next one is opened."""
-        here = f"{self._root}/{below}"
-        above = (*above, os.path.realpath(here))
-        if above[-1] in above[:-1]:
-            raise unreadable(self._root, f"{here} links back to a folder above it")
-        images, inner = [], []
-        try:
-            with os.scandir(here) as scan:
-                for entry in scan:
-                    if not is_visible(entry.name):
-                        left_out.add_hidden(below + entry.name)
-                    elif entry.is_dir():
-                        inner.append(below + entry.name)
-                    elif is_image(entry.name):
-                        status = entry.stat()
-                        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-                            raise unreadable(self._root, f"{below}{entry.name} is no regular file")
-                        images.append((entry.name, status.st_size, status.st_mtime_ns))
-                    else:
-                        left_out.add_file(below + entry.name)
-        except OSError as error:
-            raise unreadable(self._root, f"{error.filename}: {error.strerror}") from error
-        if images:
-            images.sort()
-            columns = np.array([numbers for _, *numbers in images], np.int64)
-            held[below.rstrip("/")] = Held(Names(name for name, *_ in images), columns)
-        folders += inner
-        for path in inner:
-            if is_run(f"{self._root}/{path}"):
-                left_out.runs.add(path)
-            else:
-                self._walk(f"{path}/", held, folders, left_out, above)
 
     def read(self, id: int) -> bytes:
         return Path(f"{self._root}/{self.names[id]}").read_bytes()

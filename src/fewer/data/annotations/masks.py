@@ -1,0 +1,148 @@
+"""Masks: an image of class ids for each picture, as PNG with a palette, with grey values, or with colours by a table.
+
+A mask belongs to the picture of its own name, in a folder that says what it holds: `trainannot/` for `train/`;
+`masks/`, `labels/`, `annotations/` or `SegmentationClass/` for `images/` or `JPEGImages/`. Or it is `x_mask.png`
+beside `x.jpg`.
+Splits are VOC's lists `ImageSets/Segmentation/train.txt`, or folders called train, val and test.
+
+Ids are read as they are stored: the index into a palette, or the grey value; no conversion of colours touches them.
+Class names are the lines of `classes.txt`, or the rows of a table of colours (`class_dict.csv` with name, r, g, b;
+CVAT's `labelmap.txt`; Roboflow's `_classes.csv` with value and class). Id 255 is void. So is every class whose name
+says so (`unlabelled`, `void`, `ignore`, ...), wherever it stands in the list: it is no class, and the ids behind it
+move down. Another id is void where that is asked for.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fewer.core.errors import DataError
+from fewer.data.annotations.draft import Draft
+from fewer.data.annotations.faults import Fault, counted
+from fewer.data.annotations.mask_names import table_of
+from fewer.data.annotations.mask_values import Table
+from fewer.data.annotations.tree import Tree, parts_of, stem_of
+from fewer.data.annotations.voc import listed
+from fewer.data.decode.formats import ending_of
+
+_MASKS = frozenset(
+    ("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot", "segmentationclass", "gt",
+     "groundtruth", "segmentation", "segmentations", "segmasks")
+)  # fmt: skip
+_OTHERS = frozenset(("segmentationobject",))
+_PICTURES = frozenset(("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data"))
+_BEHIND = re.compile(r"(.+?)[-_ ]?(?:annot|annotations?|labels?|masks?|gt)", re.IGNORECASE)
+_TAIL = re.compile(r"(?<=.)[-_]mask$", re.IGNORECASE)  # of the name of a mask beside its picture
+_LOSSLESS = ("png", "bmp", "dib", "tif", "tiff", "gif", "pgm", "ppm", "pnm", "webp")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Pictures with their masks.
+
+    Attributes:
+        tree: The files.
+        names: Path of every picture below the root, sorted; the position is the id.
+        masks: Path of the mask of each.
+        table: What the values of masks stand for.
+        parts: Ids of `train`, `val` and `test`; empty without splits.
+        notes: What the user should know, a sentence each.
+        faults: What is wrong.
+    """
+
+    tree: Tree
+    names: list[str]
+    masks: list[str]
+    table: Table
+    parts: dict[str, npt.NDArray[np.int64]]
+    notes: list[str]
+    faults: list[Fault]
+
+
+def read(tree: Tree, name: str, ignore_index: int | None = None) -> Masks:
+    """All pictures that have a mask.
+
+    Args:
+        tree: The files.
+        name: What to call the source in messages.
+        ignore_index: A stored value that is void, whatever its name; by name alone if left out.
+
+    Raises:
+        DataError: There are no pairs of picture and mask, or the classes cannot be told.
+    """
+    draft = Draft()
+    picture_by, mask_by = _by_key(tree)
+    keys = sorted(picture_by.keys() & mask_by.keys(), key=lambda key: picture_by[key])
+    if not keys:
+        raise DataError(
+            f"{name}: no masks found for {len(picture_by):,} pictures; allowed: masks of the names of their pictures, "
+            "in folders such as masks/ beside images/, or trainannot/ beside train/; fix: name the folders so"
+        )
+    for key in sorted(picture_by.keys() - mask_by.keys()):
+        draft.fault("mask-missing", picture_by[key], "no mask of its name")
+    for key in sorted(mask_by.keys() - picture_by.keys()):
+        draft.fault("image-missing", mask_by[key], "no picture of the mask's name")
+    names, masks = [picture_by[key] for key in keys], [mask_by[key] for key in keys]
+    lossy = next((mask for mask in masks if ending_of(mask) not in _LOSSLESS), "")
+    if lossy:
+        raise DataError(f"{name}: {lossy} is no lossless image: ids in it are blurred; fix: save masks as PNG")
+    table = table_of(tree, name, masks, ignore_index, draft.notes)
+    part_of = _parts(tree, names, draft)
+    parts = {part: np.array([i for i, each in enumerate(names) if part_of.get(each) == part], np.int64)
+             for part in ("train", "val", "test")}  # fmt: skip
+    return Masks(tree, names, masks, table, {part: ids for part, ids in parts.items() if len(ids)} if part_of else {},
+                 [*draft.notes, *counted(draft.faults)], draft.faults)  # fmt: skip
+
+
+def pair_of(path: str, folders: Container[str]) -> tuple[str, bool]:
+    """What a picture and its mask have in common in their paths, and whether a path is that of a mask.
+
+    Args:
+        path: Of an image, below the root.
+        folders: Paths of all folders, by which `trainannot` is one of masks only beside `train`.
+    """
+    *parts, file = path.split("/")
+    is_mask = False
+    common: list[str] = []
+    for at, part in enumerate(parts):
+        behind = _BEHIND.fullmatch(part)
+        if part.lower() in _MASKS:
+            is_mask = True
+        elif behind and "/".join([*parts[:at], behind[1]]) in folders:
+            is_mask = True
+            common.append(behind[1])
+        elif part.lower() not in _PICTURES:
+            common.append(part)
+    stem = stem_of(file)
+    bare = _TAIL.sub("", stem)
+    return "/".join([*common, bare]), is_mask or bare != stem
+
+
+def _by_key(tree: Tree) -> tuple[dict[str, str], dict[str, str]]:
+    """Pictures and masks by what their paths have in common."""
+    images = tree.images()
+    folders = {path[:at] for path in images for at, letter in enumerate(path) if letter == "/"}
+    pictures: dict[str, str] = {}
+    masks: dict[str, str] = {}
+    for path in images:
+        if not _OTHERS & {*path.lower().split("/")[:-1]}:
+            key, is_mask = pair_of(path, folders)
+            (masks if is_mask else pictures)[key] = path
+    return pictures, masks
+
+
+def _parts(tree: Tree, names: list[str], draft: Draft) -> dict[str, str]:
+    lists = {
+        stem_of(posixpath.basename(path)): path
+        for path in tree.ending("txt")
+        if posixpath.dirname(path).endswith("ImageSets/Segmentation")
+    }
+    if "train" in lists:
+        return listed({part: lists[part] for part in ("train", "val", "test") if part in lists}, names, tree, draft)
+    return parts_of(names)

@@ -1,0 +1,125 @@
+"""The little YAML that `data.yaml` of YOLO data sets has: keys with texts, numbers, lists and one level of mapping.
+
+No library is needed for it, and nothing in a file can do more than be text: anchors, tags and documents are not read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from fewer.core.errors import DataError
+
+Scalar = str | int | float
+Value = Scalar | list[Scalar] | dict[Scalar, Scalar]
+
+_WHOLE = re.compile(r"[-+]?\d{1,18}")
+_KEY = re.compile(r"""("[^"]*"|'[^']*'|[^\s"'#:\[\]{},][^:#]*?)\s*:(?:\s+(.*))?""")
+_ESCAPES = {'\\"': '"', "\\\\": "\\", "\\n": "\n", "\\t": "\t"}
+
+
+def parsed(text: str, name: str) -> dict[str, Value]:
+    """The keys of a file, each with its value; keys without a value are left out.
+
+    Args:
+        text: The file's text.
+        name: What to call it in messages.
+
+    Raises:
+        DataError: It is not such YAML.
+    """
+    found: dict[str, Value] = {}
+    lines = [(at, line.rstrip()) for at, line in enumerate(text.splitlines(), 1)]
+    rows = [(at, line) for at, line in lines if _bare(line).strip() and line.strip() not in ("---", "...")]
+    while rows:
+        at, line = rows.pop(0)
+        match = _KEY.fullmatch(_bare(line))
+        if not match or line[:1].isspace():
+            raise _wrong(name, at, line, "no `key: value`")
+        block = []
+        while rows and (rows[0][1][:1].isspace() or rows[0][1].startswith("-")):
+            block.append(rows.pop(0))
+        rest = (match[2] or "").strip()
+        if rest[:1] in ("[", "{"):
+            value: Value | None = _flow(" ".join([rest, *(_bare(each).strip() for _, each in block)]), name, at, line)
+        elif rest and block:
+            raise _wrong(name, *block[0], "a value that goes on in another line")
+        else:
+            value = _scalar(rest) if rest else _block(block, name)
+        if value is not None:
+            found[str(_scalar(match[1]))] = value
+    return found
+
+
+def _block(rows: list[tuple[int, str]], name: str) -> Value | None:
+    """A list of `- value` or a mapping of `key: value`, of one level."""
+    texts = [(at, _bare(line).strip()) for at, line in rows]
+    if not texts:
+        return None
+    if all(text.startswith("-") for _, text in texts):
+        return [_scalar(text[1:].strip()) for _, text in texts]
+    mapping: dict[Scalar, Scalar] = {}
+    for at, text in texts:
+        match = _KEY.fullmatch(text)
+        if not match:
+            raise _wrong(name, at, text, "neither `- value` nor `key: value`")
+        mapping[_scalar(match[1])] = _scalar((match[2] or "").strip())
+    return mapping
+
+
+def _flow(text: str, name: str, at: int, line: str) -> Value:
+    """`[a, b]` or `{0: a, 1: b}`."""
+    close = "]" if text[0] == "[" else "}"
+    if not text.endswith(close):
+        raise _wrong(name, at, line, f"no {close!r} that closes it")
+    items = [item for item in _split(text[1:-1]) if item]
+    if close == "]":
+        return [_scalar(item) for item in items]
+    mapping: dict[Scalar, Scalar] = {}
+    for item in items:
+        match = _KEY.fullmatch(item)
+        if not match:
+            raise _wrong(name, at, line, f"{item!r} is no `key: value`")
+        mapping[_scalar(match[1])] = _scalar((match[2] or "").strip())
+    return mapping
+
+
+def _split(text: str) -> list[str]:
+    """What commas outside quotes separate."""
+    items, quote, start = [], "", 0
+    for at, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter == ",":
+            items.append(text[start:at].strip())
+            start = at + 1
+    return [*items, text[start:].strip()]
+
+
+def _bare(line: str) -> str:
+    """A line without its comment."""
+    quote = ""
+    for at, letter in enumerate(line):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'" and (at == 0 or line[at - 1] in " \t[{,:"):
+            quote = letter
+        elif letter == "#" and (at == 0 or line[at - 1].isspace()):
+            return line[:at].rstrip()
+    return line
+
+
+def _scalar(text: str) -> Scalar:
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1].replace("''", "'")
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return re.sub(r'\\["\\nt]', lambda match: _ESCAPES[match[0]], text[1:-1])
+    return int(text) if _WHOLE.fullmatch(text) else text
+
+
+def _wrong(name: str, at: int, line: str, what: str) -> DataError:
+    return DataError(
+        f"{name}:{at}: {what}: {line.strip()[:80]!r}; allowed: keys with texts, numbers, lists or one level of "
+        "`key: value`; fix: write it in that form"
+    )

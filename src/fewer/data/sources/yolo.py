@@ -1,0 +1,18 @@
+"""`yolo:PATH`: a folder of images with boxes in text files, as YOLO reads them; PATH may be its `data.yaml`."""
+
+from __future__ import annotations
+
+import os
+
+from fewer.data.annotations import yolo
+from fewer.data.annotations.boxes import settled
+from fewer.data.annotations.tree import Tree
+from fewer.data.reading.annotated import BoxSource
+
+FORMS = ("yolo:PATH",)
+
+
+def opened(text: str, place: str) -> BoxSource:
+    folder = os.path.dirname(os.path.expanduser(place)) or "." if place.endswith((".yaml", ".yml")) else place
+    tree = Tree(text, folder)
+    return BoxSource(text, settled(yolo.read(tree), tree))

@@ -1,0 +1,49 @@
+"""The kind of a folder by its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from annotated import coco, dataset, mask, photo, xml
+from fewer.data.sources import named
+from zoo import Files, encoded, picture
+
+JPG, PNG, BOX = photo(1), mask([[0, 1]]), b"0 0.5 0.5 0.1 0.1\n"
+JSON = coco([], [], {1: "a"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("coco", {"train/x.jpg": JPG, "train/_annotations.coco.json": JSON}),
+        ("coco", {"train2017/x.jpg": JPG, "annotations/instances_train2017.json": JSON}),
+        ("coco", {"images/x.jpg": JPG, "result.json": JSON}),
+        ("voc", {"JPEGImages/x.jpg": JPG, "Annotations/x.xml": xml("x.jpg")}),
+        ("voc", {"train/x.jpg": JPG, "train/x.xml": b'<?xml version="1.0"?>\n' + xml("x.jpg")}),
+        ("yolo", {"images/train/x.jpg": JPG, "labels/train/x.txt": BOX, "data.yaml": b"names: [a]"}),
+        ("yolo", {"images/x.jpg": JPG, "labels/x.txt": BOX}),
+        ("yolo", {"x.jpg": JPG, "x.txt": BOX, "classes.txt": b"a\n"}),
+        ("masks", {"train/x.jpg": JPG, "trainannot/x.png": PNG}),
+        ("masks", {"images/x.jpg": JPG, "masks/x.png": PNG}),
+        ("masks", {"JPEGImages/x.jpg": JPG, "SegmentationClass/x.png": PNG}),
+        ("folder", {"cat/x.jpg": JPG, "dog/x.jpg": JPG}),
+        ("folder", {"train/cat/x.jpg": JPG, "train/cat/x.txt": b"a caption\n", "train/dog/x.jpg": JPG}),
+        ("folder", {"cat/x.jpg": JPG, "cat/x.json": b'{"tags": []}', "dog/y.jpg": JPG, "pom.xml": b"<project/>"}),
+        ("folder", {"masks/x.jpg": JPG, "no masks/y.jpg": JPG}),
+        ("folder", {"with_mask/x.jpg": JPG, "without_mask/x.jpg": JPG}),
+        ("folder", {"images/1.jpg": JPG, "labels/2.jpg": JPG}),
+        ("folder", {"BCCD/JPEGImages/x.jpg": JPG, "BCCD/Annotations/x.xml": xml("x.jpg"), "other/y.jpg": JPG}),
+    ],
+)
+def test_a_folder_is_what_its_files_say(tmp_path: Path, kind: str, files: Files) -> None:
+    dataset(tmp_path / "set", files)
+    assert named("set", tmp_path) == f"{kind}:set"
+
+
+def test_a_file_of_annotations_is_a_source(tmp_path: Path) -> None:
+    dataset(tmp_path, {"a.json": JSON, "data.yaml": b"names: [a]", "x.png": encoded(picture(1))})
+    assert named("a.json", tmp_path) == "coco:a.json"
+    assert named("data.yaml", tmp_path) == "yolo:data.yaml"
+    assert named("x.png", tmp_path) == "x.png"
