@@ -90,6 +90,9 @@ def test_damaged_images_are_listed_and_the_rest_is_predicted(
         (["more", "--csv", "more"], 6, ["more: cannot be written", "directory"]),
         (["more", "--sheet", "no/where.png"], 6, ["no/where.png", "cannot be written"]),
         (["more", "--batch", "0"], 2, ["--batch"]),
+        (["more", "--pictures", "new"], 2, ["--pictures new", "classify", "--sheet"]),
+        (["more", "--masks", "new"], 2, ["--masks new", "classify"]),
+        (["more", "--pictures", "more"], 2, ["--pictures more", "not empty", "a new folder"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image, ImageFont
+from PIL import Image
 
 from fewer.core.types import Caption
-from fewer.report.contact_sheet import SHOWN_MAX, Tile, drawable, fitting, font_of, sheet
+from fewer.report.contact_sheet import SHOWN_MAX, Tile, sheet
 
 
 def test_sheet_is_bounded_and_shows_the_image(tmp_path: Path) -> None:
@@ -25,23 +25,6 @@ def test_sheet_is_bounded_and_shows_the_image(tmp_path: Path) -> None:
     assert max(many) < 5000
 
 
-def test_names_are_cut_to_fit() -> None:
-    font = ImageFont.load_default(12)
-    text = "a name that is far too long for its place"
-    cut, end = fitting(text, 80, font), fitting(text, 80, font, keep_end=True)
-    assert text.startswith(cut.removesuffix("…"))
-    assert text.endswith(end.removeprefix("…"))
-    assert max(font.getlength(cut), font.getlength(end)) <= 80
-    assert len(cut) > 5
-    assert fitting("short", 80, font) == "short"
-
-
-def test_names_that_the_font_cannot_draw_get_the_class_number() -> None:
-    assert drawable("cat", 7, font_of(13)) == "cat"
-    assert drawable("猫 cat", 7, font_of(13)) == "#7 cat"
-    assert drawable("猫", 7, font_of(13)) == "#7"
-
-
 def test_a_task_draws_on_the_thumbnail(tmp_path: Path) -> None:
     """In its place on the sheet, and so that the next image is not drawn on."""
     Image.new("RGB", (50, 50), (200, 30, 30)).save(tmp_path / "red.png")
@@ -55,3 +38,39 @@ def test_a_task_draws_on_the_thumbnail(tmp_path: Path) -> None:
     picture = Image.open(io.BytesIO(sheet(tiles, "two", "PNG")))
     colours = [picture.getpixel((x, y)) for x in (100, 260) for y in (100, 190)]
     assert colours == [(0, 0, 255), (200, 30, 30), (200, 30, 30), (200, 30, 30)]
+
+
+def test_whole_pictures_lie_in_the_middle_of_larger_cells(tmp_path: Path) -> None:
+    """A task draws on the picture alone, however wide it is, and what is smaller than its cell is enlarged."""
+    sizes: list[tuple[int, int]] = []
+
+    def draw(thumbnail: Image.Image) -> Caption:
+        sizes.append(thumbnail.size)
+        return Caption("3 cats", 0, 0.5)
+
+    tiles = []
+    for name, size in {"wide": (1000, 250), "high": (40, 80)}.items():
+        Image.new("RGB", size, (200, 30, 30)).save(tmp_path / f"{name}.png")
+        tiles.append(Tile(str(tmp_path / f"{name}.png"), draw))
+    tiles.append(Tile(str(tmp_path / "gone.png"), draw))
+    plain, whole = (
+        Image.open(io.BytesIO(sheet(tiles, "three", "PNG", classes))) for classes in (None, ["cat", "猫" * 400])
+    )
+    assert sizes[3:] == [(256, 64), (128, 256), (256, 256)]
+    assert whole.width > plain.width + 200
+    left = 24
+    column = [whole.getpixel((left + 128, y)) for y in range(whole.height)]
+    assert column.count((200, 30, 30)) == 64
+    assert (200, 30, 30) not in [plain.getpixel((left + 200 + 144, y)) for y in range(60)]
+
+
+def test_a_legend_has_the_classes_that_fit(tmp_path: Path) -> None:
+    from fewer.core.drawing.palette import color_of
+
+    shown = []
+    for classes in (["a", "b"], [f"class {number}" for number in range(500)]):
+        with Image.open(io.BytesIO(sheet([], "none", "PNG", classes))) as picture:
+            colors = {color for _, color in picture.getcolors(10_000) or []}
+        shown.append(sum(color_of(number) in colors for number in range(18)))
+    assert shown[0] == 2
+    assert 3 <= shown[1] < 18

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from fewer.core.drawing.masks import mask_png
 from fewer.core.evaluation import LOSS, Evaluation, Metric, WorstSample
 from fewer.core.observation import Column, Outcome, observe
 from fewer.core.protocols import Comm
@@ -120,6 +121,9 @@ class BrightFormat:
         mask = Image.fromarray(prediction.byte().numpy() * 255).resize(thumbnail.size)
         thumbnail.paste((255, 255, 255), (0, 0), mask)
         return Caption("bright", 1, self.share(prediction))
+
+    def mask(self, prediction: Tensor) -> bytes:
+        return mask_png(prediction.byte().numpy())
 
     def share(self, prediction: Tensor) -> float:
         return float(prediction.double().mean())

@@ -12,11 +12,13 @@ import typer
 from fewer.cli.options import Json, Model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import IO
 
     from fewer.cli.predictions import Tally
     from fewer.core.protocols import PredictionFormat
     from fewer.inference.loaded import LoadedModel
+    from fewer.inference.predict import Prediction
 
 
 def predict(
@@ -32,6 +34,22 @@ def predict(
         Optional[Path],  # noqa: UP045
         typer.Option(
             "--sheet", help="Write a contact sheet: a .jpg or .png of at most 200 images.", show_default=False
+        ),
+    ] = None,
+    pictures: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--pictures",
+            help="Write every image with its boxes or its mask drawn in it to this new folder.",
+            show_default=False,
+        ),
+    ] = None,
+    masks: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--masks",
+            help="Write the mask of every image as a PNG of class ids to this new folder.",
+            show_default=False,
         ),
     ] = None,
     batch: Annotated[
@@ -50,6 +68,10 @@ def predict(
     if as_json and csv:
         raise RecipeError("--json and --csv: give one of the two")
     shown_most = _shown_most(sheet)
+    from fewer.cli.prediction_files import require_new
+
+    require_new("--pictures", pictures)
+    require_new("--masks", masks)
     from fewer.data.listing.files import files_of
     from fewer.data.listing.left_out import LeftOut
     from fewer.runs.published import model_folder
@@ -60,11 +82,13 @@ def predict(
 
     with without_garbage_collection():
         from fewer.cli.display import counted
+        from fewer.cli.prediction_files import require_drawn
         from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
         from fewer.inference.loaded import load_published
         from fewer.inference.predict import predict as predicted
         from fewer.runs.published import unfinished
         from fewer.runs.record import publishing
+        from fewer.tasks import module
 
     tally = Tally()
     with ExitStack() as stack:
@@ -73,20 +97,24 @@ def predict(
         picture = stack.enter_context(publishing(sheet)) if sheet else None
         with without_garbage_collection():  # which imports the model's library
             handed = load_published(model)
+        annotations = module(handed.about.task.name).ANNOTATIONS
+        require_drawn(handed.about.task.name, annotations, pictures, masks)
         if warning := unfinished(model, handed.about.epochs):
             print(printable(f"warning: {warning}"), file=sys.stderr)
         show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
-        found = collected(predicted(handed, files, top, batch or 0), tally, shown_most, show=show)
         format = handed.task.format(top)
+        found = _with_files(predicted(handed, files, top, batch or 0), format, handed, pictures, masks)
+        found = collected(found, tally, shown_most, show=show)
         if csv and table:
-            write_csv(found, format, table, csv)
+            keys = [key for key, folder in (("picture", pictures), ("mask", masks)) if folder]
+            write_csv(found, format, table, csv, keys)
         elif as_json:
             write_json(found, format, handed)
         else:
             write_text(found, format)
         if sheet and picture:
-            _draw(picture, sheet, handed, format, tally)
-    for path in (csv, sheet):
+            _draw(picture, sheet, handed, format, tally, is_whole=annotations != "classes")
+    for path in (csv, sheet, pictures, masks):
         if path and not as_json:
             print(path)
     if left_out.unread:
@@ -108,7 +136,27 @@ def _shown_most(sheet: Path | None) -> int:
     return SHOWN_MAX
 
 
-def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, format: PredictionFormat, tally: Tally) -> None:
+def _with_files(
+    found: Iterable[Prediction],
+    format: PredictionFormat,
+    handed: LoadedModel,
+    pictures: Path | None,
+    masks: Path | None,
+) -> Iterable[Prediction]:
+    """Predictions whose pictures and masks are written as they pass."""
+    from fewer.cli.prediction_files import picture_of, written
+
+    if pictures is not None:
+        content = partial(picture_of, format=format, depth=handed.about.depth)
+        found = written(found, pictures, "picture", ".jpg", content)
+    if masks is not None:
+        found = written(found, masks, "mask", ".png", lambda prediction: format.mask(prediction.answer))
+    return found
+
+
+def _draw(
+    picture: IO[bytes], path: Path, handed: LoadedModel, format: PredictionFormat, tally: Tally, is_whole: bool
+) -> None:
     import sys
 
     from fewer.report.contact_sheet import FORMATS, Tile, sheet
@@ -121,7 +169,7 @@ def _draw(picture: IO[bytes], path: Path, handed: LoadedModel, format: Predictio
     count = f"{len(tiles):,} images" if len(tiles) == sound else f"the first {len(tiles):,} of {sound:,} images"
     run = run_of(handed.folder)
     title = f"{run.name if run else handed.folder.name} ({handed.about.model.name}): {count}"
-    data = sheet(tiles, title, FORMATS[path.suffix.lower()])
+    data = sheet(tiles, title, FORMATS[path.suffix.lower()], handed.about.classes if is_whole else None)
     with writing(path):
         picture.write(data)
     if len(tiles) < sound:

@@ -59,13 +59,15 @@ def write_json(predictions: Iterable[Prediction], format: PredictionFormat, hand
     comma = ""
     for prediction in predictions:
         answer = {"error": prediction.fault} if prediction.fault else format.json(prediction.answer)
-        print(f"{comma}\n{json.dumps({'path': prediction.path, **answer})}", end="")
+        print(f"{comma}\n{json.dumps({'path': prediction.path, **answer, **prediction.files})}", end="")
         comma = ","
     print("\n]}")
 
 
-def write_csv(predictions: Iterable[Prediction], format: PredictionFormat, file: IO[bytes], path: Path) -> None:
-    """A table: path, the task's columns, error.
+def write_csv(
+    predictions: Iterable[Prediction], format: PredictionFormat, file: IO[bytes], path: Path, files: Sequence[str] = ()
+) -> None:
+    """A table: path, the task's columns, the paths of what was written of the image (`files`), error.
 
     A path that a spreadsheet would take for a formula gets `./` in front, and still names the same file; any other such
     text gets an apostrophe.
@@ -74,10 +76,11 @@ def write_csv(predictions: Iterable[Prediction], format: PredictionFormat, file:
         ResourceError: The disk is full or cannot be written.
     """
     with writing(path):
-        file.write(_line(["path", *format.columns, "error"]))
+        file.write(_line(["path", *format.columns, *files, "error"]))
     for prediction in predictions:
         cells = [""] * len(format.columns) if prediction.fault else format.cells(prediction.answer)
         texts = [inert(text, "'") for text in (*cells, prediction.fault)]
+        texts[-1:-1] = [inert(prediction.files.get(key, ""), "./") for key in files]
         with writing(path):
             file.write(_line([inert(prediction.path, "./"), *texts]))
 

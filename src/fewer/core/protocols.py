@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fewer.core.evaluation import Evaluation, Metric
 from fewer.core.observation import Column, Observed, Outcome
+from fewer.core.prediction_format import PredictionFormat as PredictionFormat
 from fewer.core.types import (
     At,
     Batch,
-    Caption,
     Expectation,
     Forward,
     KeepMask,
@@ -27,7 +27,6 @@ from fewer.core.types import (
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
     from torch import Tensor
 
     from fewer.core.ragged import Values
@@ -111,29 +110,6 @@ class Task(Protocol):
 
     def metadata(self) -> dict[str, Any]:
         """What using a published model takes besides the model, as JSON: the task's `name` and its own keys."""
-        ...
-
-
-class PredictionFormat(Protocol):
-    """How the predictions of a task are written: for a terminal, as JSON, as a table, and on a contact sheet."""
-
-    columns: tuple[str, ...]
-    """The table's columns."""
-
-    def text(self, prediction: Any) -> str:
-        """A line for a terminal."""
-        ...
-
-    def json(self, prediction: Any) -> dict[str, Any]:
-        """Keys and values that JSON can hold."""
-        ...
-
-    def cells(self, prediction: Any) -> list[str]:
-        """One text for each of `columns`."""
-        ...
-
-    def draw(self, thumbnail: Image, prediction: Any) -> Caption:
-        """Draws on a square thumbnail what can be seen in the image itself; the rest is its caption."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -23,11 +23,13 @@ class Prediction:
         path: The image's file.
         answer: The task's prediction, such as the most probable classes; None for an image that cannot be read.
         fault: Why it cannot be read; else "".
+        files: Paths of what was written of it, such as its "picture" and its "mask".
     """
 
     path: str
     answer: Any
     fault: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_size: int = 0) -> Iterator[Prediction]:

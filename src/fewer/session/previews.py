@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from fewer.core.drawing.text import drawable, fitting, font_of
 from fewer.core.evaluation import WorstSample
 from fewer.core.mixing import Mix, Mixture, partners
 from fewer.core.ragged import dense
@@ -23,7 +24,6 @@ from fewer.core.types import Request, Stage
 from fewer.data.images import ImageData
 from fewer.plan.cost_model import PREVIEW_ROWS as ROWS
 from fewer.plan.cost_model import PREVIEW_VIEWS as VIEWS
-from fewer.report.contact_sheet import drawable, fitting, font_of
 from fewer.runs.record import publish, writing
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image, ImageDraw
 
+from fewer.core.drawing.text import drawable, fitting, font_of
 from fewer.core.ragged import dense
 from fewer.core.types import Request
 from fewer.plan.cost_model import WATCHED
-from fewer.report.contact_sheet import drawable, fitting, font_of
 from fewer.report.history import spread
 from fewer.runs.record import read_json, write_json
 from fewer.session.previews import SHEET_BYTES, of_different_classes, pictures, publish_jpeg

@@ -310,6 +310,7 @@ def _predictions(scene: _Scene) -> None:
         with trying("format"):
             text, shown, cells = form.text(prediction), form.json(prediction), form.cells(prediction)
             caption = form.draw(Image.new("RGB", (32, 32)), prediction)
+            mask = form.mask(prediction)
         require(isinstance(text, str) and "\n" not in text, "format: text is one line", f"it is {text!r}")
         require_json("format", shown)
         promise = "predictions: an image's prediction does not depend on the others"
@@ -319,6 +320,8 @@ def _predictions(scene: _Scene) -> None:
         require(all(isinstance(cell, str) for cell in cells), "format: cells are text", f"they are {cells!r}")
         is_caption = isinstance(caption, Caption) and 0 <= caption.share <= 1
         require(is_caption, "format: draw gives a Caption with a share in [0, 1]", f"it gives {caption!r}")
+        is_mask = mask is None or mask.startswith(b"\x89PNG")
+        require(is_mask, "format: mask gives a PNG, or None", f"it gives {mask!r:.40}")
 
 
 # --- Helpers -------------------------------------------------------------------------------------------------------

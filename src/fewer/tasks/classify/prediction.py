@@ -61,6 +61,9 @@ class RankingFormat:
         index, p = prediction[0]
         return Caption(self.classes[index], index, p)
 
+    def mask(self, prediction: Ranking) -> None:
+        return None
+
     @cached_property
     def _shown(self) -> list[str]:
         """The classes' names in columns of one width."""

@@ -1,0 +1,92 @@
+"""Boxes with names and scores, drawn on a picture of any size. K: boxes of one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from fewer.core.drawing.palette import color_of, ink_on
+from fewer.core.drawing.place import Place
+from fewer.core.drawing.text import Font, drawable, fitting, font_of
+
+_NAMED_FROM_PX = 400  # of a picture's longer side: names of objects in smaller ones would hide these
+_DASH = 4  # widths of a line that a dash is long, and a gap
+_MOST = 1000  # boxes of one picture
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A box to draw.
+
+    Attributes:
+        box: Left, top, right and bottom in pixels of the whole picture at its own size.
+        number: The class, which gives the colour.
+        name: Of the class.
+        score: How sure a model is, in [0, 1]; None for an annotation.
+        is_dashed: Whether its line is dashed, to tell two kinds of boxes apart.
+    """
+
+    box: Corners
+    number: int
+    name: str
+    score: float | None = None
+    is_dashed: bool = False
+
+
+def draw_boxes(picture: Image.Image, boxes: Sequence[Marked], own_px: tuple[float, float] | None = None) -> None:
+    """Draws boxes into a picture, the surest on top; in one that is large enough with names and scores.
+
+    Args:
+        picture: An RGB picture, changed in place. It shows the whole picture that the boxes belong to, in its middle
+            and as large as it fits.
+        boxes: What to draw; coordinates that are not finite are left out, those outside are cut.
+        own_px: Width and height of the picture at its own size; None: it is drawn at that.
+    """
+    place = Place.of(picture.size, own_px or picture.size)
+    draw = ImageDraw.Draw(picture)
+    width_px = max(1, round(min(picture.size) / 180))
+    font = font_of(max(11, min(36, round(max(picture.size) / 42)))) if max(picture.size) >= _NAMED_FROM_PX else None
+    ordered = sorted(boxes, key=lambda each: -1.0 if each.score is None else each.score)[-_MOST:]
+    shown = [(each, corners) for each in ordered if (corners := place.of_box(each.box))]
+    for each, corners in shown:
+        _outline(draw, corners, color_of(each.number), width_px, each.is_dashed)
+    for each, corners in shown if font else ():
+        assert font is not None
+        _label(draw, each, corners, picture.size, font)
+
+
+def _outline(
+    draw: ImageDraw.ImageDraw, corners: Corners, color: tuple[int, int, int], width_px: int, is_dashed: bool
+) -> None:
+    left, top, right, bottom = corners
+    if not is_dashed:
+        draw.rectangle(corners, outline=color, width=width_px)
+        return
+    step = 2 * _DASH * width_px
+    for first in range(round(left), round(right) + 1, step):
+        last = min(first + step // 2, right)
+        for y in (top, bottom):
+            draw.line((first, y, last, y), color, width_px)
+    for first in range(round(top), round(bottom) + 1, step):
+        last = min(first + step // 2, bottom)
+        for x in (left, right):
+            draw.line((x, first, x, last), color, width_px)
+
+
+def _label(draw: ImageDraw.ImageDraw, each: Marked, corners: Corners, size: tuple[int, int], font: Font) -> None:
+    """The name and the score above the box, or within it where there is no room above."""
+    left, top, right, _ = corners
+    score = "" if each.score is None else f" {min(1.0, max(0.0, each.score)):.2f}"
+    room = max(right - left, 6 * font.getbbox("0")[3])
+    name = fitting(drawable(each.name, each.number, font), room, font)
+    if score and font.getlength(name + score) <= room + font.getlength("0"):
+        name += score
+    wide, (_, _, _, high) = font.getlength(name) + 4, font.getbbox("Åg")
+    x = max(0.0, min(left, size[0] - wide))
+    y = top - high - 2 if top >= high + 2 else top
+    color = color_of(each.number)
+    draw.rectangle((x, y, x + wide, y + high + 1), fill=color)
+    draw.text((x + 2, y), name, ink_on(color), font)
