@@ -114,6 +114,8 @@ def cut_inside(model: nn.Module, frozen: Collection[str], side_px: int) -> Cut |
             if value.dim() == 1:  # norms that are as they were drawn hide what comes before them
                 value.copy_(0.5 + torch.rand(value.shape, generator=chance))
         ran, whole = _run(model, images)
+        if not isinstance(whole, torch.Tensor):  # a detector's output
+            return None
         passed = list[str]()
         for name, _ in ran:
             if [other for other, _ in ran].count(name) > 1 or not _belongs(model.get_submodule(name), name, frozen):

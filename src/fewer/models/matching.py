@@ -177,15 +177,18 @@ def clear_new_heads(model: nn.Module, fitted: Match, classes: int) -> None:
     """Sets heads to zero that the weights do not fill, so that all classes are equally probable at first.
 
     What is drawn for a head is noise beside features that have learnt something, and at the small rates of fine-tuning
-    it stays (Kolesnikov et al. 2020, BiT). Heads of cosines keep their directions, and so does every head where the
-    weights are those of a trunk: what comes before it is drawn, too.
+    it stays (Kolesnikov et al. 2020, BiT). Heads of cosines keep their directions. So does every head where the weights
+    are those of a trunk, as what comes before it is drawn, too; and that of a network that says itself what its head is
+    (`head_layers`).
 
     Args:
         model: The network.
         fitted: What fits.
         classes: Number of the network's outputs.
     """
-    for name in () if fitted.trunk else heads(model, classes):
+    if fitted.trunk or hasattr(model, "head_layers"):
+        return
+    for name in heads(model, classes):
         head = model.get_submodule(name)
         if f"{name}.weight" not in fitted.fitting and type(head) in (nn.Linear, nn.Conv2d):
             for parameter in head.parameters():
@@ -193,7 +196,13 @@ def clear_new_heads(model: nn.Module, fitted: Match, classes: int) -> None:
 
 
 def heads(model: nn.Module, classes: int) -> list[str]:
-    """Names of the last layer with one output a class, and of further such layers that are called head."""
+    """Names of the last layer with one output a class, and of further such layers that are called head.
+
+    A network may say itself what its head is, as `head_layers`.
+    """
+    own: Sequence[str] | None = getattr(model, "head_layers", None)
+    if own is not None:
+        return list(own)
     layers = [
         (name, layer)
         for name, layer in model.named_modules()

@@ -6,6 +6,7 @@ import contextlib
 import random
 from typing import Any
 
+from fewer import models
 from fewer.core.errors import RecipeError
 from fewer.models.registry import FAMILIES
 from fewer.optim.averaging import AVERAGES
@@ -159,9 +160,16 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
             **chance.choice(_VIEWS),
             **chance.choice(_MIXES),
         },
-        "model": {**chance.choice(FAMILIES.examples()), "head": chance.choice(["linear", "linear", "normalized"])},
+        "model": {**chance.choice(_classifiers()), "head": chance.choice(["linear", "linear", "normalized"])},
         "task": chance.choice(LOSSES.examples()),
         "train": train,
         "select": select,
         "stages": _stages(chance, seed, in_batch="fresh" in select.values()),
     }
+
+
+def _classifiers() -> list[dict[str, Any]]:
+    """The keys of models that learn what digits show."""
+    return [
+        each for each in FAMILIES.examples() if getattr(models.family(each["name"]), "TASK", "classify") == "classify"
+    ]
