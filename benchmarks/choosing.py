@@ -15,8 +15,9 @@ from common import Results, parsed, parser, summary
 
 from fewer import select
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At
 
 CLASSES, EPOCHS, EPOCH = 1000, 90, 30
 

@@ -14,7 +14,7 @@ import torch
 
 from fewer import select
 from fewer.core.errors import RecipeError
-from fewer.core.types import Population
+from fewer.core.population import Population
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import DataFacts, Facts, ModelFacts
 from fewer.plan.flops import Flops

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewer.core.types import Population
+from fewer.core.population import Population
 from fewer.select.evidence import Evidence, learnt_classes, looks_wrong, two_groups
 
 CLASSES, EACH = 10, 60

@@ -23,7 +23,8 @@ from fewer.data.decode.on_request import SquareReader
 from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.select.base import BaseSelector, unweighted
-from fewer.session.build import Session, open_data, open_session, selector_of
+from fewer.session.build import Session, open_data, open_session
+from fewer.session.selector import selector_of
 from fewer.testing.harness import one_thread, session_of, trained
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import train

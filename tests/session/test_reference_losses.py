@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fewer import select
 from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, Stopped
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Population, Request
+from fewer.core.types import At, Request
 from fewer.inference.loaded import load_published
 from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.session import reference_losses

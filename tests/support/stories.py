@@ -8,9 +8,10 @@ import torch
 
 from fewer import select
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population, Selection
+from fewer.core.types import At, Selection
 
 EPOCHS = 8
 BARE = {"guards": "off", "refresh_every": 0, "revision": "0ep"}

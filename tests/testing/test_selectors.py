@@ -13,9 +13,10 @@ from torch import Tensor
 
 from fewer.core import rng
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Selection, State
 from fewer.select.base import BaseSelector, unweighted
 from fewer.testing import Violation, check_selector
 from stories import build_on

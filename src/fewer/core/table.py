@@ -7,7 +7,8 @@ what the columns take that a method adds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, final
 
 import torch
@@ -102,6 +103,13 @@ class Table:
         scored_is_newer = self._columns["scored.epoch"] > self._columns["trained.epoch"]
         scored, trained = self._columns[f"scored.{name}"], self._columns[f"trained.{name}"]
         return torch.where(scored_is_newer.view(-1, *[1] * (scored.dim() - 1)), scored, trained)
+
+    def replaced(self, name: str, change: Callable[[Tensor], Tensor]) -> Table:
+        """A table in which one column of either kind is another; all else is shared, so that it is to be read only."""
+        other = copy.copy(self)
+        changed = {f"{kind}.{name}": change(self._columns[f"{kind}.{name}"]) for kind in KINDS}
+        other._columns = {**self._columns, **changed}
+        return other
 
     def state_dict(self) -> dict[str, Tensor]:
         return {**self._columns, "visits": self.visits_N}

@@ -282,24 +282,6 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Population:
-    """What a selector may know of the training set.
-
-    Attributes:
-        seed: The run's seed.
-        group_N: Group of every id, int64, by which guards and quotas count: its class in classification. -1 where an id
-            is not a training sample.
-        groups: Number of groups.
-        reference_loss_N: Loss of every id under a reference model, for methods that ask for one; NaN where unknown.
-    """
-
-    seed: int
-    group_N: Tensor
-    groups: int
-    reference_loss_N: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SyncPoint:
     """An optimizer step behind which workers may exchange parameters; attempted steps count, so that none falls behind.
 

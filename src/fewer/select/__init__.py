@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fewer.core.observation import Column, Observed
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.select.base import (
     BaseSelector,
     InBatchSelector,
@@ -108,7 +109,7 @@ def default() -> MethodParams:
 
 
 def build(parameters: MethodParams, population: Population, epochs: int) -> Selector:
-    """The selector that a recipe asks for, with what is put around every method: refreshing, guards, revision epochs.
+    """The selector that a recipe asks for, with what is put around every method: groups, refreshing, guards, revision.
 
     Args:
         parameters: The method's checked parameters.
@@ -118,8 +119,13 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
     from fewer.select.wrappers.guards import GuardedSelector
     from fewer.select.wrappers.refresh import Refresh
     from fewer.select.wrappers.revision import Revision
+    from fewer.select.wrappers.within_groups import WithinGroups, within_groups
 
-    selector: Selector = METHODS.module(parameters.method).build(parameters, population)
+    module = METHODS.module(parameters.method)
+    if isinstance(parameters, ScoredParams) and parameters.ranks_within(population):
+        selector: Selector = WithinGroups(module.build(parameters, within_groups(population)), population)
+    else:
+        selector = module.build(parameters, population)
     if isinstance(parameters, ScoredParams):
         if parameters.refreshes:
             selector = Refresh(selector, parameters.refreshes, population.seed)

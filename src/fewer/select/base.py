@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from fewer.core.allocation import exact_parts
 from fewer.core.observation import Column, Observed
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, KeepMask, Selection, State
 from fewer.select.method_params import InBatchParams, ScoredParams, WeightParams
 from fewer.select.sampling import fair_quotas, sample_uniformly, top_k_per_class
 

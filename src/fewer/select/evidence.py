@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.core import rng
-from fewer.core.types import Population, State
+from fewer.core.population import Population
+from fewer.core.types import State
 from fewer.select.sampling import class_means
 
 if TYPE_CHECKING:

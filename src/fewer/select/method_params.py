@@ -16,6 +16,8 @@ from fewer.select.registry import METHODS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fewer.core.population import Population
+
 OpenShare = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
@@ -93,6 +95,11 @@ class ScoredParams(ChoiceParams):
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
     guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
     """What keeps the method from harm, each a key of its own; "off": nothing does."""
+    rank_within: Literal["auto", "groups", "all"] = "auto"
+    """`groups`: losses and scores are compared within the images' groups, and every group keeps its share of what a
+    method takes; the groups are classes in classification, and bins of the number of objects in detection, where
+    crowded images would else be hard by their size alone, and background easy. `all`: they are compared as they are.
+    `auto`: within groups that are no classes."""
 
     @property
     def favours_hard(self) -> bool:
@@ -103,6 +110,11 @@ class ScoredParams(ChoiceParams):
     def refreshes(self) -> int:
         """`refresh_every` where it has an effect, else 0."""
         return self.refresh_every
+
+    def ranks_within(self, population: Population) -> bool:
+        """Whether losses and scores are compared within the groups of this training set."""
+        asked = self.rank_within
+        return population.groups > 1 and (not population.groups_are_classes if asked == "auto" else asked == "groups")
 
     def conflicts(self, epochs: int) -> dict[str, str]:
         found = super().conflicts(epochs)

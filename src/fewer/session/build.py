@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import models, optim, select, tasks
+from fewer import models, optim, tasks
 from fewer.core import rng
 from fewer.core.abilities import LooksAtData
 from fewer.core.errors import DataError
@@ -18,7 +18,7 @@ from fewer.core.ledger import Ledger
 from fewer.core.metadata import TaskSetting
 from fewer.core.protocols import Comm, Selector, Sync, Task
 from fewer.core.ragged import dense
-from fewer.core.types import Population, Request, Worker
+from fewer.core.types import Request, Worker
 from fewer.data.annotations.labels import LabelFile
 from fewer.data.images import ImageData, Moments
 from fewer.data.listing.splits import Split, Splits, open_splits, spread
@@ -43,6 +43,7 @@ from fewer.select.epoch import EpochSelection
 from fewer.session.agreement import refuse_other_starts
 from fewer.session.batch_size import sized
 from fewer.session.reference_models import price
+from fewer.session.selector import selector_of
 from fewer.session.split_images import images_of
 from fewer.sync.batchnorm import share_statistics
 from fewer.sync.comm import SingleProcess
@@ -115,14 +116,6 @@ def make_plan(
         return compile_plan(recipe, facts, chooses.expected, name, chooses.packs)
 
     return fitted(sized(recipe, plan_of, processes), plan_of)
-
-
-def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: torch.Tensor | None = None) -> Selector:
-    """The recipe's selector; reference losses come from `fewer.session.reference_losses`, or from its saved state."""
-    train = splits.train
-    group_N, groups = tasks.module(recipe.task.name).groups(train.label_N, splits.classes, train.source.objects)
-    population = Population(recipe.train.seed, group_N, groups, reference_loss_N)
-    return select.build(recipe.select, population, recipe.epochs)
 
 
 def open_session(

@@ -30,7 +30,8 @@ from fewer.plan.facts import Facts
 from fewer.plan.lr_finder import FEWEST_STEPS, Range, sweep_images
 from fewer.plan.plan import Plan
 from fewer.recipe.schema import StageRecipe
-from fewer.session.build import Session, open_run, selector_of
+from fewer.session.build import Session, open_run
+from fewer.session.selector import selector_of
 from fewer.training.loop import train
 from fewer.training.run import Run
 

@@ -20,9 +20,10 @@ from fewer.core.errors import DivergedError
 from fewer.core.ledger import EXACT, LOCAL
 from fewer.core.protocols import Data
 from fewer.data.one_pass import evaluation_batch_size
-from fewer.session.build import Session, open_run, selector_of
+from fewer.session.build import Session, open_run
 from fewer.session.epoch_metrics import costs
 from fewer.session.reference_models import halves, proxy_plan, read_given, reference_of
+from fewer.session.selector import selector_of
 from fewer.training.loop import train
 from fewer.training.run import Run
 from fewer.training.scoring import evaluation_requests, gathered, score_shared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +12,9 @@ from fewer.core.abilities import PicksMethod
 from fewer.core.errors import printable
 from fewer.select.method_params import REFRESHED, ScoredParams
 from fewer.session.build import Session
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NAMED = 3  # classes that a warning names
 _PROBE = 0.1  # share of the images: looking at so few to decide what to do is not complained of
@@ -29,7 +32,7 @@ def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
     recorded: dict[str, Any] = {}
     if counts := run.selection.selector.counts():
         recorded["counts"] = counts
-    series = {name: values.tolist() for name, values in run.selection.selector.series(run.selection.table).items()}
+    series = _series(run.selection.selector.series(run.selection.table), classes)
     if not kept_M.all() or series:
         present_C = torch.bincount(label_M, minlength=classes)
         images_C = present_C.clamp(min=1)
@@ -41,6 +44,14 @@ def selection_stats(session: Session, epoch: int) -> dict[str, Any]:
         if lost := int(((kept_C == 0) & (present_C > 0)).sum()):
             recorded["counts"] = {**counts, "classes_left_out": lost}
     return recorded
+
+
+def _series(found: Mapping[str, Tensor], classes: int) -> dict[str, list[float]]:
+    """A selector's own series; what it tells of groups that are no classes must not be read as numbers of classes."""
+    return {
+        name if len(values) == classes else name.replace("_per_class", "_per_group"): values.tolist()
+        for name, values in found.items()
+    }
 
 
 def complaints(session: Session, line: dict[str, Any], kept_share_E: Sequence[float]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import torch
 
 from fewer.core import rng
 from fewer.core.observation import Column, Observed
-from fewer.core.types import Population
+from fewer.core.population import Population
 
 if TYPE_CHECKING:
     from torch import Tensor

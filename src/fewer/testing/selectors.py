@@ -12,9 +12,10 @@ import torch
 
 from fewer.core import rng
 from fewer.core.observation import Column
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.testing.promises import Promises, by_id, copy_of, is_plain, is_same
 from fewer.testing.scenes import REPEATED, other_streams, scenes, stream_states
 from fewer.testing.violation import require

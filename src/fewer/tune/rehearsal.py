@@ -18,8 +18,9 @@ from fewer.data.listing.splits import Splits
 from fewer.plan.checks import mismatches
 from fewer.plan.plan import Plan
 from fewer.recipe.schema import Recipe, SyncRecipe
-from fewer.session.build import Session, make_plan, open_data, open_run, open_session, selector_of
+from fewer.session.build import Session, make_plan, open_data, open_run, open_session
 from fewer.session.data_costs import short_recipe
+from fewer.session.selector import selector_of
 from fewer.sync.network import Network
 from fewer.sync.rehearsal import Rehearsal
 from fewer.sync.step_time import Added

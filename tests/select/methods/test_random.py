@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewer.core.population import Population
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At
 from stories import build_on
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fewer.core.errors import RecipeError
+from fewer.core.population import Population, ShownClasses
 from fewer.core.table import Table
 from fewer.core.types import At
 from fewer.testing import check_selector
@@ -57,3 +62,41 @@ def test_a_long_epoch_is_foretold_closely() -> None:
     for epoch in range(6):
         share = len(epoch_of({"method": "repeat_factor"}, population, epoch)) / 8560
         assert expects.kept_low <= share <= expects.kept_high
+
+
+def test_an_image_is_repeated_by_the_rarest_class_that_it_shows() -> None:
+    """Of eight images all show class 0, two class 1, one class 2, and one nothing: threshold 1/2 gives 1, sqrt 2, 2."""
+    shown = ShownClasses(torch.tensor([0, 1, 2, 3, 4, 5, 6, 0, 1, 1]), torch.tensor([0] * 7 + [1, 1, 2]), 3)
+    groups = Population(0, torch.tensor([1] * 7 + [0]), 2, groups_are_classes=False, shown=shown)
+    selector = build_on({"method": "repeat_factor", "threshold": 0.5}, groups)
+    assert selector.series(Table(8))["repeats_per_class"].tolist() == pytest.approx([1.0, 2**0.5, 2.0])
+    counts = [
+        selector.select(Table(8), torch.arange(8), At(epoch, 400, 0.0)).ids_M.bincount(minlength=8)
+        for epoch in range(400)
+    ]
+    mean = torch.stack(counts).double().mean(0).tolist()
+    assert mean[1:] == [2.0] + [1.0] * 6
+    assert mean[0] == pytest.approx(2**0.5, abs=0.1)
+    expects = selector.expected(At(0, 6, 0.0))
+    assert expects.kept_low <= (2**0.5 + 2 + 6) / 8 <= expects.kept_high
+
+
+@given(st.lists(st.sets(st.integers(0, 5)), min_size=2, max_size=40), st.floats(0.0, 1.0), st.integers(0, 9))
+def test_no_image_is_ever_left_out(classes: list[set[int]], threshold: float, epoch: int) -> None:
+    """Whatever images show: each is there, and no more often than its rarest class asks for, rounded up."""
+    pairs = [(image, each) for image, found in enumerate(classes) for each in sorted(found)]
+    id_P, class_P = (torch.tensor([pair[place] for pair in pairs], dtype=torch.int64) for place in (0, 1))
+    group_N = torch.zeros(len(classes), dtype=torch.int64)
+    population = Population(0, group_N, 1, groups_are_classes=False, shown=ShownClasses(id_P, class_P, 6))
+    chosen = epoch_of({"method": "repeat_factor", "threshold": threshold}, population, epoch)
+    counts = chosen.bincount(minlength=len(classes))
+    for image, found in enumerate(classes):
+        shares = [sum(each in other for other in classes) / len(classes) for each in found]
+        highest = max((max(1.0, (threshold / share) ** 0.5) for share in shares), default=1.0)
+        assert 1 <= int(highest) <= int(counts[image]) <= math.ceil(highest + 1e-9)
+
+
+def test_masks_that_nobody_has_read_are_refused() -> None:
+    population = Population(0, torch.zeros(4, dtype=torch.int64), 1, groups_are_classes=False)
+    with pytest.raises(RecipeError, match="masks do not say which they show"):
+        build_on({"method": "repeat_factor"}, population)

@@ -10,9 +10,10 @@ import torch
 
 from fewer import select
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At
 from fewer.testing import check_selector
 
 EPOCHS = 8

@@ -15,7 +15,8 @@ from torch import Tensor
 import fewer
 from fewer import select
 from fewer.core.errors import DataError, DivergedError, FewerError, RecipeError, UsageError
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.method_params import MethodParams
 from fewer.select.own_loop import Chooser

@@ -13,9 +13,10 @@ import fewer
 from fewer import report, select
 from fewer.core.errors import RecipeError
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At
 from fewer.data.sources import open_source
 from fewer.select.method_params import Guards
 from fewer.testing.harness import Content, session_of, trained

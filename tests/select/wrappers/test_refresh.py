@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At
 from stories import build_on
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.table import Table
-from fewer.core.types import At, Population
+from fewer.core.types import At
 from stories import build_on
 
 

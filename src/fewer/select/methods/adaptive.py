@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import Field
 
 from fewer.core.config import Count, Flag, Index
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector
 from fewer.select.method_params import REFRESHED, OpenShare, ScoredParams
 from fewer.select.methods.dbpd import Dbpd

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from pydantic import Field
 
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, expects_below, unweighted
 from fewer.select.method_params import ScoredParams
 from fewer.select.sampling import count_of, top_k

@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, Population, Selection, State
+from fewer.core.types import At, Expectation, Selection, State
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.method_params import MethodParams, ScoredParams
 from fewer.select.registry import METHODS

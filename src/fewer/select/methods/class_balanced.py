@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, final
 from fewer.core import rng
 from fewer.core.allocation import largest_remainders
 from fewer.core.config import Share
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.method_params import MethodParams
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Index
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.select.base import InBatchSelector, expects_below, unweighted
 from fewer.select.method_params import REFRESHED, InBatchParams, ThresholdParams
 from fewer.select.sampling import count_of, fair_count, top_k

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.method_params import MethodParams
 

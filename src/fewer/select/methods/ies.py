@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.core.config import Index, NonNegative
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.method_params import ScoredParams
 from fewer.select.sampling import count_of, top_k

@@ -21,7 +21,8 @@ from pydantic import Field
 
 from fewer.core.clock import Duration
 from fewer.core.config import NonNegative, Span
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, unweighted, weighted
 from fewer.select.method_params import ScoredParams, WeightParams
 from fewer.select.sampling import sample_uniformly

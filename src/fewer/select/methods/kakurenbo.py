@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 from pydantic import AfterValidator
 
 from fewer.core.config import Flag, Index, Share
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector
 from fewer.select.method_params import ScoredParams
 from fewer.select.sampling import exclude, top_k

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from fewer.core.config import Positive
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import unweighted
 from fewer.select.methods.smrd import Smrd, SmrdParams
 from fewer.select.wrappers.wrapper import SelectorWrapper

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, drawn_uniformly
 from fewer.select.method_params import ChoiceParams, OpenShare, WeightParams
 from fewer.select.sampling import count_of

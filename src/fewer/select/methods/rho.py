@@ -28,8 +28,9 @@ from pydantic import AfterValidator
 from fewer.core.clock import Duration
 from fewer.core.config import Span
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.select.base import InBatchSelector, unweighted
 from fewer.select.method_params import InBatchParams, OpenShare
 from fewer.select.sampling import class_means, count_of, fair_count, top_k

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Count, NonNegative
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Selection, State
 from fewer.select.base import InBatchSelector, unweighted, weighted, weights_of
 from fewer.select.method_params import InBatchParams, WeightParams
 from fewer.select.sampling import by_probability

@@ -18,7 +18,8 @@ from pydantic import Field
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.population import Population
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, unweighted
 from fewer.select.method_params import OpenShare, ScoredParams
 from fewer.select.sampling import count_of, sample_uniformly

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.config import Flag
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.select.base import InBatchSelector, drawn_uniformly, expects_below, unweighted, weights_of
 from fewer.select.method_params import InBatchParams, ScoredParams, ThresholdParams, WeightParams
 from fewer.select.sampling import count_of, fair_count, sample_uniformly

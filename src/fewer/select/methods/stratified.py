@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal, final
 from fewer.core.allocation import largest_remainders
 from fewer.core.config import Count, Flag, Index, Share
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection
+from fewer.core.types import At, Expectation, KeepMask, Selection
 from fewer.select.base import InBatchSelector, drawn_by_class, expects_below, kept_by_class, unweighted
 from fewer.select.method_params import REFRESHED, InBatchParams, ThresholdParams, WeightParams
 from fewer.select.sampling import class_means, count_of, fair_count, top_k_per_class

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, final
 
 from fewer.core.clock import Duration
 from fewer.core.config import Span
+from fewer.core.population import Population
 from fewer.core.registry import Settings
-from fewer.core.types import At, Expectation, Population, Selection
+from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import unweighted
 from fewer.select.methods.smrd import Smrd, SmrdParams
 from fewer.select.wrappers.wrapper import SelectorWrapper

@@ -14,8 +14,8 @@ from fewer.tasks.classify.cross_entropy import cross_entropy
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fewer.core.population import Population
     from fewer.core.protocols import Comm
-    from fewer.core.types import Population
     from fewer.select.observations import Observations
 
 

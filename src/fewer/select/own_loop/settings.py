@@ -10,9 +10,10 @@ import torch
 from fewer.core.config import Epochs, Section, Seed
 from fewer.core.errors import DataError, RecipeError
 from fewer.core.messages import readable
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
 from fewer.core.sections import check_section, parse_section
-from fewer.core.types import At, Population
+from fewer.core.types import At
 from fewer.select.budget import Budget, asked_cost
 from fewer.select.budget_checks import budget_too_small, too_few_samples
 from fewer.select.method_params import ChoiceParams, InBatchParams, MethodParams, ScoredParams

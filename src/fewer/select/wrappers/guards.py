@@ -14,8 +14,9 @@ import torch
 
 from fewer.core import rng
 from fewer.core.observation import Observed
+from fewer.core.population import Population
 from fewer.core.protocols import Selector
-from fewer.core.types import At, Expectation, KeepMask, Population, Selection, State
+from fewer.core.types import At, Expectation, KeepMask, Selection, State
 from fewer.select.evidence import Evidence
 from fewer.select.method_params import Guards
 from fewer.select.sampling import exclude, top_k, top_k_per_class
