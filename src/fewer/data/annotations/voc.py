@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import posixpath
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 from fewer.core.errors import DataError
 from fewer.data.annotations.draft import Draft, number, shown, whole
 from fewer.data.annotations.tree import Tree, by_stem, inside, parts_of, stem_of
 
 _OBJECT_KEYS = ("pose", "truncated", "occluded")
-_DEEPEST = 20  # elements in elements; an annotation has 4, VOC's parts 5
 _IMAGES = ("JPEGImages", "images", "Images", "imgs", "")
 _SPLITS = ("train", "val", "test")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -72,24 +70,14 @@ def _parsed(tree: Tree, path: str, draft: Draft) -> ET.Element | None:
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             draft.fault("annotation-unreadable", path, "it declares a document type or entities, which are not read")
             return None
-        depth = 0
-        root: ET.Element | None = None
-        parser: ET.XMLPullParser[ET.Element] = ET.XMLPullParser(("start", "end"))
-        parser.feed(text)
-        for kind, element in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
-            depth += 1 if kind == "start" else -1
-            root = element if root is None else root
-            if depth > _DEEPEST:
-                draft.fault("annotation-unreadable", path, f"elements lie {depth} deep in each other")
-                return None
-        parser.close()
+        root = ET.fromstring(text)
     except (ET.ParseError, ValueError, RecursionError) as error:
         draft.fault("annotation-unreadable", path, f"no sound XML: {error}")
         return None
     except DataError as error:
         draft.fault("annotation-unreadable", path, str(error))
         return None
-    return root if root is not None and root.tag == "annotation" else None
+    return root if root.tag == "annotation" else None
 
 
 def _image(path: str, root: ET.Element, images: dict[str, list[str]], tree: Tree) -> str:
@@ -123,7 +111,8 @@ def _class(element: ET.Element) -> str:
 
 def _add(draft: Draft, image: int, element: ET.Element, class_of: dict[str, int], path: str) -> None:
     name = _class(element)
-    texts = [element.findtext(f"bndbox/{corner}") for corner in CORNERS]
+    box = element.find("bndbox")
+    texts = [None if box is None else box.findtext(corner) for corner in CORNERS]
     values = [number(text.strip()) if text else None for text in texts]
     left, top, right, bottom = values
     if left is None or top is None or right is None or bottom is None:
@@ -133,12 +122,12 @@ def _add(draft: Draft, image: int, element: ET.Element, class_of: dict[str, int]
         draft.fault("unknown-category", path, f"an object at {shown(texts)} has no name")
         return
     # A side of no length stays one: only corners apart are inclusive.
-    box = (left - (right != left), top - (bottom != top), right, bottom)
+    edges = (left - (right != left), top - (bottom != top), right, bottom)
     if right < left or bottom < top:
-        box = (left, top, right, bottom)
+        edges = (left, top, right, bottom)
     extra = {key: text.strip() for key in _OBJECT_KEYS if (text := element.findtext(key))} if draft.keeps else {}
     difficult = (element.findtext("difficult") or "").strip() in ("1", "true", "True")
-    draft.add_object(image, box, class_of[name], difficult=difficult, extra=extra)
+    draft.add_object(image, edges, class_of[name], difficult=difficult, extra=extra)
 
 
 def _parts(tree: Tree, images: Sequence[str], draft: Draft) -> dict[str, str]:
