@@ -9,6 +9,7 @@ import numpy as np
 
 from fewer.data.decode.depth import FULL, depth_for
 from fewer.data.decode.formats import ENDINGS, ending_of
+from fewer.inspection.annotation_findings import annotation_findings
 from fewer.inspection.duplicates import duplicates
 from fewer.inspection.findings import KINDS, Finding
 from fewer.inspection.inventory import ALL, Inventory, Part
@@ -38,7 +39,8 @@ def check(inventory: Inventory, facts_of: list[list[ImageFacts]]) -> list[Findin
         found += _uneven(part, facts)
     found += _narrow(inventory.parts, facts_of)
     found += duplicates(inventory.parts, facts_of)
-    found += _of_classes(inventory.parts)
+    found += annotation_findings(inventory.parts)
+    found += _of_classes([part for part in inventory.parts if part.annotated is None])
     rank = {code: i for i, code in enumerate(KINDS)}
     splits = {"": 0, "train": 1, "val": 2, "test": 3, ALL: 1}
     return sorted(found, key=lambda f: (rank[f.code], splits[f.split], f.source, f.path))

@@ -37,6 +37,7 @@ class Kind:
 
 
 _LEAVE_OUT = 'or leave it out with data.damaged = "quarantine"'
+_RENAME = "give image and annotation one name of their own"
 KINDS: dict[str, Kind] = {
     "layout": Kind("error", "stops", "source[s] that cannot be listed", "fix what the reason names"),
     "unreadable-folder": Kind("error", "stops", "folder[s] that cannot be listed", "check rights and links"),
@@ -46,6 +47,11 @@ KINDS: dict[str, Kind] = {
     "nested-folder": Kind("error", "stops", "folder[s] with images inside class folders", "move it out of the class"),
     "refused": Kind("error", "stops", "reason[s] why fewer plan and fewer train refuse", "do what the reason names"),
     "empty-class": Kind("error", "stops", "class folder[s] without images", "add images or remove the folder"),
+    "annotation-unreadable": Kind("error", "stops", "annotation file[s] that cannot be read", "export it again"),
+    "class-names": Kind("error", "stops", "list[s] of class names that cannot be used", "mend the list"),
+    "mask-unreadable": Kind("error", "stops", "mask[s] that cannot be read", "export it again"),
+    "mask-size": Kind("error", "stops", "mask[s] of another size than the picture", "export it at the picture's size"),
+    "mask-values": Kind("error", "stops", "mask[s] of ids or colours that are no class", "mend it, or add the class"),
     "class-only-in-test": Kind("error", "stops", "class[es] unknown in training", "rename or remove that folder"),
     "unreadable": Kind("error", "damaged", "file[s] that cannot be read", f"make it readable, {_LEAVE_OUT}"),
     "empty-file": Kind("error", "damaged", "empty file[s]", f"copy it again, {_LEAVE_OUT}"),
@@ -57,9 +63,35 @@ KINDS: dict[str, Kind] = {
     "identical-across-splits": Kind("error", "leaks", "image[s] that training has too", "keep it in one split only"),
     "identical-other-label": Kind("warning", "trains", "identical image[s] of several classes", "settle on one class"),
     "single-image-class": Kind("warning", "trains", "class[es] with one image", "add images, or merge the class"),
+    "image-missing": Kind(
+        "warning", "trains", "annotated image[s] that cannot be found", "add it, or remove its entry"
+    ),
+    "image-unannotated": Kind("warning", "trains", "image[s] that no annotation names: left out", "annotate it"),
+    "image-ambiguous": Kind("warning", "trains", "annotation file[s] whose image cannot be told", _RENAME),
+    "image-in-two-splits": Kind(
+        "warning", "trains", "image[s] that two splits name: used in the first", "name it once"
+    ),
+    "mask-missing": Kind("warning", "trains", "picture[s] without a mask: left out", "add a mask of its name"),
+    "unknown-image": Kind("warning", "trains", "annotation[s] of an unknown image", "add the image, or remove it"),
+    "unknown-category": Kind("warning", "trains", "annotation[s] of no class: left out", "mend its class, or add that"),
+    "box-malformed": Kind("warning", "trains", "annotation[s] without a sound box: left out", "draw it again"),
+    "box-inverted": Kind("warning", "trains", "box[es] whose edges change places: left out", "draw it again"),
+    "box-empty": Kind("warning", "trains", "box[es] without area: left out", "draw it again, or remove it"),
+    "box-outside": Kind(
+        "warning", "trains", "box[es] beyond the edge of the picture: cut or left out", "draw it again"
+    ),
+    "box-duplicate": Kind("warning", "trains", "object[s] annotated twice", "remove one of the two boxes"),
+    "size-differs": Kind(
+        "warning", "trains", "image[s] of another size than stated", "annotate the image that is there"
+    ),
+    "mask-void": Kind(
+        "warning", "trains", "mask[s] without a pixel of any class", "annotate it, or remove the picture"
+    ),
+    "class-not-shown": Kind("warning", "trains", "class[es] that no training image shows", "add images, or remove it"),
     "animated": Kind("warning", "trains", "image[s] of several frames: the first is used", "save the frame you mean"),
     "cmyk": Kind("warning", "trains", "CMYK image[s], made RGB without a profile", "convert it to sRGB yourself"),
     "tiny": Kind("warning", "trains", "image[s] of a few pixels", "remove it if it was meant to be a photo"),
+    "no-label-file": Kind("info", "trains", "image[s] without a label file", "it counts as background"),
     "not-rgb": Kind("info", "trains", "grey, palette or transparent image[s]", "it becomes RGB"),
     "unread-format": Kind("warning", "trains", "format[s] that nothing here reads", "save them as JPEG or PNG"),
     "narrow-range": Kind("warning", "trains", "16-bit file[s] of fewer bits", "check data.depth, or save 8 bits"),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from fewer.core.errors import DataError, RecipeError
+from fewer.data.annotations.boxes import Boxes
 from fewer.data.decode.decode import Pixels
 from fewer.data.listing.class_folders import ClassLevel, classified, empty_classes
 from fewer.data.listing.class_summary import class_problem
-from fewer.data.listing.layout import arranged, grouped, is_image
-from fewer.data.listing.left_out import LeftOut, is_run, is_visible
+from fewer.data.listing.layout import arranged, grouped
+from fewer.data.listing.left_out import LeftOut
 from fewer.data.listing.split_folders import layout_of
-from fewer.data.listing.tar import members
-from fewer.data.sources import Source, is_source, open_source
-from fewer.data.sources.tar import images_of
+from fewer.data.reading.annotated import BoxSource, MaskSource
+from fewer.data.sources import SOURCES, Source, is_source, open_source
+from fewer.inspection.annotated import BoxPart, MaskPart, annotated, class_images, faults_of
+from fewer.inspection.faulty_listing import packed, walked
 from fewer.inspection.findings import Finding
 
 ALL = "all"  # the only split of a source without splits
@@ -32,9 +34,10 @@ class Part:
         split: `train`, `val`, `test` or `all`.
         source: Name of the source that they lie in.
         names: Their paths inside it.
-        labels: Their classes.
+        labels: Their classes; "" for images with boxes or masks.
         sizes: Bytes of each file.
         read: Gives bytes or pixels by position in this part.
+        annotated: Their boxes or masks, if they have such.
     """
 
     split: str
@@ -43,9 +46,16 @@ class Part:
     labels: list[str]
     sizes: list[int]
     read: Callable[[int], bytes | Pixels]
+    annotated: BoxPart | MaskPart | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def class_counts(self) -> Counter[str]:
+        """How many of its images are of each class or show it; of boxes, how many objects there are."""
+        if isinstance(self.annotated, BoxPart):
+            return self.annotated.class_objects()
+        return Counter(self.labels) if self.annotated is None else class_images(self.annotated)
 
 
 @dataclass
@@ -58,8 +68,14 @@ class Inventory:
 
     @property
     def classes(self) -> dict[str, int]:
-        """Training images of every class; all images, in a source without splits."""
-        counts = Counter(label for part in self.parts if part.split in ("train", ALL) for label in part.labels)
+        """Training images of every class, or objects of it; all there are, in a source without splits.
+
+        Of masks it is the images that show the class, which reads all of them.
+        """
+        counts = Counter[str]()
+        for part in self.parts:
+            if part.split in ("train", ALL):
+                counts.update(part.class_counts())
         return dict(sorted(counts.items()))
 
     def __len__(self) -> int:
@@ -81,9 +97,10 @@ def inventory_of(text: str, class_level: ClassLevel = "auto") -> Inventory:
         source = open_source(text, class_level)
     except DataError as error:
         return _as_far_as_possible(text, error, class_level)
-    problem = class_problem(source.train_classes())
+    problem = class_problem(source.train_classes()) if source.annotations == "classes" else ""
     refusals = [Finding("refused", "", "", problem, text)] if problem else []
-    return Inventory(_parts(source), list(source.notes), [*refusals, *_unread(text, source.left_out)])
+    parts = _parts(source)
+    return Inventory(parts, list(source.notes), [*refusals, *_faults(source, parts), *_unread(text, source.left_out)])
 
 
 def _parts(source: Source) -> list[Part]:
@@ -98,11 +115,18 @@ def _unread(text: str, left_out: LeftOut) -> list[Finding]:
 
 
 def _part(source: Source, split: str, ids: list[int], labels: list[str]) -> Part:
-    sizes = source.sizes.tolist()
+    sizes, found = source.sizes.tolist(), annotated(source, ids)
     return Part(
-        split, source.name, [source.names[i] for i in ids], labels, [sizes[i] for i in ids],
-        lambda at: source.read(ids[at]),
+        split, source.name, [source.names[i] for i in ids], labels if found is None else [""] * len(ids),
+        [sizes[i] for i in ids], lambda at: source.read(ids[at]), found,
     )  # fmt: skip
+
+
+def _faults(source: Source, parts: list[Part]) -> list[Finding]:
+    """A finding for each fault of the boxes or masks of a source, under the split of the image that it names."""
+    if not isinstance(source, BoxSource | MaskSource):
+        return []
+    return faults_of(source.found.faults, source.name, {name: part.split for part in parts for name in part.names})
 
 
 def _of_recipe(path: str) -> Inventory:
@@ -125,9 +149,10 @@ def _of_recipe(path: str) -> Inventory:
         if split is not None:
             ids, label_N = split.ids_M.tolist(), split.label_N.tolist()
             parts.append(_part(split.source, name, ids, [split.classes[label_N[i]] for i in ids]))
-    sources = {id(split.source): split.source for split in (splits.train, splits.val, splits.test) if split}
-    unread = [finding for source in sources.values() for finding in _unread(source.name, source.left_out)]
-    whole = Inventory(parts, list(splits.notes), unread)
+    sources = {split.source.name: split.source for split in (splits.train, splits.val, splits.test) if split}
+    found = [finding for source in sources.values() for finding in _faults(source, parts)]
+    found += [finding for source in sources.values() for finding in _unread(source.name, source.left_out)]
+    whole = Inventory(parts, list(splits.notes), found)
     try:
         make_plan(recipe, splits)
     except (DataError, RecipeError) as error:
@@ -158,15 +183,17 @@ def _one_by_one(texts: dict[str, str], class_level: ClassLevel, refusal: DataErr
 
 def _as_far_as_possible(text: str, refusal: DataError, class_level: ClassLevel) -> Inventory:
     kind, _, path = text.partition(":")
+    if is_source(text) and hasattr(SOURCES.module(kind), "listed"):
+        return _of_boxes(text, SOURCES.module(kind).listed(text, path), refusal)
     root = Path(path).expanduser().absolute()
     findings: list[Finding] = []
     left_out = LeftOut()
     try:
         if kind == "folder" and root.is_dir():
-            sizes, folders = _walked(str(root), text, left_out, findings)
+            sizes, folders = walked(str(root), text, left_out, findings)
             read: Callable[[str], bytes] = lambda name: (root / name).read_bytes()  # noqa: E731
         elif kind == "tar" and root.is_file():
-            sizes, folders, left_out, read = _packed(root)
+            sizes, folders, left_out, read = packed(root)
         else:
             raise refusal
     except OSError:
@@ -195,81 +222,25 @@ def _as_far_as_possible(text: str, refusal: DataError, class_level: ClassLevel) 
     return Inventory(parts, found.notes, [*findings, *unread])
 
 
+def _of_boxes(text: str, found: Boxes, refusal: DataError) -> Inventory:
+    """Images whose boxes training refuses."""
+    root, sizes = found.tree.root, found.tree.files
+    read: Callable[[str], bytes] = lambda name: Path(f"{root}/{name}").read_bytes()  # noqa: E731
+    parts = []
+    for split, ids in (found.parts or {ALL: np.arange(len(found.names))}).items():
+        names = [found.names[i] for i in ids.tolist()]
+        part = _by_name(split, text, names, [""] * len(names), {name: sizes[name][0] for name in names}, read)
+        parts.append(replace(part, annotated=BoxPart(found.classes, found.objects, ids.tolist(), found.size_N2)))
+    findings = faults_of(found.faults, text, {name: part.split for part in parts for name in part.names})
+    if not findings or not parts[0].names:
+        findings.append(Finding("layout", "", "", str(refusal), text))
+    return Inventory(parts, found.notes, findings)
+
+
 def _by_name(
     split: str, text: str, names: list[str], labels: list[str], sizes: dict[str, int], read: Callable[[str], bytes]
 ) -> Part:
     return Part(split, text, names, labels, [sizes[name] for name in names], lambda at: read(names[at]))
-
-
-def _packed(path: Path) -> tuple[dict[str, int], list[str], LeftOut, Callable[[str], bytes]]:
-    """Files with their sizes, folders, what is left out, and a reader of a tar whose headers are sound.
-
-    Raises:
-        DataError: They are not.
-    """
-    with path.open("rb") as file:
-        files, folders, left_out = images_of(members(file.fileno(), str(path)))
-
-    def read(name: str) -> bytes:
-        offset, size = files[name]
-        with path.open("rb") as file:
-            return os.pread(file.fileno(), size, offset)
-
-    return {name: size for name, (_, size) in files.items()}, folders, left_out, read
-
-
-def _walked(root: str, text: str, left_out: LeftOut, findings: list[Finding]) -> tuple[dict[str, int], list[str]]:
-    """Files with their sizes, and folders; what cannot be listed is a finding."""
-    sizes: dict[str, int] = {}
-    folders: list[str] = []
-    waiting: list[tuple[str, tuple[str, ...]]] = [("", ())]
-    while waiting:
-        below, above = waiting.pop()
-        here = os.path.realpath(f"{root}/{below}")
-        if here in above:
-            findings.append(Finding("link-loop", "", below.rstrip("/"), f"links back to {here}", text))
-            folders.remove(below.rstrip("/"))
-            continue
-        try:
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-        except OSError as error:
-            findings.append(Finding("unreadable-folder", "", below or ".", error.strerror or str(error), text))
-            if below:
-                folders.remove(below.rstrip("/"))
-            continue
-        for entry in entries:
-            path = below + entry.name
-            if not is_visible(entry.name):
-                left_out.add_hidden(path)
-            elif _is_folder(entry) and is_run(entry.path):
-                left_out.runs.add(path)
-            elif _is_folder(entry):
-                folders.append(path)
-                waiting.append((path + "/", (*above, here)))
-            elif is_image(entry.name):
-                _add(entry, path, text, sizes, findings)
-            else:
-                left_out.add_file(path)
-    return sizes, folders
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _add(entry: os.DirEntry[str], path: str, text: str, sizes: dict[str, int], findings: list[Finding]) -> None:
-    try:
-        status = entry.stat()
-    except OSError as error:
-        findings.append(Finding("not-a-file", "", path, error.strerror or str(error), text))
-        return
-    if stat.S_ISREG(status.st_mode):
-        sizes[path] = status.st_size
-    else:
-        findings.append(Finding("not-a-file", "", path, "neither a file nor a folder", text))
 
 
 def _sifted(text: str, sizes: dict[str, int], class_level: ClassLevel, findings: list[Finding]) -> list[str]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from annotated import dataset, mask, photo
 from fewer.core.errors import DataError
+from fewer.data.annotations.mask_values import MaskError
 from fewer.data.sources.masks import opened
 from zoo import Files, bare_png, encoded, picture
 
@@ -195,7 +196,7 @@ def test_a_mask_lies_as_its_picture_does(tmp_path: Path) -> None:
 )
 def test_a_mask_that_is_none_is_refused_when_it_is_read(tmp_path: Path, content: bytes, reason: str) -> None:
     source = opened("masks:x", dataset(tmp_path, {"images/x.jpg": small(1), "masks/x.png": content, **NAMES}))
-    with pytest.raises(DataError, match=rf"masks/x.png: .*{reason}"):
+    with pytest.raises(MaskError, match=rf"masks/x.png: .*{reason}"):
         source.read_mask(0)
 
 

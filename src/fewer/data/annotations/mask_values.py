@@ -9,18 +9,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fewer.core.drawing.palette import VOID as VOID
 from fewer.core.errors import DataError
 from fewer.data.annotations.header import header_of
 from fewer.data.decode.decode import Damaged, opened
 from fewer.data.decode.jpeg import orientation_of, upright
 
-VOID = 255
 CLASSES_MAX = 254
 _NONE = 254  # of a value that is no class
 Ids = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.integer[Any]]
 
 _PLACES = np.array([65536, 256, 1])  # of red, green and blue in the number that stands for a colour
+
+
+class MaskError(DataError):
+    """A mask that cannot be used.
+
+    Attributes:
+        code: A key of `fewer.inspection.findings.KINDS`.
+        reason: A phrase.
+    """
+
+    def __init__(self, path: str, code: str, reason: str, fix: str) -> None:
+        super().__init__(f"{path}: {reason}; fix: {fix}")
+        self.code, self.reason = code, reason
+
+
+class _NoClass(Damaged):
+    """Values that stand for no class."""
 
 
 @dataclass
@@ -55,23 +72,25 @@ def read_mask(path: str, table: Table, picture: str) -> Ids:
         uint8 (H, W), `VOID` where nothing is annotated.
 
     Raises:
-        DataError: It cannot be read, has values that are no class, or another size than the picture.
+        MaskError: It cannot be read, has values that are no class, or another size than the picture.
     """
     try:
         ids_HW = _classes(path, table)
-    except Damaged as error:
-        raise DataError(f"{path}: the mask cannot be read: {error.reason}; fix: export it again") from None
-    except OSError as error:
-        raise DataError(f"{path}: the mask cannot be read: {error.strerror}; fix: export it again") from None
+    except _NoClass as error:
+        raise MaskError(
+            path, "mask-values", error.reason, "export the mask again, or mend the list of classes"
+        ) from None
+    except (Damaged, OSError) as error:
+        what = error.reason if isinstance(error, Damaged) else error.strerror
+        raise MaskError(path, "mask-unreadable", f"the mask cannot be read: {what}", "export it again") from None
     header = header_of(picture)
     if header is None or ids_HW.shape[::-1] == header.upright:
         return ids_HW
     if ids_HW.shape[::-1] == (header.width, header.height):
         return np.ascontiguousarray(_upright(ids_HW, header.orientation))
-    raise DataError(
-        f"{path}: the mask has {ids_HW.shape[1]}x{ids_HW.shape[0]} pixels, but its picture {header.upright[0]}x"
-        f"{header.upright[1]}; allowed: the same size; fix: export the mask at the size of {picture}"
-    )
+    own, wanted = "x".join(map(str, ids_HW.shape[::-1])), "x".join(map(str, header.upright))
+    reason = f"the mask has {own} pixels, but its picture {wanted}; allowed: the same size"
+    raise MaskError(path, "mask-size", reason, f"export the mask at the size of {picture}")
 
 
 def _classes(path: str, table: Table) -> Ids:
@@ -84,12 +103,12 @@ def _classes(path: str, table: Table) -> Ids:
     if values.ndim == 3:
         return _by_colour(values, table)
     if values.max(initial=0) > VOID:
-        raise Damaged(f"id {int(values.max())} is no class; allowed: 0 to {len(table.names) - 1}, and {VOID} for void")
+        raise _NoClass(f"id {int(values.max())} is no class; allowed: 0 to {len(table.names) - 1}, and {VOID} for void")
     class_HW = table.value[values]
     if (class_HW < 0).any():
         wrong = int(values[class_HW < 0].max())
         known = np.flatnonzero(table.value >= 0).tolist()
-        raise Damaged(
+        raise _NoClass(
             f"id {wrong} is no class; allowed: {known[0]} to {max(known[:-1], default=0)}, and {VOID} for void"
         )
     return class_HW.astype(np.uint8)
@@ -106,7 +125,7 @@ def _by_palette(values: Values, palette: npt.NDArray[np.uint8], table: Table) ->
 def _by_colour(values: Values, table: Table) -> Ids:
     if not table.colour:
         first = tuple(values.reshape(-1, 3)[0].tolist())
-        raise Damaged(
+        raise _NoClass(
             f"it is of colours, such as {first}, and there is no table of them; allowed: grey values, a palette, or "
             "a file class_dict.csv with the columns name, r, g, b"
         )
@@ -115,7 +134,7 @@ def _by_colour(values: Values, table: Table) -> Ids:
     class_F = np.array([table.colour.get(int(code), -1) for code in found], np.int64)
     if (class_F < 0).any():
         code = int(found[class_F < 0][0])
-        raise Damaged(f"colour {(code >> 16, code >> 8 & 255, code & 255)} is no class; allowed: those of the table")
+        raise _NoClass(f"colour {(code >> 16, code >> 8 & 255, code & 255)} is no class; allowed: those of the table")
     return class_F[inverse].reshape(code_HW.shape).astype(np.uint8)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fewer.data.annotations import voc
-from fewer.data.annotations.boxes import settled
+from fewer.data.annotations.boxes import Boxes, settled
 from fewer.data.annotations.tree import Tree
 from fewer.data.reading.annotated import BoxSource
 
@@ -11,5 +11,10 @@ FORMS = ("voc:PATH",)
 
 
 def opened(text: str, place: str) -> BoxSource:
+    return BoxSource(text, listed(text, place))
+
+
+def listed(text: str, place: str, keeps: bool = False) -> Boxes:
+    """What lies there, faults and all; with the keys that only this format has, if it `keeps` them."""
     tree = Tree(text, place)
-    return BoxSource(text, settled(voc.read(tree), tree))
+    return settled(voc.read(tree, keeps), tree)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from fewer.data.annotations import yolo
-from fewer.data.annotations.boxes import settled
+from fewer.data.annotations.boxes import Boxes, settled
 from fewer.data.annotations.tree import Tree
 from fewer.data.reading.annotated import BoxSource
 
@@ -13,6 +13,11 @@ FORMS = ("yolo:PATH",)
 
 
 def opened(text: str, place: str) -> BoxSource:
+    return BoxSource(text, listed(text, place))
+
+
+def listed(text: str, place: str, keeps: bool = False) -> Boxes:
+    """What lies there, faults and all; with the keys that only this format has, if it `keeps` them."""
     folder = os.path.dirname(os.path.expanduser(place)) or "." if place.endswith((".yaml", ".yml")) else place
     tree = Tree(text, folder)
-    return BoxSource(text, settled(yolo.read(tree), tree))
+    return settled(yolo.read(tree, keeps), tree)
