@@ -96,6 +96,10 @@ class ImageData:
     def __len__(self) -> int:
         return len(self.split)
 
+    def frame(self, side_px: int) -> Frame | None:
+        """What whole pictures are fitted to at a side; None where squares are cut out of them."""
+        return self._views.frame(side_px)
+
     def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
         """One batch a request, in order: inputs (B, 3, side, side) normalised, and targets.
 

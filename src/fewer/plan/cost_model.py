@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fewer.core.evaluation import WORST_SAMPLES, Evaluate
+from fewer.core.evaluation import Evaluate
 from fewer.core.types import Expectation, Stage
 from fewer.data.decode.jpeg import FRACTIONS
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
 from fewer.plan.facts import Facts, workers_of
 from fewer.plan.lr_finder import costs_of, finds_lr
+from fewer.plan.shown import shown_of
 from fewer.plan.stages import data_shares, stage_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected
@@ -18,9 +19,7 @@ from fewer.select.data_share import shown_images
 from fewer.select.method_params import ScoredParams
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
-WATCHED = 16  # validation images that are shown after every evaluation, at most
 _LARGER = 2  # times the median side that images may have
-PREVIEW_ROWS, PREVIEW_VIEWS = 8, 6  # samples of a stage that are shown to the user, and epochs' views of each
 
 Costs = dict[str, tuple[float, float]]
 """Ledger keys with their lowest and highest value; equal where nothing decides during the run."""
@@ -272,10 +271,11 @@ class CostModel:
         if not self.recipe.out.previews:
             return 0
         data = self.facts.data
-        rows = min(PREVIEW_ROWS, data.train_images)
-        views = sum(1 + min(PREVIEW_VIEWS, stage.epochs) for stage in self.stages)
-        watched = min(WATCHED, data.val_images) * len({stage.evaluation_side_px for stage in self._validated})
-        return rows * views + watched + min(WORST_SAMPLES, data.test_images or data.val_images)
+        most = shown_of(data.aspect is not None)
+        rows = min(most.rows, data.train_images)
+        views = sum(1 + min(most.views, stage.epochs) for stage in self.stages)
+        watched = min(most.watched, data.val_images) * len({stage.evaluation_side_px for stage in self._validated})
+        return rows * views + watched + min(most.worst, data.test_images or data.val_images)
 
 
 def _decodings(sides_px: Iterable[int], kept: int) -> int:

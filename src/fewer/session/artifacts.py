@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fewer import report
@@ -15,6 +16,8 @@ from fewer.session import previews
 from fewer.session.build import Session
 from fewer.session.tensorboard import TensorBoardWriter
 from fewer.session.watched import Watched
+from fewer.session.watched_pictures import WatchedPictures
+from fewer.session.whole_pictures import pairs
 from fewer.training.loop import Row
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ class Artifacts:
         self.shown = {name for name, wanted in asked.items() if wanted and folder.writes}
         self.budget = report.Budget()
         self.mirror: TensorBoardWriter | None = None
-        self.watched: Watched | None = None
+        self.watched: Watched | WatchedPictures | None = None
 
     def open(self) -> None:
         """Begins the mirror with what the run has recorded so far."""
@@ -66,23 +69,26 @@ class Artifacts:
         data, run = self.session.val_data, self.session.run
         if "previews" in self.shown and data:
             with self._harmless("previews"), run.ledger.phase("evaluate"):
-                self.watched = self.watched or Watched(data, self.session.task, self.folder.path / "previews")
+                if self.watched is None:
+                    kind = Watched if data.frame(side_px) is None else WatchedPictures
+                    self.watched = kind(data, self.session.task, self.folder.path / "previews")
                 self.watched.look(model, side_px, run.cursor.epoch)
 
-    def worst(self, data: ImageData, samples: list[WorstSample]) -> list[str]:
-        """Paths of the worst samples' pictures within the folder."""
-        return self._pictures(data, samples, "worst")
+    def worst(self, data: ImageData, samples: list[WorstSample], model: nn.Module) -> list[str]:
+        """Paths of the worst samples' pictures within the folder; whole ones show what the model finds in them."""
+        return self._pictures(data, samples, "worst", model)
 
-    def suspects(self, samples: list[WorstSample]) -> list[str]:
+    def suspects(self, samples: list[WorstSample], model: nn.Module) -> list[str]:
         """Paths of the pictures, within the folder, of training images whose labels look wrong."""
-        return self._pictures(self.session.train_data, samples, "suspects")
+        return self._pictures(self.session.train_data, samples, "suspects", model)
 
-    def _pictures(self, data: ImageData, samples: list[WorstSample], name: str) -> list[str]:
+    def _pictures(self, data: ImageData, samples: list[WorstSample], name: str, model: nn.Module) -> list[str]:
         names: list[str] = []
         if "previews" in self.shown:
             with self._harmless("previews"):
                 side_px = self.session.plan.evaluation_side_px
-                names = previews.write_worst(data, samples, side_px, self.folder.path / "previews" / name)
+                drawn = partial(pairs, data=data, task=self.session.task, model=model, side_px=side_px)
+                names = previews.write_worst(data, samples, side_px, self.folder.path / "previews" / name, drawn)
         return [f"previews/{name}/{file}" for file in names]
 
     def plots(self, last: bool = False) -> None:

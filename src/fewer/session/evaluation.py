@@ -164,16 +164,16 @@ class Evaluator:
                 found, listed = evaluation.named(evaluate.split, self._data(evaluate).split.source.names)
                 metrics, tables = metrics | found, tables | listed
                 if evaluate.split == "test" or not session.test_data:
-                    self._picture(evaluate, evaluation, tables)
+                    self._picture(evaluate, evaluation, tables, best)
             elif evaluate.model == "last" and not (last_is_best and evaluate.weights == "averaged"):
                 model = run.raw_model() if evaluate.weights == "raw" else last
                 scalars = self._evaluated(evaluate, model).scalars
                 metrics |= {f"{evaluate.name}/{key}": value for key, value in scalars.items()}
         return metrics, tables
 
-    def _picture(self, evaluate: Evaluate, evaluation: Evaluation, tables: dict[str, Any]) -> None:
+    def _picture(self, evaluate: Evaluate, evaluation: Evaluation, tables: dict[str, Any], model: nn.Module) -> None:
         """Draws the worst samples, and names their pictures in the tables."""
-        paths = self.artifacts.worst(self._data(evaluate), evaluation.worst)
+        paths = self.artifacts.worst(self._data(evaluate), evaluation.worst, model)
         for sample, path in zip(tables[f"{evaluate.split}/worst_samples"], paths, strict=False):
             sample["thumbnail"] = path
 

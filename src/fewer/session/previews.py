@@ -16,23 +16,30 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from fewer.core.drawing.legend import draw_legend
 from fewer.core.drawing.text import drawable, fitting, font_of
 from fewer.core.evaluation import WorstSample
 from fewer.core.mixing import Mix, Mixture, partners
 from fewer.core.ragged import dense
 from fewer.core.types import Request, Stage
 from fewer.data.images import ImageData
-from fewer.plan.cost_model import PREVIEW_ROWS as ROWS
-from fewer.plan.cost_model import PREVIEW_VIEWS as VIEWS
+from fewer.plan.shown import shown_of
 from fewer.runs.record import publish, writing
+from fewer.session.annotated import draw_view, fitted_to, targets_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fewer.core.frame import Frame
+    from fewer.core.types import Batch
+
 CELL_PX, GAP_PX, LABEL_PX, HEAD_PX, LINE_PX = 96, 4, 130, 22, 18
 THUMBNAIL_PX = 96
 INK = "#16191d"
+WHOLE_PX = 208  # longer side of a cell that shows a whole view
 SHEET_BYTES, THUMBNAIL_BYTES = 160_000, 8_000  # at most, so that a report has room for them
+WHOLE_SHEET_BYTES, PAIR_BYTES = 240_000, 18_000
+_AT_ONCE = 8  # images that a model is given
 QUALITIES = (88, 75, 60, 40, 20, 5)  # of JPEG, until the file is small enough
 
 
@@ -50,41 +57,68 @@ def write_stage(
     Raises:
         ResourceError: The folder cannot be written to.
     """
-    ids_B, classes = of_different_classes(data, ROWS)
-    labels = [drawable(data.split.classes[number], number, font_of(13)) for number in classes]
-    epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, VIEWS))
+    frame = data.frame(stage.side_px)
+    most = shown_of(frame is not None)
+    ids_B, classes = to_show(data, most.rows)
+    labels = _labels(data, ids_B, classes)
+    epochs = range(stage.first_epoch, stage.first_epoch + min(stage.epochs, most.views))
     requests = [Request.evaluation(stage.side_px, stage.first_epoch, ids_B)]
     requests += [Request.training(stage, epoch, ids_B) for epoch in epochs]
     mixes = [None, *map(mix, epochs)]
     place_B = torch.arange(len(ids_B))
-    views = []
+    columns = []
     for batch, each in zip(data.batches(requests), mixes, strict=True):
         shown = each.batch(batch, each.mates(place_B, len(ids_B))) if each else batch
-        views.append(pictures(dense(shown.inputs), data))
+        columns.append(_cells(shown, data, frame))
     others = (partners(place_B, len(ids_B)) if any(isinstance(each, Mix) for each in mixes) else place_B).tolist()
     lines = [(labels[row], *([f"with {labels[other]}"] * (other != row))) for row, other in enumerate(others)]
     shares = [f" ({each.note})" if each else "" for each in mixes]
     titles = ["evaluated", *(f"epoch {epoch + 1}{share}" for epoch, share in zip(epochs, shares[1:], strict=True))]
-    sheet = _sheet(views, lines, titles)
-    return publish_jpeg(folder / f"stage-{stage.index + 1}.jpg", sheet, SHEET_BYTES)
+    sheet = _sheet(columns, lines, titles, data.split.classes if frame else ())
+    most_bytes = WHOLE_SHEET_BYTES if frame else SHEET_BYTES
+    return publish_jpeg(folder / f"stage-{stage.index + 1}.jpg", sheet, most_bytes)
 
 
-def write_worst(data: ImageData, worst: Sequence[WorstSample], side_px: int, folder: Path) -> list[str]:
-    """Publishes a thumbnail for each of the worst samples, as the model saw them; returns the files' names in order.
+def write_worst(
+    data: ImageData,
+    worst: Sequence[WorstSample],
+    side_px: int,
+    folder: Path,
+    pairs: Callable[[Batch], list[Image.Image]] | None = None,
+) -> list[str]:
+    """Publishes a picture for each of the worst samples, as the model saw them; returns the files' names in order.
+
+    Args:
+        data: Their images.
+        worst: The samples; of whole pictures no more are shown than a report has room for.
+        side_px: Side that they were evaluated at.
+        folder: Where to.
+        pairs: Draws whole pictures as annotated, beside what was found.
 
     Raises:
         ResourceError: The folder cannot be written to.
     """
-    if not worst:
+    is_whole = data.frame(side_px) is not None and pairs is not None
+    ids_B = torch.tensor([sample.id for sample in worst[: shown_of(is_whole).worst]])
+    if not len(ids_B):
         return []
-    ids_B = torch.tensor([sample.id for sample in worst])
-    batch = next(iter(data.batches([Request.evaluation(side_px, 0, ids_B)])))
-    names = []
-    for place, pixels in enumerate(pictures(dense(batch.inputs), data), start=1):
-        image = Image.fromarray(pixels)
-        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-        names.append(publish_jpeg(folder / f"{place:03d}.jpg", image, THUMBNAIL_BYTES).name)
+    names: list[str] = []
+    for part in ids_B.split(_AT_ONCE if is_whole else len(ids_B)):
+        batch = next(iter(data.batches([Request.evaluation(side_px, 0, part)])))
+        if is_whole and pairs is not None:
+            images, most_bytes = pairs(batch), PAIR_BYTES
+        else:
+            images, most_bytes = _thumbnails(batch, data), THUMBNAIL_BYTES
+        for place, image in enumerate(images, start=len(names) + 1):
+            names.append(publish_jpeg(folder / f"{place:03d}.jpg", image, most_bytes).name)
     return names
+
+
+def _thumbnails(batch: Batch, data: ImageData) -> list[Image.Image]:
+    images = [Image.fromarray(pixels) for pixels in pictures(dense(batch.inputs), data)]
+    for image in images:
+        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+    return images
 
 
 def pictures(inputs_BCHW: torch.Tensor, data: ImageData) -> NDArray[np.uint8]:
@@ -129,26 +163,68 @@ def of_different_classes(data: ImageData, most: int) -> tuple[torch.Tensor, list
     return ids_M[chosen], label_M[chosen].tolist()
 
 
-def _sheet(views: Sequence[NDArray[np.uint8]], labels: Sequence[Sequence[str]], columns: Sequence[str]) -> Image.Image:
-    """A white sheet: labels on the left, in lines, a row a sample, a column a view."""
-    cells_RCHWC = torch.stack([torch.stack([_cell(view[row]) for view in views]) for row in range(len(labels))])
-    cells = Image.fromarray(grid(cells_RCHWC).numpy())
-    sheet = Image.new("RGB", (LABEL_PX + cells.width, HEAD_PX + cells.height), "white")
-    sheet.paste(cells, (LABEL_PX, HEAD_PX))
-    draw, font, step = ImageDraw.Draw(sheet), font_of(13), CELL_PX + GAP_PX
+def to_show(data: ImageData, most: int) -> tuple[torch.Tensor, list[int]]:
+    """Images that are shown, with their labels: of different classes, or spread over all where none has a class.
+
+    The masks of a video are of one class and in its order: neighbours look alike.
+    """
+    ids_M = data.split.ids_M
+    if data.split.source.annotations != "masks" or len(ids_M) <= most:
+        return of_different_classes(data, most)
+    chosen = ids_M[torch.linspace(0, len(ids_M) - 1, most).round().long()]
+    return chosen, data.split.label_N[chosen].tolist()
+
+
+def _labels(data: ImageData, ids_B: torch.Tensor, classes: Sequence[int]) -> list[str]:
+    """What stands beside the images: their class where they have one, else the name of their file."""
+    split, font = data.split, font_of(13)
+    if split.source.annotations == "classes":
+        return [drawable(split.classes[number], number, font) for number in classes]
+    return [drawable(Path(split.source.names[id]).name, id, font) for id in ids_B.tolist()]
+
+
+def _cells(batch: Batch, data: ImageData, frame: Frame | None) -> list[Image.Image]:
+    """Views as the cells of a column, with what they are annotated with where they show whole pictures."""
+    views = [Image.fromarray(view) for view in pictures(dense(batch.inputs), data)]
+    if frame is None:
+        return [_square(view) for view in views]
+    cells = []
+    for view, target in zip(views, targets_of(batch), strict=True):
+        cell = fitted_to(view, WHOLE_PX, WHOLE_PX)
+        draw_view(cell, target, data.split.classes, frame)
+        cells.append(cell)
+    return cells
+
+
+def _square(view: Image.Image) -> Image.Image:
+    way = Image.Resampling.NEAREST if view.width < CELL_PX else Image.Resampling.BOX
+    return view.resize((CELL_PX, CELL_PX), way)
+
+
+def _sheet(
+    cells: Sequence[Sequence[Image.Image]],
+    labels: Sequence[Sequence[str]],
+    columns: Sequence[str],
+    legend: Sequence[str] = (),
+) -> Image.Image:
+    """A white sheet: labels on the left, in lines, a row a sample, a column a view; above them the classes' colours."""
+    arrays = [[torch.from_numpy(np.array(column[row])) for column in cells] for row in range(len(labels))]
+    shown = Image.fromarray(grid(torch.stack([torch.stack(row) for row in arrays])).numpy())
+    head = HEAD_PX + (LINE_PX if legend else 0)
+    sheet = Image.new("RGB", (LABEL_PX + shown.width, head + shown.height), "white")
+    sheet.paste(shown, (LABEL_PX, head))
+    draw, font = ImageDraw.Draw(sheet), font_of(13)
+    wide, high = (size + GAP_PX for size in cells[0][0].size)
+    if legend:
+        draw_legend(draw, (8, 2), sheet.width - 16, legend, font, INK)
     for column, title in enumerate(columns):
-        draw.text((LABEL_PX + GAP_PX + step * column, 5), title, INK, font)
+        draw.text((LABEL_PX + GAP_PX + wide * column, head - HEAD_PX + 5), title, INK, font)
     for row, lines in enumerate(labels):
-        middle = HEAD_PX + GAP_PX + step * row + CELL_PX // 2 - LINE_PX * (len(lines) - 1) // 2
+        middle = head + GAP_PX + high * row + (high - GAP_PX) // 2 - LINE_PX * (len(lines) - 1) // 2
         for place, line in enumerate(lines):
-            draw.text((8, middle + LINE_PX * place), fitting(line, LABEL_PX - 12, font), INK, font, anchor="lm")
+            text = fitting(line, LABEL_PX - 12, font, keep_end=bool(legend))
+            draw.text((8, middle + LINE_PX * place), text, INK, font, anchor="lm")
     return sheet
-
-
-def _cell(view: NDArray[np.uint8]) -> torch.Tensor:
-    image = Image.fromarray(view)
-    way = Image.Resampling.NEAREST if image.width < CELL_PX else Image.Resampling.BOX
-    return torch.from_numpy(np.array(image.resize((CELL_PX, CELL_PX), way)))
 
 
 def publish_jpeg(path: Path, image: Image.Image, most_bytes: int) -> Path:

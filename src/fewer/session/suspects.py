@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fewer.session.build import Session
 
-Draw = Callable[[list[WorstSample]], list[str]]
+Draw = Callable[[list[WorstSample], "nn.Module"], list[str]]
 _PICTURES = 60  # at most
 
 
@@ -58,7 +58,7 @@ def list_suspects(session: Session, folder: RunFolder, model: nn.Module, draw: D
         {"name": name, "label": label, "loss": loss, "predicted": text}
         for name, label, loss, text in list(zip(names, labels, losses, told, strict=True))[:_PICTURES]
     ]
-    for sample, path in zip(shown, draw([WorstSample(i, 0.0) for i in ids[:_PICTURES].tolist()]), strict=False):
+    for sample, path in zip(shown, draw([WorstSample(i, 0.0) for i in ids[:_PICTURES].tolist()], model), strict=False):
         sample["thumbnail"] = path
     return shown
 

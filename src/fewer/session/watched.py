@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from fewer.core.drawing.text import drawable, fitting, font_of
 from fewer.core.ragged import dense
 from fewer.core.types import Request
-from fewer.plan.cost_model import WATCHED
+from fewer.plan.shown import shown_of
 from fewer.report.history import spread
 from fewer.runs.record import read_json, write_json
 from fewer.session.previews import SHEET_BYTES, of_different_classes, pictures, publish_jpeg
@@ -46,7 +46,7 @@ class Watched:
 
     def __init__(self, data: ImageData, task: Task, folder: Path) -> None:
         self._data, self._task, self._folder = data, task, folder
-        self._ids_B, self._numbers = of_different_classes(data, WATCHED)
+        self._ids_B, self._numbers = of_different_classes(data, shown_of(is_whole=False).watched)
         self._true = [data.split.classes[number] for number in self._numbers]
         self._batches: dict[int, Batch] = {}  # by side
         self._epochs = _read(folder / f"{NAME}.json", len(self._true))
