@@ -28,7 +28,7 @@ def drawings(wanted: bool) -> Iterator[None]:
         def stage(self, row: Any) -> None:
             return
 
-        def worst(self, data: Any, samples: Any) -> list[str]:
+        def worst(self, data: Any, samples: Any, model: Any) -> list[str]:
             return []
 
     def unwritten(folder: Path) -> Path:

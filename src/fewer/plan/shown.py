@@ -1,4 +1,4 @@
-"""How many images a run shows to its user in pictures; each is loaded for that."""
+"""Numbers of images that a run shows to its user in pictures; each is loaded for that."""
 
 from __future__ import annotations
 
