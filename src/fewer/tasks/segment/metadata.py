@@ -1,0 +1,36 @@
+"""The metadata of a published segmentation model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fewer.core.config import Flag
+from fewer.core.metadata import TaskMetadata
+
+_Pixels = Annotated[int, Field(ge=0, lt=2**50, strict=True)]
+
+EVALUATION_KEYS = ("flip_tta",)
+CLASSES_MAX = 255  # ids 0 to 254 of a mask's 8 bits; 255 is void
+
+
+class Metadata(TaskMetadata):
+    """`task` in `model.json` of a segmentation model.
+
+    Attributes:
+        train_pixels_per_class: How many pixels of each class it was trained on; empty where not known.
+        flip_tta: Whether evaluation took the mean over each image and its mirror image.
+    """
+
+    name: Literal["segment"] = "segment"
+    train_pixels_per_class: Annotated[tuple[_Pixels, ...], Field(max_length=CLASSES_MAX)] = ()
+    flip_tta: Flag = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.classes) > CLASSES_MAX:
+            raise ValueError(f"{len(self.classes)} classes; a mask has room for {CLASSES_MAX}")
+        if self.train_pixels_per_class and len(self.train_pixels_per_class) != len(self.classes):
+            raise ValueError("train_pixels_per_class: not one number a class")
+        return self
