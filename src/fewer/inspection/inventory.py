@@ -53,8 +53,10 @@ class Part:
 
     def class_counts(self) -> Counter[str]:
         """How many of its images are of each class or show it; of boxes, how many objects there are."""
-        if isinstance(self.annotated, BoxPart):
-            return self.annotated.class_objects()
+        return self.annotated.class_objects() if isinstance(self.annotated, BoxPart) else self.class_images()
+
+    def class_images(self) -> Counter[str]:
+        """How many of its images are of each class or show it."""
         return Counter(self.labels) if self.annotated is None else class_images(self.annotated)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 from PIL import Image
 
 from fewer.data.decode.decode import Damaged, decode
+from fewer.inspection.annotation_page import ANNOTATION_STYLE, annotation_sections
 from fewer.inspection.inventory import Inventory, Part
-from fewer.inspection.stats import MEASURES, Figures, near_duplicates_as_text
+from fewer.inspection.page_parts import embedded, meter, number
+from fewer.inspection.spread import Figures
+from fewer.inspection.stats import MEASURES, near_duplicates_as_text
 from fewer.report import units
 from fewer.report.charts import NO_NUMBERS, Chart, Panel, Role
 from fewer.report.markup import Html, details, empty, esc, join, name, section, table, td
@@ -40,8 +41,10 @@ def statistics_page(figures: Figures, inventory: Inventory) -> str:
         figures: As `statistics` returns them.
         inventory: The images, of which samples are shown.
     """
-    body = join([_head(figures), _classes(figures), *_plots(figures), _colours(figures), _sheet(figures, inventory)])
-    return frame(figures["source"], body, STYLE)
+    whole = annotation_sections(figures, inventory)
+    sheet = [] if whole else [_sheet(figures, inventory)]
+    body = join([_head(figures), _classes(figures), *whole, *_plots(figures), _colours(figures), *sheet])
+    return frame(figures["source"], body, STYLE + ANNOTATION_STYLE)
 
 
 def _head(figures: Figures) -> Html:
@@ -92,7 +95,7 @@ def _class(each: dict[str, Any], total: int, largest: int, splits: list[str]) ->
     cells = [
         td(name(each["name"])),
         td(esc(units.count(each["images"])), each["images"]),
-        Html(f'<td class="n meter"><span style="--w:{width:.3f}"></span><b>{esc(units.share(share))}</b></td>'),
+        meter(width, share),
     ]
     numbers = [each["splits"][split] for split in splits] if len(splits) > 1 else []
     return cells + [td(esc(units.count(value)), value) if value else empty() for value in numbers]
@@ -107,7 +110,7 @@ def _plots(figures: Figures) -> list[Html]:
     legend = join(Html(f"<li>{swatch(ROLES[split])}{esc(split)}</li>") for split in measured)
     points = ("min", "p5", "p25", "median", "p75", "p95", "max")
     rows = [
-        [td(esc(MEASURES[key])), td(esc(split)), *(_number(of[key][point]) for point in points)]
+        [td(esc(MEASURES[key])), td(esc(split)), *(number(of[key][point]) for point in points)]
         for key in MEASURES
         for split, of in measured.items()
     ]
@@ -129,7 +132,7 @@ def _figure(key: str, spreads: dict[str, Figures]) -> Html:
     words = f"Histogram of {title} of each split"
     drawing = svg(Chart(f"data-{key}", [panel], title, words, NO_NUMBERS))
     rows = [
-        [td(esc(split)), _number(low), _number(high), td(esc(units.count(count)), count)]
+        [td(esc(split)), number(low), number(high), td(esc(units.count(count)), count)]
         for split, spread in spreads.items()
         for low, high, count in _bins(spread)
         if count
@@ -149,10 +152,6 @@ def _outline(spread: Figures) -> list[tuple[float, float]]:
     total = sum(count for _, _, count in bins) or 1
     tops = [(x, count / total) for low, high, count in bins for x in (low, high)]
     return [(bins[0][0], 0.0), *tops, (bins[-1][1], 0.0)]
-
-
-def _number(value: float) -> Html:
-    return td(esc(units.plain(round(value, 3 if abs(value) < 100 else 0))), value)
 
 
 def _colours(figures: Figures) -> Html:
@@ -197,8 +196,4 @@ def _thumb(part: Part, at: int) -> Html:
         image = Image.fromarray(decode(part.read(at), THUMB_PX))
     except (Damaged, OSError, MemoryError):
         return Html("")
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=80)
-    data = base64.b64encode(out.getvalue()).decode("ascii")
-    return Html(f'<img alt="{esc(part.names[at], 120)}" title="{esc(part.names[at], 120)}" '
-                f'width="{THUMB_PX}" height="{THUMB_PX}" src="data:image/jpeg;base64,{data}">')  # fmt: skip
+    return embedded(image, part.names[at])

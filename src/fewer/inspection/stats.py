@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fewer.inspection import annotation_stats
+from fewer.inspection.annotation_stats import annotation_figures
 from fewer.inspection.duplicates import copies
 from fewer.inspection.inventory import Inventory, Part
 from fewer.inspection.looks import ALIKE_BITS, groups_of
 from fewer.inspection.probe import ImageFacts
+from fewer.inspection.spread import Figures, spreads
 from fewer.report import units
 
-Figures = dict[str, Any]
-Values = npt.NDArray[np.float64]
-BINS = 32
 SHOWN = 8  # groups of images that look alike, and names of each
-PERCENTILES = {"p1": 1, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99}
 MEASURES = {
     "short_side_px": "short side, px",
     "width_px": "width, px",
@@ -46,7 +43,7 @@ def statistics(text: str, inventory: Inventory, facts_of: list[list[ImageFacts]]
             if part.split == split:
                 facts += facts_of_part
                 sizes += part.sizes
-                counts[split].update(part.labels)
+                counts[split].update(part.class_images())
         splits[split] = _of_split(facts, sizes, counts[split])
     _measure(splits)
     total = sum(counts.values(), Counter[str]())
@@ -56,7 +53,7 @@ def statistics(text: str, inventory: Inventory, facts_of: list[list[ImageFacts]]
     ]
     return {
         "schema": 1, "source": text, "notes": inventory.notes, "classes": classes, "splits": splits,
-        "near_duplicates": _near_duplicates(inventory.parts, facts_of),
+        "near_duplicates": _near_duplicates(inventory.parts, facts_of), **annotation_figures(inventory.parts),
     }  # fmt: skip
 
 
@@ -104,12 +101,9 @@ def _of_split(facts: list[ImageFacts], sizes: list[int], counts: Counter[str]) -
 def _measure(splits: dict[str, Figures]) -> None:
     """Replaces values by their spread; the histograms of all splits have the same bins."""
     for name in MEASURES:
-        values_of = {split: of["measures"][name] for split, of in splits.items() if of["measures"]}
-        if values_of:
-            low = min(float(values.min()) for values in values_of.values())
-            high = max(float(values.max()) for values in values_of.values())
-        for split, values in values_of.items():
-            splits[split]["measures"][name] = _spread(values, (low, high if high > low else low + 1))
+        found = spreads({split: of["measures"][name] for split, of in splits.items() if of["measures"]})
+        for split, spread in found.items():
+            splits[split]["measures"][name] = spread
 
 
 def moments(sound: list[ImageFacts]) -> tuple[list[float] | None, list[float] | None]:
@@ -123,18 +117,6 @@ def moments(sound: list[ImageFacts]) -> tuple[list[float] | None, list[float] | 
     # pixels * squares - total^2 stays whole until the end: floats would cancel here
     std = [(pixels * s - t * t) ** 0.5 / pixels / 255 for t, s in zip(totals, squares, strict=True)]
     return mean, std
-
-
-def _spread(values: Values, span: tuple[float, float]) -> Figures:
-    points = np.percentile(values, list(PERCENTILES.values())).tolist()
-    count, edges = np.histogram(values, BINS, span)
-    return {
-        "min": float(values.min()),
-        **dict(zip(PERCENTILES, points, strict=True)),
-        "max": float(values.max()),
-        "mean": float(values.mean()),
-        "histogram": {"edges": edges.tolist(), "counts": count.tolist()},
-    }
 
 
 def as_text(figures: Figures) -> Iterator[str]:
@@ -157,6 +139,9 @@ def as_text(figures: Figures) -> Iterator[str]:
             if of[name]:
                 yield f"  {name:13} " + " ".join(f"{value:.4f}" for value in of[name]) + "  (red, green, blue)"
     yield from near_duplicates_as_text(figures["near_duplicates"])
+    if figures.keys() & {"boxes", "masks"}:
+        yield from annotation_stats.as_text(figures)
+        return
     classes = figures["classes"]
     total = sum(each["images"] for each in classes)
     yield "classes, the largest first:"
