@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from fewer.core.observation import Column
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +18,14 @@ class Guesses(Protocol):
     def guess(self, images_C: Sequence[int]) -> dict[str, float]:
         """The mean `loss` and the step metrics of a model that knows how frequent the classes are, and nothing else."""
         ...
+
+
+@runtime_checkable
+class HasColumns(Protocol):
+    """A task that can tell further numbers of each sample, for selection methods that ask for them by name."""
+
+    columns: Mapping[str, Column]
+    """By name; each with its `compute`."""
 
 
 @runtime_checkable

@@ -53,13 +53,16 @@ class Column:
 
     Attributes:
         name: Its name in the table.
-        compute: From a model's output and the batch to float numbers, (B) or (B, width); called without gradient.
+        compute: From a model's output and the batch to float numbers, (B) or (B, width); called without gradient. None:
+            the task has the column of this name (`fewer.core.abilities.HasColumns`).
         width: Numbers a sample.
+        in_training: Whether training forwards give it, too, and not only those without a step.
     """
 
     name: str
-    compute: Callable[[Any, Batch], Tensor]
+    compute: Callable[[Any, Batch], Tensor] | None = None
     width: int = 1
+    in_training: bool = True
 
 
 def observe(columns: Sequence[Column], output: Any, batch: Batch) -> dict[str, Tensor]:
@@ -67,7 +70,7 @@ def observe(columns: Sequence[Column], output: Any, batch: Batch) -> dict[str, T
     import torch
 
     with torch.no_grad():
-        return {column.name: column.compute(output, batch) for column in columns}
+        return {column.name: column.compute(output, batch) for column in columns if column.compute}
 
 
 @dataclass(frozen=True, slots=True)

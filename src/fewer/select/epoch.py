@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from fewer.core import rng
-from fewer.core.observation import Observed
+from fewer.core.observation import Column, Observed
 from fewer.core.table import Table
 from fewer.core.types import At, KeepMask, Selection, State
 from fewer.select.data_share import DataShare
@@ -67,8 +67,11 @@ class EpochSelection:
         size: Number of ids of the source, N.
         seed: The run's seed.
         shares: Which of the images each epoch shows; left out: all.
+        columns: The columns that the selector asks for, those of the task among them; left out: the selector's own.
 
     Attributes:
+        columns: Columns beside loss, score and correctness, of forwards without a step.
+        trained_columns: Those of them that training forwards give.
         table: What is known of every sample.
         order: The current epoch's samples; None between epochs.
         packer: Kept samples that wait for a full batch.
@@ -77,13 +80,21 @@ class EpochSelection:
     """
 
     def __init__(
-        self, selector: Selector, pool_ids: Tensor, size: int, seed: int, shares: DataShare | None = None
+        self,
+        selector: Selector,
+        pool_ids: Tensor,
+        size: int,
+        seed: int,
+        shares: DataShare | None = None,
+        columns: Sequence[Column] | None = None,
     ) -> None:
         self.selector, self.pool_ids, self.seed, self.shares = selector, pool_ids, seed, shares
-        self.table = Table(size, selector.columns)
+        self.columns = selector.columns if columns is None else columns
+        self.trained_columns = [column for column in self.columns if column.in_training]
+        self.table = Table(size, self.columns)
         self.order: Order | None = None
         self.packer, self.packed = Packer(), 0
-        self.observations = Observations(selector.columns)
+        self.observations = Observations(self.trained_columns)
 
     # --- Before the epoch -------------------------------------------------------------------------------------
 

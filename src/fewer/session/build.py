@@ -43,7 +43,7 @@ from fewer.select.epoch import EpochSelection
 from fewer.session.agreement import refuse_other_starts
 from fewer.session.batch_size import sized
 from fewer.session.reference_models import price
-from fewer.session.selector import selector_of
+from fewer.session.selector import columns_of, selector_of
 from fewer.session.split_images import images_of
 from fewer.sync.batchnorm import share_statistics
 from fewer.sync.comm import SingleProcess
@@ -110,6 +110,7 @@ def make_plan(
 
     def plan_of(recipe: Recipe) -> Plan:
         chooses = selector or selector_of(recipe, splits)
+        columns_of(chooses, lambda: tasks.module(recipe.task.name).plain(splits.classes), _method(recipe, name))
         facts = gather_facts(recipe, splits, processes, read_weights(recipe.model), available, chooses.scoring_side_px)
         if selector is None:
             facts = replace(facts, reference=price(recipe, facts))
@@ -210,6 +211,11 @@ def _without(splits: Splits, data: dict[str, ImageData], sides: dict[str, int]) 
     return replace(splits, train=changed["train"], val=changed.get("val"), test=test), data
 
 
+def _method(recipe: Recipe, own_selector: str) -> str:
+    """What messages call the method, or a selector of the caller's own."""
+    return own_selector or f'select.method = "{recipe.select.method}"'
+
+
 def task_of(plan: Plan) -> Task:
     """The recipe's task, for the plan's classes."""
     data, recipe = plan.facts.data, plan.recipe
@@ -302,12 +308,14 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         share_statistics(model, comm, is_compiled=train.compile != "no")
     amendments: dict[str, dict[str, str]] = {}
     setting = Setting(plan.epochs, plan.facts.data.train_images, optim.lr_shape(train, plan.epochs))
+    columns = columns_of(selector, lambda: task_of(plan), _method(plan.recipe, plan.own_selector))
+    size = len(splits.train.source)
     run = Run(
         plan=plan,
         comm=comm,
         workers=[_worker(plan, id, each) for id, each in zip(sync.local_ids, models, strict=True)],
         sync=sync,
-        selection=EpochSelection(selector, pool_ids, len(splits.train.source), train.seed, _shares(plan, splits)),
+        selection=EpochSelection(selector, pool_ids, size, train.seed, _shares(plan, splits), columns),
         ledger=ledger,
         averages=optim.build_averages(train, model, setting),
         compiler=_compiler(plan, ledger, amendments),

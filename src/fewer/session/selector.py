@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from fewer import select, tasks
+from fewer.core.abilities import HasColumns
+from fewer.core.errors import RecipeError
+from fewer.core.observation import Column
 from fewer.core.population import Population, ShownClasses
-from fewer.core.protocols import Selector
+from fewer.core.protocols import Selector, Task
 from fewer.data.listing.splits import Split, Splits
 from fewer.recipe.schema import Recipe
 
@@ -49,3 +54,34 @@ def shown_classes(train: Split, classes: int) -> ShownClasses | None:
     counts_A = (train.label_N[id_A] >= 0) & ~torch.from_numpy(objects.crowd_A)
     pair_P = (id_A[counts_A] * classes + class_A[counts_A]).unique()
     return ShownClasses(pair_P // classes, pair_P % classes, classes)
+
+
+def columns_of(selector: Selector, task: Callable[[], Task], method: str) -> Sequence[Column]:
+    """The columns that a selector asks for, with the task's own ones in the place of those that only it can compute.
+
+    Args:
+        selector: The method.
+        task: Builds the task, where a column is its own.
+        method: What messages call the method.
+
+    Raises:
+        RecipeError: The task does not have a column.
+    """
+    if all(column.compute for column in selector.columns):
+        return selector.columns
+    found = task()
+    told = found.columns if isinstance(found, HasColumns) else {}
+    asked = [column.name for column in selector.columns if not column.compute]
+    if lacking := [name for name in asked if name not in told]:
+        able = ", ".join(f'"{name}"' for name in tasks.TASKS.names() if _tells(name, asked)) or "none that is installed"
+        raise RecipeError(
+            f'{method} chooses by {" and ".join(lacking)} of each image, which task.name = "{found.name}" does not '
+            f"tell; tasks that do: {able}; take another method"
+        )
+    return [column if column.compute else replace(told[column.name], width=column.width) for column in selector.columns]
+
+
+def _tells(name: str, asked: Sequence[str]) -> bool:
+    """Whether a task has columns of these names."""
+    task = tasks.module(name).plain(("a", "b"))
+    return isinstance(task, HasColumns) and set(asked) <= set(task.columns)

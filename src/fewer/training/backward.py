@@ -35,7 +35,7 @@ def backward(
         The totals over samples of each local worker, and by what its losses were divided.
     """
     at, size, sums_L, denominators, observed = step.at, len(step.samples), [], [], []
-    columns, mix, most = run.selection.selector.columns, _mix(run, step, nth), largest_share(run, size, at.epoch)
+    columns, mix, most = run.selection.trained_columns, _mix(run, step, nth), largest_share(run, size, at.epoch)
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
         part, sums, seen = step.samples.take(positions), no_sums(task, run.device), []

@@ -105,7 +105,7 @@ def score_samples(task: Task, data: Data, run: Run, stage: Stage, ids_M: Tensor,
 
     Every process must call it, and gets the observations of all samples.
     """
-    columns, models = run.selection.selector.columns, {worker.id: worker.model for worker in run.workers}
+    columns, models = run.selection.columns, {worker.id: worker.model for worker in run.workers}
     requests = evaluation_requests(ids_M, at.epoch, stage.side_px, stage.batch_size)
     seen, loaded = score_shared(task, data, models, run.sync.workers, requests, at, columns)
     flops = len(ids_M) * run.plan.forward_flops(at.epoch)
@@ -121,14 +121,14 @@ def select_in_batch(
     selector = selection.selector
     with run.ledger.phase("select"):
         seen = [
-            score_batch(task, worker.model, batch, at, selector.columns, forward, _key(run, candidate, worker))
+            score_batch(task, worker.model, batch, at, selection.columns, forward, _key(run, candidate, worker))
             for worker, forward, batch in _as_scored(run, forwards, candidate)
         ]
         if run.statistics and selector.scores_in_train_mode and not len(candidate.loaded[0]):
             _stand_in(task, run, candidate)
         if selector.scores_in_train_mode:
             run.sync.sync_buffers(run.workers)
-        seen_G = gathered(seen, run.comm, selector.columns)
+        seen_G = gathered(seen, run.comm, selection.columns)
         keep = selection.keep(seen_G, at)
         flops = len(seen_G) * run.plan.scoring_flops(at.epoch)
         run.ledger.book(stage.index, samples_forwarded=len(seen_G), flops=flops)
