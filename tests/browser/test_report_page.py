@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dense_runs import dense_run
 from drawings import drawings
 from fewer import report
 from fewer.compare.arms import Arm, arms_of
@@ -122,6 +123,19 @@ def test_page_fits_fetches_nothing_and_can_be_read(run: Path, browser: Any, sche
         images = page.evaluate(decoded)
         assert len(images) >= 20, "thumbnails and previews"
         assert all(width_px > 0 and alt for width_px, alt in images)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_reports_of_boxes_and_masks_fit_and_can_be_read(browser: Any, scheme: str, task: str, tmp_path: Path) -> None:
+    """With names of classes that a page must not run, and pairs of pictures that are larger than thumbnails."""
+    folder = dense_run(tmp_path / "run", task, classes=14)
+    report.write(folder)
+    with opened(browser, folder / "report.html", scheme, tmp_path) as page:
+        assert page.locator(".worst.whole img").count() == 5
+        assert page.locator("#classes svg.plot").count() == (task == "detect")
+        wide = page.evaluate("Math.max(...[...document.querySelectorAll('.worst img')].map(e => e.clientWidth))")
+        assert wide > 200
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,9 +13,11 @@ from fewer.report.markup import Html, details, esc, join, name, section
 from fewer.report.values import dig, mapping, sequence, whole
 
 SHEETS, WORST, SUSPECTS = 4, 24, 60  # embedded at most
-SHEET_BYTES, THUMBNAIL_BYTES = 250_000, 12_000  # each, at most; those of a run are smaller
+SHEET_BYTES, THUMBNAIL_BYTES = 250_000, 20_000  # each, at most; those of a run are smaller
 FRAME_BYTES = 2_000  # of a section, for its title and the like
 Verdict = Callable[[Folder, Mapping[str, Any]], tuple[str, Html]]
+_SQUARES = "Validation images, a row each: the true class, then the predicted one and its probability after some epochs"
+_WHOLE = "Validation images, a row each: as annotated, then with what was found in them after some epochs"
 _SAFE = re.compile(r"previews/((worst|suspects)/)?[\w-]+\.jpg")
 
 
@@ -38,19 +40,19 @@ def _sheet(stage: int, data: str) -> Html:
     return details(f"Stage {stage}", Html(f'<img class="sheet" alt="{esc(alt)}" src="{data}">'))
 
 
-def watched(folder: Folder, room_bytes: int) -> Html:
+def watched(folder: Folder, room_bytes: int, is_whole: bool = False) -> Html:
     """The strip of a few validation images over the epochs."""
     data = _embedded(folder.path, "previews/validation.jpg", SHEET_BYTES)
     if not data:
         return Html("")
-    alt = "Validation images, a row each: the true class, then the predicted one and its probability after some epochs"
-    image = Html(f'<img class="sheet" alt="{esc(alt)}" src="{data}">')
+    image = Html(f'<img class="sheet" alt="{esc(_WHOLE if is_whole else _SQUARES)}" src="{data}">')
     lead = "The same few images of validation after every evaluation."
     return section("Watched images", esc(lead), join(_fitting([image], room_bytes)), "watched")
 
 
-def worst(folder: Folder, room_bytes: int, verdict: Verdict) -> Html:
+def worst(folder: Folder, room_bytes: int, verdict: Verdict, is_whole: bool = False) -> Html:
     """The samples of highest loss, with what the model made of them, as many as there is room for."""
+    how = "annotated on the left, and on the right with what was found" if is_whole else "as the model saw them"
     for split in ("test", "val"):
         samples = sequence(dig(folder.result, "tables", f"{split}/worst_samples"))
         files = sequence(dig(folder.result, "tables", f"{split}/worst"))
@@ -58,12 +60,12 @@ def worst(folder: Folder, room_bytes: int, verdict: Verdict) -> Html:
         drawn = (_figure(folder, sample, file, verdict) for sample, file in listed)
         figures = [figure for figure in _fitting(drawn, room_bytes) if figure]
         if figures:
-            lead = f"The images of {split} with the highest loss, the worst first, as the model saw them."
-            return section("Worst samples", esc(lead), Html(f'<div class="worst">{join(figures)}</div>'), "worst")
+            lead = f"The images of {split} with the highest loss, the worst first, {how}."
+            return section("Worst samples", esc(lead), _gallery(figures, is_whole), "worst")
     return Html("")
 
 
-def suspects(folder: Folder, room_bytes: int) -> Html:
+def suspects(folder: Folder, room_bytes: int, is_whole: bool = False) -> Html:
     """Training images whose labels look wrong, each with its label and what the model predicts, worst first."""
     samples = [mapping(each) for each in sequence(dig(folder.result, "tables", "suspects"))[:SUSPECTS]]
     drawn = (_suspect(folder, sample) for sample in samples)
@@ -71,11 +73,18 @@ def suspects(folder: Folder, room_bytes: int) -> Html:
     if not figures:
         return Html("")
     total = max(len(figures), whole(folder.result.get("suspected_labels")) or 0)
-    lead = (
-        f"{len(figures):,} of {total:,} training images whose labels look wrong, the highest loss first: label, and "
-        "what the published model predicts with which probability. suspects.csv lists all of them."
+    how = (
+        "annotations that look wrong, the surest first: what is annotated (dashed), and what the published model finds"
+        if is_whole
+        else "training images whose labels look wrong, the highest loss first: label, and what the published model "
+        "predicts with which probability"
     )
-    return section("Suspected labels", esc(lead), Html(f'<div class="worst">{join(figures)}</div>'), "suspects")
+    lead = f"{len(figures):,} of {total:,} {how}. suspects.csv lists all of them."
+    return section("Suspected labels", esc(lead), _gallery(figures, is_whole), "suspects")
+
+
+def _gallery(figures: Iterable[Html], is_whole: bool) -> Html:
+    return Html(f'<div class="worst{" whole" if is_whole else ""}">{join(figures)}</div>')
 
 
 def _suspect(folder: Folder, sample: Mapping[str, Any]) -> Html:

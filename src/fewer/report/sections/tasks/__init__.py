@@ -25,11 +25,13 @@ class Part:
     Attributes:
         tiles: Metrics at the head of the page, beside the primary one and the loss.
         sections: By title.
+        is_whole: Pictures of samples are whole ones, as annotated beside what the model finds, and not squares.
         verdict: What the model made of one of the worst samples, an entry of `worst_samples`: as text and as HTML.
     """
 
     tiles: tuple[str, ...] = ()
     sections: Mapping[str, Callable[[Folder, History], Html]] = field(default_factory=dict)
+    is_whole: bool = False
     verdict: Callable[[Folder, Mapping[str, Any]], tuple[str, Html]] = _nothing
 
 
