@@ -12,6 +12,7 @@ from fewer.core.spending import seconds_of
 from fewer.optim import averages_of
 from fewer.optim.averaging import AVERAGES
 from fewer.recipe.schema import AUTO_BATCH, AUTO_LR, Recipe
+from fewer.select.method_params import ScoredParams
 from fewer.sync.local_params import LocalParams
 
 CLASSIFY = "classify"
@@ -31,7 +32,7 @@ def problems(recipe: Recipe, content: Any) -> list[Problem]:
         found += check_section(getattr(recipe, name), name, recipe.epochs)
     checks = (
         _rates, _growth, _ramps, _patience, _checkpoints, _batches, _loss, _mixing, _strength, _views, _splits,
-        _averages, _whole_pictures,
+        _averages, _scores, _whole_pictures,
     )  # fmt: skip
     return [*found, *(problem for check in checks for problem in check(recipe))]
 
@@ -221,6 +222,19 @@ def _averages(recipe: Recipe) -> Iterator[Problem]:
         if not getattr(AVERAGES.module(name), "FOLLOWS_SYNCS", False):
             text = f"train.{name} needs equal weights behind every step, and the workers of {method} differ between"
             yield ("train", name), f'{text} syncs; leave it out, or set sync.method = "every_step"'
+
+
+def _scores(recipe: Recipe) -> Iterator[Problem]:
+    """A method that goes by the loss of each sample, or weighs it, and a task that gives one a batch."""
+    chosen, task = recipe.select, recipe.task.name
+    if getattr(tasks.module(task), "PER_IMAGE_LOSSES", True):
+        return
+    text = f'losses of single images, and task.name = "{task}" gives one for a whole batch'
+    if isinstance(chosen, ScoredParams) and not chosen.averages_batches:
+        fix = 'take select.method = "random"' if chosen.needs_looks else 'set select.score = "batch"'
+        yield ("select", "score"), f'select.score = "{chosen.score}" goes by {text}; {fix}'
+    if (weights := getattr(chosen, "weights", "none")) != "none":
+        yield ("select", "weights"), f'select.weights = "{weights}" weighs {text}; set select.weights = "none"'
 
 
 def _views(recipe: Recipe) -> Iterator[Problem]:

@@ -130,7 +130,8 @@ def build(parameters: MethodParams, population: Population, epochs: int) -> Sele
         if parameters.refreshes:
             selector = Refresh(selector, parameters.refreshes, population.seed)
         if not parameters.guards_itself:
-            selector = GuardedSelector(selector, parameters.guards, population, parameters.favours_hard, epochs)
+            suspects = parameters.favours_hard and not parameters.averages_batches  # no label has a loss of its own
+            selector = GuardedSelector(selector, parameters.guards, population, suspects, epochs)
     return Revision(selector, parameters.revision) if parameters.revision.value else selector
 
 

@@ -16,6 +16,7 @@ from fewer.core import rng
 from fewer.core.observation import Column, Observed
 from fewer.core.table import Table
 from fewer.core.types import At, KeepMask, Selection, State
+from fewer.select.batch_losses import credited
 from fewer.select.data_share import DataShare
 from fewer.select.observations import Observations
 from fewer.select.packer import Packed, Packer
@@ -68,6 +69,7 @@ class EpochSelection:
         seed: The run's seed.
         shares: Which of the images each epoch shows; left out: all.
         columns: The columns that the selector asks for, those of the task among them; left out: the selector's own.
+        averages_batches: Whether samples are credited with the mean of their batches, whose sizes `begin` is told then.
 
     Attributes:
         columns: Columns beside loss, score and correctness, of forwards without a step.
@@ -87,8 +89,10 @@ class EpochSelection:
         seed: int,
         shares: DataShare | None = None,
         columns: Sequence[Column] | None = None,
+        averages_batches: bool = False,
     ) -> None:
         self.selector, self.pool_ids, self.seed, self.shares = selector, pool_ids, seed, shares
+        self.averages_batches = averages_batches
         self.columns = selector.columns if columns is None else columns
         self.trained_columns = [column for column in self.columns if column.in_training]
         self.table = Table(size, self.columns)
@@ -172,8 +176,15 @@ class EpochSelection:
             How many samples were observed.
         """
         self.observations.gather(comm)
-        self.order, self.packed = None, 0
-        return self.observations.write(self.table, "trained", epoch)
+        order, self.order, self.packed = self.order, None, 0
+        if not self.averages_batches:
+            return self.observations.write(self.table, "trained", epoch)
+        assert order is not None
+
+        def change(seen_R: Observed, copy_R: Tensor) -> Observed:
+            return credited(seen_R, copy_R, order.samples, order.sizes, self.table)
+
+        return self.observations.write(self.table, "trained", epoch, change)
 
     # --- State ------------------------------------------------------------------------------------------------
 

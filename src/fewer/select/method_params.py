@@ -88,9 +88,14 @@ class ScoredParams(ChoiceParams):
     """Whether the method looks at forward-only scores, and not only at what training left behind."""
     guards_itself: ClassVar[bool] = False
     """Whether the method sees to the guards by its own choice of what they stand around."""
+    needs_looks: ClassVar[bool] = False
+    """Whether the method lives on looks at single samples, so that the mean loss of a batch is no replacement."""
     recorded_refresh: ClassVar[int] = 0
     """The `refresh_every` that digests leave out: the default when the first were recorded."""
 
+    score: Literal["stale", "batch"] = "stale"
+    """`stale`: chosen before the epoch, from the last known scores. `batch`: likewise, and every sample is credited
+    with a moving average of the mean loss and score of its batches, for tasks that give no loss of each sample."""
     refresh_every: Index = 0
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
     guards: Annotated[Guards, BeforeValidator(_guards)] = Guards()
@@ -107,9 +112,14 @@ class ScoredParams(ChoiceParams):
         return False
 
     @property
+    def averages_batches(self) -> bool:
+        """Whether samples are credited with the mean of their batches."""
+        return self.score == "batch"
+
+    @property
     def refreshes(self) -> int:
-        """`refresh_every` where it has an effect, else 0."""
-        return self.refresh_every
+        """`refresh_every` where it has an effect, else 0: a look at single samples says nothing of batches."""
+        return 0 if self.averages_batches else self.refresh_every
 
     def ranks_within(self, population: Population) -> bool:
         """Whether losses and scores are compared within the groups of this training set."""
@@ -120,14 +130,20 @@ class ScoredParams(ChoiceParams):
         found = super().conflicts(epochs)
         if not self.reads_scored:
             found |= self.changed(["refresh_every"], "has no effect: what training left behind decides; leave it out")
+        if self.averages_batches and self.needs_looks:
+            found["score"] = f'is no use to "{self.method}", which lives on looks at single samples; leave it out'
+        elif self.averages_batches and "refresh_every" in self.model_fields_set and self.refresh_every:
+            found["refresh_every"] = 'looks at single samples, which select.score = "batch" does not take; leave it out'
         return found
 
 
 class InBatchParams(ScoredParams):
     """Parameters of methods that can score each batch with the current weights."""
 
-    score: Literal["stale", "fresh"] = "stale"
-    """`stale`: chosen before the epoch, from the last known scores. `fresh`: scored in the batch."""
+    score: Literal["stale", "fresh", "batch"] = "stale"  # type: ignore[assignment]
+    """`stale`: chosen before the epoch, from the last known scores. `fresh`: scored in the batch. `batch`: as `stale`,
+    and every sample is credited with a moving average of the mean loss and score of its batches, for tasks that give no
+    loss of each sample."""
     scoring: Literal["eval", "train"] = "eval"
     """`fresh`: mode of the scoring forward; published codes score in train mode."""
     scorer_side_px: Side | None = None
@@ -141,7 +157,7 @@ class InBatchParams(ScoredParams):
     def conflicts(self, epochs: int) -> dict[str, str]:
         found = super().conflicts(epochs)
         if not self.is_fresh:
-            reason = 'has no effect with select.score = "stale"; leave it out, or set select.score = "fresh"'
+            reason = f'has no effect with select.score = "{self.score}"; leave it out, or set select.score = "fresh"'
             found |= self.changed(("scoring", "scorer_side_px"), reason)
         elif self.refresh_every not in (0, type(self).model_fields["refresh_every"].default):
             found["refresh_every"] = 'scores again what select.score = "fresh" scores in every batch; leave it out'
@@ -149,7 +165,7 @@ class InBatchParams(ScoredParams):
 
     @property
     def refreshes(self) -> int:
-        return 0 if self.is_fresh else self.refresh_every
+        return 0 if self.is_fresh else super().refreshes
 
 
 REFRESHED: Index = 4

@@ -5,7 +5,7 @@ B: samples of a batch. R: rows of all processes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -79,9 +79,21 @@ class Observations:
         columns = {name: values[rows["counts"]] for name, values in rows.items() if name not in _KEYS}
         return Observed(rows["ids"][rows["counts"]], columns)
 
-    def write(self, table: Table, kind: Kind, epoch: int) -> int:
-        """Writes the exchanged rows into the table and forgets them; returns how many samples those were."""
+    def write(
+        self, table: Table, kind: Kind, epoch: int, change: Callable[[Observed, Tensor], Observed] | None = None
+    ) -> int:
+        """Writes the exchanged rows into the table and forgets them; returns how many samples those were.
+
+        Args:
+            table: The table.
+            kind: Which of its two views was looked at.
+            epoch: The epoch of the weights that were used.
+            change: From the rows that count and which repetition of its sample each is, to what is written instead.
+        """
         counted = self.counted
+        if change is not None:
+            rows = self.rows
+            counted = change(counted, rows["copy"][rows["counts"]])
         table.observe(kind, counted, epoch)
         self.clear()
         return len(counted)

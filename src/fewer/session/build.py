@@ -40,6 +40,7 @@ from fewer.recipe.normalize import NormalizeRecipe
 from fewer.recipe.schema import Recipe
 from fewer.select.data_share import DataShare
 from fewer.select.epoch import EpochSelection
+from fewer.select.method_params import ScoredParams
 from fewer.session.agreement import refuse_other_starts
 from fewer.session.batch_size import sized
 from fewer.session.reference_models import price
@@ -309,13 +310,14 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     amendments: dict[str, dict[str, str]] = {}
     setting = Setting(plan.epochs, plan.facts.data.train_images, optim.lr_shape(train, plan.epochs))
     columns = columns_of(selector, lambda: task_of(plan), _method(plan.recipe, plan.own_selector))
-    size = len(splits.train.source)
+    select, size = plan.recipe.select, len(splits.train.source)
+    averages = not plan.own_selector and isinstance(select, ScoredParams) and select.averages_batches
     run = Run(
         plan=plan,
         comm=comm,
         workers=[_worker(plan, id, each) for id, each in zip(sync.local_ids, models, strict=True)],
         sync=sync,
-        selection=EpochSelection(selector, pool_ids, size, train.seed, _shares(plan, splits), columns),
+        selection=EpochSelection(selector, pool_ids, size, train.seed, _shares(plan, splits), columns, averages),
         ledger=ledger,
         averages=optim.build_averages(train, model, setting),
         compiler=_compiler(plan, ledger, amendments),

@@ -10,6 +10,8 @@ A task's folder gives, without importing torch:
   an evaluation may change;
 - `ANNOTATIONS`: what the images must be annotated with, "classes", "boxes" or "masks"; `OWN_SIDES_PX`: the smallest and
   the largest side of a recipe that names none; `SIDE_STEP_PX`: what sides must be multiples of;
+- `PER_IMAGE_LOSSES`: False where an outcome has one loss for its batch, which every sample of it is given; left out:
+  True, as `fewer.core.protocols.Task` promises;
 - `plain(classes, aspect)`: a task with default settings; `restored(metadata, autocast)`: the task of a published model;
 - `groups(label_N, classes, objects)`: the group of every sample, by which selection guards and draws, and their number;
   `objects` is the `fewer.core.objects.ObjectTable` of a source of boxes;

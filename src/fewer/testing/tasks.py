@@ -34,7 +34,7 @@ _MOST = 3  # answers of a prediction
 Build = Callable[[], "tuple[Task, nn.Module]"]
 
 
-def check_task(build: Build, batch: Batch) -> None:
+def check_task(build: Build, batch: Batch, per_image: bool = True) -> None:
     """Raises `Violation`, an AssertionError, at the first promise that a task breaks.
 
     Checked are
@@ -53,8 +53,10 @@ def check_task(build: Build, batch: Batch) -> None:
     Args:
         build: Builds a fresh task and a small model for it, on the CPU.
         batch: Four samples or more, whose images differ.
+        per_image: Whether the task gives a loss of each image; its folder says otherwise by `PER_IMAGE_LOSSES = False`.
     """
-    for check in (_attributes, _batches, _preparation, _outcomes, _independence, _gradients, _dummy, _metadata,
+    of_single_images = (_independence, _gradients) if per_image else ()
+    for check in (_attributes, _batches, _preparation, _outcomes, *of_single_images, _dummy, _metadata,
                   _evaluations, _shares, _predictions, _direction):  # fmt: skip
         task, model = build()
         check(_Scene(task, model, batch))

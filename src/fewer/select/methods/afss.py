@@ -40,6 +40,7 @@ NEUTRAL: list[Settings] = [{"hard_until": 1.0, "easy_from": 1.0}]
 
 
 class Params(ScoredParams):
+    needs_looks = True
     method: Literal["afss"] = "afss"
     hard_until: Share = 0.55
     """Images whose lower one of precision and recall is this or less are hard; 1: all are."""

@@ -29,6 +29,7 @@ EXAMPLES = [{"threshold": 0.11}]
 
 
 class Params(ScoredParams):
+    needs_looks = True
     method: Literal["alternate"] = "alternate"
     threshold: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.3
     """Samples with a score below this are trained on; 1 keeps all."""

@@ -58,6 +58,7 @@ NEUTRAL: list[Settings] = [{}]
 class Params(ScoredParams):
     guards_itself: ClassVar[bool] = True
 
+    needs_looks = True
     method: Literal["auto"] = "auto"
     probe: Span = Duration(15, "%")
     """First epochs, on everything, after which the method is picked, and epochs between two looks; a started one

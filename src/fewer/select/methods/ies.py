@@ -34,6 +34,7 @@ NEUTRAL = [{"delta": 0.0}]
 
 class Params(ScoredParams):
     recorded_refresh = 1
+    needs_looks = True
     method: Literal["ies"] = "ies"
     delta: NonNegative = 0.001
     """Samples are left out whose mean absolute second difference of the loss is below this."""

@@ -45,6 +45,7 @@ EXAMPLES = [{"hidden": 0.6, "confidence": 0.1}]
 
 class Params(ScoredParams):
     recorded_refresh = 1
+    needs_looks = True
     method: Literal["kakurenbo"] = "kakurenbo"
     hidden: Share = 0.3
     """F: largest share of the samples that an epoch hides."""

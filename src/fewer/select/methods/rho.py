@@ -54,6 +54,7 @@ EXAMPLES: list[Settings] = [{"share": 0.5, "proxy_epochs": "1ep"}]
 
 
 class Params(InBatchParams):
+    needs_looks = True
     method: Literal["rho"] = "rho"
     share: OpenShare = 0.5
     """Share of the samples, or of each candidate batch, that is trained on; 1 keeps all."""

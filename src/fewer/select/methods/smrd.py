@@ -47,7 +47,13 @@ class Params(SmrdParams, InBatchParams):
 
     @property
     def is_fresh(self) -> bool:
-        return self.published or self.score == "fresh"
+        return self.published or super().is_fresh
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
+        if self.published and self.averages_batches:
+            found["score"] = "has no effect with select.published = true, which scores in the batch; leave it out"
+        return found
 
 
 @final

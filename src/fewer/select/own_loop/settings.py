@@ -68,6 +68,11 @@ def _misplaced(chosen: MethodParams, method: str, has_reference: bool) -> list[s
     if isinstance(chosen, ChoiceParams) and chosen.batches == "shrink":
         text = 'Chooser: batches = "shrink": batches are your loader\'s, and as large as it makes them'
         problems.append(f"{text}; leave it out")
+    if isinstance(chosen, ScoredParams) and chosen.averages_batches:
+        text = (
+            'Chooser: score = "batch": it takes the batches of the training loop that comes with fewer; leave it out, '
+        )
+        problems.append(f"{text}and give observe the mean loss of the batch for each of its samples")
     if isinstance(chosen, InBatchParams) and (chosen.scoring == "train" or chosen.scorer_side_px):
         text = "Chooser: scoring and scorer_side_px: the scoring forward is your loop's, in the mode and at the side"
         problems.append(f"{text} that it chooses; leave them out")
