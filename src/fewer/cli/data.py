@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from fewer.cli.data_bench import bench
+from fewer.cli.data_convert import convert
 from fewer.cli.data_split import split
 from fewer.cli.data_store import store
 from fewer.cli.options import Json, Processes
@@ -21,11 +22,12 @@ app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Inspect data before training: faults and figures. Split it, time it, build a store of smaller images.",
+    help="Inspect data before training: faults and figures. Split, convert, time it, build a store of smaller images.",
 )
 app.command("store")(store)
 app.command("split")(split)
 app.command("bench")(bench)
+app.command("convert")(convert)
 FOUND = 3  # exit code of `data check` if there is anything but infos
 _FEW = 5  # findings shown of one code
 

@@ -22,8 +22,9 @@ from fewer.data.sources import Source, absolute, has_class_folders, open_source
 from fewer.inspection.duplicates import copies
 from fewer.inspection.inventory import ALL, Inventory, Part
 from fewer.inspection.looks import Ids
+from fewer.inspection.new_folder import require_free
 from fewer.inspection.scan import scan
-from fewer.inspection.split_writer import form_for, require_free, write
+from fewer.inspection.split_writer import form_for, write
 from fewer.inspection.splitting import Sizes, assigned, united
 
 NEAR = "near-duplicates"

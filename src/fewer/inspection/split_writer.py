@@ -8,18 +8,16 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from fewer.core.errors import DataError, RecipeError, ResourceError
+from fewer.core.errors import DataError, RecipeError
 from fewer.data.listing import fingerprint
 from fewer.data.sources import Source, open_source
 from fewer.data.sources.lists import ABOUT, COLUMNS
+from fewer.inspection.new_folder import beside
 
 Form = Literal["links", "copies", "lists"]
 
@@ -38,16 +36,6 @@ def form_for(source: Source, asked: str) -> Form:
     if asked == "copies" and not isinstance(source.read(0), bytes):
         raise RecipeError(f"--as copies: {source.name} holds pixels, no files that can be copied; fix: --as lists")
     return asked  # type: ignore[return-value]
-
-
-def require_free(out: Path) -> None:
-    """Refuses a folder that holds something already.
-
-    Raises:
-        RecipeError: It does, or is a file.
-    """
-    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
-        raise RecipeError(f"--out {out}: there is something already, and nothing is overwritten; fix: another folder")
 
 
 def write(
@@ -76,7 +64,7 @@ def write(
         ResourceError: It cannot be written.
     """
     kind = "lists" if form == "lists" else "folder"
-    with _beside(out) as folder:
+    with beside(out) as folder:
         (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         if form == "lists":
             _write_lists(source, split_of, folder)
@@ -88,26 +76,6 @@ def write(
 
 def _path(source: Source, id: int) -> str:
     return f"{source.location}/{source.names[id]}"
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A folder that takes its place only once all is well, and else leaves nothing behind."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}-", dir=out.parent))
-    except OSError as error:
-        raise ResourceError(f"--out {out}: cannot be written: {error.strerror}; fix: another folder") from None
-    try:
-        yield folder
-        folder.chmod(0o755)
-        folder.rename(out)
-    except OSError as error:
-        raise ResourceError(
-            f"--out {out}: cannot be written: {error.strerror}; fix: free space, another folder, or --as lists"
-        ) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_lists(source: Source, split_of: Mapping[int, str], folder: Path) -> None:

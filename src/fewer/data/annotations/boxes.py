@@ -29,6 +29,7 @@ from fewer.data.annotations.tree import Tree
 
 STOPS = ("annotation-unreadable", "class-names")  # faults that nothing can be trained beyond
 _SLACK_PX = 1.0
+_OUTLINE = "segmentation"  # COCO's key
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def settled(draft: Draft, tree: Tree) -> Boxes:
     table = ObjectTable(first_N1, box_A4, label_A, crowd_A > 0, difficult_A > 0, area_A)
     headers = [header_of(f"{tree.root}/{name}") for name in names]
     faults = list(draft.faults)
-    _lay_out(table, names, [draft.stated[i] for i in order], headers, draft.relative, faults)
+    turned_ids = _lay_out(table, names, [draft.stated[i] for i in order], headers, draft.relative, faults)
     size_N2 = np.array([header.upright if header else (0, 0) for header in headers], np.int64).reshape(-1, 2)
     kept_A = _usable(table, names, size_N2, faults)
     parts = {part: [i for i, at in enumerate(order) if draft.parts[at] == part] for part in ("train", "val", "test")}
@@ -115,9 +116,23 @@ def settled(draft: Draft, tree: Tree) -> Boxes:
         {part: np.array(ids, np.int64) for part, ids in parts.items() if ids},
         notes,
         faults,
-        [draft.extra[i] for i in rows[kept_A]] if draft.keeps else [],
+        _upright_extra([draft.extra[i] for i in rows[kept_A]], image_A[rows[kept_A]], turned_ids, notes)
+        if draft.keeps
+        else [],
         [draft.image_extra[i] for i in order] if draft.keeps else [],
     )
+
+
+def _upright_extra(
+    extra: list[dict[str, Any]], image_A: npt.NDArray[np.int64], turned_ids: set[int], notes: list[str]
+) -> list[dict[str, Any]]:
+    """Extra keys without the outlines of pictures that were turned, which would lie askew."""
+    askew = [each for each, id in zip(extra, image_A.tolist(), strict=True) if id in turned_ids and _OUTLINE in each]
+    for each in askew:
+        del each[_OUTLINE]
+    if askew:
+        notes.append(f"outlines of objects in pictures that EXIF turns are not kept: {len(askew):,}")
+    return extra
 
 
 def _lay_out(
@@ -127,8 +142,9 @@ def _lay_out(
     headers: Sequence[Header | None],
     relative: bool,
     faults: list[Fault],
-) -> None:
-    """Makes boxes those of the upright picture, in pixels; in place."""
+) -> set[int]:
+    """Makes boxes those of the upright picture, in pixels; in place. Gives the images that were turned."""
+    turned_ids = set()
     for id, (name, size, header) in enumerate(zip(names, stated, headers, strict=True)):
         box_K4 = table.box_A4[table.image(id)]
         if relative:
@@ -136,11 +152,13 @@ def _lay_out(
         elif header and all(size) and size != header.upright:
             if size == (header.width, header.height):
                 box_K4[:] = turned(box_K4, header)
+                turned_ids.add(id)
             else:
                 real = "x".join(map(str, header.upright))
                 faults.append(
                     Fault("size-differs", name, f"annotated as {size[0]}x{size[1]}, but it has {real} pixels")
                 )
+    return turned_ids
 
 
 def _usable(

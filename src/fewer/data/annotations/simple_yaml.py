@@ -5,7 +5,11 @@ No library is needed for it, and nothing in a file can do more than be text: anc
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+from collections import deque
+from collections.abc import Iterator
 
 from fewer.core.errors import DataError
 
@@ -13,8 +17,7 @@ Scalar = str | int | float
 Value = Scalar | list[Scalar] | dict[Scalar, Scalar]
 
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
-_KEY = re.compile(r"""("[^"]*"|'[^']*'|[^\s"'#:\[\]{},][^:#]*?)\s*:(?:\s+(.*))?""")
-_ESCAPES = {'\\"': '"', "\\\\": "\\", "\\n": "\n", "\\t": "\t"}
+_KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'#:\[\]{},][^:#]*?)\s*:(?:\s+(.*))?""")
 
 
 def parsed(text: str, name: str) -> dict[str, Value]:
@@ -28,16 +31,16 @@ def parsed(text: str, name: str) -> dict[str, Value]:
         DataError: It is not such YAML.
     """
     found: dict[str, Value] = {}
-    lines = [(at, line.rstrip()) for at, line in enumerate(text.splitlines(), 1)]
-    rows = [(at, line) for at, line in lines if _bare(line).strip() and line.strip() not in ("---", "...")]
+    lines = [(at, line.rstrip()) for at, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1)]
+    rows = deque((at, line) for at, line in lines if _bare(line).strip() and line.strip() not in ("---", "..."))
     while rows:
-        at, line = rows.pop(0)
+        at, line = rows.popleft()
         match = _KEY.fullmatch(_bare(line))
-        if not match or line[:1].isspace():
+        if not match or line[0].isspace():
             raise _wrong(name, at, line, "no `key: value`")
         block = []
-        while rows and (rows[0][1][:1].isspace() or rows[0][1].startswith("-")):
-            block.append(rows.pop(0))
+        while rows and rows[0][1][0] in " \t-]}":
+            block.append(rows.popleft())
         rest = (match[2] or "").strip()
         if rest[:1] in ("[", "{"):
             value: Value | None = _flow(" ".join([rest, *(_bare(each).strip() for _, each in block)]), name, at, line)
@@ -85,13 +88,9 @@ def _flow(text: str, name: str, at: int, line: str) -> Value:
 
 def _split(text: str) -> list[str]:
     """What commas outside quotes separate."""
-    items, quote, start = [], "", 0
-    for at, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        elif letter == ",":
+    items, start = [], 0
+    for at, letter in _outside(text):
+        if letter == ",":
             items.append(text[start:at].strip())
             start = at + 1
     return [*items, text[start:].strip()]
@@ -99,22 +98,33 @@ def _split(text: str) -> list[str]:
 
 def _bare(line: str) -> str:
     """A line without its comment."""
-    quote = ""
-    for at, letter in enumerate(line):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'" and (at == 0 or line[at - 1] in " \t[{,:"):
-            quote = letter
-        elif letter == "#" and (at == 0 or line[at - 1].isspace()):
+    for at, letter in _outside(line):
+        if letter == "#" and (at == 0 or line[at - 1].isspace()):
             return line[:at].rstrip()
     return line
+
+
+def _outside(text: str) -> Iterator[tuple[int, str]]:
+    """Letters that no quotes enclose, with their places; quotes begin behind a blank or a sign of YAML only."""
+    quote, is_escaped = "", False
+    for at, letter in enumerate(text):
+        if quote:
+            ends = letter == quote and not is_escaped
+            is_escaped = quote == '"' and letter == "\\" and not is_escaped
+            quote = "" if ends else quote
+        elif letter in "\"'" and (at == 0 or text[at - 1] in " \t[{,:"):
+            quote = letter
+        else:
+            yield at, letter
 
 
 def _scalar(text: str) -> Scalar:
     if len(text) > 1 and text[0] == text[-1] == "'":
         return text[1:-1].replace("''", "'")
     if len(text) > 1 and text[0] == text[-1] == '"':
-        return re.sub(r'\\["\\nt]', lambda match: _ESCAPES[match[0]], text[1:-1])
+        with contextlib.suppress(ValueError):
+            return str(json.loads(text))  # the escapes of JSON are YAML's, too
+        return text[1:-1]
     return int(text) if _WHOLE.fullmatch(text) else text
 
 

@@ -190,7 +190,9 @@ def _parts(tree: Tree, yaml: str, about: dict[str, Value], images: Sequence[str]
             for image in named:
                 if found.setdefault(image, part) != part:
                     draft.fault("image-in-two-splits", image, f"{part} names it, and {found[image]}, where it stays")
-    return found if "train" in found.values() else {}
+    used = {*found.values()}
+    is_whole = used == {"train"} and len(found) == len(images)  # a file must name one split, which then says nothing
+    return found if "train" in used and not is_whole else {}
 
 
 def _named(tree: Tree, yaml: str, text: str, base: str, images: Sequence[str]) -> list[str]:
