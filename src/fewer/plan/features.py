@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+from fewer import tasks
 from fewer.core.types import Stage
 from fewer.plan.facts import Facts
 from fewer.recipe.augment_section import AugmentRecipe
@@ -79,6 +80,8 @@ def _obstacle(recipe: Recipe, facts: Facts, stage: Stage, own_selector: bool) ->
     """Why a stage cannot keep features, and what would help; empty where it can."""
     if not stage.frozen_layers:
         return "only a stage with frozen layers can keep features; freeze some"
+    if tasks.module(recipe.task.name).ANNOTATIONS != "classes":
+        return f'the boxes or masks of task.name = "{recipe.task.name}" are not kept with features; leave it out'
     if stage.ramp:
         return "batches have several sides; leave ramp out of this stage"
     if facts.model.cut(stage) is None:

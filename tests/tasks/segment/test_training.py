@@ -13,11 +13,12 @@ from PIL import Image
 
 from annotated import dataset, mask
 from fewer.core.drawing.palette import VOID
+from fewer.core.errors import RecipeError
 from fewer.core.types import Request
 from fewer.session.build import Session
-from fewer.testing.harness import interrupted, one_thread, trained, weights
+from fewer.testing.harness import interrupted, one_thread, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
-from fewer.training.loop import Row
+from fewer.training.loop import Row, train
 from masks import random_ids
 from zoo import encoded
 
@@ -80,3 +81,15 @@ def test_two_ranks_train_and_evaluate_as_one(content: dict[str, Any]) -> None:
 def test_a_run_with_selection_goes_on_bit_for_bit(content: dict[str, Any], tmp_path: Path) -> None:
     recipe = {**content, "select": {"method": "dbpd"}}
     assert weights(interrupted(recipe, [3], folder=str(tmp_path))) == weights(trained(recipe))
+
+
+def test_masks_are_not_kept_with_features(content: dict[str, Any]) -> None:
+    """Images are computed in every epoch, where a classifier's features would be kept."""
+    stage = {"epochs": 2, "side_px": 32, "frozen": "all but the head", "strength": 0.0, "frozen_anyway": True}
+    recipe = {**content, "model": {"name": "deeplabv3_mobilenet_v2", "aux_head": False}, "stages": [stage]}
+    session = session_of(recipe)
+    assert not session.plan.stages[0].keeps_features
+    (row, *_) = train(session.task, session.train_data, session.run)
+    assert row.loss is not None
+    with pytest.raises(RecipeError, match=r'keep_features = "yes".*boxes or masks.*leave it out'):
+        session_of({**recipe, "stages": [{**stage, "keep_features": "yes"}]})
