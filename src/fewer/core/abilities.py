@@ -43,6 +43,19 @@ class ChangesByEpoch(Protocol):
 
 
 @runtime_checkable
+class CompiledInPart(Protocol):
+    """A model that takes targets of any shape: what does not depend on them is compiled, the rest runs as it is."""
+
+    def dense(self, image_BCHW: Tensor) -> Any:
+        """The part that is compiled."""
+        ...
+
+    def finish(self, dense: Any, image_BCHW: Tensor, *targets: Any) -> Any:
+        """The model's output, from what `dense` has given for the same images."""
+        ...
+
+
+@runtime_checkable
 class LooksAtData(Protocol):
     """A model whose first weights depend on training images."""
 

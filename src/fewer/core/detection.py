@@ -52,7 +52,7 @@ class Detected:
 
     Attributes:
         classes: How many classes it tells apart.
-        find: The boxes of each image within some limits; computed when called, without gradient.
+        find: Computes the boxes of each image within some limits, without gradient; `found` asks it once.
         loss_sum_B: The sum of the losses of each image in two parts, `class` and `box`, with graph; empty where no
             targets were given.
         count_B: How many losses those sums hold, int64.
@@ -65,3 +65,10 @@ class Detected:
     loss_sum_B: Mapping[str, Tensor] = field(default_factory=dict)
     count_B: Tensor | None = None
     sure_B: Tensor | None = None
+    _known: dict[Limits, list[Detections]] = field(default_factory=dict)
+
+    def found(self, limits: Limits) -> list[Detections]:
+        """The boxes of each image within some limits."""
+        if limits not in self._known:
+            self._known[limits] = self.find(limits)
+        return self._known[limits]

@@ -11,7 +11,7 @@ import torch
 
 from fewer.core.allocation import shares
 from fewer.core.protocols import Data
-from fewer.core.ragged import dense
+from fewer.core.ragged import Ragged, dense
 from fewer.core.types import At, Batch, Request, Stage, Worker
 from fewer.select.packer import Packed
 from fewer.training.run import Run
@@ -91,10 +91,11 @@ def largest_share(run: Run, samples: int, epoch: int) -> int:
 
 def blank(batch: Batch, ids_B: Tensor) -> Batch:
     """Samples of zeros in the shapes of a batch, which may be empty."""
-    inputs, targets = (
-        values.new_zeros((len(ids_B), *values.shape[1:])) for values in (dense(batch.inputs), dense(batch.targets))
-    )
-    return Batch(ids_B, inputs, targets)
+    images = dense(batch.inputs)
+    inputs = images.new_zeros((len(ids_B), *images.shape[1:]))
+    if isinstance(batch.targets, Ragged):  # an empty one does not tell what its samples would have
+        return Batch(ids_B, inputs, Ragged(({},) * len(ids_B)))
+    return Batch(ids_B, inputs, batch.targets.new_zeros((len(ids_B), *batch.targets.shape[1:])))
 
 
 def local_part(run: Run, per_worker: Sequence[T]) -> list[T]:

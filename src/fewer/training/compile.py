@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 
+from fewer.core.abilities import CompiledInPart
 from fewer.core.errors import ResourceError, printable
 from fewer.core.types import Forward, Stage, State
 
@@ -65,23 +66,26 @@ class Compiler:
         return self._calls[key]
 
     def _compiled(self, model: nn.Module) -> Forward:
-        call = torch.compile(_with_code_of_its_own(model), dynamic=False, backend=self.backend)
+        part: Forward = model.dense if isinstance(model, CompiledInPart) else model
+        call = torch.compile(_with_code_of_its_own(part, id(model)), dynamic=False, backend=self.backend)
         called: set[tuple[int, ...]] = set()
 
-        def forward(inputs: Tensor) -> Any:
+        def forward(inputs: Tensor, *targets: Any) -> Any:
             size, shape = len(inputs), tuple(inputs.shape)
             if self.failure or size not in self.sizes or not torch.is_grad_enabled():
-                return model(inputs)
+                return model(inputs, *targets)
             if inputs.dim() == 4:
                 inputs = inputs.contiguous(memory_format=self.layout)
             if shape in called:
-                return call(inputs)
-            called.add(shape)
-            return self._first(call, model, inputs)
+                output = call(inputs)
+            else:
+                called.add(shape)
+                output = self._first(call, model, part, inputs)
+            return model.finish(output, inputs, *targets) if isinstance(model, CompiledInPart) else output
 
         return forward
 
-    def _first(self, call: Forward, model: nn.Module, inputs: Tensor) -> Any:
+    def _first(self, call: Forward, model: nn.Module, part: Forward, inputs: Tensor) -> Any:
         before = [buffer.clone() for buffer in model.buffers()]
         with self.phase(), _backward_at_once():
             try:
@@ -90,7 +94,7 @@ class Compiler:
                 self._fail(error)
         for buffer, value in zip(model.buffers(), before, strict=True):
             buffer.copy_(value)
-        return model(inputs)
+        return part(inputs)
 
     def _fail(self, error: Exception) -> None:
         # The first line names the backend, the second what it has met; what follows is for the compiler's authors.
@@ -126,11 +130,11 @@ def _backward_at_once() -> AbstractContextManager[None]:
     return changed
 
 
-def _with_code_of_its_own(model: nn.Module) -> Forward:
-    """A function that calls the model. Dynamo counts graphs by code object, and gives up silently after eight."""
+def _with_code_of_its_own(part: Forward, number: int) -> Forward:
+    """A function that calls a model's part. Dynamo counts graphs by code object, and gives up silently after eight."""
 
     def forward(inputs: Tensor) -> Any:
-        return model(inputs)
+        return part(inputs)
 
-    forward.__code__ = forward.__code__.replace(co_name=f"forward_{id(model)}")
+    forward.__code__ = forward.__code__.replace(co_name=f"forward_{number}")
     return forward

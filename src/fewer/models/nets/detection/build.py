@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
-from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSHead, FCOSRegressionHead
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import MultiScaleRoIAlign
@@ -42,6 +42,8 @@ def fcos(trunk: str, classes: int, channels: int, convs: int) -> FCOS:
     """FCOS on a small trunk."""
     backbone = pyramid(trunk, channels, len(_STRIDES))
     head = FCOSHead(channels, 1, classes, num_convs=convs)
+    head.classification_head = FCOSClassificationHead(channels, 1, classes, convs, norm_layer=_group_norm)
+    head.regression_head = FCOSRegressionHead(channels, 1, convs, norm_layer=_group_norm)
     return FCOS(backbone, head, Anchors([(stride,) for stride in _STRIDES], (1.0,)), classes)
 
 
@@ -50,7 +52,7 @@ def retinanet(trunk: str, classes: int, channels: int, convs: int, anchor_px: Se
     backbone = pyramid(trunk, channels, len(_STRIDES))
     smallest = anchor_px or [stride * _PER_STRIDE for stride in _STRIDES]
     anchors = Anchors([[side * step for step in _OCTAVE] for side in smallest], _RATIOS)
-    head = RetinaNetHead(channels, len(_OCTAVE) * len(_RATIOS), classes, norm_layer=partial(nn.GroupNorm, 32))
+    head = RetinaNetHead(channels, len(_OCTAVE) * len(_RATIOS), classes, norm_layer=_group_norm)
     for branch in (head.classification_head, head.regression_head):
         branch.conv = branch.conv[:convs]
     head.regression_head._loss_type = "giou"
@@ -73,6 +75,11 @@ def ssdlite(trunk: str, classes: int) -> SSD:
     norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
     head = SSDLiteHead(backbone.out_channels, boxes.num_anchors_per_location(), classes + 1, norm)
     return SSD(backbone, head, boxes, classes, candidates=300, nms_iou=0.55)
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    """32 groups (Wu and He 2018), fewer where a group would have less than 4 channels: alone at a place they are 0."""
+    return nn.GroupNorm(min(32, channels // 4), channels)
 
 
 def taken_over(theirs: Any, classes: int) -> Detector:

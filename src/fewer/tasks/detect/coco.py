@@ -1,0 +1,112 @@
+"""Precision of detections by COCO's rules, computed by faster-coco-eval, and detections as COCO's result files.
+
+D: detections of all images. O: objects of all images. Columns of their rows are named below.
+T: values of IoU. R: values of recall. C: classes. A: ranges of area.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from fewer.tasks.detect.prediction import Objects
+
+Rows = "npt.NDArray[np.float64]"
+IMAGE, CLASS, LEFT, TOP, RIGHT, BOTTOM = range(6)
+SCORE = 6  # of a detection's row
+AREA, CROWD = 6, 7  # of an object's
+
+
+def precision(
+    detection_D7: npt.NDArray[np.float64],
+    object_O8: npt.NDArray[np.float64],
+    image_ids: Sequence[int],
+    classes: int,
+    most: int,
+) -> npt.NDArray[np.float64]:
+    """Precision at every IoU, recall, class and range of area (all, small, medium, large); -1 where undefined.
+
+    Detections in crowds count as neither right nor wrong. The same numbers as pycocotools gives.
+
+    Args:
+        detection_D7: Rows of image, class, left, top, right, bottom and score.
+        object_O8: Rows of image, class, left, top, right, bottom, area and whether it is a crowd.
+        image_ids: All images, those without objects or detections too.
+        classes: Number of classes.
+        most: The surest detections of each class in an image that count.
+    """
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    shared = {"images": [{"id": int(id)} for id in image_ids], "categories": [{"id": c} for c in range(classes)]}
+    true, found = COCO(), COCO()
+    true.dataset = {**shared, "annotations": list(_objects(object_O8))}
+    found.dataset = {**shared, "annotations": list(_detections(detection_D7))}
+    for each in (true, found):
+        each.createIndex()
+    evaluation = COCOeval_faster(true, found, "bbox", print_function=_quiet)
+    evaluation.params.maxDets = [most]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision_TRCAM: npt.NDArray[np.float64] = evaluation.eval["precision"]
+    return precision_TRCAM[..., -1]
+
+
+def _quiet(*_: object) -> None:
+    return
+
+
+def _boxes(rows: npt.NDArray[np.float64]) -> Iterable[list[float]]:
+    sides = rows[:, [LEFT, TOP, RIGHT, BOTTOM]] - np.pad(rows[:, [LEFT, TOP]], ((0, 0), (2, 0)))
+    return sides.tolist()  # type: ignore[no-any-return]
+
+
+def _objects(object_O8: npt.NDArray[np.float64]) -> Iterable[dict[str, Any]]:
+    for number, (row, box) in enumerate(zip(object_O8.tolist(), _boxes(object_O8), strict=True), 1):
+        yield {
+            "id": number,
+            "image_id": int(row[IMAGE]),
+            "category_id": int(row[CLASS]),
+            "bbox": box,
+            "area": row[AREA],
+            "iscrowd": int(row[CROWD]),
+        }
+
+
+def _detections(detection_D7: npt.NDArray[np.float64]) -> Iterable[dict[str, Any]]:
+    for number, (row, box) in enumerate(zip(detection_D7.tolist(), _boxes(detection_D7), strict=True), 1):
+        yield {
+            "id": number,
+            "image_id": int(row[IMAGE]),
+            "category_id": int(row[CLASS]),
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+            "score": row[SCORE],
+        }
+
+
+def coco_results(
+    predictions: Iterable[Objects], image_ids: Iterable[int], category_ids: Mapping[int, int] | None = None
+) -> list[dict[str, Any]]:
+    """Detections as COCO's result files hold them: a list of `image_id`, `category_id`, `bbox` and `score`.
+
+    Args:
+        predictions: What was found in each image.
+        image_ids: The ids of these images.
+        category_ids: The id of each class; left out: its number, from 0.
+    """
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_ids[label] if category_ids is not None else label,
+            "bbox": [round(each, 2) for each in (box[0], box[1], box[2] - box[0], box[3] - box[1])],
+            "score": round(score, 5),
+        }
+        for prediction, image_id in zip(predictions, image_ids, strict=True)
+        for label, score, box in prediction.found
+    ]
