@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from annotated import mask, photo, xml
 from fewer.core.errors import DataError, RecipeError, ResourceError
 from fewer.data.sources import named, open_source
 from fewer.inspection import split_writer
+from fewer.inspection.check import check
+from fewer.inspection.inventory import inventory_of
+from fewer.inspection.scan import scan
 from fewer.inspection.split import Wanted, class_level, split
 from fewer.inspection.splitting import sizes
 from zoo import Files, encoded, picture, written
@@ -185,3 +189,33 @@ def test_wrong_groups_say_what_is_right(
     monkeypatch.chdir(tmp_path)
     with pytest.raises((DataError, RecipeError), match=part):
         split(Wanted(str(home), HALVES, tmp_path / "out", groups=(group,)), 0)
+
+
+@pytest.mark.parametrize("kind", ["voc", "masks"])
+def test_boxes_and_masks_stay_with_their_images(tmp_path: Path, kind: str) -> None:
+    files: Files = {f"images/{i}.jpg": photo(i) for i in range(12)}
+    if kind == "voc":
+        files |= {f"annotations/{i}.xml": xml("", [("a", 1, 1, i + 5, 9)] * (i % 3)) for i in range(12)}
+    else:
+        files |= {f"masks/{i}.png": mask([[i % 2] * 40] * 30) for i in range(12)} | {"classes.txt": b"a\nb\n"}
+    own = open_source(f"{kind}:{written(tmp_path / 'set', files)}")
+    told = split(Wanted(str(tmp_path / "set"), HALVES, tmp_path / "new"), 0)
+    assert (told["as"], told["source"]) == ("lists", f"{kind}:{tmp_path}/set")
+    got = open_source(told["out"])
+    assert got.annotations == own.annotations
+    assert {part: len(ids) for part, ids in got.parts.items()} == {"train": 6, "test": 6}
+    id_of = {name: id for id, name in enumerate(own.names)}
+    for id, name in enumerate(got.names):
+        there = id_of[name]
+        assert got.read(id) == own.read(there)
+        assert got.annotation_digest(id) == own.annotation_digest(there)
+        if kind == "masks":
+            assert got.read_mask(id).tolist() == own.read_mask(there).tolist()
+    with pytest.raises(RecipeError, match=r"--as links: .* has (boxes|masks), and folders of classes have none"):
+        split(Wanted(str(tmp_path / "set"), HALVES, tmp_path / "other", form="links"), 0)
+    (tmp_path / "new" / "test.csv").unlink()
+    (tmp_path / "new" / "train.csv").write_text("file,class\nimages/3.jpg,\nimages/1.jpg,\n")
+    picked = open_source(told["out"])
+    assert [picked.names[id] for id in picked.parts["train"].tolist()] == ["images/1.jpg", "images/3.jpg"]
+    inventory = inventory_of(told["out"])
+    assert {finding.split for finding in check(inventory, scan(inventory, 0))} <= {"train"}

@@ -75,7 +75,8 @@ def split(
     total = sum(told["images"].values())
     for name, images in told["images"].items():
         classes = sum(bool(of[name]) for of in told["classes"].values())
-        print(f"{name:6}{images:10,} images {images / total:7.2%}  {classes:,} of {len(told['classes']):,} classes")
+        of_classes = f"  {classes:,} of {len(told['classes']):,} classes" if told["classes"] else ""
+        print(f"{name:6}{images:10,} images {images / total:7.2%}{of_classes}")
     if told["groups_of_several"]:
         print(f"{told['groups_of_several']:,} groups of several images stay together")
     if told["damaged"]:

@@ -179,8 +179,9 @@ def _by_csv(text: str, source: Source, ids: Ids, notes: list[str]) -> Edges:
 
 def _about(wanted: Wanted, text: str, source: Source, split_of: dict[int, str], form: str) -> dict[str, Any]:
     counts = Counter(split_of.values())
-    label_of = {id: source.classes[int(source.labels[id])] for id in split_of}
-    by_class = Counter((split, label_of[id]) for id, split in split_of.items())
+    has_classes = source.annotations == "classes"
+    label_of = {id: source.classes[int(source.labels[id])] for id in (split_of if has_classes else ())}
+    by_class = Counter((split_of[id], label) for id, label in label_of.items())
     return {
         "schema": 1,
         "source": text,

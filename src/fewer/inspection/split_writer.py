@@ -16,7 +16,7 @@ from typing import Any, Literal
 from fewer.core.errors import DataError, RecipeError
 from fewer.data.listing import fingerprint
 from fewer.data.sources import Source, open_source
-from fewer.data.sources.lists import ABOUT, COLUMNS
+from fewer.data.sources.lists import ABOUT, COLUMNS, label_of
 from fewer.inspection.new_folder import beside
 
 Form = Literal["links", "copies", "lists"]
@@ -28,6 +28,12 @@ def form_for(source: Source, asked: str) -> Form:
     Raises:
         RecipeError: It does not.
     """
+    if source.annotations != "classes":
+        if asked in ("auto", "lists"):
+            return "lists"
+        raise RecipeError(
+            f"--as {asked}: {source.name} has {source.annotations}, and folders of classes have none; fix: --as lists"
+        )
     has_files = os.path.isdir(source.location) and len(source) > 0 and os.path.isfile(_path(source, 0))
     if asked == "auto":
         return "links" if has_files else "lists"
@@ -81,7 +87,7 @@ def _path(source: Source, id: int) -> str:
 def _write_lists(source: Source, split_of: Mapping[int, str], folder: Path) -> None:
     rows: dict[str, list[tuple[str, str]]] = {}
     for id, split in sorted(split_of.items()):
-        rows.setdefault(split, []).append((source.names[id], source.classes[int(source.labels[id])]))
+        rows.setdefault(split, []).append((source.names[id], label_of(source, id)))
     for split, listed in rows.items():
         try:
             with open(folder / f"{split}.csv", "x", encoding="utf-8", newline="") as file:

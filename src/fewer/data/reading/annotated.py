@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,15 @@ class _Files(Source):
         super().__init__(name, Arranged(Names(names), columns, classes, labels, parts, notes))
         self.left_out = tree.left_out
         self._root, self._modified_ns = tree.root, columns[:, 1]
+
+    def _picked(self, name: str, ids: Labels, parts: dict[str, Labels]) -> Self:
+        """Some of the images, in this order, split in another way."""
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__
+        other.name, other.parts = name, parts
+        other.names = Names(self.names[id] for id in ids.tolist())
+        other.sizes, other.labels, other._modified_ns = self.sizes[ids], self.labels[ids], self._modified_ns[ids]
+        return other
 
     def train_classes(self) -> list[str]:
         """All classes: which of them an image shows is no class of the image."""
@@ -80,6 +91,25 @@ class BoxSource(_Files):
         self.objects, self.found = found.objects, found
         labels = rarest(found.objects, len(found.classes))
         super().__init__(name, found.tree, found.names, labels, found.classes, found.parts, found.notes)
+
+    def picked(self, name: str, ids: Labels, parts: dict[str, Labels]) -> BoxSource:
+        """Some of the images with their boxes, in this order, split in another way.
+
+        Args:
+            name: Of the new source.
+            ids: Which images.
+            parts: Positions in `ids` of each split.
+        """
+        other = self._picked(name, ids, parts)
+        table = self.objects
+        rows = np.concatenate([np.arange(table.first_N1[id], table.first_N1[id + 1]) for id in ids.tolist()])
+        counts_N = np.diff(table.first_N1)[ids]
+        columns = (table.box_A4, table.class_A, table.crowd_A, table.difficult_A, table.area_A)
+        first_N1 = np.concatenate([[0], np.cumsum(counts_N)]).astype(np.int64)
+        other.objects = ObjectTable(first_N1, *(column[rows] for column in columns))
+        names, size_N2 = list(other.names), self.found.size_N2[ids]
+        other.found = replace(self.found, names=names, objects=other.objects, size_N2=size_N2, parts=parts)
+        return other
 
     def shown(self, ids: npt.NDArray[np.int64]) -> list[str]:
         seen = np.zeros(len(self), np.bool_)
@@ -119,6 +149,13 @@ class MaskSource(_Files):
         labels = np.zeros(len(found.names), np.int64)
         super().__init__(name, found.tree, found.names, labels, found.table.names, found.parts, found.notes)
         self._table = found.table
+
+    def picked(self, name: str, ids: Labels, parts: dict[str, Labels]) -> MaskSource:
+        """Some of the images with their masks; arguments as for `BoxSource.picked`."""
+        other = self._picked(name, ids, parts)
+        masks = [self.found.masks[id] for id in ids.tolist()]
+        other.found = replace(self.found, names=list(other.names), masks=masks, parts=parts)
+        return other
 
     def read_mask(self, id: int) -> npt.NDArray[np.uint8]:
         return read_mask(f"{self._root}/{self.found.masks[id]}", self._table, f"{self._root}/{self.names[id]}")

@@ -1,7 +1,8 @@
 """`lists:PATH`: images of another source, split by lists as `fewer data split --as lists` writes them.
 
 The folder holds `split.json`, which names the other source, and `train.csv`, `val.csv` and `test.csv` with a row an
-image: its path inside that source, and its class. Nothing is copied: images are read where they lie.
+image: its path inside that source, and its class, which is empty for images with boxes or masks. Nothing is copied:
+images are read where they lie.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from fewer.data.decode.decode import Pixels
 from fewer.data.listing.class_folders import DEEPEST, ClassLevel
 from fewer.data.listing.layout import Arranged
 from fewer.data.listing.string_array import Names
+from fewer.data.reading.annotated import BoxSource, MaskSource
 from fewer.data.reading.source import Source, Stamp
+
+Ids = npt.NDArray[np.int64]
 
 FORMS = ("lists:PATH",)
 ABOUT = "split.json"
@@ -29,21 +33,22 @@ PARTS = ("train", "val", "test")
 class Lists(Source):
     """The listed images of another source, in its order."""
 
-    def __init__(self, name: str, path: str) -> None:
-        from fewer.data.sources import open_source
+    def __init__(self, name: str, source: Source, ids: Ids, parts: dict[str, Ids]) -> None:
+        """Takes images of a source.
 
-        folder = Path(path).expanduser().absolute()
-        self._source = open_source(*_source_of(name, folder))
-        part_of = _parts(name, folder, self._source)
-        self._ids: npt.NDArray[np.int64] = np.array(sorted(part_of), np.int64)
+        Args:
+            name: The text that the user gave.
+            source: The source that the images lie in.
+            ids: Which images.
+            parts: Positions in `ids` of each split.
+        """
+        self._source, self._ids = source, ids
         labels = self._source.labels[self._ids]
         classes = self._source.classes
         self.numbers_classes = self._source.numbers_classes
         if not self.numbers_classes:
             used, labels = np.unique(labels, return_inverse=True)
             classes = [classes[i] for i in used]
-        parts = np.array([part_of[id] for id in self._ids.tolist()])
-        found = {part: np.flatnonzero(parts == part) for part in PARTS}
         super().__init__(
             name,
             Arranged(
@@ -51,7 +56,7 @@ class Lists(Source):
                 self._source.sizes[self._ids][:, None],
                 classes,
                 labels.astype(np.int64),
-                {part: ids for part, ids in found.items() if len(ids)},
+                parts,
                 list(self._source.notes),
             ),
         )
@@ -66,6 +71,11 @@ class Lists(Source):
     @property
     def location(self) -> str:
         return self._source.location
+
+
+def label_of(source: Source, id: int) -> str:
+    """What a list calls the class of an image: nothing, where it has boxes or a mask."""
+    return source.classes[int(source.labels[id])] if source.annotations == "classes" else ""
 
 
 def _source_of(name: str, folder: Path) -> tuple[str, ClassLevel]:
@@ -106,8 +116,8 @@ def _parts(name: str, folder: Path, source: Source) -> dict[int, str]:
             id = id_of.get(path)
             if id is None:
                 what = f"{path!r} is not in {source.name}"
-            elif source.classes[int(source.labels[id])] != label:
-                what = f"{path!r} is of class {source.classes[int(source.labels[id])]!r} there, not {label!r}"
+            elif label_of(source, id) != label:
+                what = f"{path!r} is of class {label_of(source, id)!r} there, not {label!r}"
             elif id in part_of:
                 what = f"{path!r} is listed for the second time (first in {part_of[id]}.csv)"
             else:
@@ -120,5 +130,15 @@ def _parts(name: str, folder: Path, source: Source) -> dict[int, str]:
     return part_of
 
 
-def opened(text: str, place: str) -> Lists:
-    return Lists(text, place)
+def opened(text: str, place: str) -> Source:
+    from fewer.data.sources import open_source
+
+    folder = Path(place).expanduser().absolute()
+    source = open_source(*_source_of(text, folder))
+    part_of = _parts(text, folder, source)
+    ids = np.array(sorted(part_of), np.int64)
+    part_N = np.array([part_of[id] for id in ids.tolist()])
+    parts = {part: found for part in PARTS if len(found := np.flatnonzero(part_N == part))}
+    if isinstance(source, BoxSource | MaskSource):
+        return source.picked(text, ids, parts)
+    return Lists(text, source, ids, parts)
