@@ -154,6 +154,21 @@ def test_wrong_types_anywhere_are_findings(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_an_object_without_a_box_has_that_around_its_polygons(tmp_path: Path) -> None:
+    outlines: list[Any] = [
+        [[1, 2, 5, 2, 5, 9.5], [3, 1, 3, 2, 7, 2]],
+        [[1, 2, 5, 2]],
+        [],
+        {"counts": "x"},
+        [[1, 2, 3, 4, 5, "x"]],
+    ]
+    things = [{"image_id": 1, "category_id": 1, "segmentation": each} for each in outlines]
+    content = coco([image(1, "x.jpg")], things, {1: "a"})
+    source = opened("coco:x", dataset(tmp_path, {"x.jpg": photo(1), "a.json": content}))
+    assert source.objects.box_A4.tolist() == [[1, 1, 7, 9.5]]
+    assert [fault.code for fault in source.found.faults] == ["box-malformed"] * 4
+
+
 def test_paths_in_files_lead_nowhere(tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(photo(3))
     content = coco(

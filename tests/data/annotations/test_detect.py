@@ -27,6 +27,7 @@ JSON = coco([], [], {1: "a"})
         ("yolo", {"x.jpg": JPG, "x.txt": BOX, "classes.txt": b"a\n"}),
         ("masks", {"train/x.jpg": JPG, "trainannot/x.png": PNG}),
         ("masks", {"images/x.jpg": JPG, "masks/x.png": PNG}),
+        ("masks", {"train_images/x.jpg": JPG, "train_masks/x.png": PNG}),
         ("masks", {"JPEGImages/x.jpg": JPG, "SegmentationClass/x.png": PNG}),
         ("folder", {"cat/x.jpg": JPG, "dog/x.jpg": JPG}),
         ("folder", {"train/cat/x.jpg": JPG, "train/cat/x.txt": b"a caption\n", "train/dog/x.jpg": JPG}),

@@ -2,8 +2,8 @@
 
 Categories may have any ids; classes are in the order of their ids, those of later files behind them. Roboflow's root
 category, which has no box and is the supercategory of all others, is no class. An image without annotations is
-background. Images are found by their file names below whichever folder holds most of them, or by the last part of
-their names where no folder does.
+background. An object without a box has the one around its polygons. Images are found by their file names below
+whichever folder holds most of them, or by the last part of their names where no folder does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -198,7 +198,7 @@ def _add_object(draft: Draft, each: Any, path: str, place: dict[Any, int], class
     if label < 0:
         draft.fault("unknown-category", name, f"category id {shown(each.get('category_id'))} is no class of {path}")
         return
-    box = each.get("bbox")
+    box = each["bbox"] if "bbox" in each else _around(each.get("segmentation"))
     values = [number(value) for value in box] if isinstance(box, list) and len(box) == 4 else []
     if len(values) < 4 or any(value is None or abs(value) > 1e9 for value in values):
         draft.fault("box-malformed", name, f"bbox {shown(box)} in {path} is no four numbers")
@@ -217,22 +217,38 @@ def _add_object(draft: Draft, each: Any, path: str, place: dict[Any, int], class
     )
 
 
+def _around(outlines: Any) -> list[float] | None:
+    """The smallest box around polygons, as COCO writes boxes; None where there are none."""
+    if not isinstance(outlines, list) or not all(isinstance(each, list) and len(each) > 5 for each in outlines):
+        return None
+    values = [[number(value) for value in each[: len(each) // 2 * 2]] for each in outlines]
+    points = [value for each in values for value in each if value is not None]
+    if not points or any(None in each for each in values):
+        return None
+    left, top = min(points[::2]), min(points[1::2])
+    return [left, top, max(points[::2]) - left, max(points[1::2]) - top]
+
+
 def _base(tree: Tree, path: str, part: str, written: Sequence[str]) -> tuple[str, bool]:
     """The folder that file names are below, and whether only the last part of a name counts."""
-    folders = {""}
-    for image in tree.images():
-        ends = [i for i, letter in enumerate(image) if letter == "/"]
-        folders |= {image[:end] for end in ends}
     own = posixpath.dirname(path)
+    paths_of: defaultdict[str, list[str]] = defaultdict(list)
+    for image in tree.images():
+        paths_of[posixpath.basename(image)].append(image)
+    names = [posixpath.normpath(name.replace("\\", "/")) for name in written]
     for bare in (False, True):
-        names = [posixpath.basename(name.replace("\\", "/")) if bare else name for name in written]
-        hits = Counter({folder: sum(inside(folder, name) in tree.files for name in names) for folder in folders})
+        hits: Counter[str] = Counter()
+        for name in map(posixpath.basename, names) if bare else names:
+            hits.update(
+                image[: -len(name)].rstrip("/")
+                for image in paths_of[posixpath.basename(name)]
+                if f"/{image}".endswith(f"/{name}")
+            )
+            hits[own] += name.startswith("..") and inside(own, name) in tree.files
         most = max(hits.values(), default=0)
         if most:
-            best = (folder for folder in folders if hits[folder] == most)
-            return min(
-                best, key=lambda folder: (folder != own, part_in(f"{folder}/") != part, folder.count("/"), folder)
-            ), bare
+            best = (folder for folder in hits if hits[folder] == most)
+            return min(best, key=lambda base: (base != own, part_in(f"{base}/") != part, base.count("/"), base)), bare
     return own, False
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from fewer.data.annotations.draft import number
-from fewer.data.annotations.masks import pair_of
+from fewer.data.annotations.masks import folders_of, pair_of
 from fewer.data.annotations.tree import part_in, stem_of
 from fewer.data.decode.formats import ending_of, is_image
 
@@ -90,7 +90,7 @@ def _is_yolo(folder: str, files: list[str]) -> bool:
 
 
 def _has_masks(files: list[str]) -> bool:
-    folders = {posixpath.dirname(path) for path in files}
+    folders = folders_of(files)
     pairs = [pair_of(path, folders) for path in files if is_image(path)]
     pictures = {key for key, is_mask in pairs if not is_mask}
     return any(is_mask and key in pictures for key, is_mask in pairs)

@@ -1,8 +1,9 @@
 """Masks: an image of class ids for each picture, as PNG with a palette, with grey values, or with colours by a table.
 
 A mask belongs to the picture of its own name, in a folder that says what it holds: `trainannot/` for `train/`;
-`masks/`, `labels/`, `annotations/` or `SegmentationClass/` for `images/` or `JPEGImages/`. Or it is `x_mask.png`
-beside `x.jpg`.
+`masks/`, `labels/`, `annotations/` or `SegmentationClass/` for `images/` or `JPEGImages/`; `train_masks/` for
+`train_images/`. There it may also be called `x_mask`, `x_gt`, `x_seg`, `x_label` or `x_L`. Or it is `x_mask.png` beside
+`x.jpg`.
 Splits are VOC's lists `ImageSets/Segmentation/train.txt`, or folders called train, val and test.
 
 Ids are read as they are stored: the index into a palette, or the grey value; no conversion of colours touches them.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,10 @@ _OTHERS = frozenset(("segmentationobject",))
 _PICTURES = frozenset(("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data"))
 _BEHIND = re.compile(r"(.+?)[-_ ]?(?:annot|annotations?|labels?|masks?|gt)", re.IGNORECASE)
 _TAIL = re.compile(r"(?<=.)[-_]mask$", re.IGNORECASE)  # of the name of a mask beside its picture
+_LOOSE_TAIL = re.compile(
+    r"[-_](?:l|gt|labels?|masks?|seg|segmentation)$", re.IGNORECASE
+)  # likewise in folders of masks
+_OF_PICTURES = re.compile(r"(.+?)[-_ ](?:images?|imgs?|pictures|photos)", re.IGNORECASE)
 _LOSSLESS = ("png", "bmp", "dib", "tif", "tiff", "gif", "pgm", "ppm", "pnm", "webp")
 
 
@@ -100,12 +105,18 @@ def read(tree: Tree, name: str, ignore_index: int | None = None) -> Masks:
                  [*draft.notes, *counted(draft.faults)], draft.faults)  # fmt: skip
 
 
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """All folders above images; those called `train_images`, or the like, as `train` too."""
+    found = {path[:at] for path in paths for at, letter in enumerate(path) if letter == "/"}
+    return found | {f"{head}{slash}{_bare(last)}" for each in found for head, slash, last in [each.rpartition("/")]}
+
+
 def pair_of(path: str, folders: Container[str]) -> tuple[str, bool]:
     """What a picture and its mask have in common in their paths, and whether a path is that of a mask.
 
     Args:
         path: Of an image, below the root.
-        folders: Paths of all folders, by which `trainannot` is one of masks only beside `train`.
+        folders: As `folders_of` gives them: `trainannot` is a folder of masks only beside `train`.
     """
     *parts, file = path.split("/")
     is_mask = False
@@ -118,22 +129,31 @@ def pair_of(path: str, folders: Container[str]) -> tuple[str, bool]:
             is_mask = True
             common.append(behind[1])
         elif part.lower() not in _PICTURES:
-            common.append(part)
+            common.append(_bare(part))
     stem = stem_of(file)
     bare = _TAIL.sub("", stem)
     return "/".join([*common, bare]), is_mask or bare != stem
 
 
+def _bare(folder: str) -> str:
+    """The name of a folder without the word that says that pictures are in it."""
+    found = _OF_PICTURES.fullmatch(folder)
+    return found[1] if found else folder
+
+
 def _by_key(tree: Tree) -> tuple[dict[str, str], dict[str, str]]:
-    """Pictures and masks by what their paths have in common."""
+    """Pictures and masks by what their paths have in common; in a folder of masks a name may say again what it is."""
     images = tree.images()
-    folders = {path[:at] for path in images for at, letter in enumerate(path) if letter == "/"}
+    folders = folders_of(images)
     pictures: dict[str, str] = {}
     masks: dict[str, str] = {}
     for path in images:
         if not _OTHERS & {*path.lower().split("/")[:-1]}:
             key, is_mask = pair_of(path, folders)
             (masks if is_mask else pictures)[key] = path
+    for key in [key for key in masks if key not in pictures]:
+        if (shorter := _LOOSE_TAIL.sub("", key)) in pictures and shorter not in masks:
+            masks[shorter] = masks.pop(key)
     return pictures, masks
 
 
