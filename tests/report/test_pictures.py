@@ -97,3 +97,17 @@ def test_suspects_are_shown_with_label_and_prediction_and_nothing_they_say_is_ru
     assert suspects(load(run), FRAME_BYTES + 800).count("<figure>") == 1
     (run / "result.json").write_text("{}")
     assert suspects(load(run), ROOM) == ""
+
+
+def test_suspected_boxes_are_shown_whole_with_what_is_wrong(run: Path) -> None:
+    (run / "previews" / "suspects").mkdir()
+    (run / "previews" / "suspects" / "001.jpg").write_bytes(JPEG)
+    found = {"name": "a.png", "kind": "missing box", "label": "", "predicted": "<b>bee 93%"}
+    found["thumbnail"] = "previews/suspects/001.jpg"
+    doubtful = {**found, "kind": "doubtful box", "label": "fly", "predicted": ""}
+    (run / "result.json").write_text(json.dumps({"tables": {"suspects": [found, doubtful]}, "suspected_labels": 99}))
+    html = suspects(load(run), ROOM, is_whole=True)
+    assert 'class="worst whole"' in html
+    assert "missing box: <bdi>nothing</bdi> → <bdi>&lt;b&gt;bee 93%</bdi>" in html
+    assert "doubtful box: <bdi>fly</bdi> → <bdi>nothing</bdi>" in html
+    assert "2 of 99 annotations that look wrong" in html

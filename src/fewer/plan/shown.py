@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from fewer.core.evaluation import WORST_SAMPLES
 
+SUSPECTED_IMAGES = 2_000  # training images whose boxes or masks are held against the published model, at most
+
 
 class Shown(NamedTuple):
     """Images in pictures, at most.

@@ -14,7 +14,7 @@ from fewer.recipe.schema import Recipe
 from fewer.recipe.toml_file import read_toml
 
 Content = dict[str, Any]
-_LEAN = {"plots": False, "previews": False, "keep": 1}
+_LEAN = {"plots": False, "previews": False, "suspects": False, "keep": 1}
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,9 @@ class OutRecipe(Section):
     previews: Flag = True
     """In `previews/`: training views of each stage, a few validation images with what is predicted of them after every
     evaluation, and thumbnails of the worst test images."""
+    suspects: Flag = True
+    """Of boxes and masks: annotations that the published model speaks against, in `suspects.csv` and `previews/`. It
+    looks at 2,000 training images at most, those with the highest losses. Classes are suspected by `guards`."""
     tensorboard: Flag = False
     """Scalars for TensorBoard in `tensorboard/`: a mirror of `rows.jsonl` (extra `tensorboard`)."""
     remote: Remote = ""

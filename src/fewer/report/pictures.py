@@ -74,7 +74,8 @@ def suspects(folder: Folder, room_bytes: int, is_whole: bool = False) -> Html:
         return Html("")
     total = max(len(figures), whole(folder.result.get("suspected_labels")) or 0)
     how = (
-        "annotations that look wrong, the surest first: what is annotated (dashed), and what the published model finds"
+        "annotations that look wrong, the surest first: as annotated on the left, and on the right what the published "
+        "model finds, the place framed"
         if is_whole
         else "training images whose labels look wrong, the highest loss first: label, and what the published model "
         "predicts with which probability"
@@ -88,8 +89,12 @@ def _gallery(figures: Iterable[Html], is_whole: bool) -> Html:
 
 
 def _suspect(folder: Folder, sample: Mapping[str, Any]) -> Html:
-    label, predicted = (str(sample.get(key, "")) for key in ("label", "predicted"))
-    verdict = f"{label} → {predicted}", Html(f"{name(label, 40)} → {name(' '.join(predicted.split()), 40)}")
+    label, predicted = (" ".join(str(sample.get(key, "")).split()) for key in ("label", "predicted"))
+    if kind := sample.get("kind"):  # of boxes and masks, where one of the two may be nothing
+        kind, label, predicted = str(kind)[:60], label or "nothing", predicted or "nothing"
+        verdict = f"{kind}: {label} → {predicted}", Html(f"{esc(kind)}: {name(label, 40)} → {name(predicted, 40)}")
+    else:
+        verdict = f"{label} → {predicted}", Html(f"{name(label, 40)} → {name(predicted, 40)}")
     return _figure(folder, sample, sample.get("name"), lambda *_: verdict)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fewer import report
 from fewer.core.evaluation import WorstSample
+from fewer.core.suspicion import Suspicion
 from fewer.data.images import ImageData
 from fewer.runs.folder import RunFolder
 from fewer.runs.record import read_rows
 from fewer.session import previews
 from fewer.session.build import Session
+from fewer.session.dense_suspects import write_suspicions
 from fewer.session.tensorboard import TensorBoardWriter
 from fewer.session.watched import Watched
 from fewer.session.watched_pictures import WatchedPictures
@@ -81,6 +83,14 @@ class Artifacts:
     def suspects(self, samples: list[WorstSample], model: nn.Module) -> list[str]:
         """Paths of the pictures, within the folder, of training images whose labels look wrong."""
         return self._pictures(self.session.train_data, samples, "suspects", model)
+
+    def suspicions(self, found: Sequence[Suspicion], model: nn.Module) -> list[str]:
+        """Paths of pictures, within the folder, of boxes and masks that look wrong."""
+        names: list[str] = []
+        if "previews" in self.shown:
+            with self._harmless("previews"):
+                names = write_suspicions(self.session, model, self.folder.path / "previews" / "suspects", found)
+        return [f"previews/suspects/{file}" for file in names]
 
     def _pictures(self, data: ImageData, samples: list[WorstSample], name: str, model: nn.Module) -> list[str]:
         names: list[str] = []

@@ -11,6 +11,7 @@ from fewer.core.types import Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import SCHEMA, link_model, load_model, publish_model
 from fewer.runs.folder import SUSPECTS, RunFolder
+from fewer.session.dense_suspects import list_dense_suspects, names_suspects
 from fewer.session.epoch_metrics import costs, decisive_metric
 from fewer.session.selection_stats import became
 from fewer.session.statistics import evaluation_side_px, model_for
@@ -112,10 +113,7 @@ class Evaluator:
             link_model(folder.checkpoints, last, "last")
         best_model = self._best_model(last_model)
         metrics, tables = self._last_evaluations(last_model, best_model)
-        suspected = len(run.selection.selector.suspected())
-        if suspected:
-            tables["suspects"] = list_suspects(session, folder, best_model, self.artifacts.suspects)
-            self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
+        suspected = self._suspects(best_model, tables)
         session.book_decoding()
         run.ledger.book(run.plan.stages[-1].index, bytes_sent=session.run.comm.take_bytes_sent(), **self._renewed())
         if warning := run.plan.budget.missed_cost(run.ledger.total("flops")):
@@ -143,6 +141,18 @@ class Evaluator:
         }
         folder.json("result.json", result)
         return result
+
+    def _suspects(self, model: nn.Module, tables: dict[str, Any]) -> int:
+        """Lists the annotations that look wrong, as the task or the selector names them; returns how many there are."""
+        session = self.session
+        if names_suspects(session):
+            self.display.phase("holding annotations against the model")
+            suspected, tables["suspects"] = list_dense_suspects(session, self.folder, model, self.artifacts.suspicions)
+        elif suspected := len(session.run.selection.selector.suspected()):
+            tables["suspects"] = list_suspects(session, self.folder, model, self.artifacts.suspects)
+        if suspected:
+            self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
+        return suspected
 
     def _best_model(self, last_model: nn.Module) -> nn.Module:
         """The model that is published, with its own weights where the last one is another."""

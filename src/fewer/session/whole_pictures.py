@@ -42,6 +42,13 @@ def whole_pictures(batch: Batch, data: ImageData, cell: tuple[int, int]) -> list
 
 def pairs(batch: Batch, data: ImageData, task: Task, model: nn.Module, side_px: int) -> list[Image.Image]:
     """Two pictures side by side for each image of an evaluation batch: as annotated, and with what a model finds."""
+    return [beside(*both) for both in annotated_and_found(batch, data, task, model, side_px)]
+
+
+def annotated_and_found(
+    batch: Batch, data: ImageData, task: Task, model: nn.Module, side_px: int
+) -> list[tuple[Image.Image, Image.Image]]:
+    """Each picture of an evaluation batch twice: with its annotation, and with what a model finds in it."""
     form, cell = task.format(ANSWERS), cell_of(data, side_px)
     with torch.no_grad():
         predictions = task.predictions(model, batch, ANSWERS)
@@ -50,8 +57,13 @@ def pairs(batch: Batch, data: ImageData, task: Task, model: nn.Module, side_px: 
     for annotated, found, target, prediction in zip(left, right, targets_of(batch), predictions, strict=True):
         draw_own(annotated, target, data.split.classes)
         form.draw(found, prediction)
-        both = Image.new("RGB", (2 * found.width + GAP_PX, found.height), "white")
-        both.paste(annotated, (0, 0))
-        both.paste(found, (found.width + GAP_PX, 0))
-        shown.append(both)
+        shown.append((annotated, found))
     return shown
+
+
+def beside(annotated: Image.Image, found: Image.Image) -> Image.Image:
+    """Two pictures of one size side by side."""
+    both = Image.new("RGB", (2 * found.width + GAP_PX, found.height), "white")
+    both.paste(annotated, (0, 0))
+    both.paste(found, (found.width + GAP_PX, 0))
+    return both

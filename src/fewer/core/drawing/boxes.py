@@ -58,6 +58,17 @@ def draw_boxes(picture: Image.Image, boxes: Sequence[Marked], own_px: tuple[floa
         _label(draw, each, corners, picture.size, font)
 
 
+def mark_place(picture: Image.Image, box: Corners, own_px: tuple[float, float]) -> None:
+    """Frames a place in white on black, which can be seen on any ground; arguments as for `draw_boxes`."""
+    corners = Place.of(picture.size, own_px).of_box(box)
+    if corners is None:
+        return
+    draw = ImageDraw.Draw(picture)
+    for color, off, width_px in (((0, 0, 0), 4, 4), ((255, 255, 255), 3, 2)):
+        grown = (corners[0] - off, corners[1] - off, corners[2] + off, corners[3] + off)
+        draw.rectangle(grown, outline=color, width=width_px)
+
+
 def _outline(
     draw: ImageDraw.ImageDraw, corners: Corners, color: tuple[int, int, int], width_px: int, is_dashed: bool
 ) -> None:

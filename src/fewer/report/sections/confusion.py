@@ -96,7 +96,7 @@ def _square(right: bool, value: float, share: float, counted: Counted) -> str:
         return '<td class="zero">·</td>'
     opacity = min(max(share, 0.0), 1.0) ** 0.5  # the root: rare mistakes must not look like none
     kind = "right" if right else "wrong"
-    shown = units.plain(value) if counted == "images" else f"{100 * share:.3g}" if share >= 0.001 else "< 0.1"
+    shown = units.plain(value) if counted == "images" else f"{100 * share:.1f}" if share >= 0.0005 else "< 0.1"
     return (
         f'<td class="{kind}" style="--a:{opacity:.2f}" title="{esc(units.share(share))} of the class">{esc(shown)}</td>'
     )

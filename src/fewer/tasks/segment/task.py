@@ -19,14 +19,16 @@ from fewer.tasks.segment.losses import cross_entropy
 from fewer.tasks.segment.metadata import CLASSES_MAX, Metadata
 from fewer.tasks.segment.metrics import PIXEL_ACCURACY, PRIMARY, STEP_METRICS, image_miou, scalars, tables
 from fewer.tasks.segment.own_size import own_ids
-from fewer.tasks.segment.pixels import Pixels
+from fewer.tasks.segment.pixels import Pixels, at_size
 from fewer.tasks.segment.prediction import MaskFormat, MaskPrediction
+from fewer.tasks.segment.suspects import suspicions_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fewer.core.evaluation import Metric
     from fewer.core.ragged import Values
+    from fewer.core.suspicion import Suspicion
     from fewer.tasks.segment.loss import Loss
 
 
@@ -154,6 +156,16 @@ class Segment:
         places = [_place(target) for target in _samples(batch.targets)]
         found = zip(self._alone(model, batch), places, strict=True)
         return [MaskPrediction(own_ids(logits[0], frame, *place).cpu().numpy()) for logits, place in found]
+
+    @torch.no_grad()
+    def suspicions(self, model: nn.Module, batch: Batch) -> list[Suspicion]:
+        """Connected parts of masks that the model is sure are of another class."""
+        frame, targets = _frame(batch), _samples(batch.targets)
+        return [
+            suspicion
+            for id, logits_1Chw, target in zip(batch.ids_B.tolist(), self._alone(model, batch), targets, strict=True)
+            for suspicion in suspicions_of(id, at_size(logits_1Chw, frame)[0].softmax(0), target)
+        ]
 
     def format(self, most: int) -> MaskFormat:
         return MaskFormat(self.names, most)

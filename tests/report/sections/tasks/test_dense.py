@@ -71,7 +71,7 @@ def test_a_curve_has_the_colour_of_its_class_and_lies_within_its_axes(tmp_path: 
 def test_pixels_are_shares(tmp_path: Path) -> None:
     html = section(dense_run(tmp_path / "run", "segment"), "segment")
     assert "66.6\u00a0%" in html  # 1,000,000 of 1,501,000 pixels
-    assert ">100<" in html
+    assert ">100.0<" in html
     assert "99.8" in html
     assert "Definitions" in html
     assert "<script" not in html

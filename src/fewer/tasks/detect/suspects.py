@@ -1,0 +1,76 @@
+"""Annotated boxes that a detector speaks against, and objects that it finds where no box is.
+
+D: detections of an image. K: its annotated boxes, crowds left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fewer.core.suspicion import Suspicion
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SURE = 0.7  # score from which a detection speaks against an annotation
+FAINT = 0.05  # score from which a detection speaks for one
+_APART, _SAME = 0.1, 0.5  # IoU below which two boxes are of different objects, and from which of one
+_IN_CROWD = 0.5  # share of a detection's area within a crowd
+_DOUBT = 0.7  # factor on what speaks against a box that nothing is found at: it comes behind what a score speaks for
+_LABEL, _SCORE = 0, 5  # columns of a detection
+Corners = tuple[float, float, float, float]
+
+
+def suspicions_of(id: int, detection_D6: Tensor, target: dict[str, Tensor]) -> list[Suspicion]:
+    """The suspicions on one image.
+
+    - "missing box": a sure detection that no annotated box overlaps, of whatever class, and no crowd.
+    - "box of another class": a sure detection of another class lies on an annotated box, and none of its own class.
+    - "doubtful box": nothing is found at an annotated box, not even faintly. How much this says depends on how many of
+      the image's other boxes are found.
+
+    Args:
+        id: The image.
+        detection_D6: Class, left, top, right, bottom and score, in pixels of the picture, from a score of `FAINT` on.
+        target: `own_boxes`, `own_labels` and `own_crowd`, as evaluation views have them.
+    """
+    from torchvision.ops import box_iou
+
+    box_D4, label_D, score_D = detection_D6[:, 1:5], detection_D6[:, _LABEL].long(), detection_D6[:, _SCORE]
+    crowd, box_K4 = target["own_crowd"].cpu(), target["own_boxes"].cpu().to(box_D4)
+    crowd_4, box_K4, label_K = box_K4[crowd], box_K4[~crowd], target["own_labels"].cpu()[~crowd]
+    iou_DK = box_iou(box_D4, box_K4)
+    sure_D, own_DK = score_D > SURE, label_D[:, None] == label_K
+    touched_D = iou_DK.amax(1) >= _APART if len(box_K4) else sure_D & False
+    found = [
+        Suspicion(id, "missing box", None, int(label_D[at]), float(score_D[at]), _corners(box_D4[at]))
+        for at in (sure_D & ~touched_D & ~_within(box_D4, crowd_4)).nonzero()[:, 0].tolist()
+    ]
+    if not len(box_K4):
+        return found
+    on_DK = iou_DK >= _SAME
+    confirmed_K = (on_DK & own_DK).any(0)
+    seen_K = (iou_DK >= _APART).any(0)
+    for at, (box_4, label) in enumerate(zip(box_K4, label_K.tolist(), strict=True)):
+        others_D = on_DK[:, at] & ~own_DK[:, at] & sure_D
+        if others_D.any() and not confirmed_K[at]:
+            best = int(score_D.masked_fill(~others_D, -1).argmax())
+            score = float(score_D[best])
+            found.append(Suspicion(id, "box of another class", label, int(label_D[best]), score, _corners(box_4)))
+        elif not seen_K[at]:
+            sure = _DOUBT * float(confirmed_K.sum()) / max(1, len(box_K4) - 1)
+            found.append(Suspicion(id, "doubtful box", label, None, sure, _corners(box_4)))
+    return found
+
+
+def _within(box_D4: Tensor, crowd_4: Tensor) -> Tensor:
+    """Which boxes lie in a crowd for the most part."""
+    low, high = box_D4[:, None, :2].maximum(crowd_4[:, :2]), box_D4[:, None, 2:].minimum(crowd_4[:, 2:])
+    shared = (high - low).clamp(min=0).prod(2)
+    area_D1 = (box_D4[:, 2:] - box_D4[:, :2]).prod(1, keepdim=True).clamp(min=1e-9)
+    return (shared / area_D1 > _IN_CROWD).any(1)
+
+
+def _corners(box_4: Tensor) -> Corners:
+    left, top, right, bottom = box_4.tolist()
+    return left, top, right, bottom

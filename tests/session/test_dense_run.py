@@ -1,0 +1,57 @@
+"""A run on masks, from its recipe to its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dense_data import mask_data
+from drawings import drawings
+from fewer import report
+from fewer.plan.shown import shown_of
+from fewer.recipe.parse import parse_recipe
+from fewer.runs.record import read_json
+from fewer.session.fit import fit
+from fewer.testing.harness import one_thread
+from run_folders import check_harmless
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dense")
+    mask_data(folder / "data", count=12)
+    recipe = {
+        "data": {"source": f"masks:{folder / 'data'}", "test": "25%", "val": "25%"},
+        "model": {"name": "lraspp_mobilenet_v2"},
+        "task": {"name": "segment"},
+        "train": {"batch_size": 4, "lr": 0.05, "precision": "fp32"},
+        "stages": [{"epochs": 2, "side_px": 64}],
+    }
+    with one_thread(), drawings(True):
+        fit(parse_recipe(recipe), folder / "run")
+    return folder / "run"
+
+
+def test_a_run_leaves_pictures_of_its_images_with_their_masks(run: Path) -> None:
+    assert {path.name for path in (run / "previews").glob("*.jpg")} == {"stage-1.jpg", "validation.jpg"}
+    assert [path.name for path in sorted((run / "previews" / "watched").iterdir())] == ["000001.jpg", "000002.jpg"]
+    tested = read_json(run / "result.json")["tables"]["test/worst_samples"]
+    assert len(list((run / "previews" / "worst").iterdir())) == min(len(tested), shown_of(is_whole=True).worst)
+    for path in (run / "previews").rglob("*.jpg"):
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_its_report_can_be_read(run: Path) -> None:
+    reader = check_harmless(report.render(run))
+    assert "2 classes on test" in reader.text
+    assert "mIoU on test" in reader.text
+    assert "annotated on the left" in reader.text
+
+
+def test_suspects_are_counted_where_they_are_listed(run: Path) -> None:
+    result = read_json(run / "result.json")
+    assert result["suspected_labels"] == len(result["tables"].get("suspects", [])) or result["suspected_labels"] > 40
+    assert (run / "suspects.csv").exists() == bool(result["suspected_labels"])

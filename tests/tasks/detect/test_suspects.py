@@ -1,0 +1,81 @@
+"""Suspected boxes: missing, of another class, or at which nothing is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewer.core.suspicion import Suspicion
+from fewer.tasks.detect.suspects import FAINT, SURE, suspicions_of
+
+HERE, NEAR, THERE = (10.0, 10.0, 50.0, 40.0), (12.0, 11.0, 52.0, 40.0), (100.0, 10.0, 140.0, 50.0)
+Box = tuple[float, float, float, float]
+
+
+def asked(detections: list[tuple[int, Box, float]], boxes: list[tuple[int, Box]], *crowds: Box) -> list[Suspicion]:
+    rows = torch.tensor([[label, *box, score] for label, box, score in detections], dtype=torch.float64).view(-1, 6)
+    own = [*boxes, *((0, crowd) for crowd in crowds)]
+    target = {
+        "own_boxes": torch.tensor([box for _, box in own], dtype=torch.float64).view(-1, 4),
+        "own_labels": torch.tensor([label for label, _ in own], dtype=torch.int64),
+        "own_crowd": torch.tensor([False] * len(boxes) + [True] * len(crowds), dtype=torch.bool),
+    }
+    return suspicions_of(3, rows, target)
+
+
+def test_a_sure_detection_without_a_box_is_a_missing_box() -> None:
+    for boxes in ([], [(0, THERE)]):
+        found = [each for each in asked([(1, HERE, 0.9), (0, THERE, 0.9)], boxes) if each.kind == "missing box"]
+        assert (3, "missing box", None, 1, 0.9, HERE) in [
+            (each.id, each.kind, each.annotated, each.predicted, each.sure, each.box) for each in found
+        ]
+        assert len(found) == 2 - len(boxes)
+    assert asked([(1, HERE, SURE)], []) == [], "not sure enough"
+    assert asked([(1, HERE, 0.9)], [], (0.0, 0.0, 60.0, 60.0)) == [], "a crowd is there"
+    assert len(asked([(1, HERE, 0.9)], [], (0.0, 0.0, 20.0, 60.0))) == 1
+
+
+def test_a_sure_detection_of_another_class_speaks_against_a_box() -> None:
+    (found,) = asked([(1, NEAR, 0.9), (2, NEAR, 0.8)], [(0, HERE)])
+    assert (found.kind, found.annotated, found.predicted, found.sure, found.box) == (
+        "box of another class", 0, 1, 0.9, HERE,
+    )  # fmt: skip
+    assert asked([(1, NEAR, 0.9), (0, NEAR, 0.1)], [(0, HERE)]) == [], "its own class is found too"
+    assert asked([(1, NEAR, 0.6)], [(0, HERE)]) == []
+
+
+def test_a_box_at_which_nothing_is_found_is_doubtful_by_how_many_others_are() -> None:
+    boxes: list[tuple[int, Box]] = [(0, (60.0 * i, 0.0, 60.0 * i + 40, 40.0)) for i in range(5)]
+    for known in range(5):
+        detections = [(0, box, FAINT) for _, box in boxes[:known]]
+        found = asked(detections, boxes)
+        assert [each.box for each in found] == [box for _, box in boxes[known:]]
+        assert all(each.kind == "doubtful box" and each.predicted is None for each in found)
+        assert all(each.sure == pytest.approx(0.7 * known / 4) for each in found)
+    assert [each.sure for each in asked([], boxes[:1])] == [0.0]
+
+
+boxes = st.tuples(st.integers(0, 80), st.integers(0, 80), st.integers(5, 60), st.integers(5, 60)).map(
+    lambda each: (float(each[0]), float(each[1]), float(each[0] + each[2]), float(each[1] + each[3]))
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), boxes), max_size=6))
+def test_a_detector_that_agrees_suspects_nothing(own: list[Any]) -> None:
+    assert asked([(label, box, 0.99) for label, box in own], own) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), boxes, st.floats(FAINT, 1)), max_size=6),
+    st.lists(st.tuples(st.integers(0, 2), boxes), max_size=6),
+    st.lists(boxes, max_size=2),
+)
+def test_nothing_is_suspected_twice_and_certainty_is_a_share(detections: Any, own: Any, crowds: Any) -> None:
+    found = asked(detections, own, *crowds)
+    assert all(0 <= each.sure <= 1 for each in found)
+    assert sum(each.annotated is not None for each in found) <= len(own)
+    assert sum(each.annotated is None for each in found) <= sum(score > SURE for *_, score in detections)
