@@ -197,11 +197,15 @@ def _mixing(recipe: Recipe) -> Iterator[Problem]:
             text = f'augment.{key} = {getattr(augment, key):g} moves boxes and masks, and task.name = "{task.name}"'
             yield ("augment", key), f"{text} has none; leave it out, or take augment.cutmix_alpha = 1.0"
     if (augment.mixup_alpha or augment.cutmix_alpha) and not getattr(task, "mixes", False):
-        loss = getattr(task, "loss", None)
-        what = f'task.loss = "{loss}" is defined for one label an image' if loss else f'task.name = "{task.name}"'
         key = "mixup_alpha" if augment.mixup_alpha else "cutmix_alpha"
-        text = f"augment.{key} = {getattr(augment, key):g} gives images two labels, and {what}"
-        yield ("augment", key), f'{text}; leave {key} out, or take "cross_entropy" or "logit_adjustment"'
+        text = f"augment.{key} = {getattr(augment, key):g} gives images two labels, and"
+        if is_dense:
+            what, fix = f'task.name = "{task.name}" takes none', "take augment.mosaic or augment.copy_paste"
+        else:
+            loss = getattr(task, "loss", None)
+            what = f'task.loss = "{loss}" is defined for one label an image' if loss else f'task.name = "{task.name}"'
+            fix = 'take "cross_entropy" or "logit_adjustment"'
+        yield ("augment", key), f"{text} {what}; leave {key} out, or {fix}"
 
 
 def _strength(recipe: Recipe) -> Iterator[Problem]:

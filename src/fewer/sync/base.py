@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fewer.core.protocols import Comm
 from fewer.core.types import State, SyncPoint, Worker
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+def at_least_one(count: Any) -> Any:
+    """A number of samples or losses to divide by, which may lie on the device; of no losses the sum is 0."""
+    return max(1.0, count) if isinstance(count, (int, float)) else count.clamp(min=1.0)
 
 
 class BaseSync:

@@ -21,7 +21,7 @@ from fewer.core.errors import DivergedError
 from fewer.core.protocols import Comm
 from fewer.core.types import State, SyncPoint, Worker
 from fewer.sync.agreement import Agreement, agree
-from fewer.sync.base import BaseSync
+from fewer.sync.base import BaseSync, at_least_one
 from fewer.sync.exchange import Payload, Tensors, weighted_mean
 from fewer.sync.gathering import gathered
 from fewer.sync.inner_state import average_states, reset_state
@@ -77,9 +77,8 @@ class Rounds(BaseSync):
         return self._length - self._steps
 
     def denominator(self, of_all: float, of_worker: float) -> float:
-        if isinstance(of_worker, torch.Tensor):  # a count that still lies on the device
-            return of_worker.clamp(min=1.0)
-        return max(1.0, of_worker)
+        found: float = at_least_one(of_worker)
+        return found
 
     @torch.no_grad()
     def sync_gradients(self, workers: Sequence[Worker]) -> None:

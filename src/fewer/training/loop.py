@@ -142,7 +142,7 @@ def _advance(task: Task, run: Run, candidate: Candidate, steps: Sequence[Totals]
         progress=(at.epoch + candidate.number / candidate.batches) / at.epochs,
         lr=lr,
         momentum=_momentum(run, at, stage),
-        loss=total.loss / total.losses if kept else None,
+        loss=total.loss / total.losses if total.losses else None,
         metrics={
             metric.name: summed / total.samples if kept else None
             for metric, summed in zip(task.step_metrics, total.metrics, strict=True)

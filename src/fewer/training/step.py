@@ -148,7 +148,7 @@ def _check(run: Run, step: Candidate, totals: Totals, flags: Sequence[float]) ->
     """Ends a run whose loss or gradients are no numbers; called before the step is taken."""
     if totals.grown:
         agree(run, step)
-    if not totals.losses or (totals.not_finite and not run.sync.excludes_nonfinite):
+    if totals.not_finite and not (totals.losses and run.sync.excludes_nonfinite):
         raise _diverged(run, step.at, "loss")
     # Workers that differ must not end one by one: the next loss tells all of them.
     if run.sync.keeps_equal and not run.workers[0].scaler.is_enabled() and any(flags[1::2]):
@@ -184,7 +184,7 @@ def _follow(run: Run, step: Candidate, totals: Totals, skipped_L: Sequence[bool]
         progress=run.plan.at(at.epoch, step.number + 1, step.batches).progress,
         epochs=run.plan.epochs,
         lr=run.plan.peak_lr * lr_factor(run, step.stage, at.progress),
-        loss=totals.loss / totals.losses,
+        loss=totals.loss / max(1.0, totals.losses),  # none where all of a batch is void
         samples=len(step.samples),
         samples_L=[len(batch) for batch in step.loaded],
         skipped_L=skipped_L,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,21 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A recipe in fp64 on pictures of different sizes, each with another number of valid pixels; one has none."""
+def written(root: Path, void: Sequence[int]) -> str:
+    """Pictures of different sizes, each with another number of valid pixels; those in `void` have none."""
     files: dict[str, bytes] = {"classes.txt": b"red\ngreen\nblue"}
     for number, ids in enumerate(random_ids(0, [*SIZES, *SIZES])):
-        own = torch.full_like(ids, VOID) if number == 3 else ids
+        own = torch.full_like(ids, VOID) if number in void else ids
         shown = COLOURS[ids.clamp(max=2).numpy()]
         files[f"images/{number:02}.png"], files[f"masks/{number:02}.png"] = encoded(Image.fromarray(shown)), mask(own)
+    return f"masks:{dataset(root, files)}"
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A recipe in fp64; one of the pictures is all void."""
     return {
-        "data": {"source": f"masks:{dataset(tmp_path_factory.mktemp('masks'), files)}", "val": "none", "test": "none"},
+        "data": {"source": written(tmp_path_factory.mktemp("masks"), [3]), "val": "none", "test": "none"},
         "task": {"name": "segment"},
         "model": {"name": "lraspp_mobilenet_v2"},
         "train": {"batch_size": 7, "lr": 0.001, "precision": "fp64"},
@@ -93,3 +98,20 @@ def test_masks_are_not_kept_with_features(content: dict[str, Any]) -> None:
     assert row.loss is not None
     with pytest.raises(RecipeError, match=r'keep_features = "yes".*boxes or masks.*leave it out'):
         session_of({**recipe, "stages": [{**stage, "keep_features": "yes"}]})
+
+
+def test_a_batch_that_is_all_void_moves_nothing_and_ends_nothing(content: dict[str, Any], tmp_path: Path) -> None:
+    data = {**content["data"], "source": written(tmp_path, range(14))}
+    train_ = {**content["train"], "weight_decay": 0.0, "clip_norm": 1.0}
+    session = session_of({**content, "data": data, "train": train_})
+    before = {name: value.clone() for name, value in session.run.workers[0].model.named_parameters()}
+    rows = list(train(session.task, session.train_data, session.run))
+    assert [row.loss for row in rows] == [None] * 4
+    assert [row.kept for row in rows] == [7] * 4
+    for name, value in session.run.workers[0].model.named_parameters():
+        assert torch.equal(value, before[name]), name
+
+
+def test_mixup_is_refused_with_what_takes_its_place(content: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"takes none; leave mixup_alpha out, or take augment.mosaic"):
+        session_of({**content, "augment": {"mixup_alpha": 0.2}})

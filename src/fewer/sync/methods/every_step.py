@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fewer.core.config import NonNegative, Section
 from fewer.core.protocols import Comm
 from fewer.core.types import Worker
-from fewer.sync.base import BaseSync
+from fewer.sync.base import BaseSync, at_least_one
 from fewer.sync.buckets import Buckets, Starting, cut
 from fewer.sync.gradients import flat, gradients, put_gradients
 
@@ -76,7 +76,8 @@ class EveryStep(BaseSync):
             self._buckets = Buckets(comm, bucket_bytes, self._packed, self._unpacked)
 
     def denominator(self, of_all: float, of_worker: float) -> float:
-        return of_all
+        found: float = at_least_one(of_all)
+        return found
 
     @property
     def is_exchanging(self) -> bool:
