@@ -99,7 +99,7 @@ def inventory_of(text: str, class_level: ClassLevel = "auto") -> Inventory:
         source = open_source(text, class_level)
     except DataError as error:
         return _as_far_as_possible(text, error, class_level)
-    problem = class_problem(source.train_classes()) if source.annotations == "classes" else ""
+    problem = class_problem(source.train_classes(), source.annotations)
     refusals = [Finding("refused", "", "", problem, text)] if problem else []
     parts = _parts(source)
     return Inventory(parts, list(source.notes), [*refusals, *_faults(source, parts), *_unread(text, source.left_out)])

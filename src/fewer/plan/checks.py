@@ -29,7 +29,7 @@ FEW_IMAGES = 20  # of a validation set: fewer tell an accuracy to some 20 points
 def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     """What in a recipe does not fit the data, the model or the machine."""
     problems = list(facts.model.problems)
-    if problem := class_problem(facts.data.classes):
+    if problem := class_problem(facts.data.classes, facts.data.annotations):
         problems.append(problem)
     problems += _task_problems(recipe, facts, stages)
     workers, processes = workers_of(recipe, facts.machine), facts.machine.processes

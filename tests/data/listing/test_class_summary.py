@@ -19,3 +19,10 @@ def test_one_class_is_too_few() -> None:
     assert class_problem(["a", "b"]) == ""
     assert "1 class ('a')" in class_problem(["a"])
     assert "0 class" in class_problem([])
+
+
+def test_boxes_need_one_class_and_masks_two() -> None:
+    assert class_problem(["a"], "boxes") == ""
+    assert "a detector needs one or more" in class_problem([], "boxes")
+    assert "masks need two or more" in class_problem(["a"], "masks")
+    assert class_problem(["a", "b"], "masks") == ""

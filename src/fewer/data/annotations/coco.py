@@ -186,15 +186,19 @@ def _add(
 
 
 def _add_object(draft: Draft, each: Any, path: str, place: dict[Any, int], class_of: dict[Any, int]) -> None:
-    if not _has_key(each, "image_id") or each["image_id"] not in place:
+    try:
+        image = place[each["image_id"]]
+    except (TypeError, KeyError):
         what = each.get("image_id") if isinstance(each, dict) else each
         draft.fault("unknown-image", path, f"an annotation names image {shown(what)}, which `images` has not")
         return
-    image = place[each["image_id"]]
     if image < 0:
         return
     name = draft.names[image]
-    label = class_of.get(each["category_id"], -1) if _has_key(each, "category_id") else -1
+    try:
+        label = class_of[each["category_id"]]
+    except (TypeError, KeyError):
+        label = -1
     if label < 0:
         draft.fault("unknown-category", name, f"category id {shown(each.get('category_id'))} is no class of {path}")
         return

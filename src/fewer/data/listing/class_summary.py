@@ -26,9 +26,19 @@ def class_line(classes: Sequence[str], counts: Sequence[int]) -> str:
     return f"{few}; smallest: {named[ranked[0]]}, largest: {named[ranked[-1]]}"
 
 
-def class_problem(classes: Sequence[str]) -> str:
-    """Why nothing can be learnt from so few classes; "" where there are enough."""
-    if len(classes) > 1:
+def class_problem(classes: Sequence[str], annotations: str = "classes") -> str:
+    """Why nothing can be learnt from so few classes; "" where there are enough: one of boxes, else two.
+
+    Args:
+        classes: Names of the classes.
+        annotations: What the images are annotated with: "classes", "boxes" or "masks".
+    """
+    if len(classes) > 1 or (classes and annotations == "boxes"):
         return ""
     only = f" ({classes[0]!r})" if classes else ""
-    return f"data.source: {len(classes)} class{only}; a classifier needs two or more class folders"
+    needs = {
+        "classes": "a classifier needs two or more class folders",
+        "boxes": "a detector needs one or more",
+        "masks": "masks need two or more, one of which may be the background",
+    }
+    return f"data.source: {len(classes)} class{only}; {needs[annotations]}"
