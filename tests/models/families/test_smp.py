@@ -47,3 +47,14 @@ def test_encoders_that_would_be_fetched_or_are_spelt_otherwise_are_refused(encod
 def test_without_its_package_the_hint_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "find_spec", lambda name: None)
     assert "pip install segmentation-models-pytorch" in models.hint("smp:unet")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "mean"),
+    [("resnet18", 0.485), ("tu-resnet18", 0.485), ("tu-tf_efficientnet_lite0", 0.5), ("tu-vit_base_patch16_224", 0.5)],
+)
+def test_images_are_normalised_as_the_encoders_weights_take_them(encoder: str, mean: float) -> None:
+    params = models.params("smp:unet")(name="smp:unet", encoder=encoder)
+    found_mean, found_std = models.family("smp:unet").usual_moments(params)
+    assert found_mean[0] == mean
+    assert len(found_mean) == len(found_std) == 3

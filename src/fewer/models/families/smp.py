@@ -80,6 +80,18 @@ def build(params: Params, classes: int, side_px: int) -> nn.Module:
     return model
 
 
+def usual_moments(params: Params) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that images for a classifier's weights are normalised by: timm's, else ImageNet's."""
+    import timm
+    from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+    name = params.encoder.removeprefix(_OF_TIMM)
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True) if name != params.encoder else None
+    if config is None:
+        return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    return tuple(config.mean), tuple(config.std)
+
+
 def adapted(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """A classifier's weights for the encoder, under the network's names."""
     from fewer.models.trunk import into_trunk
