@@ -11,6 +11,7 @@ import torch
 
 from fewer import models, optim, tasks
 from fewer.data.depth import depth_of
+from fewer.data.listing.splits import spread
 from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
 from fewer.machine.precision import native_bf16
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from fewer.core.protocols import Task
     from fewer.core.types import Stage
     from fewer.data.decode.depth import Depth
-    from fewer.data.listing.splits import Splits
+    from fewer.data.listing.splits import Split, Splits
     from fewer.models.pretrained import Weights
 
+_MASKS = 256  # whose pixels are counted
 _SMALL_PX, _COARSE = 64, 4  # where a stem that divides the side by so much deserves a word
 
 
@@ -55,6 +57,8 @@ def gather_facts(
         scoring_side_px: Image side that the selector scores at, where it is not that of training.
     """
     data = data_facts(splits, recipe.data.depth)
+    if data.annotations == "masks" and getattr(recipe.task, "class_weights", "none") != "none":
+        data = replace(data, class_pixels=_class_pixels(splits.train))
     store, notes = store_of(recipe, splits.train.source, stages_of(recipe, data.native_side_px), data.depth)
     data = replace(data, store=store, notes=(*data.notes, *notes))
     if not recipe.evaluate.test:
@@ -80,6 +84,14 @@ def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
         annotations=train.source.annotations,
         notes=(*splits.notes, *depth_notes),
     )
+
+
+def _class_pixels(train: Split) -> tuple[int, ...]:
+    """Pixels of every class in some training masks, spread evenly over all."""
+    count_V = torch.zeros(256, dtype=torch.int64)
+    for id in spread(train.ids_M, _MASKS).tolist():
+        count_V += torch.bincount(torch.from_numpy(train.source.read_mask(id)).flatten().long(), minlength=256)
+    return tuple(count_V[: len(train.classes)].tolist())
 
 
 def machine_facts(processes: int, available: int | None = None) -> MachineFacts:

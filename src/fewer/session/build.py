@@ -227,6 +227,7 @@ def task_of(plan: Plan) -> Task:
         logit_scale=recipe.model.logit_scale_of_head,
         autocast=autocast_dtype(plan.precision),
         aspect=data.aspect or 1.0,
+        pixels_C=data.class_pixels,
     )
     task: Task = tasks.module(recipe.task.name).build(recipe.task, setting)
     return task
