@@ -14,7 +14,9 @@ from fewer.recipe.parse import foreign_keys, override, parse_recipe
 from fewer.recipe.schema import Recipe
 
 # Those that a source alone is given: the others are asked for by name.
-CHOSEN = ("photos-finetune", "photos-standard", "small-standard", "tiny-standard")
+CHOSEN = (
+    "photos-finetune", "photos-standard", "small-standard", "tiny-standard", "boxes-standard", "masks-standard",
+)  # fmt: skip
 
 
 def asked_for(overrides: Sequence[str], source: str = "") -> dict[str, Any]:

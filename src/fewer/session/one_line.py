@@ -37,8 +37,15 @@ _TRAINED = 0.75  # of the side that is evaluated: random crops enlarge what they
 PATIENCE_S = 30 * 60
 OVERHEAD = 1.2  # loading and the optimizer, beside what is probed
 # Recipes for photos: steps that each stage should have, within the fewest and the most epochs.
-_STEPS = {"photos-finetune": ((500, 8, 40), (125, 2, 10)), "photos-standard": ((800, 12, 40),)}
-_BATCH = 32  # of these recipes
+_STEPS = {
+    "photos-finetune": ((500, 8, 40), (125, 2, 10)),
+    "photos-standard": ((800, 12, 40),),
+    "boxes-standard": ((1500, 12, 60),),
+    "masks-standard": ((1500, 12, 60),),
+}
+_DENSE = {"boxes": "boxes-standard", "masks": "masks-standard"}  # by what the images are annotated with
+_BATCH = {"boxes-standard": 8, "masks-standard": 8}  # of these recipes; of those for photos 32
+_PHOTO_BATCH = 32
 _ADVICE = "model.weights=default would start from ImageNet's weights, a download, and do better with few photos"
 
 
@@ -127,6 +134,10 @@ def _recipe_for(data: DataFacts, model: dict[str, Any], epochs: int | None = Non
         epochs: How many are asked for, of all stages together.
     """
     weights, side = model.get("weights", "none"), data.native_side_px
+    if data.annotations != "classes":
+        name = _DENSE[data.annotations]
+        batch = max(2, min(_BATCH[name], data.train_images // 4))
+        return name, {**fitting_epochs(name, data.train_images, epochs), ("train", "batch_size"): batch}
     if "weights" not in model and "name" not in model and side > SMALL_PX and is_kept(_PHOTO_MODEL):
         weights = "default"
     values: dict[KeyPath, Any] = {}
@@ -146,7 +157,8 @@ def fitting_epochs(name: str, images: int, asked: int | None) -> dict[KeyPath, A
     """The epochs of each stage of a recipe for photos, as its keys; what is asked for is shared out in halves."""
     if name not in _STEPS:
         return {}
-    each = [min(max(round(steps * _BATCH / images), least), most) for steps, least, most in _STEPS[name]]
+    batch = _BATCH.get(name, _PHOTO_BATCH)
+    each = [min(max(round(steps * batch / images), least), most) for steps, least, most in _STEPS[name]]
     if len(each) == 1:
         return {("train", "epochs"): each[0]}
     if asked is not None:
@@ -158,7 +170,7 @@ def side_choices(name: str, asked: dict[str, Any], data: DataFacts) -> Sequence[
     """Image sides to choose from, the largest first, as keys of the recipe."""
     whole, tuned, evaluated = ("train", "side_px"), ("stages", "1", "side_px"), ("stages", "1", "evaluation_side_px")
     tunes = name == "photos-finetune"
-    if name not in _STEPS or "stages" in asked or "side_px" in asked.get("train", {}):
+    if name not in _STEPS or name in _DENSE.values() or "stages" in asked or "side_px" in asked.get("train", {}):
         return ({tuned: None, evaluated: None} if tunes else {},)
     native = max(32, -(-data.native_side_px // 32) * 32)
     usual = (_TUNED_PX if tunes else SIDES_PX)[device_kind()]
