@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dense_data import box_data, mask_data
 from fewer.recipe.parse import load_recipe, parse_recipe
 from fewer.session.build import make_plan, open_data
 from paths import ROOT
@@ -27,6 +29,11 @@ OF_FILES = {
     "lenet5-centralised-cifar10.toml": "58871b3d5909ecde",
     "local-sgd.toml": "f3b8051a66fedddb",
     "slowmo.toml": "5d29ac3f4dd6c55b",
+}
+# Recipes for boxes and masks, on small data of the tests' own.
+OF_DENSE = {
+    "detect-bccd.toml": "0976106055fe7d66",
+    "segment-camvid.toml": "3e647c9c2c69b8db",
 }
 PLAIN = "133629e001982f1f"
 COSINES = {"head": "normalized"}
@@ -73,7 +80,15 @@ CASES: list[tuple[dict[str, Any], str]] = [
 
 
 def test_every_recipe_of_the_repository_is_pinned() -> None:
-    assert {path.name for path in (ROOT / "recipes").glob("*.toml")} == set(OF_FILES)
+    assert {path.name for path in (ROOT / "recipes").glob("*.toml")} == {*OF_FILES, *OF_DENSE}
+
+
+@pytest.mark.parametrize("name", OF_DENSE)
+def test_recipes_for_boxes_and_masks_keep_their_digests(name: str, tmp_path: Path) -> None:
+    data = box_data(tmp_path, 20) if name.startswith("detect") else mask_data(tmp_path, 20)
+    own = [f"data.source={data.split.source.name}", *EVERYWHERE[1:], "train.batch_size=4", "train.side_px=64"]
+    recipe = load_recipe(ROOT / "recipes" / name, own)
+    assert make_plan(recipe, open_data(recipe)).digest == OF_DENSE[name]
 
 
 @pytest.mark.parametrize("name", OF_FILES)

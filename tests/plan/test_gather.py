@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from dense_data import box_data, mask_data
+from fewer.core.errors import RecipeError
 from fewer.plan.facts import DataFacts
 from fewer.plan.gather import data_facts, gather_facts, machine_facts, model_facts
+from fewer.recipe.parse import parse_recipe
 from fewer.session.build import build_model, build_optimizer, make_plan, open_data
 from planning import recipe
 
@@ -62,3 +67,31 @@ def test_a_name_that_no_layer_has_is_a_problem() -> None:
     assert found.problems == ('stages.0.frozen: no layer of this model is called "conv11"; did you mean "conv1"?',)
     assert found.frozen_layers == (0, 1)
     assert found.sample_flops(32, 0, 1).training < found.sample_flops(32, 0).training
+
+
+def test_a_task_that_data_model_or_sides_do_not_fit_says_what_would(tmp_path: Path) -> None:
+    boxes = box_data(tmp_path, 6).split.source.name
+    asked = {"data": {"source": boxes, "val": "none", "test": "none"}, "model": {"name": "ssdlite_mobilenet_v2"}}
+    found = parse_recipe({**asked, "task": {"name": "segment"}, "train": {"side_px": 100, "batch_size": 2}})
+    with pytest.raises(RecipeError) as caught:
+        make_plan(found, open_data(found))
+    model, data, side = caught.value.problems
+    assert 'is made to detect, and task.name = "segment"; take one of its own: ' in model
+    assert 'learns from masks, and data.source has boxes; set task.name = "detect", or' in data
+    assert "steps of 32 px; use 96 or 128" in side
+
+
+def test_a_loss_that_weighs_classes_knows_their_pixels(tmp_path: Path) -> None:
+    data = mask_data(tmp_path, 6)
+    task = {"name": "segment", "class_weights": "inverse"}
+    asked = parse_recipe(
+        {
+            "data": {"source": data.split.source.name, "val": "none", "test": "none"},
+            "model": {"name": "lraspp_mobilenet_v2"},
+            "task": task,
+            "train": {"side_px": 64, "batch_size": 2},
+        }
+    )
+    counted = make_plan(asked, open_data(asked)).facts.data.class_pixels
+    masks = [data.split.source.read_mask(id) for id in range(6)]
+    assert counted == tuple(sum(int((mask == each).sum()) for mask in masks) for each in range(2))

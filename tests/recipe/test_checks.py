@@ -36,6 +36,32 @@ def test_mixing_that_cannot_be_is_refused(content: dict[str, Any], said: str) ->
     assert [said in problem for problem in caught.value.problems] == [True]
 
 
+WHOLE = {**DIGITS, "model": {"name": "fcos_mobilenet_v2"}, "task": {"name": "detect"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"augment": {"crop": "random_resized"}}, "zoom by augment.scale"),
+        ({"augment": {"mixup_alpha": 0.2}}, 'gives images two labels, and task.name = "detect"'),
+        ({"train": {"label_smoothing": 0.1}}, 'label_smoothing = 0.1 is not defined for task.name = "detect"'),
+        ({"augment": {"mosaic": 0.5}, "stages": [{"epochs": 1, "strength": 0.0, "mix": 1.0}]}, "strength above 0"),
+        ({"select": {"method": "dbpd", "score": "fresh", "scorer_side_px": 32}}, "shrinks images"),
+        ({"augment": {"mosaic": 1.5}}, "augment.mosaic = 1.5"),
+    ],
+)
+def test_what_whole_pictures_cannot_be_given_is_refused(content: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({**WHOLE, **content})
+    assert [said in problem for problem in caught.value.problems] == [True]
+
+
+def test_mosaics_belong_to_boxes_and_masks() -> None:
+    parse_recipe({**WHOLE, "augment": {"mosaic": 0.5, "copy_paste": 0.2, "mix_until": "90%"}})
+    with pytest.raises(RecipeError, match="moves boxes and masks"):
+        parse_recipe({**DIGITS, "augment": {"copy_paste": 0.2}})
+
+
 def test_two_crops_and_turned_bounds_are_refused_together() -> None:
     augment = {"crop": "random_resized", "crop_padding_px": 2, "crop_scale": [0.5, 0.1], "crop_ratio": [2.0, 1.0]}
     with pytest.raises(RecipeError) as caught:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+from dense_data import box_data, mask_data
 from fewer import models
 from fewer.core.errors import RecipeError
 from fewer.recipe.parse import load_recipe, parse_recipe
@@ -39,6 +40,18 @@ def test_without_weights_the_size_of_the_images_decides(side_px: int, name: str)
     )
     assert choice.name == name
     assert choice.plan.facts.data.train_images + choice.plan.facts.data.val_images == 20
+
+
+def test_boxes_and_masks_have_recipes_of_their_own(tmp_path: Path) -> None:
+    boxes, masks = box_data(tmp_path / "boxes", 24), mask_data(tmp_path / "masks", 24)
+    found = choose(boxes.split.source.name, ["train.side_px=64"])
+    assert (found.name, found.recipe.task.name, found.recipe.train.batch_size) == ("boxes-standard", "detect", 4)
+    assert found.plan.facts.data.aspect == 1.5
+    assert any(note.startswith("2 classes, boxes of each: ") for note in found.plan.notes)
+    found = choose(str(tmp_path / "masks"), ["train.side_px=64"])
+    assert (found.name, found.recipe.task.name, found.recipe.train.epochs) == ("masks-standard", "segment", 60)
+    assert 'source = "masks:' in found.text
+    assert masks.split.source.name.startswith("masks:")
 
 
 def test_what_was_chosen_is_said_in_three_lines_and_stands_in_the_text(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def compile_plan(
         own_selector=own_selector,
         notes=(
             *recipe.notes,
-            class_line(facts.data.classes, facts.data.class_images),
+            _class_line(facts),
             *facts.data.notes,
             *facts.model.notes,
             *_notes(recipe, facts, stages),
@@ -163,6 +163,14 @@ def _require_enough(budget: Budget, expected: Expected, method: str, reference: 
     problem = budget_too_small(budget, expected, method, trains_proxies) or too_few_samples(budget, expected, method)
     if problem:
         raise RecipeError(problem + (f"; the finder of {finds} is part of the cost" if finds else ""))
+
+
+def _class_line(facts: Facts) -> str:
+    """The classes, with their images or boxes."""
+    data = facts.data
+    if data.class_objects:
+        return class_line(data.classes, data.class_objects, "boxes of each")
+    return class_line(data.classes, data.class_images)
 
 
 def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:

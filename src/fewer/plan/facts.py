@@ -48,6 +48,7 @@ class DataFacts:
         store: The store that training images come from; None: their files.
         aspect: Width / height of the frames that whole pictures are fitted to; None: squares are cut out of them.
         annotations: What the images are annotated with: "classes", "boxes" or "masks".
+        class_objects: Annotated boxes of every class among the training images, where there are boxes.
         class_pixels: Pixels of every class in a part of the training masks, where the loss weighs classes by them.
     """
 
@@ -62,6 +63,7 @@ class DataFacts:
     store: StoreFacts | None = None
     aspect: float | None = None
     annotations: str = "classes"
+    class_objects: tuple[int, ...] = ()
     class_pixels: tuple[int, ...] = ()
 
 

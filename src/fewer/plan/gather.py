@@ -79,6 +79,7 @@ def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
         classes=tuple(splits.classes),
         native_side_px=longer_px or train.native_side_px(),
         class_images=tuple(train.class_images()),
+        class_objects=tuple(train.class_objects()),
         depth=depth,
         aspect=round(aspect, 4) if is_whole else None,
         annotations=train.source.annotations,

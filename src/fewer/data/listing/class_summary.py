@@ -8,15 +8,16 @@ _ALL_MAX = 10  # classes that are all named
 _SHOWN = 6
 
 
-def class_line(classes: Sequence[str], counts: Sequence[int]) -> str:
+def class_line(classes: Sequence[str], counts: Sequence[int], what: str = "") -> str:
     """Such as "3 classes: ant 30, bee 12, cow 8"; of more than ten, a few, the smallest and the largest.
 
     Args:
         classes: Names of the classes.
         counts: Images of each; empty where that is not known.
+        what: What is counted, where it is not images.
     """
     named = [f"{name} {count:,}" for name, count in zip(classes, counts, strict=True)] if counts else list(classes)
-    head = f"{len(classes):,} class{'' if len(classes) == 1 else 'es'}: "
+    head = f"{len(classes):,} class{'' if len(classes) == 1 else 'es'}{f', {what}' if what else ''}: "
     if len(classes) <= _ALL_MAX:
         return head + ", ".join(named)
     few = f"{head}{', '.join(named[:_SHOWN])}, ..., {named[-1]}"

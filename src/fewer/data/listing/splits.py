@@ -53,8 +53,19 @@ class Split:
         return Split(self.source, self.ids_M[label_N[self.ids_M] >= 0], label_N, self.classes)
 
     def class_images(self) -> list[int]:
-        """How many images each class has."""
+        """How many images each class has; none where an image has no one class."""
+        if self.source.annotations != "classes":
+            return []
         counts: list[int] = torch.bincount(self.label_N[self.ids_M], minlength=len(self.classes)).tolist()
+        return counts
+
+    def class_objects(self) -> list[int]:
+        """How many objects each class has, crowds left out; none where there are no boxes."""
+        objects = self.source.objects
+        if objects is None:
+            return []
+        is_own_A = np.isin(objects.image_A, self.ids_M.numpy()) & ~objects.crowd_A
+        counts: list[int] = np.bincount(objects.class_A[is_own_A], minlength=len(self.classes)).tolist()
         return counts
 
     def native_side_px(self) -> int:
