@@ -90,6 +90,7 @@ def test_a_model_on_its_own_needs_images_and_nothing_else(
         (["done", "task.flip_tta=maybe"], 2, ["task.flip_tta", "maybe"]),
         (["done", "--side", "8"], 2, ["side_px = 8", "lenet5", "32"]),
         (["done", "--side", "5"], 2, ["--side"]),
+        (["done", "--suspects", "found.csv"], 2, ["--suspects", "classify", "guards"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

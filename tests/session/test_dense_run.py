@@ -1,9 +1,11 @@
-"""A run on masks, from its recipe to its pictures."""
+"""A run on masks, from its recipe to its pictures and to those of what it predicts."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,6 +18,7 @@ from fewer.runs.record import read_json
 from fewer.session.fit import fit
 from fewer.testing.harness import one_thread
 from run_folders import check_harmless
+from server import Server, complains
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,48 @@ def test_suspects_are_counted_where_they_are_listed(run: Path) -> None:
     result = read_json(run / "result.json")
     assert result["suspected_labels"] == len(result["tables"].get("suspects", [])) or result["suspected_labels"] > 40
     assert (run / "suspects.csv").exists() == bool(result["suspected_labels"])
+
+
+def test_predictions_are_drawn_and_written_as_masks(run: Path, server: Server, tmp_path: Path) -> None:
+    images = sorted((run.parent / "data" / "images").iterdir())[:3]
+    ended = server.run(
+        "predict",
+        run,
+        *images,
+        "--pictures",
+        "drawn",
+        "--masks",
+        "masks",
+        "--sheet",
+        "sheet.png",
+        "--json",
+        cwd=tmp_path,
+    )
+    assert ended.code == 0, ended.stderr
+    for image, found in zip(images, ended.json["predictions"], strict=True):
+        assert (found["picture"], found["mask"]) == (f"drawn/{image.stem}.jpg", f"masks/{image.stem}.png")
+        with Image.open(tmp_path / found["mask"]) as mask, Image.open(tmp_path / found["picture"]) as picture:
+            assert mask.size == picture.size == (60, 40)
+            ids = np.asarray(mask)
+        shares = {each["class"]: each["share"] for each in found["classes"]}
+        assert sorted(shares.values()) == pytest.approx(sorted(np.unique(ids, return_counts=True)[1] / ids.size))
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height > 256
+    again = server.run("predict", run, *images, "--masks", "masks", cwd=tmp_path)
+    complains(again, 2, "--masks masks", "not empty")
+    table = server.run("predict", run, *images, "--pictures", "more", "--csv", "found.csv", cwd=tmp_path)
+    assert table.code == 0, table.stderr
+    with (tmp_path / "found.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["picture"] for row in rows] == [f"more/{image.stem}.jpg" for image in images]
+
+
+def test_suspects_of_any_images_can_be_listed(run: Path, server: Server, tmp_path: Path) -> None:
+    ended = server.run("eval", run, "--suspects", "found.csv", "--json", cwd=tmp_path)
+    assert ended.code == 0, ended.stderr
+    with (tmp_path / "found.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == ended.json["suspects"]
+    head = (tmp_path / "found.csv").read_text().splitlines()[0]
+    assert head == "name,kind,annotated,predicted,sure,left,top,right,bottom"
+    complains(server.run("eval", run, "--suspects", "x.csv", "--sides", "64", cwd=tmp_path), 2, "--suspects", "--sides")

@@ -25,10 +25,10 @@ from fewer.session.previews import PAIR_BYTES
 class Doubting(Knowing):
     """Doubts the annotation of every other image, the later the more."""
 
-    def suspicions(self, model: Any, batch: Any) -> list[Suspicion]:
-        assert not torch.is_grad_enabled()
+    def suspicions(self, model: Any, batches: Any) -> list[Suspicion]:
         return [
             Suspicion(id, "doubtful box", id % 2, None if id % 4 else 1, id / 10, (10.0, 10.0, 30.0, 30.0))
+            for batch in batches
             for id in batch.ids_B.tolist()
             if id % 2 == 0
         ]

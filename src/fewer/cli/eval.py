@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -9,9 +10,10 @@ import typer
 from fewer.cli.options import EvaluationKeys, Json, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fewer.core.metadata import TableColumn
+    from fewer.inference.evaluate import Opened
 
 _SIDES_MAX = 32  # that are evaluated in one call
 
@@ -40,6 +42,14 @@ def evaluate(
         ),
     ] = 0,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print a line for every class.")] = False,
+    suspects: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--suspects",
+            help="Also write boxes or parts of masks that look wrong to this CSV file, the surest first.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Evaluate a model on its run's test set, or on other images with data.test=folder:PATH.
@@ -52,7 +62,7 @@ def evaluate(
 
     if split not in ("test", "val"):
         raise RecipeError(f"--split {split}: allowed: test, val")
-    sides_px = _sides(sides, side, per_class, batchnorm_images)
+    sides_px = _sides(sides, side, per_class, suspects, batchnorm_images)
     from fewer.inference.question import Question
 
     question = Question.asked(model, overrides or [], split)
@@ -73,9 +83,10 @@ def evaluate(
                 on_progress=show,
             )
         else:
-            from fewer.inference.evaluate import evaluate as evaluated
+            from fewer.inference.evaluate import measured, opened
 
-            result = evaluated(model, overrides or [], split=split, side_px=side or 0, on_progress=show)
+            asked = opened(model, overrides or [], split=split, side_px=side or 0)
+            result = measured(asked, show) if suspects is None else _with_suspects(asked, suspects, show)
     if as_json:
         import json
 
@@ -87,7 +98,21 @@ def evaluate(
     return 0
 
 
-def _sides(text: str, side: int | None, per_class: bool, batchnorm_images: int) -> list[int]:
+def _with_suspects(asked: Opened, path: Path, show: Callable[[int, int], None]) -> dict[str, Any]:
+    """The result, after the annotations that look wrong were written to a file."""
+    from fewer.inference.evaluate import measured
+    from fewer.inference.suspects import require_suspects, suspicions, write_suspects
+
+    require_suspects(asked)
+    result = measured(asked, show)
+    found = suspicions(asked, show)
+    write_suspects(found, asked, path)
+    result["suspects"] = len(found)
+    result["notes"] = [*result["notes"], f"{len(found):,} annotations look wrong: {path}"]
+    return result
+
+
+def _sides(text: str, side: int | None, per_class: bool, suspects: Path | None, batchnorm_images: int) -> list[int]:
     """The sides of `--sides`; none where it is left out.
 
     Raises:
@@ -99,7 +124,8 @@ def _sides(text: str, side: int | None, per_class: bool, batchnorm_images: int) 
         if batchnorm_images:
             raise RecipeError(f"--batchnorm-images {batchnorm_images} goes with --sides; add --sides, such as 32,40,48")
         return []
-    for flag, is_given in {"--side": side is not None, "--per-class": per_class}.items():
+    others = {"--side": side is not None, "--per-class": per_class, "--suspects": suspects is not None}
+    for flag, is_given in others.items():
         if is_given:
             raise RecipeError(f"--sides {text} and {flag}: one table a side is too much; leave one of the two out")
     parts = [part.strip() for part in text.split(",")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -36,11 +37,11 @@ class Suspicion:
 class Suspects(Protocol):
     """A task that can hold annotations against what a model finds."""
 
-    def suspicions(self, model: torch.nn.Module, batch: Batch) -> list[Suspicion]:
-        """The annotations of some images that a model speaks against.
+    def suspicions(self, model: torch.nn.Module, batches: Iterable[Batch]) -> list[Suspicion]:
+        """The annotations of some images that a model speaks against, in any order.
 
         Args:
             model: In evaluation mode.
-            batch: Evaluation views with their annotation.
+            batches: Evaluation views of all the images with their annotation.
         """
         ...

@@ -142,23 +142,34 @@ def own_splits(run: Path, recipe: Recipe) -> Splits:
     return splits
 
 
+def sound_batches(
+    opened: Opened, damaged: list[DamagedImage], on_progress: Callable[[int, int], None] | None = None
+) -> Iterator[Batch]:
+    """The images in batches; what is damaged is listed, and with `data.damaged = "error"` ends them.
+
+    Args:
+        opened: Model and images.
+        damaged: Takes in what cannot be read.
+        on_progress: Called with images done and images in all.
+    """
+    handed, images, policy = opened.handed, opened.images, opened.recipe.data.damaged
+    size, done = evaluation_batch_size(handed.side_px), 0
+    for chunk in once(chunks(images, size), handed.side_px, handed.inputs, handed.about.depth, views=handed.views):
+        damaged.extend(chunk.damaged)
+        done += len(chunk.split)
+        if on_progress is not None:
+            on_progress(done, len(images))
+        if chunk.batch is not None and not (damaged and policy == "error"):
+            yield chunk.batch
+
+
 def measured(opened: Opened, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """What `evaluate` returns of a model and images that are open."""
     handed, images, name, policy = opened.handed, opened.images, opened.split, opened.recipe.data.damaged
     damaged: list[DamagedImage] = []
     size, total, began = evaluation_batch_size(handed.side_px), len(images), time.perf_counter()
-
-    def sound() -> Iterator[Batch]:
-        done = 0
-        for chunk in once(chunks(images, size), handed.side_px, handed.inputs, handed.about.depth, views=handed.views):
-            damaged.extend(chunk.damaged)
-            done += len(chunk.split)
-            if on_progress is not None:
-                on_progress(done, total)
-            if chunk.batch is not None and not (damaged and policy == "error"):
-                yield chunk.batch
-
-    evaluation = handed.task.evaluate(handed.model, evenly(sound(), size), SingleProcess())
+    batches = evenly(sound_batches(opened, damaged, on_progress), size)
+    evaluation = handed.task.evaluate(handed.model, batches, SingleProcess())
     if damaged and (policy == "error" or len(damaged) == total):
         raise too_damaged(images, damaged)
     metrics, tables = evaluation.named(name, images.source.names)

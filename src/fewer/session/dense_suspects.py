@@ -112,10 +112,8 @@ def _found(session: Session, model: nn.Module) -> list[Suspicion]:
     requests = (
         Request.evaluation(side_px, run.cursor.epoch, ids) for ids in ids_M.split(evaluation_batch_size(side_px))
     )
-    found: list[Suspicion] = []
-    with run.ledger.phase("evaluate"), torch.no_grad():
-        for batch in session.train_data.batches(requests):
-            found += task.suspicions(model, batch)
+    with run.ledger.phase("evaluate"):
+        found = task.suspicions(model, session.train_data.batches(requests))
     run.ledger.book(run.plan.stages[-1].index, samples_evaluated=len(ids_M))
     return ordered(found)
 

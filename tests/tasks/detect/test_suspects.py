@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewer.core.suspicion import Suspicion
-from fewer.tasks.detect.suspects import FAINT, SURE, suspicions_of
+from fewer.tasks.detect.suspects import FAINT, SURE, Suspected
 
 HERE, NEAR, THERE = (10.0, 10.0, 50.0, 40.0), (12.0, 11.0, 52.0, 40.0), (100.0, 10.0, 140.0, 50.0)
 Box = tuple[float, float, float, float]
+
+
+ALL_KNOWN = [(label, (500.0, 500.0, 540.0, 540.0)) for label in range(3)]
 
 
 def asked(detections: list[tuple[int, Box, float]], boxes: list[tuple[int, Box]], *crowds: Box) -> list[Suspicion]:
@@ -24,7 +27,19 @@ def asked(detections: list[tuple[int, Box, float]], boxes: list[tuple[int, Box]]
         "own_labels": torch.tensor([label for label, _ in own], dtype=torch.int64),
         "own_crowd": torch.tensor([False] * len(boxes) + [True] * len(crowds), dtype=torch.bool),
     }
-    return suspicions_of(3, rows, target)
+    suspected = Suspected(3)
+    suspected.add(3, rows, target)
+    for _ in range(30):  # other images, on which the model is right
+        suspected.add(4, *agreed(ALL_KNOWN))
+    return suspected.found()
+
+
+def agreed(own: list[tuple[int, Box]]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """A picture in which each box is found."""
+    boxes = torch.tensor([box for _, box in own], dtype=torch.float64)
+    labels = torch.tensor([label for label, _ in own])
+    rows = torch.cat([labels[:, None].double(), boxes, torch.ones(len(own), 1, dtype=torch.float64)], dim=1)
+    return rows, {"own_boxes": boxes, "own_labels": labels, "own_crowd": torch.zeros(len(own), dtype=torch.bool)}
 
 
 def test_a_sure_detection_without_a_box_is_a_missing_box() -> None:
@@ -79,3 +94,34 @@ def test_nothing_is_suspected_twice_and_certainty_is_a_share(detections: Any, ow
     assert all(0 <= each.sure <= 1 for each in found)
     assert sum(each.annotated is not None for each in found) <= len(own)
     assert sum(each.annotated is None for each in found) <= sum(score > SURE for *_, score in detections)
+
+
+def test_a_class_that_the_model_does_not_know_has_no_doubtful_boxes() -> None:
+    """It is silent of one that it mostly overlooks; of the others it speaks."""
+    suspected = Suspected(2)
+    target = {
+        "own_boxes": torch.tensor([HERE, THERE], dtype=torch.float64),
+        "own_labels": torch.tensor([0, 1]),
+        "own_crowd": torch.tensor([False, False]),
+    }
+    found = [torch.tensor([[1, *THERE, 0.9]], dtype=torch.float64)] * 9 + [torch.empty(0, 6, dtype=torch.float64)]
+    for id, rows in enumerate(found):
+        suspected.add(id, rows, target)
+    assert [(each.id, each.annotated) for each in suspected.found()] == [(9, 1)]
+
+
+def test_a_task_names_those_of_its_images() -> None:
+    """With a detector of first weights, which is sure of nothing and knows no class."""
+    from boxes import rectangles, seen_whole
+    from fewer import models
+    from fewer.core.ragged import Ragged
+    from fewer.core.suspicion import Suspects
+    from fewer.core.types import Batch
+    from fewer.tasks import detect
+
+    task = detect.plain(["red", "green", "blue"], aspect=1.5)
+    assert isinstance(task, Suspects)
+    pictures, targets = rectangles(2, 64, 96, 0)
+    batch = Batch(torch.arange(2), pictures, Ragged(tuple(seen_whole(targets, 96, 64))))
+    model = models.build("ssdlite_mobilenet_v3_small", classes=3, side_px=96).eval()
+    assert task.suspicions(model, [batch]) == []

@@ -95,6 +95,6 @@ def test_a_task_names_those_of_its_images() -> None:
     target = {"mask": blank(), "own": blank(), "size": torch.tensor([WIDTH, HEIGHT]),
               "to_picture": torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.float64)}  # fmt: skip
     batch = Batch(torch.tensor([4, 9]), images, Ragged((target, target)))
-    (found,) = task.suspicions(Painted(), batch)
+    (found,) = task.suspicions(Painted(), [batch, batch.take(slice(0, 1))])
     assert (found.id, found.annotated, found.predicted) == (9, 0, 1)
     assert np.allclose(found.box, (16, 16, 64, 48), atol=2)

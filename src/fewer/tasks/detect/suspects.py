@@ -17,50 +17,66 @@ FAINT = 0.05  # score from which a detection speaks for one
 _APART, _SAME = 0.1, 0.5  # IoU below which two boxes are of different objects, and from which of one
 _IN_CROWD = 0.5  # share of a detection's area within a crowd
 _DOUBT = 0.7  # factor on what speaks against a box that nothing is found at: it comes behind what a score speaks for
+_KNOWN = 0.7  # share of the boxes of a class that a model finds which knows the class
+_DOUBTFUL = "doubtful box"
 _LABEL, _SCORE = 0, 5  # columns of a detection
 Corners = tuple[float, float, float, float]
 
 
-def suspicions_of(id: int, detection_D6: Tensor, target: dict[str, Tensor]) -> list[Suspicion]:
-    """The suspicions on one image.
+class Suspected:
+    """Suspicions on images that are looked at one after another.
 
     - "missing box": a sure detection that no annotated box overlaps, of whatever class, and no crowd.
     - "box of another class": a sure detection of another class lies on an annotated box, and none of its own class.
     - "doubtful box": nothing is found at an annotated box, not even faintly. How much this says depends on how many of
-      the image's other boxes are found.
+      the image's other boxes are found. A model speaks of boxes of a class only if it finds most of these.
 
     Args:
-        id: The image.
-        detection_D6: Class, left, top, right, bottom and score, in pixels of the picture, from a score of `FAINT` on.
-        target: `own_boxes`, `own_labels` and `own_crowd`, as evaluation views have them.
+        classes: Number of classes.
     """
-    from torchvision.ops import box_iou
 
-    box_D4, label_D, score_D = detection_D6[:, 1:5], detection_D6[:, _LABEL].long(), detection_D6[:, _SCORE]
-    crowd, box_K4 = target["own_crowd"].cpu(), target["own_boxes"].cpu().to(box_D4)
-    crowd_4, box_K4, label_K = box_K4[crowd], box_K4[~crowd], target["own_labels"].cpu()[~crowd]
-    iou_DK = box_iou(box_D4, box_K4)
-    sure_D, own_DK = score_D > SURE, label_D[:, None] == label_K
-    touched_D = iou_DK.amax(1) >= _APART if len(box_K4) else sure_D & False
-    found = [
-        Suspicion(id, "missing box", None, int(label_D[at]), float(score_D[at]), _corners(box_D4[at]))
-        for at in (sure_D & ~touched_D & ~_within(box_D4, crowd_4)).nonzero()[:, 0].tolist()
-    ]
-    if not len(box_K4):
-        return found
-    on_DK = iou_DK >= _SAME
-    confirmed_K = (on_DK & own_DK).any(0)
-    seen_K = (iou_DK >= _APART).any(0)
-    for at, (box_4, label) in enumerate(zip(box_K4, label_K.tolist(), strict=True)):
-        others_D = on_DK[:, at] & ~own_DK[:, at] & sure_D
-        if others_D.any() and not confirmed_K[at]:
-            best = int(score_D.masked_fill(~others_D, -1).argmax())
-            score = float(score_D[best])
-            found.append(Suspicion(id, "box of another class", label, int(label_D[best]), score, _corners(box_4)))
-        elif not seen_K[at]:
-            sure = _DOUBT * float(confirmed_K.sum()) / max(1, len(box_K4) - 1)
-            found.append(Suspicion(id, "doubtful box", label, None, sure, _corners(box_4)))
-    return found
+    def __init__(self, classes: int) -> None:
+        self._suspicions: list[Suspicion] = []
+        self._boxes_C, self._found_C = [0] * classes, [0] * classes
+
+    def add(self, id: int, detection_D6: Tensor, target: dict[str, Tensor]) -> None:
+        """Looks at an image.
+
+        Args:
+            id: The image.
+            detection_D6: Class, left, top, right, bottom and score, in pixels of the picture, from a score of `FAINT`
+                on.
+            target: `own_boxes`, `own_labels` and `own_crowd`, as evaluation views have them.
+        """
+        from torchvision.ops import box_iou
+
+        box_D4, label_D, score_D = detection_D6[:, 1:5], detection_D6[:, _LABEL].long(), detection_D6[:, _SCORE]
+        crowd, box_K4 = target["own_crowd"].cpu(), target["own_boxes"].cpu().to(box_D4)
+        crowd_4, box_K4, label_K = box_K4[crowd], box_K4[~crowd], target["own_labels"].cpu()[~crowd]
+        iou_DK = box_iou(box_D4, box_K4)
+        sure_D, own_DK = score_D > SURE, label_D[:, None] == label_K
+        touched_D = (iou_DK >= _APART).any(1)
+        for at in (sure_D & ~touched_D & ~_within(box_D4, crowd_4)).nonzero()[:, 0].tolist():
+            box = _corners(box_D4[at])
+            self._suspicions.append(Suspicion(id, "missing box", None, int(label_D[at]), float(score_D[at]), box))
+        on_DK = iou_DK >= _SAME
+        confirmed_K, seen_K = (on_DK & own_DK).any(0), (iou_DK >= _APART).any(0)
+        for at, (box_4, label) in enumerate(zip(box_K4, label_K.tolist(), strict=True)):
+            self._boxes_C[label] += 1
+            self._found_C[label] += bool(confirmed_K[at])
+            others_D = on_DK[:, at] & ~own_DK[:, at] & sure_D
+            if others_D.any() and not confirmed_K[at]:
+                best = int(score_D.masked_fill(~others_D, -1).argmax())
+                said, score = int(label_D[best]), float(score_D[best])
+                self._suspicions.append(Suspicion(id, "box of another class", label, said, score, _corners(box_4)))
+            elif not seen_K[at]:
+                sure = _DOUBT * float(confirmed_K.sum()) / max(1, len(box_K4) - 1)
+                self._suspicions.append(Suspicion(id, _DOUBTFUL, label, None, sure, _corners(box_4)))
+
+    def found(self) -> list[Suspicion]:
+        """What is suspected of all images; nothing is doubtful of a class that the model does not know."""
+        known = [found >= _KNOWN * boxes for found, boxes in zip(self._found_C, self._boxes_C, strict=True)]
+        return [each for each in self._suspicions if each.predicted is not None or known[each.annotated or 0]]
 
 
 def _within(box_D4: Tensor, crowd_4: Tensor) -> Tensor:

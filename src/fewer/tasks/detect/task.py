@@ -24,12 +24,14 @@ from fewer.tasks.detect.metadata import Metadata
 from fewer.tasks.detect.metrics import BOX_LOSS, CLASS_LOSS, PRIMARY, STEP_METRICS
 from fewer.tasks.detect.prediction import BoxFormat, Objects, in_picture, objects_of
 from fewer.tasks.detect.quality import COLUMNS
+from fewer.tasks.detect.suspects import FAINT, Suspected
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fewer.core.evaluation import Metric
     from fewer.core.ragged import Values
+    from fewer.core.suspicion import Suspicion
 
 _SURE = 0.5  # a mean probability from which an image counts as learnt
 _DUMMY_BOXES = 4
@@ -112,6 +114,18 @@ class Detect:
         limits = Limits(self.about.shown_score, self.about.nms_iou, most)
         found = self._found(self._output(model, batch.inputs), batch.inputs, limits)
         return [objects_of(in_picture(each, target), target) for each, target in zip(found, batch.targets, strict=True)]
+
+    @torch.no_grad()
+    def suspicions(self, model: nn.Module, batches: Iterable[Batch]) -> list[Suspicion]:
+        """Boxes that are missing, of another class or at which nothing is found, of the classes that a model knows."""
+        limits = Limits(FAINT, self.about.nms_iou, self.about.detections_max)
+        suspected = Suspected(self.classes)
+        for batch in batches:
+            found = self._found(self._output(model, batch.inputs), batch.inputs, limits)
+            for id, each, target in zip(batch.ids_B.tolist(), found, batch.targets, strict=True):
+                assert isinstance(target, dict)
+                suspected.add(id, in_picture(each, target).cpu(), target)
+        return suspected.found()
 
     def format(self, most: int) -> BoxFormat:
         return BoxFormat(self.names)

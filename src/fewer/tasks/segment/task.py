@@ -158,14 +158,14 @@ class Segment:
         return [MaskPrediction(own_ids(logits[0], frame, *place).cpu().numpy()) for logits, place in found]
 
     @torch.no_grad()
-    def suspicions(self, model: nn.Module, batch: Batch) -> list[Suspicion]:
+    def suspicions(self, model: nn.Module, batches: Iterable[Batch]) -> list[Suspicion]:
         """Connected parts of masks that the model is sure are of another class."""
-        frame, targets = _frame(batch), _samples(batch.targets)
-        return [
-            suspicion
-            for id, logits_1Chw, target in zip(batch.ids_B.tolist(), self._alone(model, batch), targets, strict=True)
-            for suspicion in suspicions_of(id, at_size(logits_1Chw, frame)[0].softmax(0), target)
-        ]
+        found: list[Suspicion] = []
+        for batch in batches:
+            frame, targets = _frame(batch), _samples(batch.targets)
+            for id, logits_1Chw, target in zip(batch.ids_B.tolist(), self._alone(model, batch), targets, strict=True):
+                found += suspicions_of(id, at_size(logits_1Chw, frame)[0].softmax(0), target)
+        return found
 
     def format(self, most: int) -> MaskFormat:
         return MaskFormat(self.names, most)
