@@ -104,7 +104,9 @@ KINDS: dict[str, Kind] = {
     ),
     "alike-within-split": Kind("info", "trains", "image[s] much like another", "keep one, or keep them in one split"),
     "class-not-in-test": Kind("info", "trains", "class[es] without a held-out image", "add some, or keep it in mind"),
-    "extreme-aspect": Kind("info", "trains", "very wide or very tall image[s]", "the centre square is taken"),
+    "extreme-aspect": Kind(
+        "info", "trains", "very wide or very tall image[s]", "of classes the centre square is taken"
+    ),
     "uneven-sizes": Kind("info", "trains", "set[s] of widely different sizes", "all are scaled to one side"),
     "wrong-suffix": Kind("info", "trains", "file[s] of another format than the name says", "the contents decide"),
     "odd-name": Kind("info", "trains", "name[s] with odd characters", "rename it if other programs trip over it"),

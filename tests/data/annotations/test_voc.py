@@ -147,6 +147,18 @@ def test_hostile_and_broken_xml_is_refused(tmp_path: Path, content: bytes, reaso
         opened("voc:x", str(tmp_path))
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16", "gb2312", "iso-8859-1"])
+def test_the_encoding_that_a_file_states_counts(tmp_path: Path, coding: str) -> None:
+    name = "caf\u00e9" if coding == "iso-8859-1" else "\u732b"
+    text = f"<?xml version='1.0' encoding='{coding}'?>\n{xml('x.jpg', [(name, 2, 3, 9, 9)]).decode()}"
+    dataset(tmp_path, {"x.jpg": photo(1), "x.xml": text.encode(coding)})
+    assert opened("voc:x", str(tmp_path)).classes == [name]
+    entity = text.replace("?>", '?><!DOCTYPE a [<!ENTITY b "b">]>', 1)
+    dataset(tmp_path, {"x.xml": entity.encode(coding)})
+    with pytest.raises(DataError, match="declares a document type"):
+        opened("voc:x", str(tmp_path))
+
+
 def test_deep_xml_is_no_harm(tmp_path: Path) -> None:
     deep = b"<annotation>" + b"<object>" * 100_000 + b"</object>" * 100_000 + b"</annotation>"
     good = {"y.jpg": photo(2), "y.xml": xml("y.jpg", [("a", 2, 3, 9, 9)])}

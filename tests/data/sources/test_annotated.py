@@ -41,6 +41,15 @@ def test_held_out_shares_hold_rare_classes_too(tmp_path: Path) -> None:
     assert not any("no image of" in note for note in splits.notes)
 
 
+def test_boxes_of_a_split_are_counted_by_class(tmp_path: Path) -> None:
+    splits = open_splits(boxes(tmp_path, "aab-" + "a" * 16), test="none", val="20%")
+    assert splits.val is not None
+    total = np.array(splits.train.class_objects()) + splits.val.class_objects()
+    assert total.tolist() == [18, 1, 19]
+    assert splits.train.without(splits.train.ids_M).class_objects() == [0, 0, 0]
+    assert open_splits("digits", "none", "none").train.class_objects() == []
+
+
 def test_a_part_without_a_class_is_noted_by_its_boxes(tmp_path: Path) -> None:
     boxes(tmp_path, "ab")
     dataset(

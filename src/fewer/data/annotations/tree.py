@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from fewer.data.listing.split_folders import is_plain, part_of
 from fewer.data.listing.walk import levels
 
 _ANNOTATING = frozenset(("json", "xml", "txt", "yaml", "yml", "csv", "names", "data"))
+_XML_ENCODING = re.compile(rb"""<\?xml [^>]{0,80}?encoding=["']([\w.-]{2,20})["']""")
+_OLD_ENCODINGS = ("iso-8859-1", "latin-1", "windows-1252", "gbk", "gb2312", "gb18030", "big5", "shift_jis", "euc-kr")
 _BYTES_MAX = 2**31  # of a file that annotates; COCO's largest has 0.5 GB
 
 
@@ -56,7 +59,7 @@ class Tree:
         return sorted(path for path in self.files if ending_of(path) in endings)
 
     def text(self, path: str) -> str:
-        """The text of a file.
+        """The text of a file: UTF-8, UTF-16 with its mark, or of XML an old encoding that it states.
 
         Raises:
             DataError: It cannot be read, is too large, or is no text.
@@ -64,11 +67,15 @@ class Tree:
         try:
             if self.files[path][0] > _BYTES_MAX:
                 raise DataError(f"{self.root}/{path}: {self.files[path][0]:,} bytes; at most {_BYTES_MAX:,} are read")
-            return decoded(Path(f"{self.root}/{path}").read_bytes())
+            raw = Path(f"{self.root}/{path}").read_bytes()
+            stated = _XML_ENCODING.match(raw)
+            coding = stated[1].decode().lower() if stated else ""
+            return raw.decode(coding) if coding in _OLD_ENCODINGS else decoded(raw)
         except OSError as error:
             raise DataError(f"{self.root}/{path}: {error.strerror}; fix: make the file readable") from error
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.root}/{path}: no UTF-8 text; fix: export it again, or save it as UTF-8") from error
+            what = f"it is not in {coding}, as it states" if coding in _OLD_ENCODINGS else "no UTF-8 text"
+            raise DataError(f"{self.root}/{path}: {what}; fix: export it again, or save it as UTF-8") from error
 
     def found(self, path: str, *bases: str) -> str:
         """The first file that a path as written names below some folders; "" for none, or one outside the root.
