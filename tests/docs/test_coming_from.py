@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from fewer import select
+from fewer import select, tasks
 from fewer.core.errors import RecipeError
 from fewer.core.population import Population
 from fewer.plan.compile import compile_plan
@@ -26,7 +26,7 @@ from paths import DOCS
 
 PAGE = DOCS / "coming-from.md"
 IMAGES, CLASSES = 5000, 10
-FLOPS = {side: (Flops(0, side * side, 2 * side * side),) for side in range(8, 257)}
+FLOPS = {side: (Flops(0, side * side, 2 * side * side),) for side in range(8, 641)}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def planned(content: dict[str, Any], overrides: list[str]) -> Plan:
     population = Population(0, torch.arange(IMAGES) % CLASSES, CLASSES)
     classes = tuple(map(str, range(CLASSES)))
     val = 0 if recipe.data.val == "none" else IMAGES // 20
-    data = DataFacts(IMAGES, val, 1000, classes, native_side_px=32, class_images=(IMAGES // CLASSES,) * CLASSES)
+    annotations = tasks.module(recipe.task.name).ANNOTATIONS
+    images_C = (IMAGES // CLASSES,) * CLASSES if annotations == "classes" else ()
+    data = DataFacts(IMAGES, val, 1000, classes, 32, class_images=images_C, annotations=annotations)
     facts = Facts(data, ModelFacts(FLOPS, plain_sample_flops=3 * 224 * 224, parameters=10))
     selector = select.build(recipe.select, population, recipe.epochs)  # type: ignore[arg-type]
     return compile_plan(recipe, facts, selector.expected)

@@ -33,6 +33,8 @@ OF_FILES = {
 # Recipes for boxes and masks, on small data of the tests' own.
 OF_DENSE = {
     "detect-bccd.toml": "0976106055fe7d66",
+    "detect-coco.toml": "252d4ae7b99a8085",
+    "segment-large.toml": "da297ad61106c4ec",
     "segment-camvid.toml": "3e647c9c2c69b8db",
 }
 PLAIN = "133629e001982f1f"

@@ -24,14 +24,19 @@ from fewer.session.build import make_plan, open_data
 from fewer.session.probe import Outlook, outlook
 
 if TYPE_CHECKING:
-    from fewer.data.listing.splits import Splits
+    from fewer.data.listing.splits import Split, Splits
     from fewer.plan.facts import DataFacts
     from fewer.plan.plan import Plan
     from fewer.recipe.schema import Recipe
 
 _FEW = 1000  # validation images: where a share for millions of images leaves fewer, it becomes 5 %
 _IMAGENET_PX = 224
-_ONE_STAGE = ("photos-finetune", "photos-standard")  # whose sides are found as for a source alone
+_ONE_STAGE = (
+    "photos-finetune",
+    "photos-standard",
+    "boxes-standard",
+    "masks-standard",
+)  # whose sides are found as for a source alone
 _FAMILIES = {"tiny": ("tiny", "cifar"), "cifar": ("cifar",), "photos": ("photos",)}
 # Steps that a training should have, within the fewest and the most epochs; those for ImageNet keep what was published.
 _STEPS = {
@@ -79,7 +84,7 @@ def fit_ready(name: str, source: str, overrides: Sequence[str] = (), timed: bool
     names = shipped.named(name)
     fitting.require_fitting(source, _totals(names[0], overrides)[1], names)
     native = _opened(source, {}, overrides)
-    name = _for_images(names, native.train.native_side_px())
+    name = _for_images(names, native.train)
     # Those that a source alone may get have rules of their own for what is asked.
     spread, overrides = ({}, overrides) if name in fitting.CHOSEN else _totals(name, overrides)
     found = _Fitting(name, source, overrides, spread)
@@ -94,8 +99,11 @@ def fit_ready(name: str, source: str, overrides: Sequence[str] = (), timed: bool
     return Ready(name, found.text(plan.recipe), found.recipe(), plan, seconds, tuple(found.changes))
 
 
-def _for_images(names: Sequence[str], side_px: int) -> str:
-    """Which of several recipes of one ending is for images of this side."""
+def _for_images(names: Sequence[str], train: Split) -> str:
+    """Which of several recipes of one ending is for these images."""
+    annotations, side_px = train.source.annotations, train.native_side_px()
+    if annotations != "classes":
+        return next((each for each in names if each.startswith(f"{annotations}-")), names[0])
     size = "tiny" if side_px <= one_line.TINY_PX else "cifar" if side_px <= one_line.SMALL_PX else "photos"
     fits = (each for family in _FAMILIES[size] for each in names if each.startswith(f"{family}-"))
     return next(fits, names[0])
@@ -146,7 +154,7 @@ class _Fitting:
             self._take({("data", "test"): "auto"}, "the source's own test set, else 20 %")
         data = {**data, "test": self.values.get(("data", "test"), "auto")}
         splits = _opened(self.source, data, self.overrides)
-        if data["val"] != "5%" and splits.val and len(splits.val) < _FEW:
+        if data["val"] not in ("5%", "auto") and splits.val and len(splits.val) < _FEW:
             self._take({("data", "val"): "5%"}, f'"{data["val"]}" would be {len(splits.val)} images')
             splits = _opened(self.source, {**data, "val": "5%"}, self.overrides)
         return splits
