@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,15 @@ def test_classes_that_are_not_learnt_are_no_wrong_labels(learnt: int) -> None:
 def test_wrong_labels_of_learnt_classes_stand_apart(learnt: int, wrong: float) -> None:
     loss_N, right_N = losses([True] * learnt + [False] * (CLASSES - learnt), wrong)
     assert judged(loss_N, right_N) == IDS[~right_N & (learnt > LABEL_N)].tolist()
+
+
+def test_groups_that_are_no_classes_are_no_evidence() -> None:
+    """Background has next to no loss, and images with objects have much: both groups are right."""
+    loss_N, right_N = losses([True] * 10, wrong=0.3)
+    background = replace(POPULATION, groups_are_classes=False)
+    assert learnt_classes(IDS, right_N, POPULATION).all()
+    assert not learnt_classes(IDS, right_N, background).any()
+    assert not len(Evidence(background).look(IDS, loss_N, right_N))
 
 
 def test_a_net_that_has_learnt_few_of_its_classes_knows_too_little_to_judge() -> None:

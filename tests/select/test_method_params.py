@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from fewer.core.errors import RecipeError
 from fewer.recipe.parse import parse_recipe
+from fewer.select.method_params import InBatchParams, ScoredParams
+from fewer.select.registry import METHODS
 from fewer.testing.harness import Content
 
 DIGITS: Content = {"data": {"source": "digits"}, "model": {"name": "lenet5"}, "train": {"epochs": 12}}
@@ -63,3 +67,12 @@ def test_what_cannot_be_meant_is_one_clear_line(overrides: list[str], said: str)
 
 def test_a_number_may_begin_with_its_point() -> None:
     assert parse_recipe(DIGITS, [DBPD, "select.threshold=.25"]).select.model_dump()["threshold"] == 0.25
+
+
+def test_every_method_that_scores_in_the_batch_takes_all_kinds_of_scores() -> None:
+    """A method with several bases has the key of the one that knows most."""
+    for name in METHODS.names():
+        found = METHODS.params(name)
+        if issubclass(found, ScoredParams):
+            kinds = {"stale", "batch", "fresh"} if issubclass(found, InBatchParams) else {"stale", "batch"}
+            assert set(get_args(found.model_fields["score"].annotation)) == kinds, name

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from fewer import report
 from fewer.recipe.parse import parse_recipe
+from fewer.session import selection_stats
 from fewer.session.fit import fit
 from fewer.session.selection_stats import in_toml
 from fewer.testing import laws
@@ -222,3 +223,11 @@ def _limit(folder: Path, scorings: int = 0) -> float:
     scored = (scorings or plan["epochs"]) * plan["train_images"]
     forward = (ledger["flops"] - ledger["samples_backpropagated"] * step) / scored
     return 1 - forward / step
+
+
+def test_numbers_of_groups_are_not_taken_for_numbers_of_classes() -> None:
+    found = {"quota_per_class": torch.tensor([3, 4]), "repeats_per_class": torch.tensor([1.0, 2.0, 3.0])}
+    assert selection_stats._series(found, classes=3) == {
+        "quota_per_group": [3, 4],
+        "repeats_per_class": [1.0, 2.0, 3.0],
+    }

@@ -76,6 +76,9 @@ class Evidence:
 def learnt_classes(ids_M: Tensor, right_M: Tensor, population: Population) -> Tensor:
     """Which classes have been learnt, a mask; none where those are not most of the classes and of the samples.
 
+    Nor are there any where groups are no classes: the losses of images with objects and of background fall into two
+    groups although every box is right.
+
     Args:
         ids_M: Samples, the more the better: a class is judged by its own.
         right_M: Whether each is predicted as labelled.
@@ -88,7 +91,8 @@ def learnt_classes(ids_M: Tensor, right_M: Tensor, population: Population) -> Te
     chance = 1 / max(1, classes)
     learnt_C = present_C & (class_means(right_M, label_M, images_C) >= chance + _LEARNT * (1 - chance))
     are_most = 2 * int(learnt_C.sum()) >= classes and 2 * int(images_C[learnt_C].sum()) >= len(ids_M)
-    return learnt_C if are_most and classes > 1 else torch.zeros_like(learnt_C)
+    tells = population.groups_are_classes and are_most and classes > 1
+    return learnt_C if tells else torch.zeros_like(learnt_C)
 
 
 def looks_wrong(

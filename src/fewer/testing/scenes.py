@@ -12,7 +12,7 @@ import torch
 
 from fewer.core import rng
 from fewer.core.observation import Column, Observed
-from fewer.core.population import Population
+from fewer.core.population import Population, ShownClasses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +58,11 @@ def scenes() -> Iterator[Scene]:
     several = Population(seed=3, group_N=label_N, groups=4, reference_loss_N=rng.uniform(torch.arange(60), 7, "known"))
     yield Scene("four classes", several)
     yield Scene("half the cost", several, share=0.5)
+    counted = torch.where(label_N < 0, label_N, torch.arange(60) % 3)
+    ids = ((label_N >= 0) & (counted > 0)).nonzero().flatten()
+    shown = ShownClasses(ids.repeat(2), torch.cat([torch.zeros_like(ids), 1 + ids % 2]), 3)
+    known = rng.uniform(torch.arange(60), 7, "known")
+    yield Scene("groups that are no classes", Population(3, counted, 3, known, groups_are_classes=False, shown=shown))
     yield Scene("losses that are not numbers", several, has_nan=True)
     one = Population(3, torch.zeros(30, dtype=torch.int64), 1, rng.uniform(torch.arange(30), 7, "known"))
     yield Scene("one class", one)

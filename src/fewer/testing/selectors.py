@@ -35,8 +35,9 @@ _Build = Callable[[Population], Selector]
 def check_selector(build_selector: _Build) -> None:
     """Raises `Violation`, an AssertionError, at the first promise that a selector breaks.
 
-    Plays a run of six epochs on sets of made-up losses: with four classes, with one, with two samples, with losses
-    that are not numbers, and under a given share (`At.share`). Checked are
+    Plays a run of six epochs on sets of made-up losses: with four classes, with one, with groups that are no classes
+    (as of images by their number of objects), with two samples, with losses that are not numbers, and under a given
+    share (`At.share`). Checked are
 
     - types: ids int64, masks boolean, weights finite and not negative, all on the CPU and equally long;
     - samples of the pool only, in `select` and `ids_to_score`; an answer for every sample in `keep`;
@@ -276,10 +277,11 @@ class _Play(Promises):
     def check_told(self, selector: Selector, table: Table) -> None:
         with self.untouched(table), self.trying("series or counts"):
             series, counts = selector.series(table), selector.counts()
-        classes = self.scene.population.groups
+        groups, shown = self.scene.population.groups, self.scene.population.shown
+        sizes = [groups, shown.classes] if shown else [groups]
         for name, values in series.items():
-            fix = f'"{name}" has shape {tuple(values.shape)} for {classes} classes'
-            self.require(values.shape == (classes,), "series gives one number a class", fix)
+            fix = f'"{name}" has shape {tuple(values.shape)} for {groups} classes'
+            self.require(list(values.shape) in [[size] for size in sizes], "series gives one number a class", fix)
         wrong = [name for name, value in counts.items() if not isinstance(value, (int, float))]
         self.require(not wrong, "counts gives numbers", f"{wrong} are none; use float(...)")
         with self.untouched(table), self.trying("suspected or note"):

@@ -248,8 +248,8 @@ def test_suspected_labels_are_listed_and_most_are_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", [name for name in select.names() if "guards" in select.params(name).model_fields])
 def test_losses_that_are_no_numbers_are_counted_and_never_a_reason_to_drop(method: str) -> None:
     """Sample 0's loss and score are NaN: methods that rank or compare keep it; those that draw may not."""
-    selector, table, pool = build({"method": method}, [0, 1] * 10, epochs=10), Table(20), torch.arange(20)
-    loss = torch.linspace(0.01, 3.0, 20)
+    selector, pool = build({"method": method}, [0, 1] * 10, epochs=10), torch.arange(20)
+    table, loss = Table(20, selector.columns), torch.linspace(0.01, 3.0, 20)
     loss[0] = torch.nan
     for epoch in range(8):
         ids = selector.select(table, pool, At(epoch, 10, epoch / 10)).ids_M

@@ -40,7 +40,7 @@ EXAMPLES: list[Settings] = [
 ]
 
 
-class Params(SmrdParams, InBatchParams):
+class Params(InBatchParams, SmrdParams):
     method: Literal["smrd"] = "smrd"
     published: Flag = False
     """The same as `score = "fresh"`."""
