@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 from fewer.inference.evaluate import evaluate
 from fewer.inference.loaded import load_published
-from fewer.inference.predict import predict
+from fewer.inference.predict import answers_of, predict
 from fewer.runs.published import unfinished
 from server import Ended, Server, complains
 
@@ -138,3 +139,10 @@ def test_a_model_of_a_run_that_has_not_finished_is_warned_of(
     assert "not finished: this model has seen" in unfinished(copied / "checkpoints" / "best", 4)
     (copied / "plan.json").write_text("[]")
     assert "this model has seen 4 epochs" in unfinished(copied / "checkpoints" / "best", 4)
+
+
+@pytest.mark.parametrize(("task", "answers"), [("classify", 2), ("segment", 3), ("detect", 100)])
+def test_an_image_has_as_many_answers_as_its_task_needs(task: str, answers: int) -> None:
+    """Two boxes of an image that shows twenty would be a wrong answer; two classes are a usual one."""
+    handed: Any = SimpleNamespace(about=SimpleNamespace(task=SimpleNamespace(name=task)))
+    assert answers_of(handed) == answers

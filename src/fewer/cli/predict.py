@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
-    top: Annotated[int, typer.Option("--top", min=1, help="Number of classes for each image.")] = 2,
+    top: Annotated[
+        Optional[int],  # noqa: UP045 (typer reads this at run time)
+        typer.Option(
+            "--top",
+            min=1,
+            help="Classes or boxes of an image, at most; by default 2 classes, 100 boxes.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     csv: Annotated[
         Optional[Path],  # noqa: UP045 (typer reads this at run time)
@@ -85,6 +93,7 @@ def predict(
         from fewer.cli.prediction_files import require_drawn
         from fewer.cli.predictions import Tally, collected, write_csv, write_json, write_text
         from fewer.inference.loaded import load_published
+        from fewer.inference.predict import answers_of
         from fewer.inference.predict import predict as predicted
         from fewer.runs.published import unfinished
         from fewer.runs.record import publishing
@@ -102,8 +111,9 @@ def predict(
         if warning := unfinished(model, handed.about.epochs):
             print(printable(f"warning: {warning}"), file=sys.stderr)
         show = stack.enter_context(counted("predicting", quiet=not (csv or as_json)))
-        format = handed.task.format(top)
-        found = _with_files(predicted(handed, files, top, batch or 0), format, handed, pictures, masks)
+        most = top or answers_of(handed)
+        format = handed.task.format(most)
+        found = _with_files(predicted(handed, files, most, batch or 0), format, handed, pictures, masks)
         found = collected(found, tally, shown_most, show=show)
         if csv and table:
             keys = [key for key, folder in (("picture", pictures), ("mask", masks)) if folder]

@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 
+from fewer import tasks
 from fewer.data.listing.files import Files, Found
 from fewer.data.listing.splits import Split
 from fewer.data.one_pass import Chunk, evaluation_batch_size, once
 from fewer.inference.loaded import LoadedModel
+
+_ANSWERS = {"classes": 2, "masks": 3, "boxes": 100}  # by what a task learns from
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,12 @@ class Prediction:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_size: int = 0) -> Iterator[Prediction]:
+def answers_of(handed: LoadedModel) -> int:
+    """How many answers an image gets where nobody says: two classes, the three main classes of a mask, all boxes."""
+    return _ANSWERS[tasks.module(handed.about.task.name).ANNOTATIONS]
+
+
+def predict(handed: LoadedModel, files: Iterable[Found], top: int = 0, batch_size: int = 0) -> Iterator[Prediction]:
     """Predicts images in the order given, preprocessed exactly as evaluation does.
 
     Lazy: however many images there are, a few batches of them are held at a time.
@@ -40,13 +48,13 @@ def predict(handed: LoadedModel, files: Iterable[Found], top: int = 2, batch_siz
     Args:
         handed: The model, from `fewer.inference.loaded.load_published`.
         files: Which images, such as `fewer.data.listing.files.files_of` finds.
-        top: How many answers (classes) each image gets at most.
+        top: How many answers (classes, boxes) each image gets at most; left out: as `answers_of` says.
         batch_size: Images in one forward; left out: as in evaluation. Results do not depend on it but for rounding.
 
     Yields:
         One prediction an image; images that cannot be read have a fault in place of an answer.
     """
-    size = batch_size or evaluation_batch_size(handed.side_px)
+    size, top = batch_size or evaluation_batch_size(handed.side_px), top or answers_of(handed)
     for chunk in once(_splits(files, size), handed.side_px, handed.inputs, handed.about.depth, views=handed.views):
         yield from _predictions(handed, chunk, top)
 
