@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from boxes import rectangles
 from fewer import models
 from fewer.core.errors import RecipeError
+from fewer.models import hub
+from fewer.models.families import detectors
 from fewer.models.matching import heads
 from fewer.models.pretrained import read_weights
 
@@ -126,3 +128,11 @@ def test_moments_of_torchvisions_own() -> None:
     family = models.family("ssdlite320_mobilenet_v3_large")
     params = models.params("ssdlite320_mobilenet_v3_large")(name="ssdlite320_mobilenet_v3_large")
     assert family.usual_moments(params) == ((0.5,) * 3, (0.5,) * 3)
+
+
+def test_the_default_weights_are_those_of_the_trunk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(hub, "downloaded", lambda url, name, hash_prefix: asked.append(url) or tmp_path)
+    found = detectors.published(detectors.Params(name="fcos_resnet18", weights="default"))
+    assert asked[0].rpartition("/")[2].startswith("resnet18-")
+    assert found.file == tmp_path

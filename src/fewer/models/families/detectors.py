@@ -8,7 +8,7 @@ of the trunk's name, or of a detector.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -18,6 +18,7 @@ from fewer.models.base import ModelParams
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fewer.models.hub import Published
     from fewer.models.nets.detection.detector import Detector
 
 TASK, TRUNK = "detect", "backbone.body."
@@ -97,6 +98,16 @@ def build(params: Params, classes: int, side_px: int) -> Detector:
     if params.norms == "frozen":
         with_frozen_norms(model.backbone.body)
     return model
+
+
+def published(params: Params) -> Published:
+    """The weights that torchvision calls the default ones of the trunk's classifier, and its statistics of images."""
+    from torchvision.models import get_model_weights
+
+    from fewer.models.hub import Published, downloaded_of_torchvision
+
+    default: Any = get_model_weights(params.name.partition("_")[2]).DEFAULT
+    return Published(downloaded_of_torchvision(default.url), *usual_moments(params))
 
 
 def usual_moments(params: Params) -> tuple[tuple[float, ...], tuple[float, ...]]:
