@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ssdlite": {"name": "ssdlite_mobilenet_v3_small"},
 }
 CLASSES = ("red", "green", "blue")
-HEIGHT, WIDTH, REGIONS = 64, 96, 24
+HEIGHT, WIDTH, REGIONS, STEPS = 64, 64, 24, 45
 
 
 def model_of(architecture: str) -> torch.nn.Module:
@@ -39,9 +39,9 @@ def model_of(architecture: str) -> torch.nn.Module:
     return model
 
 
-def batch_of(images: int, background: int = -1, seed: int = 0) -> Batch:
-    pictures, targets = rectangles(images, HEIGHT, WIDTH, seed)
-    targets = seen_whole(without_objects(targets, background), WIDTH, HEIGHT)
+def batch_of(images: int, background: int = -1, width: int = WIDTH) -> Batch:
+    pictures, targets = rectangles(images, HEIGHT, width, most=width // 32)
+    targets = seen_whole(without_objects(targets, background), width, HEIGHT)
     return Batch(torch.arange(10, 10 + images), pictures, Ragged(tuple(targets)))
 
 
@@ -56,14 +56,14 @@ def test_it_keeps_the_promises_of_tasks(architecture: str) -> None:
         for layer in model.modules():  # running averages that follow a training of forty steps
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.momentum = 0.5
-        return detect.plain(CLASSES, aspect=1.5), model
+        return detect.plain(CLASSES, aspect=1.0), model
 
-    batch = batch_of(4, background=2)
+    batch = batch_of(4, background=2, width=96)
     check_task(build, Batch(batch.ids_B, batch.inputs.double(), batch.targets))
 
 
-def learnt(architecture: str, batch: Batch, steps: int) -> torch.nn.Module:
-    task, model = detect.plain(CLASSES, aspect=1.5), model_of(architecture).train()
+def learnt(architecture: str, batch: Batch, steps: int = STEPS) -> torch.nn.Module:
+    task, model = detect.plain(CLASSES, aspect=1.0), model_of(architecture).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for step in range(steps):
@@ -85,8 +85,8 @@ def learnt(architecture: str, batch: Batch, steps: int) -> torch.nn.Module:
 @pytest.mark.parametrize("architecture", SMALL)
 def test_it_learns_eight_pictures_by_heart(architecture: str) -> None:
     batch = batch_of(8)
-    model = learnt(architecture, batch, 60)
-    task = detect.plain(CLASSES, aspect=1.5)
+    model = learnt(architecture, batch)
+    task = detect.plain(CLASSES, aspect=1.0)
     found = task.evaluate(model, [batch], SingleProcess()).scalars
     assert found["ap50"] > 0.9, found
     predictions = task.predictions(model, batch, 100)
@@ -100,7 +100,7 @@ def test_it_learns_eight_pictures_by_heart(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", SMALL)
 def test_flops_on_the_meta_device_are_those_of_a_real_forward_and_backward(architecture: str) -> None:
     """Of a batch of two with objects; Faster R-CNN's regions are those that training draws, where there are enough."""
-    task, model = detect.plain(CLASSES, aspect=1.5), model_of(architecture)
+    task, model = detect.plain(CLASSES, aspect=1.0), model_of(architecture)
     forward, backward = sample_flops(task, model, WIDTH)
     with FlopsFromShapes() as counted:
         loss = task.outcome(model.train(), batch_of(2), At(0, 1, 0.0)).loss_sum_B.sum()
@@ -111,7 +111,7 @@ def test_flops_on_the_meta_device_are_those_of_a_real_forward_and_backward(archi
 
 def test_right_and_score_tell_what_is_learnt() -> None:
     batch = batch_of(6, background=3)
-    task, model = detect.plain(CLASSES, aspect=1.5), learnt("fcos", batch, 60)
+    task, model = detect.plain(CLASSES, aspect=1.0), learnt("fcos", batch)
     after = task.outcome(model, batch, At(0, 1, 0.0))
     before = task.outcome(model_of("fcos").eval(), batch, At(0, 1, 0.0))
     assert before.right_B.tolist() == [False, False, False, True, False, False], "at first all is background"
@@ -130,8 +130,8 @@ def test_settings_of_a_recipe_reach_the_metadata_and_come_back() -> None:
     restored = detect.restored(detect.Metadata.model_validate(task.metadata()), None)
     assert restored.metadata() == task.metadata()
     assert restored.limits.most == 20
-    batch = task.dummy_batch(96, torch.device("cpu"), torch.float32)
-    assert batch.inputs.shape == (2, 3, HEIGHT, WIDTH)
+    batch = task.dummy_batch(64, torch.device("cpu"), torch.float32)
+    assert batch.inputs.shape == (2, 3, 64, 64)
 
 
 def test_a_classifier_is_refused() -> None:
@@ -139,7 +139,7 @@ def test_a_classifier_is_refused() -> None:
     with pytest.raises(ValueError, match="is no detector"):
         task.dry_run(torch.nn.Flatten(), task.dummy_batch(32, torch.device("meta"), torch.float32))
     other, model = detect.plain(CLASSES[:2]), model_of("fcos").to("meta")
-    dummy = other.dummy_batch(96, torch.device("meta"), torch.float32)
+    dummy = other.dummy_batch(64, torch.device("meta"), torch.float32)
     with pytest.raises(ValueError, match="tells 3 classes apart, not 2"):
         other.dry_run(model, dummy)
 
@@ -150,12 +150,12 @@ def test_the_compiled_part_gives_the_models_own_losses() -> None:
     from fewer.core.types import Stage
     from fewer.training.compile import Compiler
 
-    task, batch, model = detect.plain(CLASSES, aspect=1.5), batch_of(2), model_of("fcos").double().train()
+    task, batch, model = detect.plain(CLASSES, aspect=1.0), batch_of(2), model_of("fcos").double().train()
     batch = Batch(batch.ids_B, batch.inputs.double(), batch.targets)
     expected = task.outcome(copy.deepcopy(model), batch, At(0, 1, 0.0))
     failures: list[str] = []
     compiler = Compiler(False, False, nullcontext, failures.append, backend="eager")
-    forward = compiler.forward(model, Stage(0, 0, 1, 96, 2), [2])
+    forward = compiler.forward(model, Stage(0, 0, 1, 64, 2), [2])
     for _ in range(2):
         found = task.outcome(forward, batch, At(0, 1, 0.0))
         assert torch.allclose(found.loss_sum_B, expected.loss_sum_B)
