@@ -179,6 +179,20 @@ def test_statistics_for_another_side_keep_that_side_decoded() -> None:
     assert decoded([small, {"epochs": 1, "side_px": 24}], val_images=30) == 3 * 1000 + 2 * 30 + 100
 
 
+def test_annotations_that_are_held_against_the_model_are_decoded_for_it() -> None:
+    """Of whole pictures only: those of one side are decoded already in memory, from disk they are once more."""
+    other = [{"epochs": 3, "side_px": 64, "evaluation_side_px": 96}]
+
+    def decoded(in_memory: bool, suspects: bool, aspect: float | None, images: int = 1000) -> float:
+        asked = recipe(stages=other, out={"suspects": suspects, "previews": False})
+        return predicted(asked, facts(aspect=aspect, train_images=images), in_memory=in_memory)["samples_decoded"][0]
+
+    for in_memory in (True, False):
+        assert decoded(in_memory, True, 1.5) - decoded(in_memory, False, 1.5) == 1000
+        assert decoded(in_memory, True, None) == decoded(in_memory, False, None)
+    assert decoded(False, True, 1.5, 9000) - decoded(False, False, 1.5, 9000) == 2000, "at most"
+
+
 def test_from_disk_all_is_decoded_whenever_it_is_looked_at() -> None:
     asked = recipe(train={"epochs": 4}, out={"evaluate_every": 2, "previews": False})
     decoded = predicted(asked, facts(), in_memory=False)["samples_decoded"]

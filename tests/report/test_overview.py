@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from dense_runs import dense_run
 from fewer.cli import app
 from fewer.report.overview import RunSummary, summaries, summary
 
@@ -31,8 +32,13 @@ def test_a_finished_run(tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "a", result=DONE, status={"state": "done", "epoch": 2}, plan={"epochs": 2})
     os.utime(folder / "status.json", (1000, 1000))
     found = summary(folder)
-    assert found == RunSummary(str(folder), "done", "test/top1", 0.8, 2, 2, 1.5, 12.0, 1000.0)
+    assert found == RunSummary(str(folder), "done", "test/top1", 0.8, 2, 2, 1.5, 12.0, 1000.0, "top-1")
     assert found.text == "test top-1 80.00%"
+
+
+def test_a_metric_has_the_name_that_its_task_gives_it(tmp_path: Path) -> None:
+    assert summary(dense_run(tmp_path / "a", "segment")).text == "test mIoU 43.12%"
+    assert summary(dense_run(tmp_path / "b", "detect", split="val")).text == "val AP 43.12%"
 
 
 def test_a_run_without_test_images_and_one_without_metrics(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dense_runs import dense_run
 from fewer import report
 from fewer.report.history import history
 from fewer.report.load import load
@@ -32,3 +33,16 @@ def test_series_by_class_are_drawn(tmp_path: Path) -> None:
     ]
     assert list(panel.labels) == [(3, 40, "cat", "above"), (3, 0, "dog", "below")]
     assert "quota by class" in report.render(folder)
+
+
+def test_groups_beside_the_classes_have_their_names(tmp_path: Path) -> None:
+    """Detection has one of images without objects."""
+    folder = dense_run(tmp_path / "run", "detect", classes=1)
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    for row in rows:
+        if row["kind"] == "epoch":
+            row["series"] = {"quota_per_class": [row["epoch"], 5 - row["epoch"]]}
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = load(folder)
+    (chart,) = class_charts(read, history(read))
+    assert [text for _, _, text, _ in chart.panels[0].labels] == ["Platelets", "no objects"]

@@ -11,7 +11,7 @@ from fewer.data.decode.jpeg import FRACTIONS
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
 from fewer.plan.facts import Facts, workers_of
 from fewer.plan.lr_finder import costs_of, finds_lr
-from fewer.plan.shown import shown_of
+from fewer.plan.shown import SUSPECTED_IMAGES, shown_of
 from fewer.plan.stages import data_shares, stage_of
 from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected
@@ -208,7 +208,7 @@ class CostModel:
             return self._decoded_into_memory()
         data, validated = self.facts.data, self._validated
         tests = sum(evaluate.split == "test" for evaluate in self.evaluations) - 1  # that of the last model apart
-        once = (len(validated) + 1) * data.val_images + tests * data.test_images + self._shown()
+        once = (len(validated) + 1) * data.val_images + tests * data.test_images + self._shown() + self._suspected()
         moments = min(MOMENTS_IMAGES, data.train_images) * self._processes
         # Quarantine decodes all to find the damaged ones, unless it is known already; the last model may differ from
         # the best, and is then tested too.
@@ -257,7 +257,7 @@ class CostModel:
             yield from (stage.side_px, *self._drawn_sides(stage))
             if self._has_val and self.reestimation.at_side(stage) and stage in self._validated:
                 yield stage.evaluation_side_px
-        if self.reestimation.at_side(self.stages[-1]):
+        if self.reestimation.at_side(self.stages[-1]) or self._suspected():
             yield self.stages[-1].evaluation_side_px
 
     def _drawn_sides(self, stage: Stage) -> Iterator[int]:
@@ -265,6 +265,11 @@ class CostModel:
         for epoch in range(stage.first_epoch, stage.first_epoch + stage.epochs if stage.ramp else 0):
             batches = -(-self.budget.shown(epoch) // stage.batch_size_at(epoch))
             yield from dict.fromkeys(stage.batch_sides_px(epoch, range(batches)))
+
+    def _suspected(self) -> int:
+        """Training images whose boxes or masks are held against the published model, by one process."""
+        data = self.facts.data
+        return min(SUSPECTED_IMAGES, data.train_images) if data.aspect is not None and self.recipe.out.suspects else 0
 
     def _shown(self) -> int:
         """Images that are shown: training views of every stage, watched images of validation, and the worst samples."""

@@ -33,6 +33,7 @@ class RunSummary:
         full_epoch_equivalents: Cost so far.
         seconds: Time so far.
         changed: When its state last changed, in seconds since 1970.
+        label: The metric as the field writes it, such as `top-1`.
     """
 
     run: str
@@ -44,6 +45,7 @@ class RunSummary:
     full_epoch_equivalents: float | None
     seconds: float | None
     changed: float | None
+    label: str = ""
 
     @property
     def text(self) -> str:
@@ -51,7 +53,8 @@ class RunSummary:
         if self.metric is None or self.value is None:
             return ""
         metric = metrics_of({})[self.metric]
-        return printable(f"{self.metric.partition('/')[0]} {metric.label} {metric.text(self.value)}")
+        label = self.label or metric.label
+        return printable(f"{self.metric.partition('/')[0]} {label} {metric.text(self.value)}")
 
 
 def run_folders(root: Path) -> Iterator[Path]:
@@ -84,6 +87,7 @@ def summary(folder: Path) -> RunSummary:
         full_epoch_equivalents=number(ledger.get("full_epoch_equivalents", row.get("fee"))),
         seconds=number(dig(ledger, "seconds", "total") if ledger else row.get("seconds")),
         changed=_changed(folder),
+        label=metrics_of(plan)[metric].label if metric else "",
     )
 
 

@@ -11,6 +11,8 @@ from fewer.report.charts import Chart, Numbers, Panel, Role, on_epochs
 from fewer.report.history import History, Line, spread
 from fewer.report.load import Folder
 from fewer.report.markup import visible
+from fewer.report.metrics import metrics_of
+from fewer.report.sections.tasks import part_of
 from fewer.report.values import dig, mapping, number, sequence
 
 Side = Literal["above", "below"]
@@ -56,7 +58,8 @@ def _plain(title: str) -> str:
 
 
 def _names(folder: Folder, width: int) -> list[str]:
-    given = [str(value) for value in sequence(folder.plan.get("classes"))[:width]]
+    classes = [str(value) for value in sequence(folder.plan.get("classes"))]
+    given = [*classes, *part_of(metrics_of(folder.plan).task).further_groups][:width]
     return given + [str(i) for i in range(len(given), width)]
 
 

@@ -25,12 +25,14 @@ class Part:
     Attributes:
         tiles: Metrics at the head of the page, beside the primary one and the loss.
         sections: By title.
+        further_groups: What selection groups samples by beside the classes, behind these.
         is_whole: Pictures of samples are whole ones, as annotated beside what the model finds, and not squares.
         verdict: What the model made of one of the worst samples, an entry of `worst_samples`: as text and as HTML.
     """
 
     tiles: tuple[str, ...] = ()
     sections: Mapping[str, Callable[[Folder, History], Html]] = field(default_factory=dict)
+    further_groups: tuple[str, ...] = ()
     is_whole: bool = False
     verdict: Callable[[Folder, Mapping[str, Any]], tuple[str, Html]] = _nothing
 

@@ -6,4 +6,10 @@ from fewer.report.sections.tasks import Part
 from fewer.report.sections.tasks.detect.classes import classes
 from fewer.report.sections.tasks.detect.worst import verdict
 
-PART = Part(tiles=("ap50", "ap75"), sections={"Classes": classes}, is_whole=True, verdict=verdict)
+PART = Part(
+    tiles=("ap50", "ap75"),
+    sections={"Classes": classes},
+    further_groups=("no objects",),
+    is_whole=True,
+    verdict=verdict,
+)
