@@ -8,7 +8,9 @@ from pathlib import Path
 from fewer.report.charts import curve_charts, judged_by, schedule_charts, stacked, star_name
 from fewer.report.history import history
 from fewer.report.load import load
+from fewer.report.metrics import metrics_of
 from fewer.report.plots import png
+from fewer.report.sections.tasks import part_of
 from fewer.report.series import class_charts
 from fewer.runs.record import publish, writing
 
@@ -36,7 +38,7 @@ def write_plots(run_dir: Path) -> list[Path]:
     schedule = [chart for chart in schedule_charts(folder, story) if chart.key != "speed"]
     if schedule:
         charts["schedule"] = stacked("schedule", schedule)
-    if by_class := class_charts(folder, story):
+    if by_class := class_charts(folder, story, part_of(metrics_of(folder.plan).task).further_groups):
         charts["classes"] = stacked("classes", by_class)
     plots = run_dir / "plots"
     if charts:

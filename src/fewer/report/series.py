@@ -11,8 +11,6 @@ from fewer.report.charts import Chart, Numbers, Panel, Role, on_epochs
 from fewer.report.history import History, Line, spread
 from fewer.report.load import Folder
 from fewer.report.markup import visible
-from fewer.report.metrics import metrics_of
-from fewer.report.sections.tasks import part_of
 from fewer.report.values import dig, mapping, number, sequence
 
 Side = Literal["above", "below"]
@@ -24,14 +22,20 @@ ROWS = 60
 NAME = 24  # characters of a class's name in a plot
 
 
-def class_charts(folder: Folder, story: History) -> list[Chart]:
-    """A chart for every series by class that the rows hold; none where selection left nothing out and has no series."""
+def class_charts(folder: Folder, story: History, further: Sequence[str] = ()) -> list[Chart]:
+    """A chart for every series by class that the rows hold; none where selection left nothing out and has no series.
+
+    Args:
+        folder: What the run folder says.
+        story: Its rows.
+        further: Names of groups behind the classes.
+    """
     names = list(dict.fromkeys(key for mark in story.epochs for key in mapping(mark.row.get("series"))))
-    charts = (_chart(key, folder, story) for key in names[:SERIES])
+    charts = (_chart(key, folder, story, further) for key in names[:SERIES])
     return [chart for chart in charts if chart is not None]
 
 
-def _chart(key: str, folder: Folder, story: History) -> Chart | None:
+def _chart(key: str, folder: Folder, story: History, further: Sequence[str]) -> Chart | None:
     recorded = [(mark.epochs, sequence(dig(mark.row, "series", key))) for mark in story.epochs]
     recorded = [(epochs, values) for epochs, values in recorded if values]
     width = max((len(values) for _, values in recorded), default=0)
@@ -46,7 +50,7 @@ def _chart(key: str, folder: Folder, story: History) -> Chart | None:
     percent = all(0 <= y <= 1 for line in lines for _, y in line)
     drawn: list[tuple[Role, Line]] = [("class", line) for line in spread(lines, CLASSES) if line]
     panel = Panel(f"{title} by class{', %' if percent else ''}", [*drawn, ("other", _means(lines))], percent)
-    classes = _names(folder, width)
+    classes = _names(folder, width, further)
     panel.labels = _extremes(lines, classes)
     numbers = _numbers(lines, classes, units.share if percent else lambda value: f"{value:.4g}")
     return on_epochs(f"class-{_plain(title)}", [panel], folder, story, numbers)
@@ -57,9 +61,9 @@ def _plain(title: str) -> str:
     return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in title)
 
 
-def _names(folder: Folder, width: int) -> list[str]:
+def _names(folder: Folder, width: int, further: Sequence[str]) -> list[str]:
     classes = [str(value) for value in sequence(folder.plan.get("classes"))]
-    given = [*classes, *part_of(metrics_of(folder.plan).task).further_groups][:width]
+    given = [*classes, *further][:width]
     return given + [str(i) for i in range(len(given), width)]
 
 
