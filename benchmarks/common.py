@@ -92,6 +92,34 @@ def ran(*arguments: object, env: Mapping[str, str] | None = None) -> str:
 
 
 @contextmanager
+def shapes(images: int, side_px: int) -> Iterator[Path]:
+    """A temporary folder with pictures of white rectangles: `boxes` of Pascal VOC, and `masks` beside pictures."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(prefix="fewer-shapes-") as place:
+        boxes, masks = Path(place, "boxes"), Path(place, "masks")
+        for folder in ("boxes/JPEGImages", "boxes/Annotations", "masks/images", "masks/masks"):
+            Path(place, folder).mkdir(parents=True)
+        (masks / "classes.txt").write_text("ground\nshape\n")
+        for number in range(images):
+            left, top = (int(each) for each in random.integers(0, side_px // 2, 2))
+            right, bottom = left + side_px // 2, top + side_px // 3
+            ids = np.zeros((side_px, side_px), np.uint8)
+            ids[top:bottom, left:right] = 1
+            picture = Image.fromarray(np.repeat((40 + 200 * ids)[..., None].astype(np.uint8), 3, axis=2))
+            picture.save(boxes / "JPEGImages" / f"{number}.jpg")
+            picture.save(masks / "images" / f"{number}.png")
+            Image.fromarray(ids).save(masks / "masks" / f"{number}.png")
+            box = f"<xmin>{left + 1}</xmin><ymin>{top + 1}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax>"
+            object = f"<object><name>{'ab'[number % 2]}</name><bndbox>{box}</bndbox></object>"
+            text = f"<annotation><filename>{number}.jpg</filename>{object}</annotation>"
+            (boxes / "Annotations" / f"{number}.xml").write_text(text)
+        yield Path(place)
+
+
+@contextmanager
 def photos(classes: int, each: int, side_px: int, suffix: str = ".png") -> Iterator[Path]:
     """A temporary folder with one folder of random square photos for every class."""
     import numpy as np

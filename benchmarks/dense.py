@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import cells
 from cells import Cell
-from common import ROOT, Results, parsed, parser
+from common import ROOT, Results, parsed, parser, shapes
 
 RECIPES = {"detect": ROOT / "recipes" / "detect-bccd.toml", "segment": ROOT / "recipes" / "segment-camvid.toml"}
 METRICS = {"detect": ("ap50", "ap"), "segment": ("miou", "pixel_accuracy")}
@@ -24,7 +25,7 @@ EPOCHS = {"detect": 12, "segment": 15}
 SIDES_PX = {"detect": (192, 256, 320), "segment": (192, 256, 320)}
 SHARE = 0.7  # of plain training's cost, which what saves is given
 WHOLE = "the recipe as it is"
-TINY = ("train.epochs=1", "train.side_px=64", "data.subset=8", "train.batch_size=4")
+TINY = ("train.batch_size=4", "model.name=lraspp_mobilenet_v3_large")
 Line = Mapping[str, Any]
 
 
@@ -36,33 +37,40 @@ def main() -> None:
     command.add_argument("--only", default="", help="variants whose name holds this text")
     command.add_argument("--weights", type=Path, help="file of a MobileNetV2's weights; left out: random ones")
     args = parsed(command, "--seeds=0", "--task=segment", "--only=plain")
+    with shapes(12, 64) if args.smoke else nullcontext() as made_up:
+        tiny = (*TINY, f"data.source=masks:{made_up / 'masks'}") if made_up else ()
+        study(args, tiny)
+
+
+def study(args: Any, tiny: tuple[str, ...]) -> None:
+    """Makes the runs that are not on record, and prints the table; `tiny` are further overrides."""
     results, weights = Results("dense", args.smoke), args.weights
     first = (f"model.weights={weights.resolve()}",) if weights else ()
     wanted = [
-        Cell(task, variant, overrides, seed, RECIPES[task], (*first, *(TINY if args.smoke else ())))
+        Cell(task, variant, overrides, seed, RECIPES[task], (*first, *tiny))
         for seed in map(int, args.seeds.split(","))
         for task in args.task
-        for variant, overrides in variants(task).items()
+        for variant, overrides in variants(task, args.smoke).items()
         if args.only in variant and (variant != WHOLE or args.only == WHOLE)
     ]
     cells.make(wanted, results, args.jobs)
     print(table(results.lines))
 
 
-def variants(task: str) -> dict[str, tuple[str, ...]]:
+def variants(task: str, is_tiny: bool = False) -> dict[str, tuple[str, ...]]:
     """What is compared, each of about `SHARE` of the cost of plain training but for this itself."""
-    epochs, sides = EPOCHS[task], SIDES_PX[task]
+    epochs, sides = (3, (32, 64, 64)) if is_tiny else (EPOCHS[task], SIDES_PX[task])
     short = max(2, round(epochs * SHARE))
-    side = f"train.side_px={sides[-1]}"
+    whole = ("stages=", "train.evaluation_side_px=", f"train.side_px={sides[-1]}")
     dbpd = ("select.method=dbpd", f"select.cost={SHARE}", "select.revision=10%")
     found = {
-        "plain": (side, f"train.epochs={epochs}"),
-        f"plain, {SHARE:g} of the epochs": (side, f"train.epochs={short}"),
+        "plain": (*whole, f"train.epochs={epochs}"),
+        f"plain, {SHARE:g} of the epochs": (*whole, f"train.epochs={short}"),
         "growing pictures": growing(epochs, sides),
-        "stale scores": (side, f"train.epochs={epochs}", *dbpd),
+        "stale scores": (*whole, f"train.epochs={epochs}", *dbpd),
     }
     if task == "detect":
-        found["afss"] = (side, f"train.epochs={epochs}", "select.method=afss")
+        found["afss"] = (*whole, f"train.epochs={epochs}", "select.method=afss")
         found["growing pictures and afss"] = (*growing(epochs, sides), "select.method=afss")
     else:
         found["growing pictures and stale scores"] = (*growing(epochs, sides), *dbpd[:1], "select.cost=0.5", dbpd[2])
@@ -74,7 +82,7 @@ def growing(epochs: int, sides: Sequence[int]) -> tuple[str, ...]:
     first = epochs // 3
     each = (first, first, epochs - 2 * first)
     stages = ", ".join(f"{{epochs = {n}, side_px = {side}}}" for n, side in zip(each, sides, strict=True))
-    return ("train.epochs=", "train.side_px=", f"train.evaluation_side_px={sides[-1]}", f"stages=[{stages}]")
+    return (f"train.evaluation_side_px={sides[-1]}", f"stages=[{stages}]")
 
 
 def table(lines: Sequence[Line]) -> str:
