@@ -7,7 +7,8 @@ epoch takes a share, those first that have waited longest. The first `warmup` is
 
 Precision and recall are the task's own numbers; detection has them, at an IoU of 0.5. Where training forwards do not
 tell them, an image is looked at forward-only once in `look_every` epochs, a forward of every image at first and of an
-equal part of them in each epoch from then on. That is booked, and counts towards `cost`. Neutral at hard_until = 1.
+equal part of them in each epoch from then on. That is booked, and counts towards `cost`. Neutral at
+hard_until = easy_from = 1.
 
 The classes of images and the order within them are the published ones. The numbers are our defaults, for runs of tens
 of epochs; longer ones can review more rarely. Easy images take turns by lot, rather than all in one epoch once they
