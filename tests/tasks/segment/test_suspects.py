@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fewer.tasks.segment.suspects import LEAST, SURE, suspicions_of
+from fewer.tasks.segment.suspects import LEAST, SURE, Suspected
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 3
 TO_PICTURE = torch.tensor([2.0, -4.0, 2.0, 6.0], dtype=torch.float64)
@@ -25,7 +25,12 @@ def blank() -> Tensor:
 
 
 def asked(mask_HW: Tensor, said_HW: Tensor, p: float = 0.95) -> list:
-    return suspicions_of(7, sure_of(said_HW, p), {"mask": mask_HW, "to_picture": TO_PICTURE})
+    suspected = Suspected(CLASSES)
+    suspected.add(7, sure_of(said_HW, p), {"mask": mask_HW, "to_picture": TO_PICTURE})
+    for number in range(CLASSES):  # other images, on which the model is right
+        for _ in range(4):
+            suspected.add(8, sure_of(blank() + number), {"mask": blank() + number, "to_picture": TO_PICTURE})
+    return suspected.found()
 
 
 def test_a_part_of_another_class_is_found_in_pixels_of_the_picture() -> None:
@@ -98,3 +103,12 @@ def test_a_task_names_those_of_its_images() -> None:
     (found,) = task.suspicions(Painted(), [batch, batch.take(slice(0, 1))])
     assert (found.id, found.annotated, found.predicted) == (9, 0, 1)
     assert np.allclose(found.box, (16, 16, 64, 48), atol=2)
+
+
+def test_a_class_that_the_model_does_not_know_is_not_suspected() -> None:
+    """It finds all of class 0, and takes all of class 2 for it."""
+    suspected = Suspected(CLASSES)
+    mask_HW, said_HW = blank(), blank()
+    mask_HW[:30], said_HW[50:, 40:] = 2, 1
+    suspected.add(1, sure_of(said_HW), {"mask": mask_HW, "to_picture": TO_PICTURE})
+    assert [(each.annotated, each.predicted) for each in suspected.found()] == [(0, 1)]

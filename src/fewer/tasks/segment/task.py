@@ -21,7 +21,7 @@ from fewer.tasks.segment.metrics import PIXEL_ACCURACY, PRIMARY, STEP_METRICS, i
 from fewer.tasks.segment.own_size import own_ids
 from fewer.tasks.segment.pixels import Pixels, at_size
 from fewer.tasks.segment.prediction import MaskFormat, MaskPrediction
-from fewer.tasks.segment.suspects import suspicions_of
+from fewer.tasks.segment.suspects import Suspected
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -159,13 +159,13 @@ class Segment:
 
     @torch.no_grad()
     def suspicions(self, model: nn.Module, batches: Iterable[Batch]) -> list[Suspicion]:
-        """Connected parts of masks that the model is sure are of another class."""
-        found: list[Suspicion] = []
+        """Connected parts of masks that the model is sure are of another class than theirs, which it knows."""
+        suspected = Suspected(self.classes)
         for batch in batches:
             frame, targets = _frame(batch), _samples(batch.targets)
             for id, logits_1Chw, target in zip(batch.ids_B.tolist(), self._alone(model, batch), targets, strict=True):
-                found += suspicions_of(id, at_size(logits_1Chw, frame)[0].softmax(0), target)
-        return found
+                suspected.add(id, at_size(logits_1Chw, frame)[0].softmax(0), target)
+        return suspected.found()
 
     def format(self, most: int) -> MaskFormat:
         return MaskFormat(self.names, most)
