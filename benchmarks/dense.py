@@ -21,8 +21,8 @@ from common import ROOT, Results, parsed, parser, shapes
 
 RECIPES = {"detect": ROOT / "recipes" / "detect-bccd.toml", "segment": ROOT / "recipes" / "segment-camvid.toml"}
 METRICS = {"detect": ("ap50", "ap"), "segment": ("miou", "pixel_accuracy")}
-EPOCHS = {"detect": 12, "segment": 15}
-SIDES_PX = {"detect": (192, 256, 320), "segment": (192, 256, 320)}
+EPOCHS = {"detect": 10, "segment": 8}
+SIDES_PX = {"detect": (128, 160, 192), "segment": (128, 160, 192)}
 SHARE = 0.7  # of plain training's cost, which what saves is given
 WHOLE = "the recipe as it is"
 TINY = ("train.batch_size=4", "model.name=lraspp_mobilenet_v3_large")
