@@ -81,6 +81,20 @@ def test_a_task_that_data_model_or_sides_do_not_fit_says_what_would(tmp_path: Pa
     assert "steps of 32 px; use 96 or 128" in side
 
 
+def test_an_id_of_masks_may_be_called_void(tmp_path: Path) -> None:
+    source = mask_data(tmp_path, 6).split.source.name
+    asked = {"data": {"source": source, "val": "none", "test": "none"}, "task": {"name": "segment"}}
+    asked["model"] = {"name": "lraspp_mobilenet_v2"}
+    plain, void = (
+        open_data(parse_recipe({**asked, "data": {**asked["data"], **more}})) for more in ({}, {"ignore_index": 0})
+    )
+    assert (plain.classes, void.classes) == (["bee", "fly\u202e"], ["fly\u202e"])
+    before, after = plain.train.source.read_mask(0), void.train.source.read_mask(0)
+    assert ((before == 0) == (after == 255))[1:].all()
+    assert ((before == 1) == (after == 0)).all()
+    assert plain.fingerprint != void.fingerprint
+
+
 def test_a_loss_that_weighs_classes_knows_their_pixels(tmp_path: Path) -> None:
     data = mask_data(tmp_path, 6)
     task = {"name": "segment", "class_weights": "inverse"}

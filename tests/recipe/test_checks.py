@@ -56,6 +56,11 @@ def test_what_whole_pictures_cannot_be_given_is_refused(content: dict[str, Any],
     assert [said in problem for problem in caught.value.problems] == [True]
 
 
+def test_void_ids_belong_to_masks() -> None:
+    with pytest.raises(RecipeError, match="only masks have ids that can be void"):
+        parse_recipe({**DIGITS, "data": {"source": "digits", "ignore_index": 0}})
+
+
 def test_mosaics_belong_to_boxes_and_masks() -> None:
     parse_recipe({**WHOLE, "augment": {"mosaic": 0.5, "copy_paste": 0.2, "mix_until": "90%"}})
     with pytest.raises(RecipeError, match="moves boxes and masks"):

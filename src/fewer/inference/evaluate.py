@@ -95,8 +95,9 @@ def opened(path: str | Path, overrides: Sequence[str] = (), *, split: str = "tes
     handed = load_published(question.folder, precision=precision, side_px=side_px, task=settings)
     notes = [note] if (note := unfinished(question.folder, handed.about.epochs)) else []
     if question.source:
-        classes, level = list(handed.about.classes), recipe.data.class_level
-        images = open_given(recipe.data.test, classes, "test", ("test", "val"), notes, level)
+        classes, data = list(handed.about.classes), recipe.data
+        parts = ("test", "val")
+        images = open_given(data.test, classes, "test", parts, notes, data.class_level, data.ignore_index)
     else:
         assert question.run is not None
         images = _own(question.run, recipe, handed.about, split)

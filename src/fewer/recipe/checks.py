@@ -275,5 +275,8 @@ def _splits(recipe: Recipe) -> Iterator[Problem]:
     if isinstance(level, int) and not any(map(sources.has_class_folders, (recipe.data.source, recipe.data.test))):
         text = f"data.class_level = {level}: only sources of class folders take it (folder:PATH, tar:PATH)"
         yield ("data", "class_level"), f"{text}; leave it out"
+    if (void := recipe.data.ignore_index) is not None and not sources.ignores(recipe.data.source):
+        text = f"data.ignore_index = {void}: only masks have ids that can be void (masks:PATH)"
+        yield ("data", "ignore_index"), f"{text}; leave it out"
     if not sources.is_source(source := recipe.data.source):
         yield ("data", "source"), f'unknown data.source "{source}"; {sources.allowed(source)}'

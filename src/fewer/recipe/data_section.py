@@ -78,6 +78,8 @@ class DataRecipe(Section):
     2 the one below it, and so on; a leading folder that everything lies in does not count. `auto`: 1 where another
     class holds its images itself or each has one folder inside only; else you are asked. `innermost`: the folder that
     holds the images."""
+    ignore_index: Annotated[int, Field(ge=0, le=255, strict=True)] | None = None
+    """Of masks: the id that is void, neither learnt nor counted, beside 255. Left out: what is void by its name."""
     labels: LabelsRecipe | None = None
     """Labels of the training images from a CSV; left out: the source's own."""
     subset: Subset | None = None

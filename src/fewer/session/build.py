@@ -99,7 +99,16 @@ def open_data(recipe: Recipe) -> Splits:
     tail = LongTail(**data.long_tail.model_dump()) if data.long_tail else None
     cache = data.cache == "auto"
     return open_splits(
-        data.source, data.test, data.val, data.split_seed, cache, labels, data.subset, tail, data.class_level
+        data.source,
+        data.test,
+        data.val,
+        data.split_seed,
+        cache,
+        labels,
+        data.subset,
+        tail,
+        data.class_level,
+        data.ignore_index,
     )
 
 

@@ -129,6 +129,7 @@ def open_splits(
     part: int | str | None = None,
     tail: LongTail | None = None,
     class_level: ClassLevel = "auto",
+    ignore_index: int | None = None,
 ) -> Splits:
     """Opens a source and splits its images.
 
@@ -162,13 +163,15 @@ def open_splits(
         part: How many images train, or a share such as "20%"; all if left out.
         tail: The long tail that the training images are thinned to.
         class_level: Which folder is the class, in all sources of class folders.
+        ignore_index: The id of masks that is void, in all sources of masks, in place of what is void by its name.
 
     Raises:
         RecipeError: `part` asks for more images than there are, or for fewer than there are classes.
         DataError: A source is missing, empty or malformed, a test class is unknown in training, or the file of
             labels does not fit the images.
     """
-    draft = _Draft(open_source(source, class_level), split_seed, labels, class_level)
+    first = open_source(source, class_level, ignore_index)
+    draft = _Draft(first, split_seed, labels, class_level, ignore_index)
     test_split = draft.test(test)  # before val: what is left may then validate
     val_split = draft.val(val)
     draft.thin(part, tail)
@@ -184,13 +187,20 @@ def open_splits(
 class _Draft:
     """What is still free of a source while its splits are taken from it."""
 
-    def __init__(self, source: Source, split_seed: int, labels: LabelFile | None, class_level: ClassLevel) -> None:
+    def __init__(
+        self,
+        source: Source,
+        split_seed: int,
+        labels: LabelFile | None,
+        class_level: ClassLevel,
+        ignore_index: int | None,
+    ) -> None:
         self.source = source
         self.notes = list(source.notes)
         self.free = {part: torch.from_numpy(ids) for part, ids in source.parts.items()}
         self.train_M = self.free.pop("train", torch.arange(len(source)))
         self.classes = source.train_classes()
-        self._split_seed, self._class_level = split_seed, class_level
+        self._split_seed, self._class_level, self._ignore_index = split_seed, class_level, ignore_index
         self._label_N = overridden(labels, source, self.train_M.numpy(), self.notes) if labels else source.labels
 
     def test(self, text: str) -> Split | None:
@@ -237,7 +247,7 @@ class _Draft:
         return self.split(ids_M, purpose)
 
     def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
-        return open_given(text, self.classes, purpose, parts, self.notes, self._class_level)
+        return open_given(text, self.classes, purpose, parts, self.notes, self._class_level, self._ignore_index)
 
 
 def open_given(
@@ -247,6 +257,7 @@ def open_given(
     parts: tuple[str, str],
     notes: list[str],
     class_level: ClassLevel = "auto",
+    ignore_index: int | None = None,
 ) -> Split:
     """Images of a source of their own: those of the first of `parts` that it is laid out in, else all.
 
@@ -257,11 +268,12 @@ def open_given(
         parts: Which parts of the source to look for.
         notes: Where a sentence about the outcome is added.
         class_level: Which folder is the class, where classes are folders.
+        ignore_index: The id of masks that is void, in place of what is void by its name.
 
     Raises:
         DataError: The source is missing, empty or malformed, or has an image of another class.
     """
-    source = open_source(text, class_level)
+    source = open_source(text, class_level, ignore_index)
     part = next((part for part in parts if part in source.parts), None)
     ids_M = torch.from_numpy(source.parts[part]) if part else torch.arange(len(source))
     where = f"the folder {part}/ of {text}" if part else text

@@ -2,7 +2,8 @@
 
 A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
 what follows the colon, "" without one. A kind whose classes are folders has `CLASS_FOLDERS = True`, and its `opened`
-takes `class_level` as well (`fewer.data.listing.class_folders`). A `PATH` or `FOLDER` in a form may be relative. What
+takes `class_level` as well (`fewer.data.listing.class_folders`); one whose `opened` takes `ignore_index` has
+`IGNORES = True`. A `PATH` or `FOLDER` in a form may be relative. What
 needs another rule has a function `absolute(place, base)`; what is fetched into files here has `stands_for(place)`, the
 kind of these. Listing needs no torch. Installed packages add kinds through the entry point group `fewer.sources`; what
 kinds share lies in `fewer.data.reading`.
@@ -54,12 +55,18 @@ def form_of(text: str) -> str:
     return str(stands_for(place)) if stands_for else kind
 
 
-def open_source(text: str, class_level: ClassLevel = "auto") -> Source:
+def ignores(text: str) -> bool:
+    """Whether the source that a text names has masks, of which an id can be called void."""
+    return is_source(text) and getattr(SOURCES.module(text.partition(":")[0]), "IGNORES", False)
+
+
+def open_source(text: str, class_level: ClassLevel = "auto", ignore_index: int | None = None) -> Source:
     """Lists the source that a text such as `digits` or `folder:PATH` names; `forms` has all.
 
     Args:
         text: The source.
         class_level: Which folder is the class, where classes are folders.
+        ignore_index: The id of masks that is void, in place of what is void by its name.
 
     Raises:
         DataError: No such kind; missing, unreadable, damaged or empty; no classes.
@@ -67,7 +74,9 @@ def open_source(text: str, class_level: ClassLevel = "auto") -> Source:
     if not is_source(text):
         raise DataError(f"{text!r} names no data; {allowed(text)}")
     kind, _, place = text.partition(":")
-    options = {"class_level": class_level} if has_class_folders(text) else {}
+    options: dict[str, object] = {"class_level": class_level} if has_class_folders(text) else {}
+    if ignore_index is not None and ignores(text):
+        options["ignore_index"] = ignore_index
     source: Source = SOURCES.module(kind).opened(text, place, **options)
     return source
 
