@@ -9,12 +9,13 @@ results/choosing.jsonl.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 from common import Results, parsed, parser, summary
 
 from fewer import select
-from fewer.core.observation import Observed
+from fewer.core.observation import Column, Observed
 from fewer.core.population import Population
 from fewer.core.table import Table
 from fewer.core.types import At
@@ -34,12 +35,14 @@ def main() -> None:
     print(f"score table: {bytes_a_sample:g} bytes a sample")
     selectors = {name: select.build(select.params(name)(), population, EPOCHS) for name in select.names()}
     pool, seconds = torch.arange(args.images), {name: [] for name in selectors}
+    wider = {name: filled(args.images, selector.columns)[0] for name, selector in selectors.items() if selector.columns}
     for round_ in range(args.rounds):
         for name, selector in selectors.items():
+            known = wider.get(name, table)
             at = At(EPOCH + round_, EPOCHS, (EPOCH + round_) / EPOCHS)
             began = time.perf_counter()
-            selector.ids_to_score(table, at)
-            selector.select(table, pool, at)
+            selector.ids_to_score(known, at)
+            selector.select(known, pool, at)
             seconds[name].append(time.perf_counter() - began)
     for name, values in seconds.items():
         found = summary(values)
@@ -53,16 +56,20 @@ def main() -> None:
         )
 
 
-def filled(images: int) -> tuple[Table, Population]:
-    """A table in the middle of a run: losses as training leaves them, a tenth of the samples not seen lately."""
+def filled(images: int, columns: Sequence[Column] = ()) -> tuple[Table, Population]:
+    """A table in the middle of a run: losses as training leaves them, a tenth of the samples not seen lately.
+
+    What a method asks for beside (`columns`) is drawn.
+    """
     stream = torch.Generator().manual_seed(0)
     loss = torch.rand(images, generator=stream) ** 3 * 6
-    table, ids = Table(images), torch.arange(images)
-    table.observe("trained", Observed.of(ids, loss, torch.exp(-loss), loss < 1), EPOCH - 2)
+    table, ids = Table(images, columns), torch.arange(images)
+    asked = {column.name: torch.rand(images, generator=stream) for column in columns}
+    seen = Observed.of(ids, loss, torch.exp(-loss), loss < 1, **asked)
+    table.observe("trained", seen, EPOCH - 2)
     lately = torch.rand(images, generator=stream) > 0.1
-    table.observe(
-        "trained", Observed.of(ids[lately], loss[lately], torch.exp(-loss[lately]), loss[lately] < 1), EPOCH - 1
-    )
+    late = {name: values[lately] for name, values in seen.columns.items()}
+    table.observe("trained", Observed(ids[lately], late), EPOCH - 1)
     labels = torch.randint(CLASSES, (images,), generator=stream)
     return table, Population(0, labels, CLASSES, torch.rand(images, generator=stream))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fewer import tasks
 from fewer.plan.compile import compile_plan
 from fewer.plan.flops import Flops
 from fewer.plan.plan import Plan
@@ -48,11 +49,12 @@ def planned(name: str) -> Plan:
     frozen = tuple(5 * place if stage.frozen else 0 for place, stage in enumerate(recipe.stages))
     flops = {
         side: tuple(Flops(0, side * side, 2 * side * side * (20 - count) // 20, count) for count in {0, *frozen})
-        for side in range(8, 257)
+        for side in range(8, 641)
     }
     return compile_plan(
         recipe,
         facts(
+            annotations=tasks.module(recipe.task.name).ANNOTATIONS,
             train_images=1_268_000,
             val_images=13_000,
             test_images=50_000,
