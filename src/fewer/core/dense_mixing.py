@@ -92,32 +92,29 @@ class Mosaic:
 
     def batch(self, batch: Batch, partner_B: Tensor) -> Batch:
         """The mosaics. Masks are read at every other pixel; boxes of less than a pixel are left out."""
-        import torch
         from torch.nn.functional import interpolate
-
-        mate_B4 = partner_B
 
         images = ragged.dense(batch.inputs)
         height, width = images.shape[2] // 2, images.shape[3] // 2
         corners = [(0, 0), (0, width), (height, 0), (height, width)]
-        whole_B = mate_B4[:, 1] != mate_B4[:, 0]
+        whole_B = partner_B[:, 1] != partner_B[:, 0]
         small = interpolate(images, (height, width), mode="bilinear", antialias=True)
         found, rows = images.clone(), whole_B.nonzero()[:, 0]
         for quarter, (top, left) in enumerate(corners):
-            parts = small[mate_B4[rows, quarter].to(images.device)]
+            parts = small[partner_B[rows, quarter].to(images.device)]
             found[rows.to(images.device), :, top : top + height, left : left + width] = parts
         targets = batch.targets
         if isinstance(targets, Ragged):
             mixed = [
                 _quartered([targets.samples[place] for place in mates], corners) if is_whole else targets.samples[row]
-                for row, (mates, is_whole) in enumerate(zip(mate_B4.tolist(), whole_B.tolist(), strict=True))
+                for row, (mates, is_whole) in enumerate(zip(partner_B.tolist(), whole_B.tolist(), strict=True))
             ]
             return replace(batch, inputs=found, targets=Ragged(tuple(mixed)))
         masks, rows = targets.clone(), rows.to(targets.device)
         for quarter, (top, left) in enumerate(corners):
-            parts = targets[mate_B4[rows.cpu(), quarter].to(targets.device), ::2, ::2]
+            parts = targets[partner_B[rows.cpu(), quarter].to(targets.device), ::2, ::2]
             masks[rows, top : top + height, left : left + width] = parts[:, :height, :width]
-        return replace(batch, inputs=found, targets=torch.as_tensor(masks))
+        return replace(batch, inputs=found, targets=masks)
 
     def shared(self, value_B: Tensor, partner_B: Tensor) -> Tensor:
         """Numbers of the samples, such as loss weights: a mosaic has the mean of its images'."""

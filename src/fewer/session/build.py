@@ -97,18 +97,17 @@ def open_data(recipe: Recipe) -> Splits:
     data = recipe.data
     labels = LabelFile(**data.labels.model_dump()) if data.labels else None
     tail = LongTail(**data.long_tail.model_dump()) if data.long_tail else None
-    cache = data.cache == "auto"
     return open_splits(
         data.source,
         data.test,
         data.val,
-        data.split_seed,
-        cache,
-        labels,
-        data.subset,
-        tail,
-        data.class_level,
-        data.ignore_index,
+        split_seed=data.split_seed,
+        cache=data.cache == "auto",
+        labels=labels,
+        part=data.subset,
+        tail=tail,
+        class_level=data.class_level,
+        ignore_index=data.ignore_index,
     )
 
 

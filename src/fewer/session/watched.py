@@ -10,22 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image, ImageDraw
 
 from fewer.core.drawing.text import drawable, fitting, font_of
 from fewer.core.ragged import dense
-from fewer.core.types import Request
 from fewer.plan.shown import shown_of
 from fewer.report.history import spread
 from fewer.runs.record import read_json, write_json
+from fewer.session.fixed_images import FixedImages
 from fewer.session.previews import SHEET_BYTES, of_different_classes, pictures, publish_jpeg
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fewer.core.protocols import Task
-    from fewer.core.types import Batch
     from fewer.data.images import ImageData
 
 Said = tuple[str, int, float]  # a prediction: label, number, probability
@@ -48,7 +46,7 @@ class Watched:
         self._data, self._task, self._folder = data, task, folder
         self._ids_B, self._numbers = of_different_classes(data, shown_of(is_whole=False).watched)
         self._true = [data.split.classes[number] for number in self._numbers]
-        self._batches: dict[int, Batch] = {}  # by side
+        self._images = FixedImages(data, task, self._ids_B)
         self._epochs = _read(folder / f"{NAME}.json", len(self._true))
 
     def look(self, model: nn.Module, side_px: int, epoch: int) -> None:
@@ -62,11 +60,8 @@ class Watched:
         Raises:
             ResourceError: The folder cannot be written to.
         """
-        if side_px not in self._batches:
-            self._batches[side_px] = next(iter(self._data.batches([Request.evaluation(side_px, 0, self._ids_B)])))
-        batch, form = self._batches[side_px], self._task.format(1)
-        with torch.no_grad():
-            predictions = self._task.predictions(model, batch, 1)
+        batch, predictions = self._images.predicted(model, side_px, 1)
+        form = self._task.format(1)
         images = [Image.fromarray(pixels) for pixels in pictures(dense(batch.inputs), self._data)]
         images = [image.resize((_CELL_PX, _CELL_PX), Image.Resampling.BOX) for image in images]
         captions = [form.draw(image, prediction) for image, prediction in zip(images, predictions, strict=True)]

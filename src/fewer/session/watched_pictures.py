@@ -12,16 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from PIL import Image, ImageDraw
 
 from fewer.core.drawing.legend import draw_legend
 from fewer.core.drawing.text import drawable, fitting, font_of, in_font
-from fewer.core.types import Request
 from fewer.plan.shown import shown_of
 from fewer.report.history import spread
 from fewer.runs.record import read_json, write_json
 from fewer.session.annotated import draw_own, fitted_to, targets_of
+from fewer.session.fixed_images import FixedImages
 from fewer.session.previews import WHOLE_SHEET_BYTES, publish_jpeg, to_show
 from fewer.session.watched import EPOCHS, NAME
 from fewer.session.whole_pictures import ANSWERS, GAP_PX, cell_of, whole_pictures
@@ -62,7 +61,7 @@ class WatchedPictures:
         self._data, self._task, self._folder = data, task, folder
         self._ids_B, _ = to_show(data, shown_of(is_whole=True).watched)
         self._names = [data.split.source.names[number] for number in self._ids_B.tolist()]
-        self._batches: dict[int, Batch] = {}  # by side
+        self._images = FixedImages(data, task, self._ids_B)
         self._epochs = _read(folder / f"{NAME}.json", self._names)
 
     def look(self, model: nn.Module, side_px: int, epoch: int) -> None:
@@ -76,11 +75,8 @@ class WatchedPictures:
         Raises:
             ResourceError: The folder cannot be written to.
         """
-        if side_px not in self._batches:
-            self._batches[side_px] = next(iter(self._data.batches([Request.evaluation(side_px, 0, self._ids_B)])))
-        batch, form = self._batches[side_px], self._task.format(ANSWERS)
-        with torch.no_grad():
-            predictions = self._task.predictions(model, batch, ANSWERS)
+        batch, predictions = self._images.predicted(model, side_px, ANSWERS)
+        form = self._task.format(ANSWERS)
         cell = cell_of(self._data, side_px)
         found = whole_pictures(batch, self._data, cell)
         captions = [form.draw(picture, each) for picture, each in zip(found, predictions, strict=True)]
