@@ -44,6 +44,11 @@ def test_every_optimizer_is_a_choice_of_the_recipe() -> None:
         ({"schedule": "step", "step_every": "0%"}, "more than nothing"),
         ({"schedule": "step", "step_at": ["50%"], "step_every": "20%"}, "beside train.step_at"),
         ({"schedule": "step", "step_at": ["400ep"]}, "longer than the run"),
+        ({"optimizer": "muon", "other_momentum": 0.8}, 'other_optimizer = "adamw"; leave it out, or set that to "sgd"'),
+        (
+            {"optimizer": "muon", "other_optimizer": "sgd", "other_momentum": 0.8, "schedule": "one_cycle"},
+            'other_momentum = 0.8 has no effect beside train.cycle_momentum; set that to "off"',
+        ),
         ({"optimizer": "adamv"}, 'unknown train.optimizer "adamv"; did you mean "adamw"'),
         ({"schedule": 3}, 'unknown train.schedule "3"; allowed: constant, cooldown, cosine'),
     ],

@@ -20,6 +20,7 @@ BUILD: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "larc": lambda params, **keys: LARC(params, 0.1, weight_decay=0.1, nesterov=True, **keys),
     "lamb": lambda params, **keys: LAMB(params, 0.05, clip_norm=1.0, **keys),
     "muon": lambda params, **keys: Muon(params, 0.01, **keys),
+    "muon-renormalised": lambda params, **keys: Muon(params, 0.1, renormalise_every_steps=2, **keys),
     "muon-sgd": lambda params, **keys: Muon(params, 0.01, other_optimizer="sgd", **keys),
 }
 every = pytest.mark.parametrize("build", BUILD.values(), ids=list(BUILD))

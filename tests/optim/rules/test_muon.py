@@ -66,6 +66,27 @@ def test_it_orthogonalises_matrices_and_filters_and_leaves_others_to_torchs_rule
     assert furthest(stepped(lambda model: build(model, False)), stepped(Both)) < 1e-12
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_renormalised_matrices_begin_their_step_with_rows_of_length_one(every: int) -> None:
+    """airbench94_muon's order: scale to the root of the outputs, then step; here every second step too."""
+
+    def move(w: Tensor, g: Tensor, state: dict[str, Any], lr: float, is_matrix: bool) -> Tensor:
+        if not is_matrix:
+            return w
+        state["v"] = MOMENTUM * state.get("v", 0 * w) + g
+        state["taken"] = state.get("taken", 0) + 1
+        if state["taken"] % every == 0:
+            w = w * len(w) ** 0.5 / w.norm().clamp(min=1e-7)  # the net has a matrix of zeros
+        return w - lr * newton_schulz((g + MOMENTUM * state["v"]).flatten(1)).view_as(w)
+
+    def build(model: nn.Module) -> Any:
+        keys: dict[str, Any] = {"momentum": MOMENTUM, "weight_decay": 0.0, "adjust_lr": "original"}
+        return Muon(model.parameters(), 0.1, **keys, renormalise_every_steps=every, other_lr_scale=1e-300)
+
+    rates = tuple(0.1 * rate for rate in RATES)
+    assert furthest(stepped(build), by_hand(move, rates)) < 1e-12
+
+
 def test_it_equals_torchs_on_matrices_bit_for_bit() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -122,6 +143,26 @@ def test_the_first_layer_the_head_and_norms_are_left_to_the_other_rule() -> None
     by_kind = {group["kind"]: group for group in optimizer.param_groups}
     assert by_kind["end"]["names"] == ["0.weight", "7.weight"]
     assert (by_kind["weight"]["lr"], by_kind["end"]["lr"], by_kind["norm"]["base_lr"]) == (0.01, 0.005, 0.005)
+
+
+def test_a_rate_of_zero_renormalises_nothing() -> None:
+    """Else layers would move at the very end of a schedule, and while a warm-up stands still."""
+    model = net()
+    before = [p.detach().clone() for p in model.parameters()]
+    backward(model)
+    Muon(model.parameters(), 0.0, renormalise_every_steps=1).step()
+    assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
+
+
+def test_others_may_have_a_momentum_of_their_own() -> None:
+    ours, theirs = (nn.Parameter(torch.zeros(3, dtype=torch.float64)) for _ in range(2))
+    sgd = torch.optim.SGD([theirs], 0.1, momentum=0.9, nesterov=True)
+    muon = Muon([ours], 0.1, momentum=0.5, other_optimizer="sgd", other_momentum=0.9)
+    for step in range(3):
+        ours.grad, theirs.grad = (torch.linspace(step, 1, 3, dtype=torch.float64) for _ in range(2))
+        muon.step()
+        sgd.step()
+    assert torch.allclose(ours, theirs, rtol=1e-12)
 
 
 def test_flops_of_a_step_are_those_of_its_matrix_products() -> None:

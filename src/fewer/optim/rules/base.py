@@ -124,6 +124,16 @@ class Rule(torch.optim.Optimizer):
                 yield [parameter]
         yield from together.values()
 
+    def counted(self, params: list[Tensor]) -> list[tuple[Tensor, int]]:
+        """Counts a step for each parameter; gives each beside how many it has taken, this one included."""
+        for parameter in params:
+            if "step" not in self.state[parameter]:
+                # On the CPU, where reading it waits for no device.
+                self.state[parameter]["step"] = torch.zeros((), dtype=torch.float32)
+        counters = [self.state[parameter]["step"] for parameter in params]
+        torch._foreach_add_(counters, 1.0)
+        return list(zip(params, map(int, torch.stack(counters).tolist()), strict=True))
+
     def states(self, params: list[Tensor], name: str) -> list[Tensor]:
         """The tensors of a name in the state of some parameters: zeros in their layout before the first step."""
         for parameter in params:

@@ -86,15 +86,9 @@ class LAMB(Rule):
 
     def _by_steps(self, params: list[Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
         """Counts a step for each parameter; gives those together that have taken equally many."""
-        for parameter in params:
-            if "step" not in self.state[parameter]:
-                # On the CPU, where reading it waits for no device.
-                self.state[parameter]["step"] = torch.zeros((), dtype=torch.float32)
-        counters = [self.state[parameter]["step"] for parameter in params]
-        torch._foreach_add_(counters, 1.0)
         together: dict[int, list[Tensor]] = {}
-        for parameter, taken in zip(params, torch.stack(counters).tolist(), strict=True):
-            together.setdefault(int(taken), []).append(parameter)
+        for parameter, taken in self.counted(params):
+            together.setdefault(taken, []).append(parameter)
         yield from together.items()
 
     def _step(self, params: list[Tensor], group: Group, steps: int) -> None:

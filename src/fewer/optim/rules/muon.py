@@ -25,6 +25,11 @@ class Muon(Rule):
     `scale` is 0.2 * sqrt(larger side) for "match_rms_adamw" (Liu et al. 2025, "Muon is scalable for LLM training"),
     with which learning rates are those of AdamW; for "original" it is sqrt(max(1, out / rest)).
 
+    With `renormalise_every_steps` = k, steps k, 2 k, ... of a matrix first scale it to the norm sqrt(out), that of one
+    whose rows have length 1 (airbench94_muon, Jordan 2025, with k = 1). A rate of `lr` times `scale` is then a share of
+    the matrix itself: it means the same in every layer and does not fade as weights grow. It is for layers that a
+    normalisation follows, which makes their length meaningless. At a rate of zero nothing is scaled.
+
     What is orthogonalised are groups of the kind "weight", without the parameters that a group's set `ends` names:
     those of the first layer and of the head, as in groups of `fewer.optim.groups.parameter_groups`. Where no group
     says its kind, all tensors of two or more dimensions are: give the first layer and the head a group of another kind.
@@ -37,8 +42,10 @@ class Muon(Rule):
         weight_decay: Decay of weights, decoupled from the gradient.
         adjust_lr: "match_rms_adamw" or "original".
         newton_schulz_steps: Iterations of the orthogonalisation.
-        other_optimizer: What takes the steps of anything else: "adamw", or "sgd" with the same momentum.
+        renormalise_every_steps: Steps between two scalings of matrices and filters to a norm of sqrt(out); 0: never.
+        other_optimizer: What takes the steps of anything else: "adamw", or "sgd" in the same form of momentum.
         other_lr_scale: Factor on the learning rate of anything else.
+        other_momentum: Momentum of "sgd"; left out: `momentum`.
         betas, eps: Of AdamW.
         dtype: Type that is orthogonalised in; left out: bfloat16 for float32 on CUDA, else the weights' own.
         excluded_lr_scale: See `Rule`.
@@ -47,7 +54,15 @@ class Muon(Rule):
         ValueError: A setting is out of bounds.
     """
 
-    kept = (*Rule.kept, "_adjust_lr", "_newton_schulz_steps", "_dtype", "_other", "_other_lr_scale")
+    kept = (
+        *Rule.kept,
+        "_adjust_lr",
+        "_newton_schulz_steps",
+        "_renormalise_every_steps",
+        "_dtype",
+        "_other",
+        "_other_lr_scale",
+    )
 
     def __init__(
         self,
@@ -58,8 +73,10 @@ class Muon(Rule):
         weight_decay: float = 0.1,
         adjust_lr: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
         newton_schulz_steps: int = ITERATIONS,
+        renormalise_every_steps: int = 0,
         other_optimizer: Literal["adamw", "sgd"] = "adamw",
         other_lr_scale: float = 1.0,
+        other_momentum: float | None = None,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         dtype: torch.dtype | None = None,
@@ -67,7 +84,10 @@ class Muon(Rule):
     ) -> None:
         require("momentum", momentum, below=1)
         require("newton_schulz_steps", newton_schulz_steps, least=1)
+        require("renormalise_every_steps", renormalise_every_steps)
         require("other_lr_scale", other_lr_scale, above=0)
+        others_momentum = momentum if other_momentum is None else other_momentum
+        require("other_momentum", others_momentum, below=1)
         for name, value, allowed in (
             ("adjust_lr", adjust_lr, ("match_rms_adamw", "original")),
             ("other_optimizer", other_optimizer, ("adamw", "sgd")),
@@ -75,13 +95,13 @@ class Muon(Rule):
             if value not in allowed:
                 raise ValueError(f'{name} = {value!r}: "{allowed[0]}" or "{allowed[1]}" is allowed')
         self._adjust_lr, self._newton_schulz_steps, self._dtype = adjust_lr, newton_schulz_steps, dtype
-        self._other_lr_scale = other_lr_scale
+        self._renormalise_every_steps, self._other_lr_scale = renormalise_every_steps, other_lr_scale
         # Without trust ratios, which groups of other kinds do not have, LAMB is AdamW and LARC is SGD.
         nothing = [{"params": [torch.zeros(1)], "kind": "other"}]
         self._other: Rule = (
             LAMB(nothing, lr, betas, eps, weight_decay)
             if other_optimizer == "adamw"
-            else LARC(nothing, lr, momentum, weight_decay, nesterov=nesterov and momentum > 0)
+            else LARC(nothing, lr, others_momentum, weight_decay, nesterov=nesterov and others_momentum > 0)
         )
         defaults = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
         super().__init__(params, defaults, excluded_lr_scale, foreach=True)
@@ -113,12 +133,23 @@ class Muon(Rule):
         velocities = self.states(params, "momentum_buffer")
         torch._foreach_lerp_(velocities, found, 1 - past)
         updates: Tensors = torch._foreach_lerp(found, velocities, past) if group["nesterov"] else velocities
+        if self._renormalise_every_steps and lr:
+            self._renormalise(params)
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
         for chosen, matrix_NRC in self._batches(updates):
             scale = self._scale(matrix_NRC.shape[1:])
             moved = [each.view(params[at].shape) for at, each in zip(chosen, self._orthogonal(matrix_NRC), strict=True)]
             torch._foreach_add_([params[at] for at in chosen], moved, alpha=-lr * scale)
+
+    def _renormalise(self, params: list[Tensor]) -> None:
+        """Counts a step for each parameter, and scales those whose turn it is to a norm of sqrt(out)."""
+        due = [each for each, taken in self.counted(params) if taken % self._renormalise_every_steps == 0]
+        if due:
+            norms = torch._foreach_norm(due)
+            # A matrix of zeros stays one.
+            factors = [math.sqrt(len(each)) / norm.clamp(min=1e-7) for each, norm in zip(due, norms, strict=True)]
+            torch._foreach_mul_(due, factors)
 
     def _batches(self, updates: Tensors) -> Iterator[tuple[list[int], Tensor]]:
         """Updates as matrices [out, rest], those of one shape together: their places, and [matrices, out, rest]."""
