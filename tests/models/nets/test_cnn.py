@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from fewer.models.nets.cnn import Cnn
+from fewer import models
+from fewer.core.sections import section_of
+from fewer.models import ModelParams
+from fewer.models.nets.cnn import Activation, Cnn
 
 
 def test_cnn_has_airbenchs_number_of_parameters() -> None:
@@ -38,3 +41,30 @@ def test_the_whitening_bias_is_frozen_after_its_epochs() -> None:
     model = Cnn(10, whiten=True, whiten_bias_epochs=2)
     assert [list(model.frozen_in(epoch)) for epoch in range(4)] == [[], [], ["stem.bias"], ["stem.bias"]]
     assert not model.stem.weight.requires_grad
+
+
+def test_a_whitening_bias_of_no_epochs_is_never_trained() -> None:
+    model = Cnn(10, whiten=True, whiten_bias_epochs=0)
+    assert [list(model.frozen_in(epoch)) for epoch in range(2)] == [["stem.bias"], ["stem.bias"]]
+
+
+def test_the_blocks_activation_is_a_choice_and_the_first_layers_is_not() -> None:
+    names: list[Activation] = ["gelu", "silu"]
+    nets = {name: Cnn(10, width=0.2, activation=name).eval() for name in names}
+    nets["silu"].load_state_dict(nets["gelu"].state_dict())
+    image_BCHW = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        stems = [torch.nn.functional.gelu(model.stem(image_BCHW)) for model in nets.values()]
+        assert torch.equal(*stems)
+        block = nets["silu"].block1
+        x = torch.nn.functional.max_pool2d(block.conv1(stems[0]), 2)
+        expected = torch.nn.functional.silu(block.norm2(block.conv2(torch.nn.functional.silu(block.norm1(x)))))
+        assert torch.equal(block(stems[0]), expected)
+        assert not torch.equal(nets["gelu"].block1(stems[0]), expected)
+
+
+def test_the_filters_are_made_from_as_many_images_as_asked_for() -> None:
+    given: list[dict[str, int]] = [{}, {"whiten_images": 960}]
+    asked = [section_of(ModelParams, name="cnn", whiten=True, **keys) for keys in given]
+    assert [params.first_images for params in asked] == [5000, 960]
+    models.build("cnn", 10, 32, **asked[1].model_dump(exclude={"name"}))

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fewer.core.config import Flag, Index, Positive
+from fewer.core.config import Count, Flag, Index, Positive
 from fewer.models.base import ModelParams, Width
 
 if TYPE_CHECKING:
     from fewer.models.nets.cnn import Cnn
 
-EXAMPLES = [{"width": 0.1}, {"width": 0.1, "whiten": True, "whiten_bias_epochs": 1}]
-_FIRST_IMAGES = 5000
+EXAMPLES = [
+    {"width": 0.1},
+    {"width": 0.1, "whiten": True, "whiten_bias_epochs": 1},
+    {"width": 0.1, "whiten": True, "whiten_images": 20, "whiten_bias_epochs": 0, "activation": "silu"},
+]
 
 
 class Params(ModelParams):
@@ -26,20 +29,24 @@ class Params(ModelParams):
     """Factor on the number of channels."""
     whiten: Flag = False
     """First layer fixed to whitening filters of the training images' 2x2 patches."""
+    whiten_images: Count = 5000
+    """`whiten`: training images that the filters are made from."""
     whiten_bias_epochs: Index = 3
-    """Epochs during which the whitening layer's bias is trained."""
+    """`whiten`: epochs during which the first layer's bias is trained; 0: it stays zero."""
     batchnorm_momentum: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.4
     """Weight of the newest batch in BatchNorm's running statistics (torch's convention)."""
     logit_scale: Positive = 0.111
     """Factor on the logits; a normalised head has `head_scale` instead."""
+    activation: Literal["gelu", "silu"] = "gelu"
+    """Behind the convolutions of the blocks. The first layer keeps GELU."""
 
     @property
     def first_images(self) -> int:
-        return _FIRST_IMAGES if self.whiten and self.weights == "none" else 0
+        return self.whiten_images if self.whiten and self.weights == "none" else 0
 
 
 def build(params: Params, classes: int, side_px: int) -> Cnn:
     from fewer.models.nets.cnn import Cnn
 
-    asked = params.model_dump(exclude=set(ModelParams.model_fields))
+    asked = params.model_dump(exclude={*ModelParams.model_fields, "whiten_images"})
     return Cnn(classes, **asked | ({} if params.head == "linear" else {"logit_scale": 1.0}))

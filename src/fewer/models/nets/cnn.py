@@ -7,14 +7,15 @@ the last 3x3 map of 32 px images; pooling globally is the same there and admits 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable
+from typing import Literal, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from torch import Tensor
+Activation = Literal["gelu", "silu"]
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
 
 
 @final
@@ -28,6 +29,7 @@ class Cnn(nn.Module):
         whiten_bias_epochs: Epochs during which the whitening layer's bias is trained.
         batchnorm_momentum: Weight of the newest batch in the running statistics.
         logit_scale: Factor on the logits.
+        activation: Behind the convolutions of the blocks; behind the first layer it is always GELU.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Cnn(nn.Module):
         whiten_bias_epochs: int = 3,
         batchnorm_momentum: float = 0.1,
         logit_scale: float = 1.0,
+        activation: Activation = "gelu",
     ) -> None:
         super().__init__()
         narrow, wide = max(1, round(64 * width)), max(1, round(256 * width))
@@ -45,9 +48,9 @@ class Cnn(nn.Module):
         self.stem = nn.Conv2d(3, 24, 2, bias=True)
         nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]
         self.stem.weight.requires_grad = not whiten
-        self.block1 = _Block(24, narrow, batchnorm_momentum)
-        self.block2 = _Block(narrow, wide, batchnorm_momentum)
-        self.block3 = _Block(wide, wide, batchnorm_momentum)
+        self.block1 = _Block(24, narrow, batchnorm_momentum, activation)
+        self.block2 = _Block(narrow, wide, batchnorm_momentum, activation)
+        self.block3 = _Block(wide, wide, batchnorm_momentum, activation)
         self.head = nn.Linear(wide, classes, bias=False)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
@@ -82,16 +85,18 @@ class Cnn(nn.Module):
 
 
 class _Block(nn.Module):
-    """Convolution, pooling, norm, GELU, convolution, norm, GELU."""
+    """Convolution, pooling, norm, activation, convolution, norm, activation."""
 
-    def __init__(self, channels_in: int, channels_out: int, momentum: float) -> None:
+    def __init__(self, channels_in: int, channels_out: int, momentum: float, activation: Activation) -> None:
         super().__init__()
+        self.activation = activation
         self.conv1, self.norm1 = _conv(channels_in, channels_out), _norm(channels_out, momentum)
         self.conv2, self.norm2 = _conv(channels_out, channels_out), _norm(channels_out, momentum)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
-        return F.gelu(self.norm2(self.conv2(x)))
+        activated = _ACTIVATIONS[self.activation]
+        x = activated(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+        return activated(self.norm2(self.conv2(x)))
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
