@@ -14,9 +14,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common import Results, parsed, parser, shapes, summary
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fewer.data.listing.splits import Split
 
 BATCH, LR = 8, 0.005
 
@@ -92,22 +97,11 @@ def ours(args: Any, precision: str) -> Callable[[], None]:
 def theirs(args: Any, precision: str) -> Callable[[], None]:
     """A function that trains on one batch as the reference does."""
     import torch
-    from torchvision.models import detection
-    from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-    from fewer.models.families import detectors
-    from fewer.models.pretrained import read_weights
+    from fewer.data.listing.splits import open_splits
 
-    params = detectors.Params(name="fcos_mobilenet_v2", weights=args.weights)
-    data = Pictures(args.data)
-    net = detectors.build(params, data.classes, args.side)
-    if weights := read_weights(params):
-        weights.put_into(params, net, data.classes)
-    anchors = AnchorGenerator(tuple((stride,) for stride in (8, 16, 32, 64, 128)), ((1.0,),) * 5)
-    short = round(args.side * data.short_share)
-    model = detection.FCOS(
-        net.backbone, data.classes, short, args.side, anchor_generator=anchors, head=net.head
-    ).train()
+    data = Pictures(open_splits(args.data, "none", "none").train)
+    model = reference(data, args.side, args.weights).train()
     loader = torch.utils.data.DataLoader(
         data, BATCH, shuffle=True, num_workers=args.workers, collate_fn=together, drop_last=True
     )
@@ -134,21 +128,36 @@ def theirs(args: Any, precision: str) -> Callable[[], None]:
     return step
 
 
-class Pictures:
-    """The training images of a source as the reference's data sets give them: decoded and flipped at every look."""
+def reference(data: Pictures, side: int, weights: str) -> nn.Module:
+    """torchvision's FCOS around the network of `fcos_mobilenet_v2`, for pictures whose longer side it makes `side`."""
+    from torchvision.models import detection
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-    def __init__(self, source: str) -> None:
+    from fewer.models.families import detectors
+    from fewer.models.pretrained import read_weights
+
+    params = detectors.Params(name="fcos_mobilenet_v2", weights=weights)
+    net = detectors.build(params, data.classes, side)
+    if found := read_weights(params):
+        found.put_into(params, net, data.classes)
+    anchors = AnchorGenerator(tuple((stride,) for stride in (8, 16, 32, 64, 128)), ((1.0,),) * 5)
+    short = round(side * data.short_share)
+    return detection.FCOS(net.backbone, data.classes, short, side, anchor_generator=anchors, head=net.head)
+
+
+class Pictures:
+    """The images of a split as the reference's data sets give them: decoded, and to train flipped, at every look."""
+
+    def __init__(self, split: Split, is_training: bool = True) -> None:
         import torch
         from torchvision.transforms import v2
 
-        from fewer.data.listing.splits import open_splits
-
-        split = open_splits(source, "none", "none").train
         self.source, self.ids, self.objects = split.source, split.ids_M.tolist(), split.source.objects
         self.classes = len(split.classes)
         _, aspect = split.native_frame()
         self.short_share = min(aspect, 1 / aspect)
-        self.views = v2.Compose([v2.PILToTensor(), v2.RandomHorizontalFlip(), v2.ToDtype(torch.float, scale=True)])
+        flips = [v2.RandomHorizontalFlip()] if is_training else []
+        self.views = v2.Compose([v2.PILToTensor(), *flips, v2.ToDtype(torch.float, scale=True)])
 
     def __len__(self) -> int:
         return len(self.ids)

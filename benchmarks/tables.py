@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -258,6 +259,11 @@ def sync_methods(lines: Sequence[Line]) -> str:
     return f"{markdown(head, rows)}\n\n{_made(lines)}"
 
 
+def peers(lines: Sequence[Line]) -> str:
+    """The table of peers.py: a row for each who trains, case after case."""
+    return f"{runpy.run_path(str(HERE / 'peer_table.py'))['table'](lines)}\n\n{_made(lines)}"
+
+
 def _arms(lines: Sequence[Line]) -> dict[str, Arm]:
     """The runs of each variant by seed."""
     arms: dict[str, Arm] = {}
@@ -339,6 +345,7 @@ def _where(environment: Line) -> str:
 
 
 _TABLES = {
+    "peers": peers,
     "recipes": recipes,
     "savings": savings,
     "selection": selection,

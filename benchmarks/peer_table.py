@@ -1,0 +1,116 @@
+"""The cases of peers.py and who trains in each, and the table of what they took; cells that were not run say so."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Line = Mapping[str, Any]
+FEWER = "fewer"
+THEIRS, OURS = "theirs", "ours"
+SETTINGS = {THEIRS: "", OURS: ", our precision and layout"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, by whom, and how far.
+
+    Attributes:
+        text: The task, as a reader needs it.
+        metric: Of the test images, as a run of fewer names it, and as a reader does.
+        target: The share to reach.
+        peers: Those that train beside fewer.
+        is_other_loop: They are loops of others, which also run with our precision and layout.
+    """
+
+    text: str
+    metric: tuple[str, str]
+    target: float
+    peers: tuple[str, ...]
+    is_other_loop: bool = True
+
+    def arms(self) -> list[tuple[str, str]]:
+        """All who train, with their settings: fewer, then each peer."""
+        settings = list(SETTINGS) if self.is_other_loop else [THEIRS]
+        return [(FEWER, THEIRS), *((peer, setting) for setting in settings for peer in self.peers)]
+
+
+PATIENCE_EPOCHS = (3, 5, 10)
+
+
+def patient(epochs: int) -> str:
+    """Who trains plainly until so many epochs brought nothing better."""
+    return f"plain, patience {epochs} epochs"
+
+
+PATIENT = tuple(map(patient, PATIENCE_EPOCHS))
+CASES = {
+    "photos": Case(
+        "2,105 photos of Caltech-101 in 30 classes, from ImageNet's weights of MobileNetV2",
+        ("test/top1", "top-1"),
+        0.95,
+        ("timm", "torchvision", "textbook"),
+    ),
+    "cifar10": Case("CIFAR-10", ("test/top1", "top-1"), 0.93, ("timm", "torchvision", "airbench94")),
+    "labels": Case(
+        "10,000 images of CIFAR-10 with CIFAR-10N's wrong labels", ("test/top1", "top-1"), 0.6, PATIENT, False
+    ),
+    "longtail": Case("2,478 images of CIFAR-10, a long tail", ("test/macro_f1", "macro-F1"), 0.4, PATIENT, False),
+    "detection": Case("BCCD, from ImageNet's weights of MobileNetV2", ("test/ap50", "AP50"), 0.75, ("torchvision",)),
+}
+
+
+def table(lines: Sequence[Line]) -> str:
+    """A row for each who trains, case after case, in Markdown; of a case that nobody ran, one row."""
+    head = ("case", "trained by", "seeds", "metric, %", "seconds to target", "of fewer's", "CPU seconds", "FEE")
+    rows = [head, ("---",) * len(head)]
+    for name, case in CASES.items():
+        runs = {arm: _runs(lines, name, arm) for arm in case.arms()}
+        title = f"{case.text}: {100 * case.target:g} % {case.metric[1]}"
+        if not any(runs.values()):
+            rows.append((title, "all", "0", *["not run"] * (len(head) - 3)))
+            continue
+        ours = _seconds(runs[FEWER, THEIRS])
+        for number, ((who, setting), done) in enumerate(runs.items()):
+            rows.append((title if number == 0 else "", f"{who}{SETTINGS[setting]}", *_cells(done, ours)))
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def _cells(runs: Sequence[Line], ours: Mapping[int, float]) -> tuple[str, ...]:
+    """What one took: seeds, metric, seconds and their ratio, CPU seconds, FEE."""
+    if not runs:
+        return ("0", *["not run"] * 5)
+    found = _seconds(runs)
+    ratios = [found[seed] / ours[seed] for seed in found.keys() & ours.keys()]
+    missed = [run for run in runs if run["seconds_to_target"] is None]
+    seconds = [_spread(list(found.values()), 0)] if found else []
+    if missed:
+        within = f" in {missed[0]['minutes']:g} minutes" if any(run["is_over_time"] for run in missed) else ""
+        of_all = f" by {len(missed)} of {len(runs)}" if found else ""
+        seconds.append(f"not reached{within}{of_all}")
+    best = [100 * run["best"] for run in runs if run["best"] is not None]
+    return (
+        str(len(runs)),
+        _spread(best, 1) if best else "none",
+        "; ".join(seconds),
+        _spread(ratios, 2) if ratios else "–",
+        _spread([run["cpu_seconds"] for run in runs], 0),
+        _spread([run["full_epoch_equivalents"] for run in runs], 2),
+    )
+
+
+def _runs(lines: Sequence[Line], case: str, arm: tuple[str, str]) -> list[Line]:
+    return [line for line in lines if (line["case"], line["trained_by"], line["settings"]) == (case, *arm)]
+
+
+def _seconds(runs: Sequence[Line]) -> dict[int, float]:
+    """Seconds to the target by seed, of the runs that reached it."""
+    return {run["seed"]: run["seconds_to_target"] for run in runs if run["seconds_to_target"] is not None}
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    """Mean, and the standard deviation over seeds where there are several."""
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

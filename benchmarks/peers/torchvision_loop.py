@@ -1,0 +1,61 @@
+"""torchvision's reference recipe for classification, at the defaults of its script.
+
+Settings, read in references/classification/{train,presets}.py and README.md of pytorch/vision (commits 017e9b9, 080836e
+and 0677049): batches of 32; SGD with momentum 0.9, weight decay 1e-4 on everything; rate 0.1, divided by 10 every 30 of
+90 epochs; random-resized crops and flips by Pillow, bilinear; cross-entropy; fp32; two copies of a checkpoint after
+each epoch. Those are for eight devices of 32 images; one device takes an eighth of the rate, as the script for
+detection asks. Its 16 loader processes are as many as there are cores.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import shared
+
+DEVICES, LR, MOMENTUM, WEIGHT_DECAY = 8, 0.1, 0.9, 1e-4
+STEP_EPOCHS, GAMMA = 30, 0.1
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def main() -> None:
+    given = shared.options(__doc__, epochs=90, batch=32, workers=16)
+    import torch
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    torch.manual_seed(given.seed)
+    as_tensor = [transforms.PILToTensor(), transforms.ConvertImageDtype(torch.float), transforms.Normalize(MEAN, STD)]
+    views = [transforms.RandomResizedCrop(given.side), transforms.RandomHorizontalFlip(), *as_tensor]
+    whole = [transforms.Resize(round(given.side / given.crop_pct)), transforms.CenterCrop(given.side), *as_tensor]
+    train_set = ImageFolder(given.data / "train", transforms.Compose(views))
+    test_set = ImageFolder(given.data / "test", transforms.Compose(whole))
+    train_loader = DataLoader(train_set, given.batch, shuffle=True, num_workers=given.workers)
+    test_loader = DataLoader(test_set, given.batch, num_workers=given.workers)
+    net = shared.network(given, len(train_set.classes))
+    optimizer = torch.optim.SGD(net.parameters(), LR / DEVICES, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, STEP_EPOCHS, GAMMA)
+    loss_of, forward = torch.nn.CrossEntropyLoss(), shared.forward_of(net, given)
+    evaluations = shared.Evaluations(given.target)
+    with tempfile.TemporaryDirectory() as folder:
+        for epoch in range(round(given.epochs)):
+            net.train()
+            samples = shared.train(train_loader, forward, loss_of, optimizer, shown)
+            schedule.step()
+            is_reached = evaluations.tell(epoch + 1, shared.share_right(net, test_loader, forward), samples)
+            state = {"model": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
+            for name in (f"model_{epoch}", "checkpoint"):
+                torch.save(state, Path(folder, f"{name}.pth"))
+            if is_reached:
+                break
+
+
+def shown(logits_BC: shared.Tensor, label_B: shared.Tensor) -> float:
+    """Top-1 of a batch in training, which the script meters at every step."""
+    return float((logits_BC.argmax(1) == label_B).float().mean())
+
+
+if __name__ == "__main__":
+    main()
