@@ -43,7 +43,7 @@ def test_what_comes_after_the_last_epoch_is_paid_where_it_is_due() -> None:
 
 
 def test_without_a_cost_the_method_decides() -> None:
-    assert BUDGET.affordable_share(at_share, 0, 0.0) is None
+    assert BUDGET.affordable_level(at_share, 0, 0.0) is None
     assert not BUDGET.missed_cost(1e9)
     assert not budget_too_small(BUDGET, with_look, "m")
     assert not mostly_scored(BUDGET, lambda at: Expectation(0.1, 0.1, scored=1.0))
@@ -51,13 +51,13 @@ def test_without_a_cost_the_method_decides() -> None:
 
 def test_a_cost_is_shared_out_over_the_epochs_that_are_left() -> None:
     budget = replace(BUDGET, cost=0.5)
-    assert budget.affordable_share(at_share, 0, 0.0) == pytest.approx(0.5, abs=0.01)
+    assert budget.affordable_level(at_share, 0, 0.0) == pytest.approx(0.5, abs=0.01)
     spent = 300.0  # the first epoch took all images: 600 of 900 are left, for epochs of 300 and 1200
-    assert budget.affordable_share(at_share, 1, spent) == pytest.approx(0.4, abs=0.01)
-    assert budget.affordable_share(with_look, 0, 0.0) == pytest.approx((900 - 600) / 1800, abs=0.01)
-    assert budget.affordable_share(at_share, 2, 900.0) == 0.0, "nothing is left to spend"
-    assert replace(budget, cost=1.0).affordable_share(at_share, 0, 0.0) == 1.0
-    assert replace(budget, before_flops=360.0).first_share(at_share) == pytest.approx(0.3, abs=0.01)
+    assert budget.affordable_level(at_share, 1, spent) == pytest.approx(0.4, abs=0.01)
+    assert budget.affordable_level(with_look, 0, 0.0) == pytest.approx((900 - 600) / 1800, abs=0.01)
+    assert budget.affordable_level(at_share, 2, 900.0) == 0.0, "nothing is left to spend"
+    assert replace(budget, cost=1.0).affordable_level(at_share, 0, 0.0) == 1.0
+    assert replace(budget, before_flops=360.0).first_level(at_share) == pytest.approx(0.3, abs=0.01)
 
 
 epoch_flops = st.lists(st.integers(1, 9), min_size=1, max_size=6)
@@ -65,7 +65,7 @@ epoch_flops = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 @given(st.floats(0.05, 1), st.integers(50, 5000), epoch_flops, st.floats(0, 0.9))
 @settings(deadline=None)
-def test_the_affordable_share_pays_for_the_run_and_hardly_less(
+def test_the_affordable_level_pays_for_the_run_and_hardly_less(
     cost: float, images: int, flops: list[int], scored: float
 ) -> None:
     budget = Budget(images, tuple(3 * f for f in flops), tuple(flops), cost)
@@ -73,7 +73,7 @@ def test_the_affordable_share_pays_for_the_run_and_hardly_less(
     def expected(at: At) -> Expectation:
         return replace(at_share(at), scored=scored)
 
-    share = budget.affordable_share(expected, 0, 0.0)
+    share = budget.affordable_level(expected, 0, 0.0)
     assert share is not None
     left = cost * budget.full_flops - budget.remaining_flops(expected, 0, share)
     if budget.smallest_cost(expected) > cost:

@@ -36,6 +36,7 @@ class At:
             takes the place of a method's own amount. None: the method decides.
         data_share: The share of the training images that the stage shows in this epoch; all other shares are shares of
             these.
+        last_share: What `share` was planned to be in the epoch before, where shares oscillate; None: the same.
     """
 
     epoch: int
@@ -43,6 +44,7 @@ class At:
     progress: float
     share: float | None = None
     data_share: float = 1.0
+    last_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from fewer.plan.savings import saves_little, stage_costs
 from fewer.plan.sharing import sharing_note, too_few_steps
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
-from fewer.select.budget import Budget, Expected, asked_cost
+from fewer.select.budget import Budget, Expected, asked_cost, asked_oscillation
 from fewer.select.budget_checks import budget_too_small, mostly_scored, too_few_samples
 
 
@@ -65,7 +65,8 @@ def compile_plan(
     reestimation = reestimation_of(recipe, facts, own_selector)
     finder_flops = costs_of(recipe, facts, stages[0])["flops"][1] if finds_lr(recipe) else 0.0
     cost = None if own_selector else asked_cost(recipe.select)
-    budget = budget_of(facts, stages, cost, reestimation, finder_flops, packs)
+    oscillation = asked_oscillation(recipe.select, recipe.epochs)
+    budget = budget_of(facts, stages, cost, reestimation, finder_flops, packs, oscillation)
     method = own_selector or recipe.select.model_dump()["method"]
     _require_enough(budget, expected, method, facts.reference, 'train.lr = "auto"' if finds_lr(recipe) else "")
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.kept_sides_px(stages, has_val))

@@ -17,6 +17,7 @@ from fewer.recipe.schema import Recipe
 from fewer.select.budget import Budget, Expected
 from fewer.select.data_share import shown_images
 from fewer.select.method_params import ScoredParams
+from fewer.select.oscillation import STEADY, Oscillation
 
 MOMENTS_IMAGES = 10_000  # training images that the channels' mean and standard deviation are taken from, at most
 _LARGER = 2  # times the median side that images may have
@@ -32,6 +33,7 @@ def budget_of(
     reestimation: Reestimation,
     finder_flops: float = 0.0,
     packs: bool = False,
+    oscillation: Oscillation = STEADY,
 ) -> Budget:
     """The budget of a run.
 
@@ -42,6 +44,7 @@ def budget_of(
         reestimation: When BatchNorm's statistics are estimated again.
         finder_flops: What a learning-rate finder costs before the first epoch, at most.
         packs: Whether the selector's batches are full ones.
+        oscillation: How the share that the cost pays for goes down and up.
     """
     model, always = facts.model, reestimation.at_side(stages[-1]) or reestimation.averaged
     moments = [(stage, stage.first_epoch + nth) for stage in stages for nth in range(stage.epochs)]
@@ -63,6 +66,7 @@ def budget_of(
         step_flops=tuple(model.trained_flops(stage, epoch).step for stage, epoch in moments),
         batch_sizes=tuple(stage.batch_size_at(epoch) for stage, epoch in moments),
         packs=packs,
+        oscillation=oscillation,
     )
 
 
@@ -135,12 +139,12 @@ class CostModel:
 
     def _expectations(self, expected: Expected) -> list[Expectation]:
         """What is expected of every epoch."""
-        share = self.budget.first_share(expected)
-        return [self._expected(expected, epoch, share) for epoch in range(self.budget.epochs)]
+        level = self.budget.first_level(expected)
+        return [self._expected(expected, epoch, level) for epoch in range(self.budget.epochs)]
 
-    def _expected(self, expected: Expected, epoch: int, share: float | None) -> Expectation:
+    def _expected(self, expected: Expected, epoch: int, level: float | None) -> Expectation:
         """An epoch's expectation; a method that chooses by scores may keep whatever no epoch has shown before."""
-        found = expected(self.budget.at(epoch, share))
+        found = expected(self.budget.at(epoch, level))
         shares = data_shares(self.stages)[: epoch + 1]
         is_new = shares[-1] < 1 and max(shares) < 1 and sum(shares[:-1]) < 1
         if is_new and isinstance(self.recipe.select, ScoredParams) and epoch:

@@ -1,7 +1,8 @@
 """The budget of a run: what its epochs cost, and the share of the images that `select.cost` pays for.
 
-The share is solved for before every epoch from what has been spent, so that later epochs make up for whatever came out
-otherwise than expected (scoring, guards, rounding). A budget is numbers only: it needs no plan and no model.
+The level of the shares is solved for before every epoch from what has been spent, so that later epochs make up for
+whatever came out otherwise than expected (scoring, guards, rounding). A budget is numbers only: it needs no plan and no
+model.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from fewer.core.allocation import batch_sizes
 from fewer.core.types import At, Expectation
 from fewer.select.method_params import ChoiceParams
+from fewer.select.oscillation import STEADY, Oscillation
 
 Expected = Callable[[At], Expectation]
 """What a selector expects of an epoch; its cost must not fall as `At.share` rises."""
@@ -24,6 +26,11 @@ _HALVINGS = 50
 def asked_cost(params: BaseModel) -> float | None:
     """`select.cost` of a method's parameters; None where it is left out, or the method has no such key."""
     return params.cost if isinstance(params, ChoiceParams) else None
+
+
+def asked_oscillation(params: BaseModel, epochs: int) -> Oscillation:
+    """`select.oscillation` of a method's parameters in a run of so many epochs; none where the method has no key."""
+    return params.swing(epochs) if isinstance(params, ChoiceParams) else STEADY
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Budget:
         step_flops: FLOPs of one optimizer step beside those of its samples, for every epoch; left out: none.
         batch_sizes: Images of a full batch, for every epoch.
         packs: Batches are full ones; else there are as many as the images that are shown fill.
+        oscillation: How the share that the cost pays for goes down and up.
     """
 
     images: int
@@ -58,6 +66,7 @@ class Budget:
     step_flops: tuple[int, ...] = ()
     batch_sizes: tuple[int, ...] = ()
     packs: bool = False
+    oscillation: Oscillation = STEADY
 
     @property
     def epochs(self) -> int:
@@ -69,9 +78,13 @@ class Budget:
         all_images = self.images
         return float(sum(self.training(e, all_images, all_images) + self.features(e) for e in range(self.epochs)))
 
-    def at(self, epoch: int, share: float | None = None) -> At:
-        """The moment before an epoch in which this share of the images may be trained on."""
-        return At(epoch, self.epochs, epoch / self.epochs, share, self.shown(epoch) / max(1, self.images))
+    def at(self, epoch: int, level: float | None = None) -> At:
+        """The moment before an epoch, where shares are at this level or swing about it; None: the method decides."""
+        share = last = None
+        if level is not None:
+            share = self.oscillation.share(epoch, level)
+            last = self.oscillation.share(epoch - 1, level) if epoch and self.oscillation.amplitude else None
+        return At(epoch, self.epochs, epoch / self.epochs, share, self.shown(epoch) / max(1, self.images), last)
 
     def shown(self, epoch: int) -> int:
         """How many training images an epoch shows."""
@@ -109,14 +122,16 @@ class Budget:
         low, high = (round(kept * images) for kept in (expectation.kept_low, expectation.kept_high))
         return self.training(epoch, low) + scoring, self.training(epoch, high) + scoring
 
-    def remaining_flops(self, expected: Expected, epoch: int, share: float) -> float:
-        """What the epochs from `epoch` on, and what comes after the last, cost where each trains on this share."""
-        each = [expected(self.at(e, share)) for e in range(epoch, self.epochs)]
+    def remaining_flops(self, expected: Expected, epoch: int, level: float) -> float:
+        """What the epochs from `epoch` on, and what comes after the last, cost where shares are at this level."""
+        each = [expected(self.at(e, level)) for e in range(epoch, self.epochs)]
         flops = sum(self.epoch_flops(e, expectation)[1] for e, expectation in enumerate(each, epoch))
         return flops + self.after_flops + (self.after_partial_flops if each and each[-1].kept_low < 1 else 0.0)
 
-    def affordable_share(self, expected: Expected, epoch: int, spent_flops: float) -> float | None:
-        """The share that every epoch from `epoch` on may train on, so that the run costs what was asked.
+    def affordable_level(self, expected: Expected, epoch: int, spent_flops: float) -> float | None:
+        """The level of the shares that epochs from `epoch` on may train on, so that the run costs what was asked.
+
+        It is every epoch's share, unless shares oscillate; `at` says what they are then.
 
         Args:
             expected: What the selector expects of an epoch.
@@ -124,12 +139,13 @@ class Budget:
             spent_flops: What the run has cost so far.
 
         Returns:
-            A share in [0, 1]; None where no cost was asked for.
+            A level from 0 to that at which everything is trained on, 1 without oscillation; None where no cost was
+            asked for.
         """
         if self.cost is None:
             return None
         left = self.cost * self.full_flops - spent_flops
-        low, high = 0.0, 1.0
+        low, high = 0.0, self.oscillation.highest_level
         if self.remaining_flops(expected, epoch, high) <= left:
             return high
         for _ in range(_HALVINGS):
@@ -142,9 +158,9 @@ class Budget:
         floor = self.remaining_flops(expected, epoch, 0.0)
         return 0.0 if self.remaining_flops(expected, epoch, low) <= floor else low
 
-    def first_share(self, expected: Expected) -> float | None:
-        """The affordable share before the first epoch."""
-        return self.affordable_share(expected, 0, self.before_flops)
+    def first_level(self, expected: Expected) -> float | None:
+        """The affordable level before the first epoch."""
+        return self.affordable_level(expected, 0, self.before_flops)
 
     def smallest_cost(self, expected: Expected) -> float:
         """The smallest share of the full cost that the method can do with."""

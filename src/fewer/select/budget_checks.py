@@ -29,10 +29,10 @@ def budget_too_small(budget: Budget, expected: Expected, method: str, trains_pro
 
 def too_few_samples(budget: Budget, expected: Expected, method: str) -> str:
     """The problem where an epoch would surely hold fewer than two images; else nothing."""
-    share = budget.first_share(expected)
+    level = budget.first_level(expected)
     for epoch in range(budget.epochs):
         images = budget.shown(epoch)
-        kept = round(expected(budget.at(epoch, share)).kept_high * images)
+        kept = round(expected(budget.at(epoch, level)).kept_high * images)
         if kept < 2:
             text = f'select.method = "{method}" keeps {kept} of the {images} training images in epoch'
             return f"{text} {epoch + 1}; an epoch needs two or more: let it keep more, or let it cost more"
@@ -43,9 +43,9 @@ def mostly_scored(budget: Budget, expected: Expected) -> str:
     """A warning where an asked cost buys more scoring than training in some epoch; else nothing."""
     if budget.cost is None:
         return ""
-    share = budget.first_share(expected)
+    level = budget.first_level(expected)
     for epoch in range(budget.epochs):
-        expectation = expected(budget.at(epoch, share))
+        expectation = expected(budget.at(epoch, level))
         scoring = expectation.scored * budget.scoring_flops[epoch]
         if scoring > expectation.kept_high * budget.training_flops[epoch]:
             text = f"warning: select.cost = {budget.cost:g} buys more scoring than training in epoch {epoch + 1}"

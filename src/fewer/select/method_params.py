@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from fewer.core.clock import Duration
-from fewer.core.config import Flag, Index, NonNegative, Section, Share, Side, Span
+from fewer.core.clock import Duration, Period
+from fewer.core.config import AnyLength, Decay, Flag, Index, NonNegative, Section, Share, Side, Span
 from fewer.core.registry import Registry
+from fewer.select.oscillation import Oscillation
 from fewer.select.registry import METHODS
 
 if TYPE_CHECKING:
@@ -45,6 +47,30 @@ class ChoiceParams(MethodParams):
     method's own amount; met within 1 %. Left out: the method's own amount."""
     batches: Literal["pack", "shrink"] = "pack"
     """`pack`: batches of constant size, fewer steps. `shrink`: as many steps as plain training, smaller batches."""
+    oscillation: Decay = 0.0
+    """How far the share that `cost` pays for goes down and up from epoch to epoch, as a part of itself (PODS, arXiv
+    2605.14773): with 0.4 at `cost = 0.6` epochs train on 0.36 and 0.84 of the images in turn. The cost is met all the
+    same. Where the upper share would be more than all images, the lower one makes up for it. 0: no oscillation."""
+    oscillation_period: AnyLength = Period(2, "ep")
+    """Time from one low to the next, in whole epochs: the first half of each period is low, the second high."""
+
+    def swing(self, epochs: int) -> Oscillation:
+        """How the share goes down and up in a run of so many epochs."""
+        return Oscillation(self.oscillation, self.oscillation_period.whole_epochs(epochs))
+
+    def conflicts(self, epochs: int) -> dict[str, str]:
+        found = super().conflicts(epochs)
+        if not self.oscillation:
+            reason = "has no effect with select.oscillation = 0; leave it out, or state both, such as oscillation = 0.4"
+            return found | self.changed(["oscillation_period"], reason)
+        if self.cost is None:
+            found["oscillation"] = "is of the share that select.cost pays for; state that, such as 0.6, or leave it out"
+        with contextlib.suppress(ValueError):  # steps or minutes, which are refused elsewhere
+            period = self.oscillation_period.whole_epochs(epochs)
+            if not 2 <= period <= epochs:
+                text = f"is {period} of the run's {epochs} epochs: a low and a high half need two or more, and no more"
+                found["oscillation_period"] = f'{text} than there are; try "2ep", or leave select.oscillation out'
+        return found
 
 
 class Guards(Section):

@@ -19,6 +19,7 @@ from fewer.tasks.classify.loss import LOSSES
 
 _TRIES = 1000
 _SYNCS = 0.6  # of the recipes name a sync method
+_OSCILLATES = 0.5  # of the recipes that state a cost
 _FINDS_LR = 0.03  # of the recipes; a finder costs more than such a run
 _RAMPS, _RAMP = 0.1, {"ramp": "timm", "ramp_px": [16, 20, 24], "ramp_spread": 1.0}  # of the recipes
 _BATCHES_GROW = 0.15  # of the recipes whose epochs show all images
@@ -115,6 +116,13 @@ def _growth(content: dict[str, Any], seed: int) -> dict[str, Any]:
     return {"batch_ramp": 64} if random.Random(f"{seed} grows its batches").random() < _BATCHES_GROW else {}
 
 
+def _oscillating(select: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A selector whose share may go down and up, where a cost decides it; drawn apart, as `lr = "auto"` below."""
+    if "cost" not in select or random.Random(f"{seed} oscillates").random() >= _OSCILLATES:
+        return select
+    return {**select, "oscillation": 0.4}
+
+
 def _averages(chance: random.Random, seed: int) -> list[dict[str, Any]]:
     """Any number of averages, of which one is evaluated at most."""
     tail = AVERAGES.module("swa").EXAMPLES
@@ -142,7 +150,7 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
     }
     for part in (chance.choice(OPTIMIZERS.examples()), chance.choice(SCHEDULES.examples()), *averages):
         train |= part
-    select = selectors[seed % len(selectors)]
+    select = _oscillating(selectors[seed % len(selectors)], seed)
     if "cost" not in select and random.Random(f"{seed} finds its rate").random() < _FINDS_LR:
         train["lr"] = "auto"  # drawn apart, so that other draws stay what they are
     return {

@@ -103,8 +103,8 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
 def _select(task: Task, data: Data, run: Run, stage: Stage) -> None:
     """Scores what the selector asks for, then draws the epoch's samples and cuts them into batches."""
     epoch, selection, selector = run.cursor.epoch, run.selection, run.selection.selector
-    share = run.plan.budget.affordable_share(selector.expected, epoch, run.ledger.total("flops"))
-    at = run.plan.at(epoch, share=share)
+    level = run.plan.budget.affordable_level(selector.expected, epoch, run.ledger.total("flops"))
+    at = run.plan.at(epoch, share=run.plan.budget.at(epoch, level).share)
     with run.ledger.phase("select"):
         wanted = selection.ids_to_score(at)
         if len(wanted):

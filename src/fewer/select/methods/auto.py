@@ -221,7 +221,12 @@ class Auto(BaseSelector):
         """Whether `infobatch` can do with what the rest of the run may cost."""
         if at.share is None:
             return True
-        ahead = [replace(at, epoch=epoch, progress=epoch / at.epochs) for epoch in range(at.epoch, at.epochs)]
+        swing = self.params.swing(at.epochs)
+        level = swing.level(at.epoch, at.share)
+        ahead = [
+            replace(at, epoch=epoch, progress=epoch / at.epochs, share=swing.share(epoch, level))
+            for epoch in range(at.epoch, at.epochs)
+        ]
         paid = sum(self._may_be(_PAYABLE, at).expected(then).kept_high for then in ahead)
         least = sum(self._may_be("infobatch", at).expected(replace(then, share=0.0)).kept_high for then in ahead)
         return least <= paid

@@ -73,8 +73,8 @@ class Epochs:
         self.end(comm)
         self.wanted = self.wanted if epoch == self.at.epoch else None
         spent = float(3 * self.spent["trained"] + self.spent["scored"])
-        share = self.budget.affordable_share(self.selection.selector.expected, epoch, spent)
-        self.at = self.budget.at(epoch, share)
+        level = self.budget.affordable_level(self.selection.selector.expected, epoch, spent)
+        self.at = self.budget.at(epoch, level)
 
     def name_wanted(self) -> Tensor:
         """The samples to be scored before the epoch, ascending."""

@@ -14,7 +14,7 @@ from fewer.core.population import Population
 from fewer.core.protocols import Selector
 from fewer.core.sections import check_section, parse_section
 from fewer.core.types import At
-from fewer.select.budget import Budget, asked_cost
+from fewer.select.budget import Budget, asked_cost, asked_oscillation
 from fewer.select.budget_checks import budget_too_small, too_few_samples
 from fewer.select.method_params import ChoiceParams, InBatchParams, MethodParams, ScoredParams
 from fewer.select.registry import METHODS
@@ -86,7 +86,8 @@ def price(chosen: MethodParams, epochs: int, population: Population, selector: S
         RecipeError: The cost cannot be met; says the smallest that can. Or an epoch would hold next to nothing.
     """
     samples = int((population.group_N >= 0).sum())
-    budget = Budget(samples, (_FORWARD + _BACKWARD,) * epochs, (_FORWARD,) * epochs, asked_cost(chosen))
+    training, scoring = (_FORWARD + _BACKWARD,) * epochs, (_FORWARD,) * epochs
+    budget = Budget(samples, training, scoring, asked_cost(chosen), oscillation=asked_oscillation(chosen, epochs))
     expected = selector.expected
     if problem := budget_too_small(budget, expected, method) or too_few_samples(budget, expected, method):
         raise RecipeError(f"Chooser: {_in_keywords(problem)}")
