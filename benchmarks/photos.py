@@ -36,7 +36,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "96 px, seen at 128 px, milder": (
         *_LARGER,
         "train.label_smoothing=0.1",
-        "task.flip_tta=true",
+        "task.tta=flip",
         "augment.crop_scale=[0.5, 1.0]",
     ),
     # From random weights, 400 photos: ten epochs at 64 px.

@@ -22,7 +22,7 @@ name = "lenet5"
 width = 0.1
 
 [task]
-flip_tta = true
+tta = "flip"
 
 [train]
 epochs = 3

@@ -27,7 +27,7 @@ def test_evaluating_again_gives_the_runs_own_numbers(home: Path, at_home: Callab
     for sample in tables[f"{split}/worst_samples"]:
         sample.pop("thumbnail", None)  # a file of the run folder
     assert found["tables"] == tables
-    assert (found["precision"], found["flip_tta"], found["images"]) == ("bf16", True, {"test": 24, "val": 12}[split])
+    assert (found["precision"], found["tta"], found["images"]) == ("bf16", "flip", {"test": 24, "val": 12}[split])
 
 
 def own_loss(home: Path) -> float:
@@ -48,7 +48,8 @@ def test_eval_prints_a_short_table(at_home: Callable[..., Ended]) -> None:
     assert ended.code == 0, ended.stderr
     lines = ended.stdout.splitlines()
     words = [line.split()[0] for line in lines[1:] if line]
-    assert words == ["top-1", "loss", "macro-F1", "images", "seconds", "class", "cat", "dog"], "no top-5 of two classes"
+    shown = ["top-1", "loss", "macro-F1", "images", "forwards", "seconds", "class", "cat", "dog"]
+    assert words == shown, "no top-5 of two classes"
 
 
 def test_other_images_may_lack_a_class(home: Path, at_home: Callable[..., Ended], tmp_path: Path) -> None:
@@ -61,8 +62,22 @@ def test_other_images_may_lack_a_class(home: Path, at_home: Callable[..., Ended]
 
 def test_another_precision_and_no_mirror_images(home: Path, at_home: Callable[..., Ended]) -> None:
     found = at_home("eval", "done", "train.precision=fp32", "task.flip_tta=false", "--side", "40", "--json").json
-    assert (found["precision"], found["flip_tta"], found["side_px"]) == ("fp32", False, 40)
+    assert (found["precision"], found["tta"], found["side_px"]) == ("fp32", "none", 40)
     assert found["metrics"]["test/loss"] != own_loss(home)
+
+
+def test_other_views_of_unsure_images(at_home: Callable[..., Ended]) -> None:
+    """All images in six views, none of them, and some: the mean of forwards tells."""
+    keys = ("task.tta=flip_and_shift", "--json")
+    found = [at_home("eval", "done", *keys, f"task.tta_below={below}").json for below in ("1", "1e-9", "0.51")]
+    forwards = [each["tables"]["test/forwards_per_image"] for each in found]
+    assert forwards[:2] == [6.0, 1.0]
+    assert round((forwards[2] - 1) * 24, 6) % 5 == 0, "five more for each that is looked at again"
+    assert (found[2]["tta"], found[2]["tta_below"]) == ("flip_and_shift", 0.51)
+    plain = at_home("eval", "done", "task.tta=none", "--json").json
+    assert found[1]["metrics"] == plain["metrics"]
+    assert "test/forwards_per_image" not in plain["tables"]
+    assert found[0]["metrics"]["test/loss"] != plain["metrics"]["test/loss"]
 
 
 def test_a_model_on_its_own_needs_images_and_nothing_else(
@@ -87,7 +102,9 @@ def test_a_model_on_its_own_needs_images_and_nothing_else(
         (["done", "data.test=20%"], 2, ['data.test = "20%"', "folder:PATH"]),
         (["done", "data.test=folder:more", "--split", "val"], 2, ["--split val", "leave one of the two out"]),
         (["done", "data.test=folder:nowhere"], 3, ["nowhere does not exist"]),
-        (["done", "task.flip_tta=maybe"], 2, ["task.flip_tta", "maybe"]),
+        (["done", "task.flip_tta=maybe"], 2, ["task.flip_tta", "maybe", "flip_and_shift"]),
+        (["done", "task.tta_below=0"], 2, ["task.tta_below", "greater than 0"]),
+        (["done", "task.tta=none", "task.tta_below=0.5"], 2, ["task.tta_below", "has no effect"]),
         (["done", "--side", "8"], 2, ["side_px = 8", "lenet5", "32"]),
         (["done", "--side", "5"], 2, ["--side"]),
         (["done", "--suspects", "found.csv"], 2, ["--suspects", "classify", "guards"]),

@@ -87,7 +87,8 @@ def rewritten(run: Path, change: Callable[[dict[str, Any]], object], weights: by
         (lambda about: about.update(mean=[0.5, 0.5, float("nan")]), "mean.2"),
         (lambda about: about.update(std=[0.5, 0.5, 0]), "std.2"),
         (lambda about: about.update(precision="fp4\x1b[2J"), "precision"),
-        (lambda about: about["task"].update(flip_tta="yes"), "flip_tta"),
+        (lambda about: about["task"].update(tta="yes"), "tta"),
+        (lambda about: about["task"].update(tta_below=0), "tta_below"),
         (lambda about: about["task"].update(name="os"), 'no task "os"; allowed: classify'),
         (lambda about: about["task"].update(name=["classify"]), "no task"),
         (lambda about: about.update(task="classify"), "task"),
@@ -112,6 +113,7 @@ def as_before_tasks(run: Path) -> None:
 
     def change(about: dict[str, Any]) -> None:
         task = about.pop("task")
+        task["flip_tta"] = task.pop("tta") == "flip"
         about.update(schema=1, **{key: task[key] for key in ("classes", "train_images_per_class", "flip_tta")})
 
     rewritten(run, change)

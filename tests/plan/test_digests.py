@@ -67,6 +67,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"train": {"lookahead": {"every_steps": 2}}}, "d96f452a0bf924b7"),
     ({"train": {"lookahead": {}}}, "305cc742372fb35e"),
     ({"task": {"loss": "cross_entropy", "flip_tta": True}}, "234f7e447d0a98e2"),
+    ({"task": {"tta": "flip"}}, "234f7e447d0a98e2"),
+    ({"task": {"flip_tta": False}}, PLAIN),
     ({"task": {"loss": "focal", "focal_gamma": 2.0}}, "af7a33da7acc4a71"),
     ({"task": {"loss": "ldam", "ldam_margin": 0.3}, "model": COSINES}, "b66b61c895823930"),
     ({"task": {"loss": "logit_adjustment", "adjustment_tau": 0.5}}, "09873ae2c2cfc74f"),

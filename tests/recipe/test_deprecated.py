@@ -31,6 +31,14 @@ def test_old_keys_are_read_with_a_note() -> None:
     assert parse_recipe({**BASE, "evaluate": {"every": 3}}).notes == ()
 
 
+@pytest.mark.parametrize(("old", "new"), [(True, "flip"), (False, "none")])
+def test_mirror_images_are_one_of_several_views_now(old: bool, new: str) -> None:
+    asked = parse_recipe({**BASE, "task": {"flip_tta": old}})
+    assert asked.task.tta == new  # type: ignore[attr-defined]
+    assert [note.partition(": ")[2] for note in asked.notes] == ["task.flip_tta is now called task.tta"]
+    assert parse_recipe({**BASE, "task": {"tta": "flip_and_shift"}}, [f"task.flip_tta={str(old).lower()}"]) == asked
+
+
 def test_the_metric_that_decides_may_be_asked_for_under_out() -> None:
     asked = parse_recipe(BASE, ["out.best_by=macro_f1"])
     assert asked.evaluate.best == "macro_f1"

@@ -17,6 +17,7 @@ from fewer.recipe.parse import parse_recipe
 from fewer.session.build import Session
 from fewer.session.fit import fit
 from fewer.session.statistics import model_for
+from fewer.tasks.classify.tta import Views
 from fewer.testing.flops import FlopsFromShapes
 from fewer.testing.harness import Content, one_thread, trained
 from fewer.training.loop import Row
@@ -106,7 +107,7 @@ def test_new_statistics_take_one_forward_an_image_however_models_are_evaluated(
     """Counted from outside; an evaluation of mirror images would take two, and half of its statistics from them."""
     session, _ = sessions[IMAGES]
     plain = model_for(session, VAL)[0].state_dict()
-    monkeypatch.setattr(session.task, "flip_tta", True)
+    monkeypatch.setattr(session.task, "views", Views("flip"))
     with FlopsFromShapes() as flops:
         model, images = model_for(session, VAL)
     assert flops.total == images * session.plan.sample_flops(2).forward

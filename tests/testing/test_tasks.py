@@ -27,6 +27,7 @@ from fewer.data.images import ImageData
 from fewer.session.build import build_optimizer
 from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify.task import Classify
+from fewer.tasks.classify.tta import Views
 from fewer.testing import Violation, check_task
 from fewer.testing.harness import session_of
 from fewer.training.loop import train
@@ -153,7 +154,16 @@ def labelled() -> Batch:
 # --- Tasks that keep all promises ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"flip_tta": True}, {"images_C": (9, 3, 2, 1)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"label_smoothing": 0.1},
+        {"views": Views("flip")},
+        {"views": Views("flip_and_shift", 0.4)},
+        {"images_C": (9, 3, 2, 1)},
+    ],
+)
 def test_classification_conforms(settings: dict[str, Any]) -> None:
     check_task(lambda: (Classify(4, **settings), linear()), labelled())
 

@@ -55,8 +55,8 @@ def evaluate(
     """Evaluate a model on its run's test set, or on other images with data.test=folder:PATH.
 
     --sides 32,40,48 gives a row a side, with what a forward costs, and names the best; choose with --split val.
-    data.test, data.damaged, data.cache, task.flip_tta and train.precision may differ from the run's. Where its images
-    have moved, data.source, data.val and data.labels.csv say where they are.
+    data.test, data.damaged, data.cache, task.tta, task.tta_below and train.precision may differ from the run's. Where
+    its images have moved, data.source, data.val and data.labels.csv say where they are.
     """
     from fewer.core.errors import RecipeError
 
@@ -199,6 +199,8 @@ def _print(result: dict[str, Any], per_class: bool) -> None:
         ("images", f"{result['images']:,}"),
         ("seconds", f"{result['seconds']:.4g}"),
     ]
+    if (forwards := result["tables"].get(f"{name}/forwards_per_image")) is not None:
+        rows.insert(-1, ("forwards an image", f"{forwards:.3f}"))
     width = max(10, *(len(label) + 1 for label, _ in rows))
     for label, text in rows:
         print(f"{label:{width}}{text:>10}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +58,15 @@ class TaskMetadata(BaseModel):
 
     name: _Name
     classes: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=CLASSES_MAX)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_old_files(cls, data: object) -> object:
+        """Where new files say `tta = "flip"`, old ones say `flip_tta = true`."""
+        if not isinstance(data, dict) or "flip_tta" not in data or "tta" in data:
+            return data
+        flips = data["flip_tta"]
+        return {**data, "tta": ("flip" if flips else "none") if isinstance(flips, bool) else flips}
 
     @field_validator("classes")
     @classmethod

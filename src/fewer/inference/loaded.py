@@ -73,7 +73,7 @@ def load_published(
         path: A run folder, or the folder of a published model.
         precision: Left out: that of the run.
         side_px: Left out: that of the run's evaluation.
-        task: Keys of `[task]` that evaluation may change, such as `flip_tta`; left out: those of the run.
+        task: Keys of `[task]` that evaluation may change, such as `tta`; left out: those of the run.
 
     Raises:
         RecipeError: There is no model at this path, or it does not take images of this side.

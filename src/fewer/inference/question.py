@@ -12,6 +12,7 @@ from fewer.core.errors import DataError, RecipeError
 from fewer.core.messages import nearest
 from fewer.core.text import command
 from fewer.data.sources import is_source
+from fewer.recipe.deprecated import current
 from fewer.recipe.parse import override, parse_recipe
 from fewer.recipe.places import require_data
 from fewer.recipe.schema import Recipe
@@ -88,7 +89,7 @@ class Question:
         return recipe
 
     def _require_changeable(self, changeable: Sequence[str]) -> None:
-        keys = [_key(text) for text in self.overrides]
+        keys = [".".join(current(tuple(_key(text).split(".")))) for text in self.overrides]
         problems = [
             f'argument "{text}": an evaluation does not change {key}; {nearest(key, changeable)}'
             for key, text in zip(keys, self.overrides, strict=True)

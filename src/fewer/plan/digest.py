@@ -39,6 +39,9 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
     if recipe.data.val == "auto":  # once the default was called after its share
         content["data"]["val"] = "5%"
     content["model"] = _model(recipe, facts.model.weights)
+    if content.get("task", {}).get("tta") == "flip":  # once a key of its own
+        del content["task"]["tta"]
+        content["task"]["flip_tta"] = True
     content["select"] = own_selector or _selection(recipe, facts)
     content |= _evaluation(recipe, own_selector)
     data = facts.data

@@ -11,7 +11,15 @@ MOVED: dict[KeyPath, KeyPath] = {
     ("out", "evaluate_every"): ("evaluate", "every"),
     ("out", "best_by"): ("evaluate", "best"),
     ("select", "guards", "batchnorm_images"): ("evaluate", "batchnorm_images"),
+    ("task", "flip_tta"): ("task", "tta"),
 }
+# What some values of theirs are now.
+_VALUES: dict[KeyPath, dict[bool, str]] = {("task", "flip_tta"): {True: "flip", False: "none"}}
+
+
+def current(path: KeyPath) -> KeyPath:
+    """A key path as it is now."""
+    return MOVED.get(path, path)
 
 
 def moved(content: dict[str, Any]) -> dict[KeyPath, KeyPath]:
@@ -29,7 +37,8 @@ def moved(content: dict[str, Any]) -> dict[KeyPath, KeyPath]:
         target = content.setdefault(new[0], {}) if section is not None and old[-1] in section else None
         if section is None or not isinstance(target, dict) or new[-1] in target:
             continue
-        target[new[-1]] = section.pop(old[-1])
+        value = section.pop(old[-1])
+        target[new[-1]] = _VALUES.get(old, {}).get(value, value) if isinstance(value, bool) else value
         found[old] = new
     return found
 

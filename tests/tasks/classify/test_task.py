@@ -9,11 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from echo import Echo
+from fewer import tasks
+from fewer.core.metadata import TaskSetting
 from fewer.core.types import At, Batch
 from fewer.sync.comm import SingleProcess
 from fewer.tasks.classify.cross_entropy import cross_entropy
 from fewer.tasks.classify.metrics import metric_names
 from fewer.tasks.classify.task import Classify
+from fewer.tasks.classify.tta import Views
 
 
 def batch_of(logits: torch.Tensor, labels: torch.Tensor, first: int = 0) -> Batch:
@@ -70,8 +73,19 @@ def test_metrics_equal_scikit_learns_whatever_the_batches() -> None:
 def test_flip_augmentation_at_test_time_is_the_mean_of_both_views() -> None:
     logits, labels = torch.randn(20, 4), torch.randint(0, 4, (20,))
     plain = Classify(4).evaluate(Echo(), [batch_of((logits + logits.flip(-1)) / 2, labels)], SingleProcess())
-    flipped = Classify(4, flip_tta=True).evaluate(Echo(), [batch_of(logits, labels)], SingleProcess())
+    flipped = Classify(4, views=Views("flip")).evaluate(Echo(), [batch_of(logits, labels)], SingleProcess())
     assert flipped.scalars == pytest.approx(plain.scalars)
+
+
+def test_a_run_and_its_published_model_look_at_the_same_views() -> None:
+    classify = tasks.module("classify")
+    params = classify.Params(tta="flip_and_shift", tta_below=0.75)
+    task = classify.build(params, TaskSetting(("a", "b"), (3, 4)))
+    again = classify.restored(classify.Metadata.model_validate(task.metadata()), None)
+    assert again.views == task.views == Views("flip_and_shift", 0.75)
+    assert again.metadata() == task.metadata()
+    old = {"name": "classify", "classes": ["a", "b"], "flip_tta": True}
+    assert classify.restored(classify.Metadata.model_validate(old), None).views == Views("flip")
 
 
 def test_smoothing_touches_training_only() -> None:

@@ -71,7 +71,7 @@ def loss_of(name: str, **keys: Any) -> Any:
     "keys",
     [
         {},
-        {"flip_tta": True},
+        {"tta": "flip"},
         {"loss": loss_of("dice")},
         {"loss": loss_of("focal")},
         {"loss": loss_of("cross_entropy_dice")},
@@ -175,7 +175,7 @@ def test_the_mean_of_both_views_is_that_of_mirrored_logits() -> None:
     image = dense(batch.inputs)
     with torch.no_grad():
         expected = (net(image) + net(image.flip(-1)).flip(-1)) / 2
-    assert torch.allclose(Segment(3, flip_tta=True).predict(net, image), expected)
+    assert torch.allclose(Segment(3, tta="flip").predict(net, image), expected)
 
 
 def test_predictions_need_no_labels_and_have_the_pictures_sizes() -> None:
@@ -200,7 +200,7 @@ def test_a_network_that_does_not_give_maps_of_classes_is_refused() -> None:
 def test_a_published_task_is_restored_and_one_of_a_recipe_built() -> None:
     segment = tasks.module("segment")
     setting = TaskSetting(("a", "b"), (3, 4), aspect=2.0, pixels_C=(10, 30))
-    params = segment.Params(class_weights="inverse", flip_tta=True)
+    params = segment.Params(class_weights="inverse", tta="flip")
     task = segment.build(params, setting)
     assert tuple(dense(task.dummy_batch(64, torch.device("meta"), torch.float32).inputs).shape) == (2, 3, 32, 64)
     again = segment.restored(segment.Metadata.model_validate(task.metadata()), None)
@@ -210,9 +210,15 @@ def test_a_published_task_is_restored_and_one_of_a_recipe_built() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"train_pixels_per_class": [1]}, {"classes": [str(i) for i in range(256)]}, {"flip_tta": 1}]
+    "change",
+    [
+        {"train_pixels_per_class": [1]},
+        {"classes": [str(i) for i in range(256)]},
+        {"flip_tta": 1},
+        {"tta": "flip_and_shift"},
+    ],
 )
 def test_metadata_of_unknown_origin_is_checked(change: dict[str, Any]) -> None:
     segment = tasks.module("segment")
-    with pytest.raises(ValueError, match=r"class|flip_tta"):
+    with pytest.raises(ValueError, match=r"class|tta"):
         segment.Metadata.model_validate({"name": "segment", "classes": ["a", "b"], **change})

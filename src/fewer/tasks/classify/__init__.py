@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from fewer.core.clock import Duration
-from fewer.core.config import Flag, Section, Span
+from fewer.core.config import Section, Span
 from fewer.core.registry import Registry
 from fewer.tasks.classify.by_class import by_class
 from fewer.tasks.classify.loss import LOSSES
-from fewer.tasks.classify.metadata import EVALUATION_KEYS, Metadata
+from fewer.tasks.classify.metadata import EVALUATION_KEYS, Confidence, Metadata
 from fewer.tasks.classify.metrics import METRICS, PRIMARY, STEP_METRICS, VALIDATION_METRICS, metric_names
+from fewer.tasks.classify.tta import Tta
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +60,12 @@ class Params(Section):
     """`effective_number`: beta; 0 is no weights, towards 1 it becomes `inverse`."""
     reweight_from: Span = Duration(0, "%")
     """No `class_weights` before this part of the run, in whole epochs (deferred re-weighting, Cao et al. 2019)."""
-    flip_tta: Flag = False
-    """Evaluate the mean of the logits of an image and of its mirror image."""
+    tta: Tta = "none"
+    """Test-time augmentation: the mean of the logits over views of an image. `flip`: the image and its mirror image.
+    `flip_and_shift`: six, these two, and both shifted by a pixel either way, which together have half of the weight."""
+    tta_below: Confidence = 1.0
+    """`tta`: only images whose most probable class has a smaller probability than this are looked at again; 1: all.
+    Sweep it with `fewer eval RUN --split val task.tta_below=0.7`, which says how many forwards an image took."""
 
     def conflicts(self, epochs: int) -> dict[str, str]:
         found, rule = {}, self.class_weights
@@ -69,6 +74,10 @@ class Params(Section):
             found = self.changed(["class_beta"], reason)
         if rule == "none":
             found |= self.changed(["reweight_from"], 'has no effect with task.class_weights = "none"; leave it out')
+        if self.tta == "none":
+            fix = 'take it out with task.tta_below=, or set task.tta = "flip_and_shift"'
+            reason = f'has no effect with task.tta = "none"; {fix}'
+            found |= self.changed(["tta_below"], reason)
         return found
 
 
@@ -77,12 +86,13 @@ def build(params: Params, setting: TaskSetting) -> Classify:
     from fewer.tasks.classify.class_weights import Reweighting
     from fewer.tasks.classify.loss import Setting
     from fewer.tasks.classify.task import Classify
+    from fewer.tasks.classify.tta import Views
 
     images_C = setting.images_C
     loss = Setting(images_C, setting.label_smoothing, setting.logit_scale)
     return Classify(
         setting.classes,
-        flip_tta=params.flip_tta,
+        views=Views(params.tta, params.tta_below),
         autocast=setting.autocast,
         loss=LOSSES.module(params.loss).build(params, loss),
         reweighting=Reweighting(params.class_weights, images_C, params.class_beta, params.reweight_from),
@@ -110,6 +120,7 @@ def restored(metadata: Metadata, autocast: torch.dtype | None) -> Classify:
         autocast: Dtype of the forward's matrix products; None: that of the weights.
     """
     from fewer.tasks.classify.task import Classify
+    from fewer.tasks.classify.tta import Views
 
-    flip_tta, images_C = metadata.flip_tta, metadata.train_images_per_class
-    return Classify(metadata.classes, flip_tta=flip_tta, autocast=autocast, images_C=images_C)
+    views, images_C = Views(metadata.tta, metadata.tta_below), metadata.train_images_per_class
+    return Classify(metadata.classes, views=views, autocast=autocast, images_C=images_C)

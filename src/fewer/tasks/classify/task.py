@@ -20,6 +20,7 @@ from fewer.tasks.classify.metadata import Metadata
 from fewer.tasks.classify.metrics import PRIMARY, STEP_METRICS, scalars, tables
 from fewer.tasks.classify.mixed import Weight, mixed
 from fewer.tasks.classify.prediction import Ranking, RankingFormat, rankings
+from fewer.tasks.classify.tta import AS_IT_IS, Views
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +38,7 @@ class Classify:
     Args:
         classes: Names of the classes, or their number, C.
         label_smoothing: Share of the target spread over all classes, in training only; `loss` brings its own.
-        flip_tta: Evaluate the mean of the logits of each image and of its mirror image.
+        views: Which views of an image are evaluated; left out: the image as it is.
         autocast: Dtype of the forward's matrix products; None: that of the weights.
         loss: The training loss, one of `fewer.tasks.classify.losses`; left out: cross-entropy, as in evaluation.
         reweighting: Weights by class in training; left out: none. They are part of the losses that training tells.
@@ -53,14 +54,14 @@ class Classify:
         self,
         classes: int | Sequence[str],
         label_smoothing: float = 0.0,
-        flip_tta: bool = False,
+        views: Views = AS_IT_IS,
         autocast: torch.dtype | None = None,
         loss: Loss | None = None,
         reweighting: Reweighting | None = None,
         images_C: Sequence[int] = (),
     ) -> None:
         self.names = tuple(map(str, range(classes)) if isinstance(classes, int) else classes)
-        self.classes, self.flip_tta, self.autocast = len(self.names), flip_tta, autocast
+        self.classes, self.views, self.autocast = len(self.names), views, autocast
         self.loss = loss or partial(cross_entropy, label_smoothing=label_smoothing)
         self.reweighting, self.images_C = reweighting, images_C
 
@@ -91,20 +92,22 @@ class Classify:
         """Top-1, top-5, mean cross-entropy, macro-F1; the confusion matrix and the accuracy of every class.
 
         Where classes differ much in training images also balanced accuracy, and that of the classes that have many,
-        some and few of them: means over the classes, see `fewer.tasks.classify.shots`.
+        some and few of them: means over the classes, see `fewer.tasks.classify.shots`. With several views also how many
+        forwards an image took, on average.
         """
         model.eval()
         device = next(model.parameters()).device
         confusion_CC = torch.zeros(self.classes, self.classes, dtype=torch.float64, device=device)
-        sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among the top five
+        sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss, right among the top five, forwards
         known = [torch.empty(0, 5, dtype=torch.float64)]  # id, loss, class, prediction and its probability
         for batch in batches:
-            logits_BC, label_B = self.predict(model, batch.inputs), dense(batch.targets)
+            (logits_BC, forwards), label_B = self._looked_at(model, batch.inputs), dense(batch.targets)
             outcome = cross_entropy(logits_BC, label_B)
             cells = label_B * self.classes + logits_BC.argmax(1)
             confusion_CC += torch.bincount(cells, minlength=self.classes**2).view_as(confusion_CC)
             top_B5 = logits_BC.topk(min(5, self.classes), dim=1).indices
-            sums += torch.stack([outcome.loss_sum_B.sum(dtype=torch.float64), (top_B5 == label_B[:, None]).sum()])
+            in_top5 = (top_B5 == label_B[:, None]).sum()
+            sums += torch.stack([outcome.loss_sum_B.sum(dtype=torch.float64), in_top5, in_top5.new_tensor(forwards)])
             sure_B, said_B = logits_BC.float().softmax(1).max(1)
             columns = (batch.ids_B, outcome.loss_sum_B, label_B, said_B, sure_B)
             known.append(torch.stack([column.double().cpu() for column in columns], dim=1))
@@ -112,8 +115,11 @@ class Classify:
         comm.all_reduce(sums)
         worst = [_worst_sample(row) for row in worst_rows(torch.cat(known), comm).tolist()]
         counts_CC = confusion_CC.cpu()
-        loss, in_top5 = sums.tolist()
-        return Evaluation(scalars(counts_CC, loss, in_top5, self.images_C), tables(counts_CC), worst)
+        loss, right_5, all_forwards = sums.tolist()
+        found = tables(counts_CC)
+        if self.views.tta != "none":
+            found["forwards_per_image"] = all_forwards / max(1.0, float(counts_CC.sum()))
+        return Evaluation(scalars(counts_CC, loss, right_5, self.images_C), found, worst)
 
     @torch.no_grad()
     def guess(self, images_C: Sequence[int]) -> dict[str, float]:
@@ -137,10 +143,11 @@ class Classify:
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Values) -> Tensor:
         """The logits that are evaluated (B, C), of a model in eval mode."""
-        logits_BC = self.output(model, inputs)
-        if self.flip_tta:
-            logits_BC = (logits_BC + self.output(model, dense(inputs).flip(-1))) / 2
-        return logits_BC
+        return self._looked_at(model, inputs)[0]
+
+    def _looked_at(self, model: nn.Module, inputs: Values) -> tuple[Tensor, int]:
+        """The logits that are evaluated, and how many images went forward for them."""
+        return self.views.logits(partial(self.output, model), dense(inputs))
 
     def predictions(self, model: nn.Module, batch: Batch, most: int) -> list[Ranking]:
         """The most probable classes of each image."""
@@ -161,7 +168,8 @@ class Classify:
 
     def metadata(self) -> dict[str, Any]:
         counts = tuple(self.images_C)
-        about = Metadata(classes=self.names, train_images_per_class=counts, flip_tta=self.flip_tta)
+        views = {"tta": self.views.tta, "tta_below": self.views.below}
+        about = Metadata(classes=self.names, train_images_per_class=counts, **views)
         return about.model_dump(mode="json")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from fewer.core.config import Flag, NonNegative, Section
+from fewer.core.config import NonNegative, Section
 from fewer.core.registry import Registry
 from fewer.tasks.segment.by_class import by_class
 from fewer.tasks.segment.loss import LOSSES
-from fewer.tasks.segment.metadata import EVALUATION_KEYS, Metadata
+from fewer.tasks.segment.metadata import EVALUATION_KEYS, Metadata, Tta
 from fewer.tasks.segment.metrics import METRICS, PRIMARY, STEP_METRICS, VALIDATION_METRICS, metric_names
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Params(Section):
     2016), which has bounds. Their mean over the training pixels is 1."""
     aux_weight: NonNegative = 0.4
     """Factor on the loss of auxiliary heads, of models that have any (Zhao et al. 2017)."""
-    flip_tta: Flag = False
-    """Evaluate the mean of the logits of an image and of its mirror image."""
+    tta: Tta = "none"
+    """Test-time augmentation. `flip`: the mean of the logits of an image and of its mirror image."""
 
     def conflicts(self, epochs: int) -> dict[str, str]:
         if getattr(self, "weighs", True):
@@ -75,7 +75,7 @@ def build(params: Params, setting: TaskSetting) -> Segment:
         setting.classes,
         loss=LOSSES.module(params.loss).build(params, loss),
         aux_weight=params.aux_weight,
-        flip_tta=params.flip_tta,
+        tta=params.tta,
         autocast=setting.autocast,
         aspect=setting.aspect,
         pixels_C=setting.pixels_C,
@@ -103,6 +103,4 @@ def restored(metadata: Metadata, autocast: torch.dtype | None) -> Segment:
     """
     from fewer.tasks.segment.task import Segment
 
-    return Segment(
-        metadata.classes, flip_tta=metadata.flip_tta, autocast=autocast, pixels_C=metadata.train_pixels_per_class
-    )
+    return Segment(metadata.classes, tta=metadata.tta, autocast=autocast, pixels_C=metadata.train_pixels_per_class)

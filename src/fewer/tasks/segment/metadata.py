@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fewer.core.config import Flag
 from fewer.core.metadata import TaskMetadata
 
 _Pixels = Annotated[int, Field(ge=0, lt=2**50, strict=True)]
 
-EVALUATION_KEYS = ("flip_tta",)
+EVALUATION_KEYS = ("tta",)
+Tta = Literal["none", "flip"]
 CLASSES_MAX = 255  # ids 0 to 254 of a mask's 8 bits; 255 is void
 
 
@@ -20,12 +20,12 @@ class Metadata(TaskMetadata):
 
     Attributes:
         train_pixels_per_class: How many pixels of each class it was trained on; empty where not known.
-        flip_tta: Whether evaluation took the mean over each image and its mirror image.
+        tta: Whether evaluation took the mean over each image and its mirror image.
     """
 
     name: Literal["segment"] = "segment"
     train_pixels_per_class: Annotated[tuple[_Pixels, ...], Field(max_length=CLASSES_MAX)] = ()
-    flip_tta: Flag = False
+    tta: Tta = "none"
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -16,7 +16,7 @@ from fewer.core.types import At, Batch, Forward, Stage, first
 from fewer.core.worst import worst_rows
 from fewer.tasks.segment.loss import Setting
 from fewer.tasks.segment.losses import cross_entropy
-from fewer.tasks.segment.metadata import CLASSES_MAX, Metadata
+from fewer.tasks.segment.metadata import CLASSES_MAX, Metadata, Tta
 from fewer.tasks.segment.metrics import PIXEL_ACCURACY, PRIMARY, STEP_METRICS, image_miou, scalars, tables
 from fewer.tasks.segment.own_size import own_ids
 from fewer.tasks.segment.pixels import Pixels, at_size
@@ -52,7 +52,7 @@ class Segment:
         loss: The training loss, one of `fewer.tasks.segment.losses`; left out: cross-entropy, as in evaluation.
         aux_weight: Factor on the loss of auxiliary heads, which networks have in training only. Selection, which
             compares losses of training and of scoring, sees the main head's alone.
-        flip_tta: Evaluate the mean of the logits of each image and of its mirror image.
+        tta: "flip": evaluate the mean of the logits of each image and of its mirror image.
         autocast: Dtype of the forward's matrix products; None: that of the weights.
         aspect: Width / height of the frames, for dummy batches.
         pixels_C: Training pixels of every class.
@@ -68,7 +68,7 @@ class Segment:
         classes: int | Sequence[str],
         loss: Loss | None = None,
         aux_weight: float = 0.4,
-        flip_tta: bool = False,
+        tta: Tta = "none",
         autocast: torch.dtype | None = None,
         aspect: float = 1.0,
         pixels_C: Sequence[int] = (),
@@ -76,7 +76,7 @@ class Segment:
         self.names = tuple(map(str, range(classes)) if isinstance(classes, int) else classes)
         if len(self.names) > CLASSES_MAX:
             raise ValueError(f"{len(self.names)} classes; masks of 8 bits have room for {CLASSES_MAX}")
-        self.classes, self.flip_tta, self.autocast = len(self.names), flip_tta, autocast
+        self.classes, self.tta, self.autocast = len(self.names), tta, autocast
         self.loss = loss or cross_entropy.build(cross_entropy.Params(), Setting())
         self.aux_weight, self.aspect, self.pixels_C = aux_weight, aspect, pixels_C
 
@@ -146,7 +146,7 @@ class Segment:
     def predict(self, model: nn.Module, inputs: Values) -> Tensor:
         """The logits that are evaluated (B, C, h, w), of a model in eval mode."""
         logits_BChw = first(self.output(model, inputs))
-        if self.flip_tta:
+        if self.tta == "flip":
             logits_BChw = (logits_BChw + first(self.output(model, dense(inputs).flip(-1))).flip(-1)) / 2
         return logits_BChw
 
@@ -185,7 +185,7 @@ class Segment:
 
     def metadata(self) -> dict[str, Any]:
         counts = tuple(self.pixels_C)
-        about = Metadata(classes=self.names, train_pixels_per_class=counts, flip_tta=self.flip_tta)
+        about = Metadata(classes=self.names, train_pixels_per_class=counts, tta=self.tta)
         return about.model_dump(mode="json")
 
     def _alone(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
