@@ -69,6 +69,8 @@ def test_reference_losses_that_make_a_run_cost_more_than_plain_training_are_warn
         ({"optimizer": "adamw", "lr": 0.1}, "", 'far too high for "adamw" from random weights; 0.0003 to 0.005 is'),
         ({"optimizer": "adamw", "lr": 0.01}, "", ""),
         ({"optimizer": "adamw", "lr": 0.01}, "abc", 'far too high for "adamw" with first weights from elsewhere'),
+        ({"optimizer": "muon", "lr": 0.24}, "", 'far too high for "muon"'),
+        ({"optimizer": "muon", "lr": 0.24, "adjust_lr": "original", "renormalise_every_steps": 1}, "", ""),
         ({"lr": 0.5}, "abc", "0.001 to 0.05 is usual, e.g. train.lr=0.007"),
         ({"lr": 0.0001}, "", 'far too low for "sgd"'),
         ({"lr": 4.0, "batch_size": 128}, "", "far too high"),

@@ -93,7 +93,8 @@ def usual_lr(train: TrainParams, first_weights: str, batch_size: int) -> tuple[f
 
 def usual_lr_of(train: TrainParams, first_weights: str) -> tuple[float, float] | None:
     """Likewise, for batches of up to 256 images."""
-    stated = getattr(OPTIMIZERS.module(train.optimizer), "USUAL_LR", None)
+    module = OPTIMIZERS.module(train.optimizer)
+    stated = module.usual_lr(train) if hasattr(module, "usual_lr") else getattr(module, "USUAL_LR", None)
     return stated and stated[first_weights]
 
 

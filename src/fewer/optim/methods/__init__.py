@@ -3,8 +3,8 @@
 A file has `Params` and `build(params, groups)`, which returns a `torch.optim.Optimizer` over groups of parameters, as
 `fewer.optim.groups.parameter_groups` gives them: each has its own learning rate and weight decay. It may have
 `USUAL_LR`: the lowest and highest usual `train.lr` for batches of up to 256 images, from `random` weights and from
-`given` ones; a rate far outside is warned of. One whose steps multiply matrices has
-`step_flops(params, groups)`, which counts them.
+`given` ones; a rate far outside is warned of. Where that depends on other keys it has `usual_lr(params)`, which returns
+the same. One whose steps multiply matrices has `step_flops(params, groups)`, which counts them.
 
 Besides, `"torch:NAME"` and `"timm:NAME"` are any optimizer that these libraries list (`fewer.optim.library`).
 """
