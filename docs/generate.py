@@ -234,8 +234,10 @@ def _limit(item: Any) -> str:
 def default(field: FieldInfo) -> str:
     """A field's default as it is written in TOML."""
     value = field.default
-    if field.is_required() or value is None:
-        return "required" if field.is_required() else "left out"
+    if field.is_required():
+        return "required"
+    if value is None or isinstance(value, BaseModel):
+        return "left out"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):

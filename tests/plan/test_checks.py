@@ -11,7 +11,7 @@ from fewer.plan.checks import exceeds_plain_cost, mismatches, unusual_lr
 from fewer.plan.compile import compile_plan
 from fewer.plan.cost_model import budget_of
 from fewer.plan.evaluations import Reestimation
-from fewer.plan.facts import Reference
+from fewer.plan.facts import Preparation
 from fewer.plan.flops import Flops
 from fewer.plan.stages import stages_of
 from planning import facts, recipe
@@ -55,7 +55,7 @@ def test_all_mismatches_come_at_once() -> None:
 
 def test_reference_losses_that_make_a_run_cost_more_than_plain_training_are_warned_of() -> None:
     asked = recipe(train={"epochs": 4})
-    costly = facts(reference=Reference(32, {"flops": 3 * 32 * 32 * 1000}))
+    costly = facts(preparation=Preparation((32,), {"flops": (3 * 32 * 32 * 1000,) * 2}))
     budget = budget_of(costly, stages_of(asked, 32), None, Reestimation(0, guards=False))
     said = exceeds_plain_cost(costly, budget, {"flops": (5.0 * costly.plain_epoch_flops,) * 2})
     assert "costs more than plain training: 5.00 FEE > 4.00" in said

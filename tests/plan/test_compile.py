@@ -9,7 +9,7 @@ import pytest
 from fewer.core.errors import RecipeError
 from fewer.core.types import At, Expectation
 from fewer.plan.compile import compile_plan
-from fewer.plan.facts import Reference
+from fewer.plan.facts import Preparation
 from planning import facts, recipe
 
 
@@ -63,14 +63,14 @@ def test_a_note_says_what_a_worker_gets_of_a_batch() -> None:
 
 
 def test_notes_say_what_becomes_of_the_images_and_what_comes_first() -> None:
-    reference = Reference(32, {"flops": 3 * 32 * 32 * 500, "samples_loaded": 1000})
+    reference = Preparation((32,), {"flops": (3 * 32 * 32 * 500,) * 2, "samples_loaded": (1000, 1000)})
     stages = [{"epochs": 1, "side_px": side} for side in (16, 32, 64)]
-    known = facts(notes=("of the data",), reference=reference)
+    known = facts(notes=("of the data",), preparation=reference)
     notes = compile_plan(recipe(stages=stages), known).notes
     assert "costs more than plain training: 5.75 FEE > 5.25" in notes[-1]
     assert notes[1:-1] == (
         "of the data",
         "images of 32 px are reduced to 16 px",
         "images of 32 px are enlarged to 64 px",
-        "reference losses come first, by two proxies, each trained on half of the images: 0.50 FEE",
+        "reference losses come first, by the given model: 0.50 FEE",
     )

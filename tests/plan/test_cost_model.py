@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fewer.core.types import At, Expectation
 from fewer.plan.cost_model import MOMENTS_IMAGES, CostModel, Costs, budget_of
 from fewer.plan.evaluations import Reestimation, evaluations_of
-from fewer.plan.facts import Facts, Reference
+from fewer.plan.facts import Facts, Preparation
 from fewer.plan.stages import stages_of
 from fewer.recipe.schema import Recipe
 from planning import facts, recipe
@@ -214,9 +214,9 @@ def test_from_disk_all_is_decoded_whenever_it_is_looked_at() -> None:
 
 
 def test_reference_losses_are_added_to_what_training_costs() -> None:
-    reference = Reference(32, {"flops": 5000, "samples_loaded": 10, "samples_forwarded": 10})
-    plain, more = (predicted(recipe(), facts(reference=found)) for found in (None, reference))
+    reference = Preparation((32,), {"flops": (5000, 5000), "samples_loaded": (10, 10), "samples_forwarded": (10, 10)})
+    plain, more = (predicted(recipe(), facts(preparation=found)) for found in (None, reference))
     assert more["flops"][0] - plain["flops"][0] == 5000
     assert more["samples_loaded"][0] - plain["samples_loaded"][0] == 10
     assert more["optimizer_steps"] == plain["optimizer_steps"]
-    assert budget_of(facts(reference=reference), stages_of(recipe(), 32), None, NEVER).before_flops == 5000
+    assert budget_of(facts(preparation=reference), stages_of(recipe(), 32), None, NEVER).before_flops == 5000

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fewer.plan.compile import compile_plan
-from fewer.plan.facts import Reference
+from fewer.plan.facts import Preparation
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
 from planning import facts, recipe
@@ -46,7 +46,7 @@ def test_of_the_facts_it_holds_the_data_and_the_weights_but_not_the_machine() ->
 def test_a_reference_is_known_by_its_hash() -> None:
     def found(path: str, sha256: str) -> str:
         asked = recipe(select={"method": "rho", "reference": path, "guards": "off"})
-        return digest(asked, reference=Reference(32, {"flops": 1}, sha256))
+        return digest(asked, preparation=Preparation((32,), {"flops": (1, 1)}, sha256))
 
     assert found("/a", "1") == found("/b", "1") != found("/a", "2")
 

@@ -94,7 +94,7 @@ def test_a_missed_cost_is_said() -> None:
 def test_a_cost_below_the_smallest_is_refused_and_the_smallest_is_named() -> None:
     budget = replace(BUDGET, cost=0.3, before_flops=90.0)  # 600 for scoring, 90 before: 0.3834 of 1800
     assert budget.smallest_cost(with_look) == pytest.approx(690 / 1800)
-    said = budget_too_small(budget, with_look, "rho", trains_proxies=True)
+    said = budget_too_small(budget, with_look, "rho", "give select.reference a model")
     assert said.startswith('select.cost = 0.3: select.method = "rho" cannot do with less than 0.384 of the full cost')
     assert "use 0.384 or more, give select.reference a model" in said
     assert "select.reference" not in budget_too_small(budget, with_look, "dbpd")

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
+from counting import Counted
 from fewer import select
 from fewer.core.errors import CheckpointError, DataError, DivergedError, FewerError, RecipeError, Stopped
 from fewer.core.population import Population
@@ -69,27 +70,6 @@ def test_each_half_has_every_class_and_all_are_in_one() -> None:
     assert int((counts[0] - counts[1]).abs().max()) <= 1
     assert len(first) - len(second) in (0, 1)
     assert not torch.equal(halves(split, 4)[0], first)
-
-
-class Counted:
-    """Counts from outside what passes a session's task and data, whatever model it is for."""
-
-    def __init__(self, session: Session) -> None:
-        self.forwarded = self.backpropagated = self.loaded = 0
-        outcome, batches = session.task.outcome, session.train_data.batches
-
-        def seen(forward: Any, batch: Any, at: At, columns: Any = ()) -> Any:
-            self.forwarded += len(batch)
-            self.backpropagated += len(batch) * torch.is_grad_enabled()
-            return outcome(forward, batch, at, columns)
-
-        def loading(requests: Any) -> Any:
-            for batch in batches(requests):
-                self.loaded += len(batch)
-                yield batch
-
-        session.task.outcome = seen  # type: ignore[method-assign]
-        session.train_data.batches = loading  # type: ignore[method-assign]
 
 
 def test_all_that_proxies_do_is_booked_and_predicted() -> None:
@@ -174,7 +154,7 @@ def test_a_resumed_run_is_bit_for_bit_the_same_and_trains_no_proxies(monkeypatch
 
 def test_neutral_is_plain_and_needs_no_proxies() -> None:
     neutral = with_select(share=1.0)
-    assert session_of(neutral).plan.facts.reference is None
+    assert session_of(neutral).plan.facts.preparation is None
     chosen = [{"method": "rho", "share": 1.0}, {"method": "rho", "share": 1.0, "score": "fresh"}]
     laws.off_is_plain(SMALL, chosen)
 
@@ -204,7 +184,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(
         assert row["unknown"] == 0
         assert 0 < row["mean_loss"] < 5
         plan = json.loads((folder / "plan.json").read_text())
-        assert row["flops"] == plan["reference"]["costs"]["flops"]
+        assert row["flops"] == plan["preparation"]["costs"]["flops"][1]
         assert row["fee"] == pytest.approx(row["flops"] / plan["plain_epoch_flops"])
         assert "reference losses by two proxies" in (folder / "log.txt").read_text()
 

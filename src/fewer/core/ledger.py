@@ -45,6 +45,7 @@ class Ledger:
         self.train_images, self.plain_epoch_flops = train_images, plain_epoch_flops
         self.counts: list[dict[str, int]] = [dict.fromkeys(EXACT + LOCAL, 0) for _ in range(stages)]
         self.seconds: list[dict[str, float]] = [dict.fromkeys(PHASES, 0.0) for _ in range(stages)]
+        self.shared_flops = 0  # those of "flops" that another run has computed, such as a proxy's
         self.stage, self._phase, self._since = 0, "other", time.monotonic() if since is None else since
         self._peak_bytes = dict.fromkeys(PEAKS, 0)
 
@@ -122,6 +123,7 @@ class Ledger:
             **{name: self.total(name) for name in EXACT + LOCAL},
             "effective_epochs": self.effective_epochs,
             "full_epoch_equivalents": self.full_epoch_equivalents,
+            "shared_flops": self.shared_flops,
             **self.peaks(),
             "seconds": {**phases, "total": total},
             "stages": [
@@ -153,6 +155,7 @@ class Ledger:
         return {
             "exact": [{name: counts[name] for name in EXACT} for counts in self.counts],
             "seconds": [dict(seconds) for seconds in self.seconds],
+            "shared_flops": self.shared_flops,
             **self.peaks(),
         }
 
@@ -163,6 +166,7 @@ class Ledger:
         for seconds, saved in zip(self.seconds, state["seconds"], strict=False):
             for name, value in saved.items():
                 seconds[name] += value
+        self.shared_flops = state.get("shared_flops", 0)
         # A process that resumes may have seen more already; checkpoints of version 0.1 know no devices.
         self._peak_bytes = {name: max(most, state.get(name, 0)) for name, most in self._peak_bytes.items()}
 

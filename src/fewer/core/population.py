@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fewer.core.choices import Choices
+
 
 @dataclass(frozen=True, slots=True)
 class ShownClasses:
@@ -40,6 +42,7 @@ class Population:
         groups_are_classes: Whether the groups are what the task tells apart. Where they are not, as bins of the number
             of objects, losses of different groups are not comparable.
         shown: Which classes each image shows, where that is known and the groups do not say it.
+        choices: Which samples a proxy has chosen in which epoch, for methods that ask for it.
     """
 
     seed: int
@@ -48,3 +51,4 @@ class Population:
     reference_loss_N: Tensor | None = None
     groups_are_classes: bool = True
     shown: ShownClasses | None = None
+    choices: Choices | None = None

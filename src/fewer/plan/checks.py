@@ -143,10 +143,11 @@ def few_validation_images(facts: Facts) -> str:
 
 
 def exceeds_plain_cost(facts: Facts, budget: Budget, predicted: Mapping[str, tuple[float, float]]) -> str:
-    """A warning where reference losses make a run cost more than plain training; else nothing."""
+    """A warning where what comes first makes a run cost more than plain training; else nothing."""
     least_flops, full_flops = predicted["flops"][0], budget.full_flops
-    if not facts.reference or least_flops <= full_flops:
+    if not facts.preparation or least_flops <= full_flops:
         return ""
     epochs, plain = (flops / facts.plain_epoch_flops for flops in (least_flops, full_flops))
-    text = f"warning: with its reference losses this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
-    return f"{text}; a finished run as select.reference costs one forward of all images"
+    name = facts.preparation.name
+    text = f"warning: with its {name} this run costs more than plain training: {epochs:.2f} FEE > {plain:.2f}"
+    return "; ".join(filter(None, [text, facts.preparation.cheaper]))

@@ -18,7 +18,7 @@ from fewer.plan.course import earliest_end, of_epochs
 from fewer.plan.digest import digest_of
 from fewer.plan.evaluations import evaluations_of, reestimation_of
 from fewer.plan.execution import device_settings_of, loading_of
-from fewer.plan.facts import Facts, Reference
+from fewer.plan.facts import Facts, Preparation
 from fewer.plan.features import feature_notes, feature_problems, side_problems, with_features
 from fewer.plan.freezing import freezing_notes
 from fewer.plan.lr_finder import costs_of, finder_note, finds_lr
@@ -68,7 +68,7 @@ def compile_plan(
     oscillation = asked_oscillation(recipe.select, recipe.epochs)
     budget = budget_of(facts, stages, cost, reestimation, finder_flops, packs, oscillation)
     method = own_selector or recipe.select.model_dump()["method"]
-    _require_enough(budget, expected, method, facts.reference, 'train.lr = "auto"' if finds_lr(recipe) else "")
+    _require_enough(budget, expected, method, facts.preparation, 'train.lr = "auto"' if finds_lr(recipe) else "")
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.kept_sides_px(stages, has_val))
     costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
     predicted = _predicted(costs, expected, earliest_end(recipe, stages) if has_val else budget.epochs)
@@ -158,10 +158,10 @@ def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     )
 
 
-def _require_enough(budget: Budget, expected: Expected, method: str, reference: Reference | None, finds: str) -> None:
+def _require_enough(budget: Budget, expected: Expected, method: str, first: Preparation | None, finds: str) -> None:
     """Refuses a cost that cannot be met, and epochs of next to nothing."""
-    trains_proxies = reference is not None and reference.trains_proxies
-    problem = budget_too_small(budget, expected, method, trains_proxies) or too_few_samples(budget, expected, method)
+    cheaper = first.cheaper if first else ""
+    problem = budget_too_small(budget, expected, method, cheaper) or too_few_samples(budget, expected, method)
     if problem:
         raise RecipeError(problem + (f"; the finder of {finds} is part of the cost" if finds else ""))
 
@@ -188,9 +188,7 @@ def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
         notes.append("metrics of training say how often a mixed image is taken for what it shows most of")
     if finds_lr(recipe):
         notes.append(finder_note(recipe, facts, stages[0]))
-    if facts.reference:
-        proxies = facts.reference.trains_proxies
-        by = "two proxies, each trained on half of the images" if proxies else "the given model"
-        fee = facts.reference.costs["flops"] / facts.plain_epoch_flops
-        notes.append(f"reference losses come first, by {by}: {fee:.2f} FEE")
+    if before := facts.preparation:
+        fee = before.flops / facts.plain_epoch_flops
+        notes.append(f"{before.name} come first, by {before.by}: {fee:.2f} FEE")
     return notes

@@ -55,7 +55,7 @@ def budget_of(
         training_flops=tuple(model.mean_training_flops(*moment, shown[moment[1]]) for moment in moments),
         scoring_flops=tuple(model.scoring_flops(stage.side_px, epoch) for stage, epoch in moments),
         cost=cost,
-        before_flops=facts.reference_flops + finder_flops,
+        before_flops=facts.preparation_flops + finder_flops,
         after_flops=renewed if always else 0.0,
         after_partial_flops=renewed if reestimation.guards and not always else 0.0,
         feature_flops=tuple(
@@ -153,8 +153,8 @@ class CostModel:
 
     def _before(self) -> Iterator[Costs]:
         """Entries of what comes before the first epoch."""
-        if self.facts.reference:
-            yield {key: (float(value), float(value)) for key, value in self.facts.reference.costs.items()}
+        if self.facts.preparation:
+            yield {key: (float(low), float(high)) for key, (low, high) in self.facts.preparation.costs.items()}
         if finds_lr(self.recipe):
             yield costs_of(self.recipe, self.facts, self.stages[0])
 
@@ -255,8 +255,8 @@ class CostModel:
     def _training_sides(self) -> Iterator[int]:
         """Sides at which training images are asked for, in their order."""
         yield self.stages[0].side_px
-        if self.facts.reference:
-            yield self.facts.reference.side_px
+        if self.facts.preparation:
+            yield from self.facts.preparation.sides_px
         for stage in self.stages:
             yield from (stage.side_px, *self._drawn_sides(stage))
             if self._has_val and self.reestimation.at_side(stage) and stage in self._validated:

@@ -75,7 +75,7 @@ def _selection(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         if chosen.refreshes != chosen.recorded_refresh:
             content["refresh_every"] = chosen.refreshes
     if "reference" in content:
-        content["reference"] = facts.reference.weights if facts.reference else ""
+        content["reference"] = facts.preparation.weights if facts.preparation else ""
     return {**content, "method": METHODS.recorded(recipe.select.method)}
 
 

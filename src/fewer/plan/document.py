@@ -12,7 +12,7 @@ from fewer.plan.plan import Plan
 
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The content of `plan.json`."""
-    data, model, machine, reference = plan.facts.data, plan.facts.model, plan.facts.machine, plan.facts.reference
+    data, model, machine, before = plan.facts.data, plan.facts.model, plan.facts.machine, plan.facts.preparation
     train, sync = plan.recipe.train, plan.recipe.sync.model_dump(mode="json")
     low, high = ({key: value[i] for key, value in plan.predicted.items()} for i in (0, 1))
     return {
@@ -41,7 +41,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "select": {"method": plan.own_selector} if plan.own_selector else plan.recipe.select.model_dump(mode="json"),
         "sync": {**sync, "workers": workers_of(plan.recipe, machine)},
         "model": {"name": plan.recipe.model.name, "parameters": model.parameters, "weights": model.weights},
-        "reference": asdict(reference) if reference else None,
+        "preparation": asdict(before) if before else None,
         "plain_epoch_flops": plan.plain_epoch_flops,
         "predicted": {"low": low, "high": high},
         "stage_costs": [asdict(cost) for cost in plan.stage_costs],

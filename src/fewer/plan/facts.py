@@ -1,4 +1,4 @@
-"""Facts that a plan is compiled from: of the data, of the model, of the machine; and what reference losses take."""
+"""Facts that a plan is compiled from: of the data, of the model, of the machine; and what comes before training."""
 
 from __future__ import annotations
 
@@ -171,22 +171,29 @@ def workers_of(recipe: Recipe, machine: MachineFacts) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """What reference losses take before the first epoch.
+class Preparation:
+    """What a selection method takes before the first epoch: reference losses, or the choices of a proxy.
 
     Attributes:
-        side_px: Side of the images that they are computed from.
-        costs: Ledger keys, over all processes.
+        sides_px: Sides of the images that are looked at, in their order.
+        costs: Ledger keys, over all processes: lowest and highest.
         weights: SHA-256 of the file of the model that is given; empty where proxies are trained.
+        name: What it is called in notes, a plural.
+        by: Where it comes from, for notes.
+        cheaper: How it could cost less, in the imperative; often nothing.
     """
 
-    side_px: int
-    costs: Mapping[str, int]
+    sides_px: tuple[int, ...]
+    costs: Mapping[str, tuple[int, int]]
     weights: str = ""
+    name: str = "reference losses"
+    by: str = "the given model"
+    cheaper: str = ""
 
     @property
-    def trains_proxies(self) -> bool:
-        return not self.weights
+    def flops(self) -> float:
+        """What it costs; that of its steps is known exactly."""
+        return float(self.costs["flops"][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +202,13 @@ class Facts:
 
     Attributes:
         data, model, machine: What is known of each.
-        reference: What reference losses take, where the selection method needs them.
+        preparation: What comes before the first epoch, where the selection method needs that.
     """
 
     data: DataFacts
     model: ModelFacts
     machine: MachineFacts = MachineFacts()
-    reference: Reference | None = None
+    preparation: Preparation | None = None
 
     @property
     def plain_epoch_flops(self) -> int:
@@ -209,6 +216,6 @@ class Facts:
         return self.data.train_images * self.model.plain_sample_flops
 
     @property
-    def reference_flops(self) -> float:
-        """What reference losses cost before the first epoch."""
-        return float(self.reference.costs["flops"]) if self.reference else 0.0
+    def preparation_flops(self) -> float:
+        """What the selection method costs before the first epoch."""
+        return self.preparation.flops if self.preparation else 0.0

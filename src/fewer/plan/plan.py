@@ -181,7 +181,7 @@ class Plan:
     def first_mix(self, epoch: int) -> Mixture | None:
         """How the first batch of an epoch is mixed, for pictures; None where it is not."""
         rule = self.mix_rule(self.at(epoch))
-        return rule.drawn(self.stage(epoch).side_px, self.recipe.train.seed, epoch, 0, 0) if rule else None
+        return rule.drawn(self.stage(epoch).side_px, self.recipe.train.seed_of_data, epoch, 0, 0) if rule else None
 
     def lr_factor(self, progress: float, stage: Stage) -> float:
         """Learning rate at the run's `progress`, in a stage, as a share of `train.lr`; selection apart."""

@@ -29,7 +29,8 @@ def stages_of(recipe: Recipe, native_side_px: int, frozen_layers: Sequence[int] 
         return (Stage(0, 0, epochs, own_side, size, evaluation_side_px=evaluated or own_side),)
     stages, first = [], 0
     for index, asked in enumerate(recipe.stages):
-        ramp = Ramp(asked.ramp_px, asked.ramp_spread, asked.ramp_uniform, recipe.train.seed) if asked.ramp_px else None
+        shape = asked.ramp_px, asked.ramp_spread, asked.ramp_uniform
+        ramp = Ramp(*shape, recipe.train.seed_of_data) if asked.ramp_px else None
         side, size = max(asked.ramp_px, default=asked.side_px or own_side), recipe.train.images_per_step
         if asked.batch_size is not None:
             size = number_of(asked.batch_size, f"stages.{index}.batch_size")

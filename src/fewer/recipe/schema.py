@@ -135,6 +135,15 @@ class TrainRecipe(TrainParams):
     """Use only operations that give the same bits every time, and stop at one that has no such form."""
     channels_last: Literal["auto", "yes", "no"] = "auto"
     seed: Seed = 0
+    """Of everything that is drawn: first weights, order of the images, views, samples."""
+    data_seed: Seed | None = None
+    """Of the order of the images, their views and the samples that a method draws; first weights and dropout keep
+    `seed`. Runs of one data seed see the same images in the same order, whatever they train. Left out: `seed`."""
+
+    @property
+    def seed_of_data(self) -> int:
+        """What the order of the images, their views and the draws of methods follow from."""
+        return self.seed if self.data_seed is None else self.data_seed
 
     @property
     def images_per_step(self) -> int:

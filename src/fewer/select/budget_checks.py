@@ -7,23 +7,23 @@ import math
 from fewer.select.budget import Budget, Expected
 
 
-def budget_too_small(budget: Budget, expected: Expected, method: str, trains_proxies: bool = False) -> str:
+def budget_too_small(budget: Budget, expected: Expected, method: str, cheaper: str = "") -> str:
     """The problem where the asked cost is less than the method can do with; else nothing.
 
     Args:
         budget: The run's budget.
         expected: What the selector expects of an epoch.
         method: The method's name.
-        trains_proxies: Proxies are trained for the method's reference losses, and could be made cheaper.
+        cheaper: How what comes before the first epoch could cost less, in the imperative; often nothing.
     """
     if budget.cost is None or (least := budget.smallest_cost(expected)) <= budget.cost:
         return ""
     allowed = math.ceil(least * 1000) / 1000
     text = f'select.cost = {budget.cost}: select.method = "{method}" cannot do with less than {allowed:g} of the full'
     fix = f"use {allowed:g} or more" if allowed <= 1 else "leave select.cost out"
-    if trains_proxies:
-        fix += ", give select.reference a model, shorten select.proxy_epochs"
-    reason = "epochs on all images, scoring, reference losses and class floors come to more"
+    if cheaper:
+        fix += f", {cheaper}"
+    reason = "epochs on all images, scoring, what comes before them and class floors come to more"
     return f"{text} cost here ({reason}); {fix}, or train more epochs"
 
 

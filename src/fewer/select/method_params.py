@@ -38,6 +38,11 @@ class MethodParams(Section):
         """Whether the method's choice depends on losses under a reference model."""
         return False
 
+    @property
+    def needs_proxy(self) -> bool:
+        """Whether the method's choice is that of a small net, which goes through the run before."""
+        return False
+
 
 class ChoiceParams(MethodParams):
     """Parameters of every method that leaves samples out."""

@@ -41,9 +41,9 @@ from fewer.recipe.schema import Recipe
 from fewer.select.data_share import DataShare
 from fewer.select.epoch import EpochSelection
 from fewer.select.method_params import ScoredParams
+from fewer.session import proxy_plan, reference_models
 from fewer.session.agreement import refuse_other_starts
 from fewer.session.batch_size import sized
-from fewer.session.reference_models import price
 from fewer.session.selector import columns_of, selector_of
 from fewer.session.split_images import images_of
 from fewer.sync.batchnorm import share_statistics
@@ -122,7 +122,8 @@ def make_plan(
         columns_of(chooses, lambda: tasks.module(recipe.task.name).plain(splits.classes), _method(recipe, name))
         facts = gather_facts(recipe, splits, processes, read_weights(recipe.model), available, chooses.scoring_side_px)
         if selector is None:
-            facts = replace(facts, reference=price(recipe, facts))
+            before = reference_models.price(recipe, facts) or proxy_plan.price(recipe, facts)
+            facts = replace(facts, preparation=before)
         return compile_plan(recipe, facts, chooses.expected, name, chooses.packs)
 
     return fitted(sized(recipe, plan_of, processes), plan_of)
@@ -319,14 +320,14 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
     amendments: dict[str, dict[str, str]] = {}
     setting = Setting(plan.epochs, plan.facts.data.train_images, optim.lr_shape(train, plan.epochs))
     columns = columns_of(selector, lambda: task_of(plan), _method(plan.recipe, plan.own_selector))
-    select, size = plan.recipe.select, len(splits.train.source)
+    select, size, data_seed = plan.recipe.select, len(splits.train.source), train.seed_of_data
     averages = not plan.own_selector and isinstance(select, ScoredParams) and select.averages_batches
     run = Run(
         plan=plan,
         comm=comm,
         workers=[_worker(plan, id, each) for id, each in zip(sync.local_ids, models, strict=True)],
         sync=sync,
-        selection=EpochSelection(selector, pool_ids, size, train.seed, _shares(plan, splits), columns, averages),
+        selection=EpochSelection(selector, pool_ids, size, data_seed, _shares(plan, splits), columns, averages),
         ledger=ledger,
         averages=optim.build_averages(train, model, setting),
         compiler=_compiler(plan, ledger, amendments),
@@ -341,7 +342,7 @@ def _shares(plan: Plan, splits: Splits) -> DataShare | None:
     train, share_E = splits.train, data_shares(plan.stages)
     if all(share == 1 for share in share_E):
         return None
-    return DataShare(train.ids_M, train.label_N[train.ids_M], share_E, plan.recipe.train.seed)
+    return DataShare(train.ids_M, train.label_N[train.ids_M], share_E, plan.recipe.train.seed_of_data)
 
 
 def _worker(plan: Plan, id: int, model: torch.nn.Module) -> Worker:

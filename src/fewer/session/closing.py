@@ -64,6 +64,10 @@ def _total(ledger: Mapping[str, Any]) -> str:
     seconds = {key: value for key, value in ledger["seconds"].items() if key != "total" and value >= 0.5}
     parts = _joined({key.replace("_", " "): f"{value:.0f} s" for key, value in seconds.items()})
     cost = f"{ledger['full_epoch_equivalents']:.2f} FEE, {ledger['effective_epochs']:.2f} EE"
+    if shared := ledger.get("shared_flops"):
+        cost += (
+            f"; {shared / ledger['flops']:.1%} of the operations are from the cache, where another run had left them"
+        )
     return f"total: {ledger['seconds']['total']:.0f} s{f' ({parts})' if parts else ''}, {cost}"
 
 

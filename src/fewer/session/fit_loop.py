@@ -32,6 +32,7 @@ from fewer.session.evaluation import Evaluator
 from fewer.session.health import Health
 from fewer.session.lr_finder import find_lr, found_in_toml
 from fewer.session.progress import Display, opening
+from fewer.session.proxy_choices import choose_by_proxy
 from fewer.session.rank_speeds import RankSpeeds
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.session.restore import restore_rows, restore_state
@@ -149,6 +150,9 @@ class FitLoop:
         if not compute_reference_losses(session, self._note, self._record):
             again = f"{command('fewer', 'resume', self.folder.path)} computes them again"
             raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
+        if not choose_by_proxy(session, self._note, self._record):
+            again = f"{command('fewer', 'resume', self.folder.path)} lets it choose again"
+            raise self.stop.stopped(f"before the proxy had chosen the images, which begins the run; {again}")
         self.display.begin(session)
         self.epoch.begin()
         self.speeds = RankSpeeds(run.ledger)

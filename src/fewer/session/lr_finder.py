@@ -173,6 +173,7 @@ def find_lr(
         except StopRequested:
             return False
         run.ledger.book(0, **found.counts(EXACT), **({} if found.cached else found.counts(LOCAL)))
+        run.ledger.shared_flops += found.counts(("flops",))["flops"] * found.cached
         _tell(session, found, note, record)
     _settle(session, float(run.amendments[_KEY]["new"]))
     return True

@@ -54,7 +54,7 @@ def compute_reference_losses(
         RecipeError, DataError, CheckpointError: As for `fewer.session.reference_models.read_given`.
     """
     plan, run = session.plan, session.run
-    if plan.facts.reference is None or run.cursor != Cursor():
+    if plan.facts.preparation is None or not plan.recipe.select.needs_reference or run.cursor != Cursor():
         return True
     given, began, before = reference_of(plan.recipe), time.monotonic(), run.ledger.total("flops")
     with run.ledger.phase("select"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from fewer.models.pretrained import read_weights
 from fewer.models.published import open_model
 from fewer.models.weight_names import unwrapped
 from fewer.plan.compile import compile_plan
-from fewer.plan.facts import Facts, Reference
+from fewer.plan.facts import Facts, Preparation
 from fewer.plan.flops import sample_flops
 from fewer.plan.lr_finder import finds_lr
 from fewer.plan.plan import Plan
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from fewer.data.listing.splits import Split
 
 _PROXY_LENGTH = Duration(100, "%")  # where a method does not say
+_CHEAPER = "give select.reference a finished run, which costs one forward of all images"
 _TRAINED = ("samples_loaded", "samples_forwarded", "samples_backpropagated", "optimizer_steps", "flops")
 
 
@@ -67,7 +69,7 @@ class Given:
         return sample_flops(task, copy.deepcopy(self.model).to("meta").requires_grad_(True), self.side_px)[0]
 
 
-def price(recipe: Recipe, facts: Facts) -> Reference | None:
+def price(recipe: Recipe, facts: Facts) -> Preparation | None:
     """What reference losses will cost; None where the recipe's method needs none.
 
     Raises:
@@ -82,7 +84,7 @@ def price(recipe: Recipe, facts: Facts) -> Reference | None:
         images = facts.data.train_images
         plain_task = tasks.module(recipe.task.name).plain(facts.data.classes, facts.data.aspect or 1.0)
         costs.update(samples_loaded=images, samples_forwarded=images, flops=images * given.forward_flops(plain_task))
-        return Reference(given.side_px, dict(costs), given.sha256)
+        return Preparation((given.side_px,), exact(costs), given.sha256)
     side_px = 0
     total = facts.data.train_images
     for nth, images in enumerate((-(-total // 2), total // 2)):
@@ -91,7 +93,12 @@ def price(recipe: Recipe, facts: Facts) -> Reference | None:
         costs.update({key: round(plan.predicted[key][0]) for key in _TRAINED})
         forward = plan.sample_flops(plan.epochs - 1).forward
         costs.update(samples_loaded=others, samples_forwarded=others, flops=others * forward)
-    return Reference(side_px, dict(costs))
+    return Preparation((side_px,), exact(costs), by="two proxies, each trained on half of the images", cheaper=_CHEAPER)
+
+
+def exact(costs: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Costs that are known exactly, as lowest and highest."""
+    return {key: (value, value) for key, value in costs.items()}
 
 
 # --- Proxies ------------------------------------------------------------------------------------------------------

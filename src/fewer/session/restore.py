@@ -85,12 +85,15 @@ def restore_rows(run: Run, path: Path) -> list[dict[str, Any]]:
     return read_rows(path)
 
 
+_FOUND_FIRST = ("reference", "proxy", "lr_find")  # without a step behind them, these are found again
+
+
 def position(row: Mapping[str, Any]) -> tuple[int, int] | None:
     """Where the run stood after a row; None for one that no run writes."""
     epoch, batch = row.get("epoch", -1), row.get("batch", -1)
     if not (isinstance(epoch, int) and isinstance(batch, int)):
         return None
-    if row.get("kind") in ("step", "reference", "lr_find"):  # without a step behind them, these two are found again
+    if row.get("kind") in ("step", *_FOUND_FIRST):
         return (epoch, batch + 1)
     return (epoch + 1, 0) if row.get("kind") in ("epoch", "evaluation") else (epoch, batch)
 

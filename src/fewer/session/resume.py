@@ -180,14 +180,15 @@ def refuse_other_weights(folder: RunFolder, plan: Plan, moved: dict[str, tuple[s
     """A run whose first weights, or reference, have changed since would no longer follow from its recipe."""
     try:
         content = read_object(folder.path / "plan.json")
-        before, reference = content["model"].get("weights", ""), (content.get("reference") or {}).get("weights", "")
+        before = content["model"].get("weights", "")
+        reference = (content.get("preparation") or content.get("reference") or {}).get("weights", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         if key := next((key for key in _WEIGHTS if key in moved), ""):
             raise CheckpointError(
                 f"{folder.path}: plan.json cannot be read, so {key} cannot be compared; put the file back where it was"
             ) from None
         return
-    chosen, now = plan.recipe.select.model_dump(mode="json"), plan.facts.reference
+    chosen, now = plan.recipe.select.model_dump(mode="json"), plan.facts.preparation
     for key, path, old, new in (
         (_WEIGHTS[0], plan.recipe.model.weights, before, plan.facts.model.weights),
         (_WEIGHTS[1], chosen.get("reference"), reference, now.weights if now else ""),

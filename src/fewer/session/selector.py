@@ -20,23 +20,30 @@ from fewer.recipe.schema import Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-def selector_of(recipe: Recipe, splits: Splits, reference_loss_N: Tensor | None = None) -> Selector:
-    """The recipe's selector; reference losses come from `fewer.session.reference_losses`, or from its saved state."""
-    return select.build(recipe.select, population_of(recipe, splits, reference_loss_N), recipe.epochs)
+    from fewer.core.choices import Choices
 
 
-def population_of(recipe: Recipe, splits: Splits, reference_loss_N: Tensor | None = None) -> Population:
+def selector_of(
+    recipe: Recipe, splits: Splits, reference_loss_N: Tensor | None = None, choices: Choices | None = None
+) -> Selector:
+    """The recipe's selector; what it takes from before the first epoch is given, or comes from its saved state."""
+    return select.build(recipe.select, population_of(recipe, splits, reference_loss_N, choices), recipe.epochs)
+
+
+def population_of(
+    recipe: Recipe, splits: Splits, reference_loss_N: Tensor | None = None, choices: Choices | None = None
+) -> Population:
     """What a selector may know of the training images: the task says how they are grouped."""
     train, task = splits.train, tasks.module(recipe.task.name)
     group_N, groups = task.groups(train.label_N, splits.classes, train.source.objects)
     return Population(
-        seed=recipe.train.seed,
+        seed=recipe.train.seed_of_data,
         group_N=group_N,
         groups=groups,
         reference_loss_N=reference_loss_N,
         groups_are_classes=task.ANNOTATIONS == "classes",
         shown=shown_classes(train, len(splits.classes)),
+        choices=choices,
     )
 
 

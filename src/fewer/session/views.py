@@ -18,6 +18,6 @@ def views_of(plan: Plan, split: str) -> ViewSettings:
     return ViewSettings(
         Augment(**asked.model_dump(include=keys), reference_side_px=plan.largest_side_px),
         RandomResizedCrop(asked.crop_scale, asked.crop_ratio) if crops else None,
-        plan.recipe.train.seed,
+        plan.recipe.train.seed_of_data,
         plan.facts.data.aspect,
     )

@@ -19,6 +19,7 @@ from fewer.recipe.parse import parse_recipe
 from fewer.runs import checkpoint
 from fewer.session.build import Session, open_data, open_session
 from fewer.session.lr_finder import find_lr
+from fewer.session.proxy_choices import choose_by_proxy
 from fewer.session.reference_losses import compute_reference_losses
 from fewer.training.loop import Row, train
 from fewer.training.run import state_digest
@@ -43,6 +44,7 @@ def begun(session: Session) -> Session:
     """Does what comes before the first batch of a run, or belongs to one that goes on."""
     find_lr(session)
     compute_reference_losses(session)
+    choose_by_proxy(session)
     return session
 
 

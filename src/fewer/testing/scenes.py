@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core import rng
+from fewer.core.choices import Choices
 from fewer.core.observation import Column, Observed
 from fewer.core.population import Population, ShownClasses
 
@@ -55,13 +56,14 @@ class Scene:
 def scenes() -> Iterator[Scene]:
     label_N = torch.arange(60) % 4
     label_N[::7] = -1  # ids that belong to another split
-    several = Population(seed=3, group_N=label_N, groups=4, reference_loss_N=rng.uniform(torch.arange(60), 7, "known"))
+    known, chosen = rng.uniform(torch.arange(60), 7, "known"), rng.uniform(torch.arange(240).view(4, 60), 7, "choices")
+    choices = Choices.of(chosen < 0.5)  # of fewer epochs than are played
+    several = Population(seed=3, group_N=label_N, groups=4, reference_loss_N=known, choices=choices)
     yield Scene("four classes", several)
     yield Scene("half the cost", several, share=0.5)
     counted = torch.where(label_N < 0, label_N, torch.arange(60) % 3)
     ids = ((label_N >= 0) & (counted > 0)).nonzero().flatten()
     shown = ShownClasses(ids.repeat(2), torch.cat([torch.zeros_like(ids), 1 + ids % 2]), 3)
-    known = rng.uniform(torch.arange(60), 7, "known")
     yield Scene("groups that are no classes", Population(3, counted, 3, known, groups_are_classes=False, shown=shown))
     yield Scene("losses that are not numbers", several, has_nan=True)
     one = Population(3, torch.zeros(30, dtype=torch.int64), 1, rng.uniform(torch.arange(30), 7, "known"))

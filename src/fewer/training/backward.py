@@ -84,7 +84,7 @@ def _stand_in(task: Task, run: Run, worker: Worker, forward: Forward, step: Cand
 def _mix(run: Run, step: Candidate, nth: int) -> Mixture | None:
     """How the batch of a step is mixed, the same on every worker; None where it stays as it is."""
     rule = run.plan.mix_rule(step.at)
-    return rule.drawn(step.side_px, run.seed, step.at.epoch, step.number, nth) if rule else None
+    return rule.drawn(step.side_px, run.data_seed, step.at.epoch, step.number, nth) if rule else None
 
 
 def no_sums(task: Task, device: torch.device) -> Tensor:

@@ -102,6 +102,10 @@ class Run:
         return self.plan.recipe.train.seed
 
     @property
+    def data_seed(self) -> int:
+        return self.plan.recipe.train.seed_of_data
+
+    @property
     def micro_batches(self) -> int:
         """Parts that the batch of a step is cut into: as the recipe has it, or as many as memory has asked for."""
         amended = self.amendments.get(ACCUMULATE)

@@ -65,6 +65,9 @@ def _misplaced(chosen: MethodParams, method: str, has_reference: bool) -> list[s
     elif chosen.needs_reference and not has_reference:
         text = f"Chooser: {method} needs reference_loss: the loss of every sample under a model that was not trained on"
         problems.append(f"{text} it")
+    if chosen.needs_proxy:
+        text = f"Chooser: {chosen.method} trains a small net first, which only the loop that comes with fewer does"
+        problems.append(f"{text}; take another method, or `fewer train`")
     if isinstance(chosen, ChoiceParams) and chosen.batches == "shrink":
         text = 'Chooser: batches = "shrink": batches are your loader\'s, and as large as it makes them'
         problems.append(f"{text}; leave it out")
