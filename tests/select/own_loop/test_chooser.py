@@ -164,7 +164,10 @@ def test_a_state_of_two_processes_goes_on_in_one(ranks: list[Any]) -> None:
 COSTED = [name for name in select.names() if "cost" in select.params(name).model_fields]
 
 
-@pytest.mark.parametrize("name", [name for name in COSTED if name != "afss"])  # whose columns this loop does not have
+NOT_HERE = ("afss", "proxy")  # whose columns, and whose small net, this loop does not have
+
+
+@pytest.mark.parametrize("name", [name for name in COSTED if name not in NOT_HERE])
 def test_a_stated_cost_is_met(name: str) -> None:
     """With forwards at a third of a trained sample; of 61 samples one is 1.6 % of an epoch."""
     cost = 0.9 if name == "ies" else 0.75
