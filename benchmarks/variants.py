@@ -189,6 +189,15 @@ MUON = {
     )
     for lr in (0.01, 0.003, 0.03)
 }
+# A small net that chooses, its cost included, beside plain training and random shares of that cost.
+PROXY: dict[str, tuple[str, ...]] = {
+    **plain(40, (0.55, 1.0)),
+    "proxy 0.5": ("select.method=proxy", "select.share=0.5"),
+    "random 0.55": ("select.method=random", "select.cost=0.55"),
+    "proxy 0.5, no guards": ("select.method=proxy", "select.share=0.5", "select.guards=off"),
+    "infobatch": OWN["infobatch"],
+    "srd 0.55": (*AT_COST["srd"], "select.cost=0.55"),
+}
 TIER_1 = ROOT / "benchmarks" / "studies" / "cifar10-10k.toml"
 # Labels of which 40 % are another class, drawn at random: mistakes without a reason. Written by selection.py.
 UNIFORM = {name: ROOT / "runs" / f"{name}-uniform40.csv" for name in ("cifar10", "digits")}
@@ -229,6 +238,16 @@ STUDIES = {
     "ingredients": Study(HALF.recipe, HALF.epochs, {**plain(12, (0.83, 1.0)), **INGREDIENTS}, HALF.overrides),
     # Seed 100 with data.val=10% chose the rate.
     "muon": Study(HALF.recipe, HALF.epochs, {**plain(12, (0.83, 1.0)), **MUON}, HALF.overrides),
+    # Learnt nearly by heart, where most images teach little any more: 10,000 images for 40 epochs.
+    "proxy": Study(
+        HALF.recipe,
+        40,
+        PROXY,
+        (
+            *("data.subset=10000", "model.width=0.5", "train.epochs=40", "train.batch_size=256", "train.lr=0.375"),
+            *("augment.crop_padding_px=4", "augment.cutout_px=12"),
+        ),
+    ),
     # 40 % of the labels are human mistakes.
     "noisy": Study(
         TIER_1,
