@@ -87,8 +87,8 @@ def _provided(session: Session, note: Note) -> tuple[Kept | None, bool]:
 def _share(session: Session) -> float:
     """The share that the run trains on: its key, or what its cost pays for."""
     plan, params = session.plan, params_of(session.plan.recipe)
-    share = plan.budget.first_share(session.run.selection.selector.expected)
-    return params.share if share is None else max(share, 1e-3)
+    level = plan.budget.first_level(session.run.selection.selector.expected)
+    return params.share if level is None else min(1.0, max(level, 1e-3))
 
 
 def _trained(session: Session, plan: Plan, share: float, note: Note) -> Kept | None:
