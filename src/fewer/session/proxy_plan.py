@@ -15,14 +15,13 @@ from fewer.plan.lr_finder import finds_lr
 from fewer.plan.plan import Plan
 from fewer.recipe.parse import foreign_keys, parse_recipe
 from fewer.recipe.schema import Recipe
-from fewer.select.methods.proxy import Filter, Params, up_to
+from fewer.select.methods.proxy import NOT_ITS_OWN, Filter, Params, up_to
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 _NARROWER = 4  # how much narrower than the net a proxy is by itself
 _DEAR = 0.1  # of the net's cost; dearer proxies hardly pay (Yin and Rush, ICLR 2025: five to ten times smaller)
-_SHARED = ("epochs", "batch_size", "batch_ramp", "side_px", "seed", "data_seed", "budget", "patience")
 _PLAIN_STAGE = ("frozen", "frozen_anyway", "keep_features", "mix")
 _UNMIXED = ("mixup_alpha", "cutmix_alpha", "mosaic", "copy_paste", "mix_share", "mix_until", "cutmix_share")
 
@@ -80,7 +79,7 @@ def proxy_recipe(recipe: Recipe) -> Recipe:
             'select.method = "proxy": a ramp draws a side for each batch, and the batches of the proxy are not those '
             "of the run; give each of the [[stages]] one side_px"
         )
-    if unfit := next((key for key in asked.train if key in _SHARED), ""):
+    if unfit := next((key for key in asked.train if key in NOT_ITS_OWN), ""):
         raise RecipeError(f"select.proxy.train.{unfit}: a proxy sees what the run sees; leave it out")
     content = recipe.model_dump(mode="json", exclude_none=True)
     content["model"] = _model(recipe, asked.model)

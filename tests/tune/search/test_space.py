@@ -45,6 +45,16 @@ def test_the_content_of_a_trial_is_the_recipe_with_its_values(recipe: Path) -> N
     assert parse_recipe(space.content({"train.lr": "0.2"})) == space.recipe_of({"train.lr": "0.2"})
 
 
+def test_one_proxy_serves_all_trials(recipe: Path) -> None:
+    """A proxy has what is searched in [train] as the recipe has it, unless it has a value of its own."""
+    base = ["select.method=proxy", "train.lr=0.05", "select.proxy.train.momentum=0.8"]
+    space = Space.read(recipe, base, ["train.weight_decay=0,0.1", "train.momentum=0.5,0.9", "train.batch_size=30,45"])
+    trials = [space.recipe_of(values) for values in space.grid()]
+    assert {trial.train.weight_decay for trial in trials} == {0.0, 0.1}
+    decay = space.recipe.train.weight_decay
+    assert all(t.select.proxy.train == {"momentum": 0.8, "weight_decay": decay} for t in trials)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("overrides", "search", "said"),
     [

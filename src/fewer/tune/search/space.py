@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +20,14 @@ from fewer.recipe.parse import override
 from fewer.recipe.paths import all_absolute
 from fewer.recipe.schema import Recipe
 from fewer.recipe.search_section import SECTION, Axis, axes_asked, axes_of
+from fewer.select.methods.proxy import NOT_ITS_OWN
+from fewer.select.methods.proxy import Params as ProxyParams
 
 _SAME_IMAGES = "all trials are judged on the same images"
 _FIXED = {
     "out": "no key of [out] changes what is trained",
     "evaluate": "all trials are judged alike",
-    "train.seed": "the best seed is luck, and says nothing of the next",
+    **dict.fromkeys(("train.seed", "train.data_seed"), "the best seed is luck, and says nothing of the next"),
     **dict.fromkeys(("data.source", "data.val", "data.test", "data.split_seed"), _SAME_IMAGES),
 }
 Values = Mapping[str, str]  # key to value, as `key=value` takes them
@@ -97,7 +100,7 @@ class Space:
     def content(self, values: Values) -> dict[str, Any]:
         """The recipe's content with values, and with absolute paths, as a file for any folder has it."""
         content = all_absolute(copy.deepcopy(self.base.content), self.base.path.resolve().parent)
-        override(content, [f"{key}={value}" for key, value in values.items()], {})
+        override(content, self._texts(values), {})
         found: dict[str, Any] = content
         return found
 
@@ -112,9 +115,19 @@ class Space:
             RecipeError: They do not fit.
         """
         content, places = copy.deepcopy(self.base.content), dict[KeyPath, str]()
-        if problems := override(content, [f"{key}={value}" for key, value in values.items()], places, place):
+        if problems := override(content, self._texts(values), places, place):
             raise RecipeError(problems)
         return self.base.recipe(content, places)
+
+    def _texts(self, values: Values) -> list[str]:
+        """Values as `key=value` texts; a proxy keeps the recipe's own, so that one serves all trials."""
+        texts = [f"{key}={value}" for key, value in values.items()]
+        if not isinstance(chosen := self.recipe.select, ProxyParams):
+            return texts
+        train = self.recipe.train.model_dump(mode="json", exclude_none=True)
+        names = [key.removeprefix("train.") for key in values if key.startswith("train.")]
+        own = [name for name in names if name in train and name not in (*NOT_ITS_OWN, *chosen.proxy.train)]
+        return texts + [f"select.proxy.train.{name}={json.dumps(train[name])}" for name in own]
 
     def trial(self, values: Values) -> Recipe:
         """The recipe of a trial: it keeps few files, and leaves the test images alone."""
