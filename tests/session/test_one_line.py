@@ -42,6 +42,27 @@ def test_without_weights_the_size_of_the_images_decides(side_px: int, name: str)
     assert choice.plan.facts.data.train_images + choice.plan.facts.data.val_images == 20
 
 
+def test_small_images_grow_where_a_study_says_that_it_pays(tmp_path: Path) -> None:
+    choice = choose(photos(32), ["train.batch_size=4"])
+    assert [(stage.epochs, stage.side_px) for stage in choice.plan.stages] == [(4, 22), (2, 26), (4, 32)]
+    lines = choice.lines("a minute")
+    assert lines[1].startswith("why:    images that grow from 22 to 32 px take 0.7")
+    path = tmp_path / "small.toml"
+    path.write_text(choice.text)
+    assert load_recipe(path) == choice.recipe
+    shorter = choose(photos(32), ["train.batch_size=4", "train.epochs=5"])
+    assert [(stage.epochs, stage.side_px) for stage in shorter.plan.stages] == [(2, 22), (1, 26), (2, 32)]
+
+
+@pytest.mark.parametrize(
+    "key", ["train.side_px=32", "train.epochs=2", "model.name=lenet5", "train.evaluation_side_px=32"]
+)
+def test_images_keep_their_size_where_the_user_decides_it_or_there_is_no_evidence(key: str) -> None:
+    choice = choose(photos(32), ["train.batch_size=4", key])
+    assert len(choice.plan.stages) == 1
+    assert not any(line.startswith("why:") for line in choice.lines("a minute"))
+
+
 def test_boxes_and_masks_have_recipes_of_their_own(tmp_path: Path) -> None:
     boxes, masks = box_data(tmp_path / "boxes", 24), mask_data(tmp_path / "masks", 24)
     found = choose(boxes.split.source.name, ["train.side_px=64"])

@@ -1,7 +1,7 @@
 """The choices of a proxy (`select.method = "proxy"`), made before the first epoch of a run or taken from the cache.
 
 What they cost is part of the run's costs, whoever has computed them: the ledger books the proxy's whole run, and says
-beside it how much of that came from the cache (docs/adr/0077-shared-proxies.md).
+beside it how much of that came from the cache (docs/adr/0078-shared-proxies.md).
 """
 
 from __future__ import annotations
