@@ -233,16 +233,19 @@ def _limit(item: Any) -> str:
 
 def default(field: FieldInfo) -> str:
     """A field's default as it is written in TOML."""
-    value = field.default
     if field.is_required():
         return "required"
-    if value is None or isinstance(value, BaseModel):
+    if field.default is None or isinstance(field.default, BaseModel):
         return "left out"
+    return f"`{_toml(field.default)}`"
+
+
+def _toml(value: Any) -> str:
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
+        return str(value).lower()
     if isinstance(value, tuple):
-        return f"`[{', '.join(f'{each:g}' if isinstance(each, float) else str(each) for each in value)}]`"
-    return f'`"{value}"`' if isinstance(value, (str, Duration)) else f"`{value:g}`"
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, (str, Duration)) else f"{value:g}"
 
 
 def _home(name: str) -> str:
