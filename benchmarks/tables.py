@@ -3,8 +3,8 @@
     python benchmarks/tables.py
 
 A table stands between `<!-- results:NAME -->`, or `results:NAME:STUDY`, and `<!-- /results -->`, and is made of
-results/NAME.jsonl alone; `summary` is the short table of results/selection.jsonl. The pages are rewritten; a smoke run
-prints the tables instead.
+results/NAME.jsonl alone; `summary` is the short table of results/selection.jsonl, and `paces` compares pairs of its
+variants. The pages are rewritten; a smoke run prints the tables instead.
 """
 
 from __future__ import annotations
@@ -182,6 +182,34 @@ def summary(lines: Sequence[Line]) -> str:
     return markdown(head, rows)
 
 
+PACES = (  # what differs, and the two variants of equal cost that differ by it
+    ("`srd` over plain training", "srd 0.6", "plain 0.6"),
+    ("its rates alone: plain training at the rates of `srd`", "plain 0.6, rates of srd", "plain 0.6"),
+    ("its shares alone, both at the rates of `srd`", "srd 0.6", "plain 0.6, rates of srd"),
+    ("its shares alone, both at the rates of plain training", "srd 0.6, rates of plain", "plain 0.6"),
+    ("a steady random share over plain training", "random 0.6", "plain 0.6"),
+    ("a random share that oscillates over a steady one", "random 0.6, oscillating", "random 0.6"),
+)
+
+
+def paces(lines: Sequence[Line]) -> str:
+    """A row a difference between two variants of equal cost, over the seeds of both studies of one recipe."""
+    lines = [line for line in lines if line["study"] in ("tier1", "confirm")]
+    arms = {
+        name: {seed: run["metrics"]["top1"] for seed, run in arm.items() if "error" not in run}
+        for name, arm in _arms(lines).items()
+    }
+    rows = []
+    for text, one, other in PACES:
+        if found := paired(arms.get(one, {}), arms.get(other, {}), images=CIFAR10_IMAGES):
+            values = [100 * value for value in found.values]
+            half = "" if found.high is None else f" ± {100 * (found.high - found.mean):.2f}"
+            spread = f"{statistics.stdev(values):.2f}" if len(values) > 1 else "–"
+            higher = f"{sum(value > 0 for value in values)} of {len(values)}"
+            rows.append((text, f"{100 * found.mean:+.2f}{half}", spread, higher))
+    return markdown(("difference", "top-1, points", "standard deviation of seeds", "seeds above 0"), rows)
+
+
 def _made(lines: Sequence[Line]) -> str:
     """Where and when runs were made."""
     machines = [line["machine"] for line in lines]
@@ -348,11 +376,12 @@ _TABLES = {
     "peers": peers,
     "recipes": recipes,
     "savings": savings,
+    "paces": paces,
     "selection": selection,
     "summary": summary,
     "sync_methods": sync_methods,
 }
-_FILES = {"summary": "selection"}  # tables whose results have another name
+_FILES = {"summary": "selection", "paces": "selection"}  # tables whose results have another name
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import paces
 from common import ROOT
 
 DIGITS = ROOT / "recipes" / "digits.toml"
@@ -59,6 +60,12 @@ OWN: dict[str, tuple[str, ...]] = {
 # Not a method: what another schedule does to plain training at the same cost.
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "plain 0.6, cosine": ("train.epochs=12", "train.schedule=cosine"),
+}
+# What `srd` owes to its schedule, which takes most steps at high rates; and a share that goes down and up (PODS).
+PACES: dict[str, tuple[str, ...]] = {
+    "plain 0.6, rates of srd": paces.as_srd(20, 0.6),
+    "random 0.6, oscillating": ("select.method=random", "select.cost=0.6", "select.oscillation=0.4"),
+    "srd 0.6, rates of plain": paces.as_plain(20, 0.6),
 }
 TRUSTED = "dbpd, threshold 0.95, noise cap 0.41"
 GUARDS: dict[str, tuple[str, ...]] = {
@@ -217,9 +224,11 @@ STUDIES = {
         {**plain(5, (0.4, 1.0)), **at_cost(COST, "dbpd")},
         ("train.epochs=5", "model.width=0.1", "data.subset=64"),
     ),
-    "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES}),
+    "tier1": Study(TIER_1, 20, {**curves(20), **at_cost(COST), **OWN, **SCHEDULES, **PACES}),
     # What passed in tier 1, where one of twenty would by chance, on seeds that were not looked at: --seeds 10,11,12...
-    "confirm": Study(TIER_1, 20, {**plain(20, (0.6,)), **at_cost(COST, "srd")}),
+    "confirm": Study(
+        TIER_1, 20, {**plain(20, (0.6,)), **at_cost(COST, "srd"), "random 0.6": curves(20)["random 0.6"], **PACES}
+    ),
     # Easy data, learnt to the end: where most images teach little any more. 719 test images.
     "digits": Study(
         DIGITS,
