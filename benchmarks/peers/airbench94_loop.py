@@ -10,16 +10,19 @@ unless bf16 is asked for. The network is fewer's `cnn`, which is the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 from typing import TYPE_CHECKING
 
 import shared
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from pathlib import Path
 
     from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 LR, MOMENTUM, WEIGHT_DECAY, NORM_SCALE, SMOOTHING = 11.5, 0.85, 0.0153, 64.0, 0.2
@@ -65,7 +68,7 @@ def main() -> None:
     evaluations.tell(given.epochs, shared.share_right(net, tests, lambda image: six_views(forward, image)), 0)
 
 
-def network(given: shared.argparse.Namespace, classes: int) -> nn.Module:
+def network(given: Namespace, classes: int) -> nn.Module:
     """Its network, whose first layer is fixed."""
     import torch
 
@@ -88,7 +91,7 @@ def pictures(folder: Path) -> tuple[Tensor, Tensor]:
     return (pixels_NHWC.permute(0, 3, 1, 2).float() / 255 - mean) / std, torch.tensor(listed.targets)
 
 
-def optimization(net: nn.Module, batch: int, steps: int) -> tuple[shared.Optimizer, shared.Any]:
+def optimization(net: nn.Module, batch: int, steps: int) -> tuple[Optimizer, LRScheduler]:
     """SGD in two groups, and the triangle of its rates."""
     import torch
 
@@ -142,7 +145,7 @@ def views(padded_NCHW: Tensor, label_N: Tensor, batch: int, epoch: int, steps: i
         yield image_BCHW.flip(-1) if epoch % 2 else image_BCHW, label_N[rows]
 
 
-def six_views(forward: shared.Callable[[Tensor], Tensor], image_BCHW: Tensor) -> Tensor:
+def six_views(forward: Callable[[Tensor], Tensor], image_BCHW: Tensor) -> Tensor:
     """Logits over an image and two that are moved by a pixel, each also flipped; the image itself counts half."""
     import torch
 

@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import shared
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DEVICES, LR, MOMENTUM, WEIGHT_DECAY = 8, 0.1, 0.9, 1e-4
 STEP_EPOCHS, GAMMA = 30, 0.1
@@ -52,7 +56,7 @@ def main() -> None:
                 break
 
 
-def shown(logits_BC: shared.Tensor, label_B: shared.Tensor) -> float:
+def shown(logits_BC: Tensor, label_B: Tensor) -> float:
     """Top-1 of a batch in training, which the script meters at every step."""
     return float((logits_BC.argmax(1) == label_B).float().mean())
 
