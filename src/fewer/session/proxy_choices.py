@@ -98,7 +98,9 @@ def _trained(session: Session, plan: Plan, share: float, note: Note) -> Kept | N
     chooser = filter_of(recipe, size, share)
     population = population_of(recipe, splits)
     selector: Selector = WithinGroups(chooser, population) if params_of(recipe).ranks_within(population) else chooser
+    machines = run.comm.machines
     proxy = open_run(plan, splits, session.train_data, run.comm, selector, began)
+    run.comm.machines = machines  # a proxy has no workers that are simulated
     losses: list[float] = []
     try:
         for row in train(session.task, session.train_data, proxy):

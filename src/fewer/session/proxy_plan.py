@@ -118,9 +118,9 @@ def params_of(recipe: Recipe) -> Params:
 
 def _model(recipe: Recipe, asked: dict[str, Any]) -> dict[str, Any]:
     """The `[model]` section of a proxy: a net of its own name, or the run's, narrower."""
-    if "name" in asked:
-        return asked
     own = _without(recipe.model.model_dump(mode="json", exclude_none=True), ("weights",))
+    if "name" in asked:
+        return {**{key: own[key] for key in ("head", "head_scale") if key in own}, **asked}
     if asked:
         return {**own, **asked}
     if "width" not in own:

@@ -47,15 +47,15 @@ NOT_ITS_OWN = ("epochs", "batch_size", "batch_ramp", "side_px", "seed", "data_se
 _WIDEST = 10.0  # batches' worth of images that the proxy looks at at once
 
 NEUTRAL: list[Settings] = [{"share": 1.0}]
-EXAMPLES: list[Settings] = [{"share": 0.5, "proxy_every": 2}]
+EXAMPLES: list[Settings] = [{"share": 0.5, "proxy_every": 2, "proxy": {"model": {"name": "lenet5", "width": 0.1}}}]
 
 
 class ProxyRecipe(Section):
     """`[select.proxy]`: how the proxy differs from the run that it is for."""
 
     model: dict[str, Any] = Field(default_factory=dict)
-    """Keys of [model]. With a `name` of its own it has these keys only; else it is the run's model with these keys, and
-    left out, a quarter as wide."""
+    """Keys of [model]. With a `name` of its own it has these keys and the kind of head of the run; else it is its model
+    with these keys, and left out, a quarter as wide."""
     train: dict[str, Any] = Field(default_factory=dict)
     """Keys of [train]; the others are those of the run."""
 
