@@ -67,7 +67,7 @@ def test_examples_and_neutral_settings_are_valid(registry: Registry) -> None:
 def test_a_name_that_is_none_gets_a_hint() -> None:
     with pytest.raises(KeyError, match='no optimizer "sdg"; did you mean "sgd"'):
         OPTIMIZERS.module("sdg")
-    with pytest.raises(KeyError, match="allowed: constant, cooldown, cosine, linear, one_cycle, step"):
+    with pytest.raises(KeyError, match="allowed: constant, cooldown, cosine, linear, one_cycle, piecewise, step"):
         SCHEDULES.params("")
 
 

@@ -12,7 +12,7 @@ from torch_schedules import rate
 
 
 @given(
-    st.sampled_from(SCHEDULES.names()),
+    st.sampled_from([name for name in SCHEDULES.names() if name != "piecewise"]),  # whose points say all of it
     st.floats(0, 1),
     st.sampled_from([0, 5, 50, 100]),
     st.floats(0, 1),

@@ -27,7 +27,7 @@ def test_facts_of_digits() -> None:
     assert found.model.plain_sample_flops == found.model.sample_flops(24, 0).training
     assert found.model.scoring_flops(24, 0) == found.model.flops[20][0].forward
     assert (found.machine.processes, found.machine.available_bytes) == (2, 1000)
-    assert found.reference is None
+    assert found.preparation is None
 
 
 @pytest.mark.parametrize("sides", [(16, 24), (24, 16)])

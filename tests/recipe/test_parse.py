@@ -152,7 +152,10 @@ def test_recipes_that_run_folders_hold_are_read(tmp_path: Path, train: str) -> N
     path.write_text(recipe.to_toml())
     again = load_recipe(path)
     assert again == recipe
-    assert recipe.notes == (f'{path}:12: select.method = "everything" is now called "full"',)
+    assert recipe.notes == (
+        f"{path}:10: task.flip_tta is now called task.tta",
+        f'{path}:12: select.method = "everything" is now called "full"',
+    )
     assert again.notes == (), "what is written out has today's spelling"
 
 

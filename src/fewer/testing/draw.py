@@ -172,7 +172,7 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
         "task": chance.choice(LOSSES.examples()),
         "train": train,
         "select": select,
-        "stages": _stages(chance, seed, in_batch="fresh" in select.values() or select["method"] == "proxy"),
+        "stages": _stages(chance, seed, in_batch="fresh" in select.values()),
     }
 
 

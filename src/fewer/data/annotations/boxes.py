@@ -192,4 +192,6 @@ def edges(box: Sequence[float] | npt.NDArray[np.float64]) -> str:
 def _with_areas(table: ObjectTable) -> ObjectTable:
     """The table, with the area of its box for an object without an area of its own."""
     side_A2 = table.box_A4[:, 2:] - table.box_A4[:, :2]
-    return replace(table, area_A=np.where(table.area_A < 0, side_A2[:, 0] * side_A2[:, 1], table.area_A))
+    with np.errstate(over="ignore"):  # files may say that a box is larger than any number
+        area_A = side_A2[:, 0] * side_A2[:, 1]
+    return replace(table, area_A=np.where(table.area_A < 0, area_A, table.area_A))

@@ -47,7 +47,6 @@ NOT_ITS_OWN = ("epochs", "batch_size", "batch_ramp", "side_px", "seed", "data_se
 _WIDEST = 10.0  # batches' worth of images that the proxy looks at at once
 
 NEUTRAL: list[Settings] = [{"share": 1.0}]
-EXAMPLES: list[Settings] = [{"share": 0.5, "proxy_every": 2, "proxy": {"model": {"name": "lenet5", "width": 0.1}}}]
 
 
 class ProxyRecipe(Section):
