@@ -88,9 +88,12 @@ def draw_recipe(seed: int, **fixed: Any) -> dict[str, Any]:
     raise ValueError(f"no recipe was valid with {fixed}; look at these sections")
 
 
-def _stages(chance: random.Random, seed: int, in_batch: bool) -> list[dict[str, Any]]:
+def _stages(chance: random.Random, seed: int, select: dict[str, Any]) -> list[dict[str, Any]]:
     """Stages, or one, whose batches may draw their sides unless samples are chosen in the batch."""
-    found = chance.choice(_STAGES) or [{"epochs": 3, "side_px": chance.choice([16, 20])}]
+    in_batch = "fresh" in select.values()
+    # Where little is trained, looking at everything costs more than a stated cost may be.
+    fit = [each for each in _STAGES if not (in_batch and "cost" in select and any("frozen" in it for it in each or ()))]
+    found = chance.choice(fit) or [{"epochs": 3, "side_px": chance.choice([16, 20])}]
     if in_batch or random.Random(f"{seed} draws its sides").random() >= _RAMPS:  # drawn apart, as `lr = "auto"` below
         return found
     return [{"epochs": 1, "side_px": 16, "batch_size": 40}, {"epochs": 2, **_RAMP}]
@@ -172,7 +175,7 @@ def _drawn(chance: random.Random, seed: int) -> dict[str, Any]:
         "task": chance.choice(LOSSES.examples()),
         "train": train,
         "select": select,
-        "stages": _stages(chance, seed, in_batch="fresh" in select.values()),
+        "stages": _stages(chance, seed, select),
     }
 
 
