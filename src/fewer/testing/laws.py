@@ -35,7 +35,8 @@ def looking_changes_nothing(content: Content, unwatched: Session) -> None:
 def resumed_is_never_stopped(content: Content, unstopped: Session, kills: list[int] | None = None) -> None:
     """Law 3: a run that was killed and resumed equals one that never stopped, bit for bit."""
     if kills is None:
-        batches = unstopped.run.cursor.step  # the ledger holds steps of proxies and of a finder, too
+        # The ledger holds steps of proxies and of a finder, too; in float16 all of a few steps may be skipped.
+        batches = max(2, unstopped.run.cursor.step)
         kills = sorted(random.Random(content["train"]["seed"]).sample(range(1, batches + 1), 2))
     assert interrupted(content, kills).run.digest() == unstopped.run.digest(), f"killed after batches {kills}: differs"
 
