@@ -129,7 +129,7 @@ def test_a_stated_cost_holds_the_proxies_too(keys: dict[str, Any]) -> None:
 
 
 def test_a_cost_that_proxies_alone_exceed_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"cannot do with less than .* give select\.reference a model"):
+    with pytest.raises(RecipeError, match=r"cannot do with less than .* give select\.reference a finished run"):
         session_of(with_select(cost=0.5))
 
 

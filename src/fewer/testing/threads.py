@@ -1,10 +1,14 @@
-"""Ranks that are threads of one process, for collectives without processes."""
+"""Ranks that are threads of one process, for collectives without processes.
+
+One rank computes at a time, until its next collective, and each has torch's random stream to itself, as processes do:
+else one rank's seed would fall between another's seed and the weights that it draws.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, BrokenBarrierError
+from threading import Barrier, BrokenBarrierError, Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -21,10 +25,10 @@ _PATIENCE_SECONDS = 60.0  # with a rank that leaves a collective out
 class _Rank:
     """One thread's end of the exchange."""
 
-    def __init__(self, rank: int, slots: list[Tensor], barrier: Barrier) -> None:
+    def __init__(self, rank: int, slots: list[Tensor], barrier: Barrier, turn: Lock) -> None:
         self.rank, self.world_size = rank, len(slots)
         self.machines = self.world_size
-        self._slots, self._barrier = slots, barrier
+        self._slots, self._barrier, self._turn = slots, barrier, turn
 
     def all_reduce(self, tensor: Tensor) -> None:
         tensor.copy_(torch.stack(self._exchanged(tensor)).sum(0))
@@ -47,10 +51,20 @@ class _Rank:
 
     def _exchanged(self, tensor: Tensor) -> list[Tensor]:
         self._slots[self.rank] = tensor.detach().clone()
-        self._barrier.wait(_PATIENCE_SECONDS)
+        self._wait()
         found = list(self._slots)
-        self._barrier.wait(_PATIENCE_SECONDS)  # nobody fills the slots again before all have read them
+        self._wait()  # nobody fills the slots again before all have read them
         return found
+
+    def _wait(self) -> None:
+        """Lets the other ranks compute until all wait here."""
+        stream = torch.get_rng_state()
+        self._turn.release()
+        try:
+            self._barrier.wait(_PATIENCE_SECONDS)
+        finally:
+            self._turn.acquire()
+            torch.set_rng_state(stream)
 
 
 def on_ranks(ranks: int, work: Callable[[Comm], T]) -> list[T]:
@@ -63,14 +77,15 @@ def on_ranks(ranks: int, work: Callable[[Comm], T]) -> list[T]:
     Raises:
         BrokenBarrierError: The ranks did not make the same collective calls.
     """
-    slots, barrier = [torch.empty(0)] * ranks, Barrier(ranks)
+    slots, barrier, turn = [torch.empty(0)] * ranks, Barrier(ranks), Lock()
 
     def run(rank: int) -> T:
-        try:
-            return work(_Rank(rank, slots, barrier))
-        except BaseException:
-            barrier.abort()
-            raise
+        with turn:
+            try:
+                return work(_Rank(rank, slots, barrier, turn))
+            except BaseException:
+                barrier.abort()
+                raise
 
     with ThreadPoolExecutor(ranks) as pool:
         started = [pool.submit(run, rank) for rank in range(ranks)]
