@@ -9,7 +9,7 @@ import pytest
 
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import DataFacts, Facts
-from fewer.plan.gather import model_facts
+from fewer.plan.model_facts import model_facts
 from fewer.plan.savings import together
 from fewer.recipe import shipped
 from fewer.recipe.parse import parse_recipe

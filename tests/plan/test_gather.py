@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from dense_data import box_data, mask_data
 from fewer.core.errors import RecipeError
 from fewer.plan.facts import DataFacts
-from fewer.plan.gather import data_facts, gather_facts, machine_facts, model_facts
+from fewer.plan.gather import data_facts, gather_facts, machine_facts
+from fewer.plan.model_facts import model_facts
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import build_model, build_optimizer, make_plan, open_data
 from planning import recipe
@@ -109,3 +111,14 @@ def test_a_loss_that_weighs_classes_knows_their_pixels(tmp_path: Path) -> None:
     counted = make_plan(asked, open_data(asked)).facts.data.class_pixels
     masks = [data.split.source.read_mask(id) for id in range(6)]
     assert counted == tuple(sum(int((mask == each).sum()) for mask in masks) for each in range(2))
+
+
+def test_a_net_is_counted_once_and_anew_where_something_that_counts_differs() -> None:
+    asked = recipe(stages=[{"epochs": 1, "side_px": 16}])
+    found = model_facts(asked, DIGITS, None, None)
+    assert model_facts(recipe(train={"seed": 7}, stages=[{"epochs": 1, "side_px": 16}]), DIGITS, None, None) is found
+    for other in (recipe(stages=[{"epochs": 1, "side_px": 20}]), recipe(model={"name": "cnn", "width": 0.1})):
+        assert model_facts(other, DIGITS, None, None).plain_sample_flops != found.plain_sample_flops
+    fewer_classes = replace(DIGITS, classes=DIGITS.classes[:3])
+    assert model_facts(asked, fewer_classes, None, None).parameters < found.parameters
+    assert set(model_facts(asked, DIGITS, None, 24).flops) == {16, 24}

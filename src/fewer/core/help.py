@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 
 from pydantic import BaseModel
@@ -18,13 +20,20 @@ def help_of(section: type[BaseModel]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for each in reversed(section.__mro__):
-        try:
-            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
-        except (OSError, TypeError, ValueError, SyntaxError):
-            continue  # a class that was put together at run time
-        body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for key, text in pairwise(body):
-            is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-            if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name) and is_text:
-                found[key.target.id] = inspect.cleandoc(str(text.value.value))  # type: ignore[attr-defined]
+        found.update(_own_help(each))
     return {key: found[key] for key in section.model_fields if key in found}
+
+
+@cache
+def _own_help(section: type) -> Mapping[str, str]:
+    """The docstrings of the keys that a class adds itself."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    except (OSError, TypeError, ValueError, SyntaxError):
+        return {}  # a class that was put together at run time
+    found: dict[str, str] = {}
+    for key, text in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
+        is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name) and is_text:
+            found[key.target.id] = inspect.cleandoc(str(text.value.value))  # type: ignore[attr-defined]
+    return found

@@ -34,7 +34,7 @@ def take(params: ModelParams, classes: int, sides_px: Sequence[int], task: Task)
         ValueError: It cannot be built, or does not take one of the sides; the message says which would do.
     """
     try:
-        model = _built(params, classes, sides_px[-1])
+        model = built(params, classes, sides_px[-1])
     except _FAILURES as error:
         if isinstance(error, ValueError) and not _other_sides(params, classes, sides_px[-1], task):
             raise ValueError(_short(error)) from None
@@ -91,7 +91,8 @@ def drawn(params: ModelParams, classes: int, side_px: int) -> nn.Module:
         return models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
 
 
-def _built(params: ModelParams, classes: int, side_px: int) -> nn.Module:
+def built(params: ModelParams, classes: int, side_px: int) -> nn.Module:
+    """The model on the meta device, as it is built for images of this side."""
     try:
         with torch.device("meta"):
             return models.build(params.name, classes, side_px, **params.model_dump(exclude={"name"}))
@@ -106,7 +107,7 @@ def _forward(model: nn.Module, side_px: int, task: Task) -> None:
 
 def _takes(params: ModelParams, classes: int, side_px: int, task: Task) -> bool:
     try:
-        _forward(_built(params, classes, side_px), side_px, task)
+        _forward(built(params, classes, side_px), side_px, task)
     except _FAILURES:
         return False
     return True

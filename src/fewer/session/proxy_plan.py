@@ -10,8 +10,8 @@ from fewer.core.errors import RecipeError
 from fewer.models.pretrained import read_weights
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import Facts, Preparation
-from fewer.plan.gather import model_facts
 from fewer.plan.lr_finder import finds_lr
+from fewer.plan.model_facts import model_facts
 from fewer.plan.plan import Plan
 from fewer.recipe.parse import foreign_keys, parse_recipe
 from fewer.recipe.schema import Recipe
