@@ -1,11 +1,15 @@
 """Images a second of training a detector, beside torchvision's reference loop with the same network and batches.
 
     python benchmarks/detection.py [--data voc:data/BCCD] [--batches 10] [--rounds 3] [--side 320] [--weights FILE]
+    python benchmarks/detection.py --train-epochs 8 --seeds 0,1,2 --side 192 --weights FILE
 
 FCOS on MobileNetV2, batches of 8. The other loop follows torchvision's references/detection of 0.29: pictures decoded
 by Pillow at every look in loader processes, flipped as tensors, resized and normalised inside the model, a forward by
 its own loss, `.item()` of the reduced loss at every step. Both train in float32, and in bfloat16 where the processor
 multiplies it natively. Rounds are interleaved in this process; medians. One line a call in results/detection.jsonl.
+
+With `--train-epochs` both loops train from the same weights, at the same rate in every step, and the AP of both nets on
+the test images is compared, by one evaluation: what is faster must not be worse. One line a seed.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fewer.data.listing.splits import Split
+    from fewer.session.build import Session
 
 BATCH, LR = 8, 0.005
 
@@ -34,10 +39,16 @@ def main() -> None:
     command.add_argument("--side", type=int, default=320)
     command.add_argument("--workers", type=int, default=2, help="loader processes of the other loop")
     command.add_argument("--weights", default="none", help="file of a MobileNetV2's weights")
+    command.add_argument("--train-epochs", type=int, default=0, help="compare the AP of so many epochs instead")
+    command.add_argument("--seeds", default="0", help="comma-separated, for --train-epochs")
     args = parsed(command, "--batches=1", "--rounds=1", "--side=64")
     with shapes(16, 64) if args.smoke else nullcontext() as made_up:
         args.data = f"voc:{made_up / 'boxes'}" if made_up else args.data
-        measure(args)
+        if not args.train_epochs or args.smoke:
+            measure(args)
+        for seed in map(int, args.seeds.split(",")):
+            if args.train_epochs or args.smoke:
+                compare(args, args.train_epochs or 1, seed)
 
 
 def measure(args: Any) -> None:
@@ -67,20 +78,55 @@ def measure(args: Any) -> None:
     Results("detection", args.smoke).keep(images_per_second=rates, ratios=ratios, **settings)
 
 
+def compare(args: Any, epochs: int, seed: int) -> None:
+    """Trains with both loops, evaluates both nets alike, prints the AP of both, and keeps them."""
+    import torch
+
+    from fewer.core.types import Request
+    from fewer.sync.comm import SingleProcess
+    from fewer.training.loop import train
+
+    session = session_of(args, "fp32", epochs, seed, test="auto")
+    torch.manual_seed(seed)
+    theirs = Reference(args, "fp32", session.splits.train)
+    rates = [row.lr for row in train(session.task, session.train_data, session.run)]
+    for lr in rates:
+        for group in theirs.optimizer.param_groups:
+            group["lr"] = lr
+        theirs.step()
+    test, side_px, found = session.splits.test, session.plan.evaluation_side_px, {}
+    for who, model in (("ours", session.run.workers[0].model), ("reference", theirs.net)):
+        requests = [Request.evaluation(side_px, epochs, ids_B) for ids_B in test.ids_M.split(BATCH)]
+        scalars = session.task.evaluate(model, session.test_data.batches(requests), SingleProcess()).scalars
+        found[who] = {name: scalars[name] for name in ("ap", "ap50")}
+        print(f"{who}, seed {seed}, {epochs} epochs: " + ", ".join(f"{n} {v:.3f}" for n, v in found[who].items()))
+    settings = {"epochs": epochs, "seed": seed, "side": args.side, "steps": len(rates)}
+    Results("detection", args.smoke).keep(metrics=found, **settings)
+
+
 def ours(args: Any, precision: str) -> Callable[[], None]:
     """A function that trains on one batch."""
+    from fewer.training.loop import train
+
+    session = session_of(args, precision, 1000, 0, test="none")
+    rows = train(session.task, session.train_data, session.run)
+    return lambda: next(rows) and None
+
+
+def session_of(args: Any, precision: str, epochs: int, seed: int, test: str) -> Session:
+    """A run of fewer, which nothing has trained yet."""
     from fewer.recipe.parse import parse_recipe
     from fewer.session.build import open_data, open_session
-    from fewer.training.loop import train
 
     recipe = parse_recipe(
         {
-            "data": {"source": args.data, "val": "none", "test": "none", "in_memory": "yes"},
+            "data": {"source": args.data, "val": "none", "test": test, "in_memory": "yes"},
             "model": {"name": "fcos_mobilenet_v2", "weights": args.weights},
             "task": {"name": "detect"},
             "augment": {"flip": "random"},
             "train": {
-                "epochs": 1000,
+                "epochs": epochs,
+                "seed": seed,
                 "batch_size": BATCH,
                 "side_px": args.side,
                 "lr": LR,
@@ -89,50 +135,57 @@ def ours(args: Any, precision: str) -> Callable[[], None]:
             },
         }
     )
-    session = open_session(recipe, open_data(recipe))
-    rows = train(session.task, session.train_data, session.run)
-    return lambda: next(rows) and None
+    return open_session(recipe, open_data(recipe))
 
 
 def theirs(args: Any, precision: str) -> Callable[[], None]:
     """A function that trains on one batch as the reference does."""
-    import torch
-
     from fewer.data.listing.splits import open_splits
 
-    data = Pictures(open_splits(args.data, "none", "none").train)
-    model = reference(data, args.side, args.weights).train()
-    loader = torch.utils.data.DataLoader(
-        data, BATCH, shuffle=True, num_workers=args.workers, collate_fn=together, drop_last=True
-    )
-    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(weights, LR, momentum=0.9, weight_decay=1e-4)
+    return Reference(args, precision, open_splits(args.data, "none", "none").train).step
 
-    def forever() -> Iterator[Any]:
+
+class Reference:
+    """torchvision's loop.
+
+    Attributes:
+        net: The network that it trains, which is one of ours.
+        optimizer: Steps it.
+    """
+
+    def __init__(self, args: Any, precision: str, split: Split) -> None:
+        import torch
+
+        data = Pictures(split)
+        self.net, self.precision = network(data, args.side, args.weights), precision
+        self.model = reference(data, args.side, self.net).train()
+        self.batches = self._forever(
+            torch.utils.data.DataLoader(data, BATCH, shuffle=True, num_workers=args.workers, collate_fn=together)
+        )
+        weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.SGD(weights, LR, momentum=0.9, weight_decay=1e-4)
+
+    def _forever(self, loader: Any) -> Iterator[Any]:
         while True:
             yield from loader
 
-    batches = forever()
+    def step(self) -> None:
+        """Trains on one batch."""
+        import torch
 
-    def step() -> None:
-        images, targets = next(batches)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            losses = model(list(images), [dict(target) for target in targets])
+        images, targets = next(self.batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+            losses = self.model(list(images), [dict(target) for target in targets])
             loss = sum(losses.values())
         if not torch.isfinite(torch.tensor(loss.item())):
             raise SystemExit("the reference diverged")
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-
-    return step
+        self.optimizer.step()
 
 
-def reference(data: Pictures, side: int, weights: str) -> nn.Module:
-    """torchvision's FCOS around the network of `fcos_mobilenet_v2`, for pictures whose longer side it makes `side`."""
-    from torchvision.models import detection
-    from torchvision.models.detection.anchor_utils import AnchorGenerator
-
+def network(data: Pictures, side: int, weights: str) -> nn.Module:
+    """The network of `fcos_mobilenet_v2`, with its first weights."""
     from fewer.models.families import detectors
     from fewer.models.pretrained import read_weights
 
@@ -140,6 +193,14 @@ def reference(data: Pictures, side: int, weights: str) -> nn.Module:
     net = detectors.build(params, data.classes, side)
     if found := read_weights(params):
         found.put_into(params, net, data.classes)
+    return net
+
+
+def reference(data: Pictures, side: int, net: nn.Module) -> nn.Module:
+    """torchvision's FCOS around our network, for pictures whose longer side it makes `side`."""
+    from torchvision.models import detection
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
     anchors = AnchorGenerator(tuple((stride,) for stride in (8, 16, 32, 64, 128)), ((1.0,),) * 5)
     short = round(side * data.short_share)
     return detection.FCOS(net.backbone, data.classes, short, side, anchor_generator=anchors, head=net.head)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import shared
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from detection import Pictures, reference, together
+from detection import Pictures, network, reference, together
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +40,7 @@ def main() -> None:
         torch.utils.data.DataLoader(each, size, is_training, num_workers=given.workers, collate_fn=together)
         for each, size, is_training in ((train_set, given.batch, True), (test_set, 1, False))
     )
-    model = reference(train_set, given.side, str(given.weights or "none"))
+    model = reference(train_set, given.side, network(train_set, given.side, str(given.weights or "none")))
     if given.channels_last:
         model = model.to(memory_format=torch.channels_last)
     trained = [each for each in model.parameters() if each.requires_grad]
