@@ -8,8 +8,8 @@ by Pillow at every look in loader processes, flipped as tensors, resized and nor
 its own loss, `.item()` of the reduced loss at every step. Both train in float32, and in bfloat16 where the processor
 multiplies it natively. Rounds are interleaved in this process; medians. One line a call in results/detection.jsonl.
 
-With `--train-epochs` both loops train from the same weights, at the same rate in every step, and the AP of both nets on
-the test images is compared, by one evaluation: what is faster must not be worse. One line a seed.
+With `--train-epochs` both loops train from the same weights by AdamW, at the same rate in each step, and one evaluation
+tells the AP of both nets on the test images: what is faster must not be worse. One line a seed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fewer.session.build import Session
 
 BATCH, LR = 8, 0.005
+ADAMW_LR, DECAY = 0.001, 0.01  # where AP is compared: few epochs suffice
 
 
 def main() -> None:
@@ -86,9 +87,12 @@ def compare(args: Any, epochs: int, seed: int) -> None:
     from fewer.sync.comm import SingleProcess
     from fewer.training.loop import train
 
-    session = session_of(args, "fp32", epochs, seed, test="auto")
+    decay = dict.fromkeys(("weight_decay", "norm_weight_decay", "bias_weight_decay"), DECAY)
+    train_keys = {"optimizer": "adamw", "lr": ADAMW_LR, "epochs": epochs, "seed": seed, **decay}
+    session = session_of(args, "fp32", train_keys, test="auto")
     torch.manual_seed(seed)
     theirs = Reference(args, "fp32", session.splits.train)
+    theirs.optimizer = torch.optim.AdamW(theirs.model.parameters(), ADAMW_LR, weight_decay=DECAY)
     rates = [row.lr for row in train(session.task, session.train_data, session.run)]
     for lr in rates:
         for group in theirs.optimizer.param_groups:
@@ -108,12 +112,12 @@ def ours(args: Any, precision: str) -> Callable[[], None]:
     """A function that trains on one batch."""
     from fewer.training.loop import train
 
-    session = session_of(args, precision, 1000, 0, test="none")
+    session = session_of(args, precision, {"epochs": 1000, "lr": LR, "weight_decay": 1e-4}, test="none")
     rows = train(session.task, session.train_data, session.run)
     return lambda: next(rows) and None
 
 
-def session_of(args: Any, precision: str, epochs: int, seed: int, test: str) -> Session:
+def session_of(args: Any, precision: str, train: dict[str, Any], test: str) -> Session:
     """A run of fewer, which nothing has trained yet."""
     from fewer.recipe.parse import parse_recipe
     from fewer.session.build import open_data, open_session
@@ -124,15 +128,7 @@ def session_of(args: Any, precision: str, epochs: int, seed: int, test: str) -> 
             "model": {"name": "fcos_mobilenet_v2", "weights": args.weights},
             "task": {"name": "detect"},
             "augment": {"flip": "random"},
-            "train": {
-                "epochs": epochs,
-                "seed": seed,
-                "batch_size": BATCH,
-                "side_px": args.side,
-                "lr": LR,
-                "weight_decay": 1e-4,
-                "precision": precision,
-            },
+            "train": {"batch_size": BATCH, "side_px": args.side, "precision": precision, **train},
         }
     )
     return open_session(recipe, open_data(recipe))
