@@ -47,6 +47,17 @@ def test_every_fault_of_boxes_is_found_in_one_run(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_split_of_difficult_objects_alone_is_named(tmp_path: Path) -> None:
+    hard, easy = (f"<difficult>{mark}</difficult>" for mark in (1, 0))
+    files = {f"{part}/{part}.jpg": photo(seed) for seed, part in enumerate(("train", "val"))}
+    files |= {"train/train.xml": xml("", [BOX], more=easy), "val/val.xml": xml("", [BOX, BOX], more=hard)}
+    text = f"voc:{dataset(tmp_path, files)}"
+    (told,) = [each for each in found(text) if each.code == "all-difficult"]
+    assert (told.split, told.reason) == ("val", "none of 2 objects counts in evaluation")
+    dataset(tmp_path, {"val/val.xml": xml("", [BOX], more=easy)})
+    assert not [each for each in found(text) if each.code == "all-difficult"]
+
+
 def test_files_that_training_refuses_are_all_named(tmp_path: Path) -> None:
     files = {f"{i}.jpg": photo(i) for i in range(3)} | {
         "0.xml": xml("", [BOX]),

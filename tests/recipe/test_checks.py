@@ -61,6 +61,15 @@ def test_void_ids_belong_to_masks() -> None:
         parse_recipe({**DIGITS, "data": {"source": "digits", "ignore_index": 0}})
 
 
+def test_only_boxes_of_voc_and_coco_can_be_difficult() -> None:
+    for source in ("voc:x", "coco:x", "lists:x"):
+        assert parse_recipe({**WHOLE, "data": {"source": source, "difficult": "use"}}).data.difficult == "use"
+    parse_recipe({**WHOLE, "data": {"source": "yolo:x", "test": "voc:y", "difficult": "use"}})
+    for source in ("yolo:x", "digits", "masks:x"):
+        with pytest.raises(RecipeError, match="only boxes of VOC and COCO can be marked as difficult"):
+            parse_recipe({**WHOLE, "data": {"source": source, "difficult": "ignore"}})
+
+
 def test_mosaics_belong_to_boxes_and_masks() -> None:
     parse_recipe({**WHOLE, "augment": {"mosaic": 0.5, "copy_paste": 0.2, "mix_until": "90%"}})
     with pytest.raises(RecipeError, match="moves boxes and masks"):

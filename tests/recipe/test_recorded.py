@@ -30,6 +30,16 @@ def test_an_older_run_keeps_its_classes_and_its_validation_set(
     assert (data.class_level, data.val) == ("innermost", wanted)
 
 
+@pytest.mark.parametrize(("source", "wanted"), [("voc:/x", "use"), ("coco:/x", "use"), ("yolo:/x", "train")])
+def test_an_older_run_counts_difficult_objects(tmp_path: Path, source: str, wanted: str) -> None:
+    file = tmp_path / "recipe.resolved.toml"
+    head = f'[data]\nsource = "{source}"\n{{}}[task]\nname = "detect"\n[model]\nname = "fcos_mobilenet_v2"\n'
+    file.write_text(head.format(""))
+    assert parse_recipe(read_recorded(file)[0]).data.difficult == wanted
+    file.write_text(head.format('difficult = "train"\n'))
+    assert parse_recipe(read_recorded(file)[0]).data.difficult == "train", "today's say it"
+
+
 def test_todays_run_keeps_all_as_written(tmp_path: Path) -> None:
     recipe = parse_recipe({"data": {"source": "folder:/x", "val": "5%", "class_level": 2}, "model": {"name": "lenet5"}})
     (tmp_path / "recipe.resolved.toml").write_text(recipe.to_toml())

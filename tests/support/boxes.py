@@ -44,5 +44,6 @@ def seen_whole(targets: Sequence[dict[str, torch.Tensor]], width: int, height: i
         to_picture = torch.tensor([2.0, 20.0, 2.0, 0.0], dtype=torch.float64)
         placed = {"size": torch.tensor([2 * width + 40, 2 * height]), "to_picture": to_picture}
         own_targets = {"own_boxes": own, "own_labels": target["labels"], "own_area": area}
-        found.append({**target, **own_targets, "own_crowd": torch.zeros(len(own), dtype=torch.bool), **placed})
+        own_targets |= {f"own_{name}": torch.zeros(len(own), dtype=torch.bool) for name in ("crowd", "ignored")}
+        found.append({**target, **own_targets, **placed})
     return found

@@ -6,7 +6,9 @@ A: objects of all images. N: images of the source. K: objects of one image.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Difficult = Literal["train", "ignore", "use"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class ObjectTable:
             neither right nor wrong.
         difficult_A: Which of them VOC calls difficult.
         area_A: The object's own area in pixels, by which it is small, medium or large; else that of its box.
+        difficult: What becomes of difficult ones. "train": they are trained on and, in evaluation, ignored: one that is
+            not found is not missed, and a detection of it is not wrong. "ignore": they are ignored in evaluation and
+            not trained on. "use": they are objects like any other.
     """
 
     first_N1: Ints
@@ -37,6 +43,7 @@ class ObjectTable:
     crowd_A: Flags
     difficult_A: Flags
     area_A: Floats
+    difficult: Difficult = "train"
 
     @classmethod
     def of(cls, images: Sequence[tuple[Sequence[Sequence[float]], Sequence[int]]]) -> ObjectTable:
@@ -60,19 +67,39 @@ class ObjectTable:
         """The image of each object."""
         return np.repeat(np.arange(len(self)), np.diff(self.first_N1))
 
+    @cached_property
+    def trained_A(self) -> Flags:
+        """Which objects are trained on."""
+        return ~self.crowd_A & ~self.difficult_A if self.difficult == "ignore" else ~self.crowd_A
+
+    @cached_property
+    def ignored_A(self) -> Flags:
+        """Which objects, besides crowds, are ignored in evaluation because they are difficult."""
+        return np.zeros_like(self.difficult_A) if self.difficult == "use" else self.difficult_A & ~self.crowd_A
+
     @property
     def count_N(self) -> Ints:
-        """How many objects each image has, crowds left out."""
-        return np.bincount(self.image_A[~self.crowd_A], minlength=len(self)).astype(np.int64)
+        """How many objects each image has that are trained on."""
+        return np.bincount(self.image_A[self.trained_A], minlength=len(self)).astype(np.int64)
 
     def only(self, kept_A: Flags) -> ObjectTable:
         """The table of the objects that a mask names; images keep their places."""
         counts_N = np.bincount(self.image_A[kept_A], minlength=len(self))
-        return ObjectTable(
-            np.concatenate([[0], np.cumsum(counts_N)]).astype(np.int64),
-            self.box_A4[kept_A],
-            self.class_A[kept_A],
-            self.crowd_A[kept_A],
-            self.difficult_A[kept_A],
-            self.area_A[kept_A],
+        return self._rows(kept_A, counts_N)
+
+    def of_images(self, ids: Ints) -> ObjectTable:
+        """The table of some images, in this order."""
+        rows = [np.arange(self.first_N1[id], self.first_N1[id + 1]) for id in ids.tolist()]
+        return self._rows(np.concatenate(rows), np.diff(self.first_N1)[ids])
+
+    def _rows(self, rows: Flags | Ints, counts_N: Ints) -> ObjectTable:
+        """The table of some objects, so many an image."""
+        return replace(
+            self,
+            first_N1=np.concatenate([[0], np.cumsum(counts_N)]).astype(np.int64),
+            box_A4=self.box_A4[rows],
+            class_A=self.class_A[rows],
+            crowd_A=self.crowd_A[rows],
+            difficult_A=self.difficult_A[rows],
+            area_A=self.area_A[rows],
         )

@@ -43,7 +43,7 @@ def evaluate(
 
     Args:
         path: A run folder, or the folder of a published model.
-        overrides: `key=value` texts; keys are `CHANGEABLE` of `fewer.inference.question`, and those of `[task]` that
+        overrides: `key=value` texts; keys are those of `fewer.inference.question`, and those of `[task]` that
             the task lets an evaluation change. `data.test` names a source to evaluate on.
         split: Which images of the run, "test" or "val".
         side_px: Side of the images; left out: that of the run's evaluations.
@@ -96,8 +96,7 @@ def opened(path: str | Path, overrides: Sequence[str] = (), *, split: str = "tes
     notes = [note] if (note := unfinished(question.folder, handed.about.epochs)) else []
     if question.source:
         classes, data = list(handed.about.classes), recipe.data
-        parts = ("test", "val")
-        images = open_given(data.test, classes, "test", parts, notes, data.class_level, data.ignore_index)
+        images = open_given(data.test, classes, "test", ("test", "val"), notes, data.opened)
     else:
         assert question.run is not None
         images = _own(question.run, recipe, handed.about, split)

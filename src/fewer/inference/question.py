@@ -24,6 +24,7 @@ from fewer.session.resume import recipe_of
 MOVABLE = ("data.source", "data.val", "data.labels.csv")
 # Keys that an evaluation may change, beside some of the task's; all others belong to the model.
 CHANGEABLE = ("data.test", "data.class_level", "data.damaged", "data.cache", "train.precision", *MOVABLE)
+OF_OTHERS = ("data.difficult",)  # beside them where it looks at other images: a run's own are as the run has read them
 OTHERS = "or evaluate other images with data.test=folder:PATH"
 
 
@@ -79,7 +80,8 @@ class Question:
         else:
             content = dict(alone or {})
         keys = tasks.module(content["task"]["name"]).EVALUATION_KEYS
-        self._require_changeable((*CHANGEABLE, *(f"task.{key}" for key in keys)))
+        others = OF_OTHERS if self.source else ()
+        self._require_changeable((*CHANGEABLE, *others, *(f"task.{key}" for key in keys)))
         recipe = parse_recipe(content, self.overrides)
         if not self.source:
             try:

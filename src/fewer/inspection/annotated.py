@@ -52,6 +52,12 @@ class BoxPart:
         inside_N[self.ids] = True
         return inside_N[self.objects.image_A]
 
+    @property
+    def is_ignored(self) -> bool:
+        """Whether there are difficult objects, and no other object counts in evaluation."""
+        ignored_A = self.objects.ignored_A[self.own_A]
+        return bool(ignored_A.any() and (ignored_A | self.objects.crowd_A[self.own_A]).all())
+
     def class_objects(self) -> Counter[str]:
         """How many objects of each class there are."""
         counts_C = np.bincount(self.objects.class_A[self.own_A], minlength=len(self.classes))

@@ -15,6 +15,9 @@ def annotation_findings(parts: list[Part]) -> Iterator[Finding]:
         if isinstance(part.annotated, BoxPart):
             for at, reason in twins(part.annotated):
                 yield Finding("box-duplicate", part.split, part.names[at], reason, part.source)
+            if part.annotated.is_ignored:
+                what = f"none of {int(part.annotated.own_A.sum()):,} objects counts in evaluation"
+                yield Finding("all-difficult", part.split, part.source, what, part.source)
         elif isinstance(part.annotated, MaskPart):
             for name, facts in zip(part.names, part.annotated.facts, strict=True):
                 if facts.code:

@@ -168,12 +168,12 @@ def _draw(image: Image.Image, part: Part, at: int, own_px: tuple[int, int]) -> N
         rows = zip(
             found.objects.box_A4[here].tolist(),
             found.objects.class_A[here].tolist(),
-            found.objects.crowd_A[here],
+            (found.objects.crowd_A | found.objects.ignored_A)[here],
             strict=True,
         )
         marked = [
-            Marked((box[0], box[1], box[2], box[3]), label, found.classes[label], None, bool(crowd))
-            for box, label, crowd in rows
+            Marked((box[0], box[1], box[2], box[3]), label, found.classes[label], None, bool(is_dashed))
+            for box, label, is_dashed in rows
         ]
         draw_boxes(image, marked, own_px)
     elif found is not None:

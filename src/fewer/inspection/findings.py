@@ -87,6 +87,9 @@ KINDS: dict[str, Kind] = {
     "mask-void": Kind(
         "warning", "trains", "mask[s] without a pixel of any class", "annotate it, or remove the picture"
     ),
+    "all-difficult": Kind(
+        "warning", "trains", "split[s] of difficult objects alone", 'set data.difficult = "use" to count them'
+    ),
     "class-not-shown": Kind("warning", "trains", "class[es] that no training image shows", "add images, or remove it"),
     "animated": Kind("warning", "trains", "image[s] of several frames: the first is used", "save the frame you mean"),
     "cmyk": Kind("warning", "trains", "CMYK image[s], made RGB without a profile", "convert it to sRGB yourself"),

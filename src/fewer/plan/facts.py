@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fewer.core.allocation import batch_sizes
+from fewer.core.objects import Difficult
 from fewer.core.types import Stage
 from fewer.plan.flops import Flops
 from fewer.recipe.schema import Recipe
@@ -50,6 +51,7 @@ class DataFacts:
         annotations: What the images are annotated with: "classes", "boxes" or "masks".
         class_objects: Annotated boxes of every class among the training images, where there are boxes.
         class_pixels: Pixels of every class in a part of the training masks, where the loss weighs classes by them.
+        difficult: What becomes of difficult objects; "use" where no object is marked so.
     """
 
     train_images: int
@@ -65,6 +67,7 @@ class DataFacts:
     annotations: str = "classes"
     class_objects: tuple[int, ...] = ()
     class_pixels: tuple[int, ...] = ()
+    difficult: Difficult = "use"
 
 
 @dataclass(frozen=True, slots=True)

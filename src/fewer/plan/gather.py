@@ -59,6 +59,7 @@ def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
     """Facts of listed data, which are read by the depth that a recipe asks for."""
     depth, depth_notes = depth_of(splits.train.source, asked_depth)
     train, is_whole = splits.train, splits.train.source.annotations != "classes"
+    of_all = [split for split in (train, splits.val, splits.test) if split]
     longer_px, aspect = train.native_frame() if is_whole else (0, 1.0)
     return DataFacts(
         train_images=len(splits.train),
@@ -72,6 +73,7 @@ def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
         aspect=round(aspect, 4) if is_whole else None,
         annotations=train.source.annotations,
         notes=(*splits.notes, *depth_notes),
+        difficult=next((split.difficult for split in of_all if split.difficult != "use"), "use"),
     )
 
 

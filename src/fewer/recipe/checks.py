@@ -278,5 +278,9 @@ def _splits(recipe: Recipe) -> Iterator[Problem]:
     if (void := recipe.data.ignore_index) is not None and not sources.ignores(recipe.data.source):
         text = f"data.ignore_index = {void}: only masks have ids that can be void (masks:PATH)"
         yield ("data", "ignore_index"), f"{text}; leave it out"
+    used = recipe.data.source, recipe.data.val, recipe.data.test
+    if (asked := recipe.data.difficult) != "train" and not any(map(sources.marks_difficult, used)):
+        text = f'data.difficult = "{asked}": only boxes of VOC and COCO can be marked as difficult'
+        yield ("data", "difficult"), f"{text} (voc:PATH, coco:PATH, or lists of these); leave it out"
     if not sources.is_source(source := recipe.data.source):
         yield ("data", "source"), f'unknown data.source "{source}"; {sources.allowed(source)}'

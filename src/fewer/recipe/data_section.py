@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from fewer.core.config import Index, Section, Seed, Share
+from fewer.core.objects import Difficult
 from fewer.data.listing.class_folders import DEEPEST
 from fewer.recipe.normalize import Normalize
+
+if TYPE_CHECKING:
+    from fewer.data.sources import Source
 
 
 def _subset(value: object) -> object:
@@ -80,6 +84,10 @@ class DataRecipe(Section):
     holds the images."""
     ignore_index: Annotated[int, Field(ge=0, le=255, strict=True)] | None = None
     """Of masks: the id that is void, neither learnt nor counted, beside 255. Left out: what is void by its name."""
+    difficult: Difficult = "train"
+    """Of boxes: what becomes of objects that VOC's files, or COCO's with such a key, mark as difficult. `train`: they
+    are trained on; in evaluation they are ignored, neither missed nor wrong to be found, as in VOC itself. `ignore`:
+    they are not trained on either. `use`: they are objects like any other."""
     labels: LabelsRecipe | None = None
     """Labels of the training images from a CSV; left out: the source's own."""
     subset: Subset | None = None
@@ -110,3 +118,9 @@ class DataRecipe(Section):
     processes: Index | Literal["auto"] = "auto"
     """Loader processes of the run, over all ranks, where images are not kept in memory; 0: the training process reads.
     `auto`: half the cores, or all of them where training runs on a GPU."""
+
+    def opened(self, text: str) -> Source:
+        """Lists one of the sources, told what its files alone do not say."""
+        from fewer.data.sources import open_source
+
+        return open_source(text, self.class_level, self.ignore_index, self.difficult)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fewer.core.messages import KeyPath
+from fewer.data.sources import marks_difficult
 from fewer.recipe.toml_file import read_toml
 
 _PLAN = "plan.json"
@@ -31,7 +32,8 @@ def complete(content: dict[str, Any], run: Path) -> None:
     """Gives keys that came later the value that means what the run did.
 
     Before `data.store` all images came from their files. Before `data.class_level` the innermost folder was the class,
-    and a share as `data.val` gave way to a folder `val/` of the source.
+    and a share as `data.val` gave way to a folder `val/` of the source. Before `data.difficult` difficult objects were
+    objects like any other.
 
     Args:
         content: The content of a run's resolved recipe, which is changed.
@@ -40,6 +42,8 @@ def complete(content: dict[str, Any], run: Path) -> None:
     data = content.get("data")
     if isinstance(data, dict):
         data.setdefault("store", "none")
+        if any(marks_difficult(str(data.get(name, ""))) for name in ("source", "val", "test")):
+            data.setdefault("difficult", "use")
     if isinstance(data, dict) and "class_level" not in data:
         data["class_level"] = "innermost"
         if re.fullmatch(r"5(\.0+)?%", str(data.get("val", ""))) or _validated_on_folder(run / _PLAN):

@@ -48,7 +48,7 @@ def draw_view(picture: Image.Image, target: Sample, classes: Sequence[str], fram
 
 
 def draw_own(picture: Image.Image, target: Sample, classes: Sequence[str]) -> None:
-    """Draws a picture's own annotation into the whole picture, at whatever size; crowds are dashed.
+    """Draws a picture's own annotation into the whole picture, at whatever size; what does not count is dashed.
 
     Args:
         picture: The whole picture, changed in place.
@@ -58,7 +58,8 @@ def draw_own(picture: Image.Image, target: Sample, classes: Sequence[str]) -> No
     if not isinstance(target, dict):
         return
     if "own_boxes" in target:
-        boxes = _marked(target["own_boxes"], target["own_labels"], classes, target["own_crowd"])
+        dashed_K = target["own_crowd"] | target["own_ignored"]
+        boxes = _marked(target["own_boxes"], target["own_labels"], classes, dashed_K)
         width, height = target["size"].tolist()
         draw_boxes(picture, boxes, (width, height))
     elif "own" in target:
@@ -83,11 +84,11 @@ def fitted_to(picture: Image.Image, width_px: int, height_px: int) -> Image.Imag
     return picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
 
 
-def _marked(box_K4: Tensor, label_K: Tensor, classes: Sequence[str], crowd_K: Tensor | None = None) -> list[Marked]:
-    crowds = [False] * len(label_K) if crowd_K is None else crowd_K.tolist()
+def _marked(box_K4: Tensor, label_K: Tensor, classes: Sequence[str], dashed_K: Tensor | None = None) -> list[Marked]:
+    dashed = [False] * len(label_K) if dashed_K is None else dashed_K.tolist()
     return [
-        Marked((box[0], box[1], box[2], box[3]), label, classes[label], is_dashed=is_crowd)
-        for box, label, is_crowd in zip(box_K4.tolist(), label_K.tolist(), crowds, strict=True)
+        Marked((box[0], box[1], box[2], box[3]), label, classes[label], is_dashed=is_dashed)
+        for box, label, is_dashed in zip(box_K4.tolist(), label_K.tolist(), dashed, strict=True)
     ]
 
 

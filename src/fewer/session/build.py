@@ -106,8 +106,7 @@ def open_data(recipe: Recipe) -> Splits:
         labels=labels,
         part=data.subset,
         tail=tail,
-        class_level=data.class_level,
-        ignore_index=data.ignore_index,
+        opens=data.opened,
     )
 
 

@@ -48,7 +48,7 @@ def population_of(
 
 
 def shown_classes(train: Split, classes: int) -> ShownClasses | None:
-    """The classes of each training image's boxes, crowd regions left out; None where there are no boxes.
+    """The classes of each training image's boxes that are trained on; None where there are no boxes.
 
     Args:
         train: The training images.
@@ -58,7 +58,7 @@ def shown_classes(train: Split, classes: int) -> ShownClasses | None:
     if objects is None:
         return None
     id_A, class_A = torch.from_numpy(objects.image_A), torch.from_numpy(objects.class_A)
-    counts_A = (train.label_N[id_A] >= 0) & ~torch.from_numpy(objects.crowd_A)
+    counts_A = (train.label_N[id_A] >= 0) & torch.from_numpy(objects.trained_A)
     pair_P = (id_A[counts_A] * classes + class_A[counts_A]).unique()
     return ShownClasses(pair_P // classes, pair_P % classes, classes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer.data.listing.splits import open_splits, stratified
+from fewer.data.sources import open_source
 from sources import folder, packed, refusal, sizes
 
 
@@ -56,7 +58,8 @@ def test_the_level_of_classes_holds_for_all_sources(tmp_path: Path) -> None:
     train = folder(tmp_path / "a", {f"{c}/{year}": 5 for c in "ab" for year in (1, 2)})
     test = folder(tmp_path / "b", {f"{c}/{year}": 5 for c in "ab" for year in (3, 4)})
     assert "which folder is the class?" in refusal(f"folder:{train}", test=f"folder:{test}")
-    splits = open_splits(f"folder:{train}", test=f"folder:{test}", val="none", class_level=1)
+    opens = partial(open_source, class_level=1)
+    splits = open_splits(f"folder:{train}", test=f"folder:{test}", val="none", opens=opens)
     assert (splits.classes, sizes(splits)) == (["a", "b"], (20, 0, 20))
 
 

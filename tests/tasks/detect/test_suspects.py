@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,13 +20,16 @@ Box = tuple[float, float, float, float]
 ALL_KNOWN = [(label, (500.0, 500.0, 540.0, 540.0)) for label in range(3)]
 
 
-def asked(detections: list[tuple[int, Box, float]], boxes: list[tuple[int, Box]], *crowds: Box) -> list[Suspicion]:
+def asked(
+    detections: list[tuple[int, Box, float]], boxes: list[tuple[int, Box]], *crowds: Box, difficult: Sequence[Box] = ()
+) -> list[Suspicion]:
     rows = torch.tensor([[label, *box, score] for label, box, score in detections], dtype=torch.float64).view(-1, 6)
     own = [*boxes, *((0, crowd) for crowd in crowds)]
     target = {
         "own_boxes": torch.tensor([box for _, box in own], dtype=torch.float64).view(-1, 4),
         "own_labels": torch.tensor([label for label, _ in own], dtype=torch.int64),
         "own_crowd": torch.tensor([False] * len(boxes) + [True] * len(crowds), dtype=torch.bool),
+        "own_ignored": torch.tensor([box in difficult for _, box in own], dtype=torch.bool),
     }
     suspected = Suspected(3)
     suspected.add(3, rows, target)
@@ -39,7 +43,8 @@ def agreed(own: list[tuple[int, Box]]) -> tuple[torch.Tensor, dict[str, torch.Te
     boxes = torch.tensor([box for _, box in own], dtype=torch.float64)
     labels = torch.tensor([label for label, _ in own])
     rows = torch.cat([labels[:, None].double(), boxes, torch.ones(len(own), 1, dtype=torch.float64)], dim=1)
-    return rows, {"own_boxes": boxes, "own_labels": labels, "own_crowd": torch.zeros(len(own), dtype=torch.bool)}
+    none = torch.zeros(len(own), dtype=torch.bool)
+    return rows, {"own_boxes": boxes, "own_labels": labels, "own_crowd": none, "own_ignored": none}
 
 
 def test_a_sure_detection_without_a_box_is_a_missing_box() -> None:
@@ -96,6 +101,17 @@ def test_nothing_is_suspected_twice_and_certainty_is_a_share(detections: Any, ow
     assert sum(each.annotated is None for each in found) <= sum(score > SURE for *_, score in detections)
 
 
+def test_a_difficult_box_is_not_suspected_and_speaks_for_what_is_found_at_it() -> None:
+    assert len(asked([], [(0, HERE)])) == len(asked([(1, NEAR, 0.9)], [(0, HERE)])) == 1
+    assert asked([], [(0, HERE)], difficult=[HERE]) == []
+    assert asked([(1, NEAR, 0.9)], [(0, HERE)], difficult=[HERE]) == [], "another class, or a missing box"
+    found = [(1, THERE, 0.9)]
+    (alone,) = asked(found, [(0, HERE), (1, THERE)])
+    other = (200.0, 0.0, 230.0, 30.0)
+    (beside,) = asked(found, [(0, HERE), (1, THERE), (0, other)], difficult=[other])
+    assert alone == beside
+
+
 def test_a_class_that_the_model_does_not_know_has_no_doubtful_boxes() -> None:
     """It is silent of one that it mostly overlooks; of the others it speaks."""
     suspected = Suspected(2)
@@ -103,6 +119,7 @@ def test_a_class_that_the_model_does_not_know_has_no_doubtful_boxes() -> None:
         "own_boxes": torch.tensor([HERE, THERE], dtype=torch.float64),
         "own_labels": torch.tensor([0, 1]),
         "own_crowd": torch.tensor([False, False]),
+        "own_ignored": torch.tensor([False, False]),
     }
     found = [torch.tensor([[1, *THERE, 0.9]], dtype=torch.float64)] * 9 + [torch.empty(0, 6, dtype=torch.float64)]
     for id, rows in enumerate(found):

@@ -47,29 +47,40 @@ class BoxTargets:
     def targets(self, request: Request, view: View, frame: Frame | None = None) -> Ragged:
         """Boxes that the views show, in pixels of the frame, with their labels; of evaluation views the picture's own.
 
-        Crowds are left out, as are boxes of which a view shows less than a tenth, or less than a pixel either way.
+        What is not trained on is left out, as are boxes of which a view shows less than a tenth, or less than a pixel
+        either way.
 
         Returns:
             Of each sample `boxes`, float32 (K, 4), and `labels`, int64 (K). Of evaluation views also `own_boxes`,
-            float64, in pixels of the picture, `own_labels`, `own_crowd`, `own_area`, and the keys of `PictureSizes`.
+            float64, in pixels of the picture, `own_labels`, `own_crowd`, `own_ignored` (what is difficult and does not
+            count), `own_area`, and the keys of `PictureSizes`.
         """
-        own = [self._own(id) for id in request.ids_B.tolist()]
-        shown = view.of_boxes([each["own_boxes"][~each["own_crowd"]] for each in own], _MIN_VISIBLE, frame)
+        ids = request.ids_B.tolist()
+        own = [self._own(id) for id in ids]
+        trained = [torch.from_numpy(self.objects.trained_A[self.objects.image(id)]) for id in ids]
+        boxes_BK4 = [each["own_boxes"][trained_K] for each, trained_K in zip(own, trained, strict=True)]
+        shown = view.of_boxes(boxes_BK4, _MIN_VISIBLE, frame)
         places = _placed(view, frame) if request.strength == 0 else [{} for _ in own]
         return Ragged(
             tuple(
                 {
-                    **_large(boxes.box_K4, each["own_labels"][~each["own_crowd"]][boxes.kept_K], request.strength > 0),
+                    **_large(boxes.box_K4, each["own_labels"][trained_K][boxes.kept_K], request.strength > 0),
                     **(each if place else {}),
                     **place,
                 }
-                for boxes, each, place in zip(shown, own, places, strict=True)
+                for boxes, each, trained_K, place in zip(shown, own, trained, places, strict=True)
             )
         )
 
     def _own(self, id: int) -> dict[str, Tensor]:
         of, at = self.objects, self.objects.image(id)
-        columns = {"own_boxes": of.box_A4, "own_labels": of.class_A, "own_crowd": of.crowd_A, "own_area": of.area_A}
+        columns = {
+            "own_boxes": of.box_A4,
+            "own_labels": of.class_A,
+            "own_crowd": of.crowd_A,
+            "own_ignored": of.ignored_A,
+            "own_area": of.area_A,
+        }
         return {name: torch.from_numpy(column[at].copy()) for name, column in columns.items()}
 
 

@@ -6,7 +6,7 @@ M: ids of a split. N: all ids of its source.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from fewer.core.errors import DataError
+from fewer.core.objects import Difficult
 from fewer.data.annotations.labels import LabelFile, overridden
 from fewer.data.listing import fingerprint
-from fewer.data.listing.class_folders import ClassLevel
+from fewer.data.listing.difficult import note_difficult
 from fewer.data.listing.manifest import Entries, Manifest
 from fewer.data.listing.strata import grouped, leading, percent
 from fewer.data.listing.subsample import LongTail, subset, thinned
@@ -60,13 +61,21 @@ class Split:
         return counts
 
     def class_objects(self) -> list[int]:
-        """How many objects each class has, crowds left out; none where there are no boxes."""
+        """How many objects each class has that are trained on; none where there are no boxes."""
         objects = self.source.objects
         if objects is None:
             return []
-        is_own_A = np.isin(objects.image_A, self.ids_M.numpy()) & ~objects.crowd_A
+        is_own_A = np.isin(objects.image_A, self.ids_M.numpy()) & objects.trained_A
         counts: list[int] = np.bincount(objects.class_A[is_own_A], minlength=len(self.classes)).tolist()
         return counts
+
+    @property
+    def difficult(self) -> Difficult:
+        """What becomes of difficult objects; "use" where no object of it is marked so."""
+        objects = self.source.objects
+        if objects is None or not objects.difficult_A[np.isin(objects.image_A, self.ids_M.numpy())].any():
+            return "use"
+        return objects.difficult
 
     def native_side_px(self) -> int:
         """Median short side of a few of its images, by their headers."""
@@ -128,8 +137,7 @@ def open_splits(
     labels: LabelFile | None = None,
     part: int | str | None = None,
     tail: LongTail | None = None,
-    class_level: ClassLevel = "auto",
-    ignore_index: int | None = None,
+    opens: Callable[[str], Source] = open_source,
 ) -> Splits:
     """Opens a source and splits its images.
 
@@ -162,16 +170,14 @@ def open_splits(
         labels: Labels of the training images; the source's own if left out.
         part: How many images train, or a share such as "20%"; all if left out.
         tail: The long tail that the training images are thinned to.
-        class_level: Which folder is the class, in all sources of class folders.
-        ignore_index: The id of masks that is void, in all sources of masks, in place of what is void by its name.
+        opens: Lists a source, whatever its kind; `fewer.data.sources.open_source`, with what it is told of files.
 
     Raises:
         RecipeError: `part` asks for more images than there are, or for fewer than there are classes.
         DataError: A source is missing, empty or malformed, a test class is unknown in training, or the file of
             labels does not fit the images.
     """
-    first = open_source(source, class_level, ignore_index)
-    draft = _Draft(first, split_seed, labels, class_level, ignore_index)
+    draft = _Draft(opens(source), split_seed, labels, opens)
     test_split = draft.test(test)  # before val: what is left may then validate
     val_split = draft.val(val)
     draft.thin(part, tail)
@@ -188,19 +194,14 @@ class _Draft:
     """What is still free of a source while its splits are taken from it."""
 
     def __init__(
-        self,
-        source: Source,
-        split_seed: int,
-        labels: LabelFile | None,
-        class_level: ClassLevel,
-        ignore_index: int | None,
+        self, source: Source, split_seed: int, labels: LabelFile | None, opens: Callable[[str], Source]
     ) -> None:
         self.source = source
         self.notes = list(source.notes)
         self.free = {part: torch.from_numpy(ids) for part, ids in source.parts.items()}
         self.train_M = self.free.pop("train", torch.arange(len(source)))
         self.classes = source.train_classes()
-        self._split_seed, self._class_level, self._ignore_index = split_seed, class_level, ignore_index
+        self._split_seed, self._opens = split_seed, opens
         self._label_N = overridden(labels, source, self.train_M.numpy(), self.notes) if labels else source.labels
 
     def test(self, text: str) -> Split | None:
@@ -247,7 +248,7 @@ class _Draft:
         return self.split(ids_M, purpose)
 
     def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
-        return open_given(text, self.classes, purpose, parts, self.notes, self._class_level, self._ignore_index)
+        return open_given(text, self.classes, purpose, parts, self.notes, self._opens)
 
 
 def open_given(
@@ -256,8 +257,7 @@ def open_given(
     purpose: str,
     parts: tuple[str, str],
     notes: list[str],
-    class_level: ClassLevel = "auto",
-    ignore_index: int | None = None,
+    opens: Callable[[str], Source] = open_source,
 ) -> Split:
     """Images of a source of their own: those of the first of `parts` that it is laid out in, else all.
 
@@ -267,13 +267,12 @@ def open_given(
         purpose: What the images are for, in messages.
         parts: Which parts of the source to look for.
         notes: Where a sentence about the outcome is added.
-        class_level: Which folder is the class, where classes are folders.
-        ignore_index: The id of masks that is void, in place of what is void by its name.
+        opens: Lists a source; as for `open_splits`.
 
     Raises:
         DataError: The source is missing, empty or malformed, or has an image of another class.
     """
-    source = open_source(text, class_level, ignore_index)
+    source = opens(text)
     part = next((part for part in parts if part in source.parts), None)
     ids_M = torch.from_numpy(source.parts[part]) if part else torch.arange(len(source))
     where = f"the folder {part}/ of {text}" if part else text
@@ -319,6 +318,7 @@ def _split(
     missing = sorted(set(classes) - set(shown or (classes[i] for i in label_M.unique().tolist())))
     if missing:
         notes.append(f"the {purpose} set has no image of {_listed(missing)}")
+    note_difficult(source, ids_M.numpy(), purpose, notes)
     own_N = torch.full((len(source),), -1)
     own_N[ids_M] = label_M
     return Split(numbered, ids_M, own_N, classes)

@@ -101,12 +101,7 @@ class BoxSource(_Files):
             parts: Positions in `ids` of each split.
         """
         other = self._picked(name, ids, parts)
-        table = self.objects
-        rows = np.concatenate([np.arange(table.first_N1[id], table.first_N1[id + 1]) for id in ids.tolist()])
-        counts_N = np.diff(table.first_N1)[ids]
-        columns = (table.box_A4, table.class_A, table.crowd_A, table.difficult_A, table.area_A)
-        first_N1 = np.concatenate([[0], np.cumsum(counts_N)]).astype(np.int64)
-        other.objects = ObjectTable(first_N1, *(column[rows] for column in columns))
+        other.objects = self.objects.of_images(ids)
         names, size_N2 = list(other.names), self.found.size_N2[ids]
         other.found = replace(self.found, names=names, objects=other.objects, size_N2=size_N2, parts=parts)
         return other
@@ -119,7 +114,9 @@ class BoxSource(_Files):
     def annotation_digest(self, id: int) -> bytes:
         here, table = self.objects.image(id), self.objects
         columns = (table.box_A4, table.class_A, table.crowd_A, table.difficult_A, table.area_A)
-        return b"".join(np.ascontiguousarray(column[here]).tobytes() for column in columns)
+        # What older versions read as objects like any other keeps its digest.
+        meaning = b"" if table.difficult == "use" or not table.difficult_A[here].any() else table.difficult.encode()
+        return b"".join(np.ascontiguousarray(column[here]).tobytes() for column in columns) + meaning
 
     def in_classes(self, classes: list[str], purpose: str) -> Source:
         if classes == self.classes:
@@ -128,10 +125,7 @@ class BoxSource(_Files):
         other = object.__new__(BoxSource)
         other.__dict__ |= self.__dict__
         other.classes, other.labels = classes, index_C[self.labels]
-        other.objects = ObjectTable(
-            self.objects.first_N1, self.objects.box_A4, index_C[self.objects.class_A], self.objects.crowd_A,
-            self.objects.difficult_A, self.objects.area_A,
-        )  # fmt: skip
+        other.objects = replace(self.objects, class_A=index_C[self.objects.class_A])
         return other
 
 

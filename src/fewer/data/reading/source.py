@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
-from fewer.core.objects import ObjectTable
+from fewer.core.objects import Difficult, ObjectTable
 from fewer.data.decode.decode import Damaged, Pixels, size_px
 from fewer.data.listing.layout import Arranged
 from fewer.data.listing.left_out import LeftOut
@@ -73,6 +74,11 @@ class Source(ABC):
             DataError: A class is not among them.
         """
         return self
+
+    def set_difficult(self, difficult: Difficult) -> None:
+        """Says what becomes of objects that are marked as difficult; nothing changes without boxes."""
+        if self.objects is not None:
+            self.objects = replace(self.objects, difficult=difficult)
 
     def annotation_digest(self, id: int) -> bytes:
         """Bytes that change with what an image's boxes or mask say; none where images have classes alone.

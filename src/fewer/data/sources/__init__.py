@@ -2,11 +2,11 @@
 
 A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
 what follows the colon, "" without one. A kind whose classes are folders has `CLASS_FOLDERS = True`, and its `opened`
-takes `class_level` as well (`fewer.data.listing.class_folders`); one whose `opened` takes `ignore_index` has
-`IGNORES = True`. A `PATH` or `FOLDER` in a form may be relative. What
-needs another rule has a function `absolute(place, base)`; what is fetched into files here has `stands_for(place)`, the
-kind of these. Listing needs no torch. Installed packages add kinds through the entry point group `fewer.sources`; what
-kinds share lies in `fewer.data.reading`.
+takes `class_level` as well (`fewer.data.listing.class_folders`); one whose `opened` takes `ignore_index` has `IGNORES =
+True`, and one whose files may mark objects as difficult has `DIFFICULT = True`. A `PATH` or `FOLDER` in a form may be
+relative. What needs another rule has a function `absolute(place, base)`; what is fetched into files here has
+`stands_for(place)`, the kind of these. Listing needs no torch. Installed packages add kinds through the entry point
+group `fewer.sources`; what kinds share lies in `fewer.data.reading`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 
 from fewer.core.errors import DataError
+from fewer.core.objects import Difficult
 from fewer.core.registry import Registry
 from fewer.data.annotations.detect import kind_of
 from fewer.data.listing.class_folders import ClassLevel
@@ -60,13 +61,21 @@ def ignores(text: str) -> bool:
     return is_source(text) and getattr(SOURCES.module(text.partition(":")[0]), "IGNORES", False)
 
 
-def open_source(text: str, class_level: ClassLevel = "auto", ignore_index: int | None = None) -> Source:
+def marks_difficult(text: str) -> bool:
+    """Whether the files of the source that a text names may mark objects as difficult."""
+    return is_source(text) and getattr(SOURCES.module(text.partition(":")[0]), "DIFFICULT", False)
+
+
+def open_source(
+    text: str, class_level: ClassLevel = "auto", ignore_index: int | None = None, difficult: Difficult = "train"
+) -> Source:
     """Lists the source that a text such as `digits` or `folder:PATH` names; `forms` has all.
 
     Args:
         text: The source.
         class_level: Which folder is the class, where classes are folders.
         ignore_index: The id of masks that is void, in place of what is void by its name.
+        difficult: What becomes of objects that are marked as difficult; see `ObjectTable`.
 
     Raises:
         DataError: No such kind; missing, unreadable, damaged or empty; no classes.
@@ -78,6 +87,7 @@ def open_source(text: str, class_level: ClassLevel = "auto", ignore_index: int |
     if ignore_index is not None and ignores(text):
         options["ignore_index"] = ignore_index
     source: Source = SOURCES.module(kind).opened(text, place, **options)
+    source.set_difficult(difficult)
     return source
 
 

@@ -10,6 +10,7 @@ from fewer.data.annotations.tree import Tree
 from fewer.data.reading.annotated import BoxSource
 
 FORMS = ("coco:PATH",)
+DIFFICULT = True
 
 
 def opened(text: str, place: str) -> BoxSource:

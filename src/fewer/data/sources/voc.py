@@ -8,6 +8,7 @@ from fewer.data.annotations.tree import Tree
 from fewer.data.reading.annotated import BoxSource
 
 FORMS = ("voc:PATH",)
+DIFFICULT = True
 
 
 def opened(text: str, place: str) -> BoxSource:

@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 Rows = "npt.NDArray[np.float64]"
 IMAGE, CLASS, LEFT, TOP, RIGHT, BOTTOM = range(6)
 SCORE = 6  # of a detection's row
-AREA, CROWD = 6, 7  # of an object's
+AREA, CROWD, IGNORED = 6, 7, 8  # of an object's
+_OF_NO_SIZE = -1.0  # an area that lies in no range
 
 
 def precision(
     detection_D7: npt.NDArray[np.float64],
-    object_O8: npt.NDArray[np.float64],
+    object_O9: npt.NDArray[np.float64],
     image_ids: Sequence[int],
     classes: int,
     most: int,
 ) -> npt.NDArray[np.float64]:
     """Precision at every IoU, recall, class and range of area (all, small, medium, large); -1 where undefined.
 
-    Detections in crowds count as neither right nor wrong. The same numbers as pycocotools gives.
+    Detections in crowds count as neither right nor wrong, and so does the surest one of an object that is ignored, by
+    its IoU with it. The same numbers as pycocotools gives where ignored objects have an area outside all ranges.
 
     Args:
         detection_D7: Rows of image, class, left, top, right, bottom and score.
-        object_O8: Rows of image, class, left, top, right, bottom, area and whether it is a crowd.
+        object_O9: Rows of image, class, left, top, right, bottom, area, whether it is a crowd, and whether ignored.
         image_ids: All images, those without objects or detections too.
         classes: Number of classes.
         most: The surest detections of each class in an image that count.
@@ -44,7 +46,7 @@ def precision(
 
     shared = {"images": [{"id": int(id)} for id in image_ids], "categories": [{"id": c} for c in range(classes)]}
     true, found = COCO(), COCO()
-    true.dataset = {**shared, "annotations": list(_objects(object_O8))}
+    true.dataset = {**shared, "annotations": list(_objects(object_O9))}
     found.dataset = {**shared, "annotations": list(_detections(detection_D7))}
     for each in (true, found):
         each.createIndex()
@@ -65,14 +67,14 @@ def _boxes(rows: npt.NDArray[np.float64]) -> Iterable[list[float]]:
     return sides.tolist()  # type: ignore[no-any-return]
 
 
-def _objects(object_O8: npt.NDArray[np.float64]) -> Iterable[dict[str, Any]]:
-    for number, (row, box) in enumerate(zip(object_O8.tolist(), _boxes(object_O8), strict=True), 1):
+def _objects(object_O9: npt.NDArray[np.float64]) -> Iterable[dict[str, Any]]:
+    for number, (row, box) in enumerate(zip(object_O9.tolist(), _boxes(object_O9), strict=True), 1):
         yield {
             "id": number,
             "image_id": int(row[IMAGE]),
             "category_id": int(row[CLASS]),
             "bbox": box,
-            "area": row[AREA],
+            "area": _OF_NO_SIZE if row[IGNORED] else row[AREA],
             "iscrowd": int(row[CROWD]),
         }
 

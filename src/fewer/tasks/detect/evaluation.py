@@ -39,7 +39,7 @@ class Collected:
     def __init__(self, classes: int, most: int, shown_score: float) -> None:
         self._classes, self._most, self._shown_score = classes, most, shown_score
         self._detections = [torch.empty(0, 7, dtype=torch.float64)]
-        self._objects = [torch.empty(0, 8, dtype=torch.float64)]
+        self._objects = [torch.empty(0, 9, dtype=torch.float64)]
         self._images = [torch.empty(0, 4, dtype=torch.float64)]  # id, loss, width, height
         self._losses = [torch.zeros(4, dtype=torch.float64)]  # sum, count, class loss, box loss
 
@@ -55,8 +55,8 @@ class Collected:
             assert isinstance(target, dict)
             sizes.append(target["size"].double())
             rows.append(_with_id(id, in_picture(each, target)))
-            labels, crowds = target["own_labels"][:, None].double(), target["own_crowd"][:, None].double()
-            own = (labels, target["own_boxes"].double(), target["own_area"][:, None].double(), crowds)
+            names = ("own_labels", "own_boxes", "own_area", "own_crowd", "own_ignored")
+            own = [target[name].double().view(-1, 4 if name == "own_boxes" else 1) for name in names]
             objects.append(_with_id(id, torch.cat(own, dim=1)))
         self._detections.append(torch.cat(rows).cpu())
         self._objects.append(torch.cat(objects).cpu())
@@ -66,35 +66,39 @@ class Collected:
     def evaluation(self, comm: Comm) -> Evaluation:
         """The evaluation of all ranks together; every one must call it, and gets the same."""
         worst = worst_rows(torch.cat(self._images), comm)
-        detection_D7, object_O8 = (
+        detection_D7, object_O9 = (
             _by_image(comm.gather(torch.cat(each))) for each in (self._detections, self._objects)
         )
         ids = comm.gather(torch.cat(self._images)[:, 0].contiguous()).long().sort().values
         losses = torch.stack(self._losses).sum(0)
         comm.all_reduce(losses)
         loss, count, class_loss, box_loss = losses.tolist()
-        precision = coco.precision(detection_D7.numpy(), object_O8.numpy(), ids.tolist(), self._classes, self._most)
-        label_O = object_O8[object_O8[:, coco.CROWD] == 0][:, coco.CLASS].long()
+        precision = coco.precision(detection_D7.numpy(), object_O9.numpy(), ids.tolist(), self._classes, self._most)
+        counts_O = (object_O9[:, [coco.CROWD, coco.IGNORED]] == 0).all(1)
+        label_O = object_O9[counts_O][:, coco.CLASS].long()
         found = {
             **scalars(precision),
             "loss": loss / max(1.0, count),
             "class_loss": class_loss / max(1, len(ids)),
             "box_loss": box_loss / max(1, len(ids)),
         }
-        listed = [self._worst(row, detection_D7, object_O8) for row in worst.tolist()]
+        listed = [self._worst(row, detection_D7, object_O9) for row in worst.tolist()]
         return Evaluation(found, tables(precision, torch.bincount(label_O, minlength=self._classes).tolist()), listed)
 
-    def _worst(self, row: Sequence[float], detection_D7: Tensor, object_O8: Tensor) -> WorstSample:
+    def _worst(self, row: Sequence[float], detection_D7: Tensor, object_O9: Tensor) -> WorstSample:
         """One of the images with the highest losses, with boxes in pixels of the picture."""
         id, loss, width, height = row
         found = detection_D7[detection_D7[:, coco.IMAGE] == id]
         found = found[found[:, coco.SCORE] >= self._shown_score]
-        true = object_O8[object_O8[:, coco.IMAGE] == id]
+        true = object_O9[object_O9[:, coco.IMAGE] == id]
         detail: dict[str, Any] = {
             "width": int(width),
             "height": int(height),
             "predicted": [{**_box(each), "score": round(each[coco.SCORE], 4)} for each in found[:_BOXES].tolist()],
-            "true": [{**_box(each), "crowd": bool(each[coco.CROWD])} for each in true[:_BOXES].tolist()],
+            "true": [
+                {**_box(each), "crowd": bool(each[coco.CROWD]), **({"difficult": True} if each[coco.IGNORED] else {})}
+                for each in true[:_BOXES].tolist()
+            ],
         }
         return WorstSample(int(id), loss, detail)
 

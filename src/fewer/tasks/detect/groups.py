@@ -23,7 +23,7 @@ def groups(label_N: Tensor, classes: Sequence[str], objects: ObjectTable | None)
     A crowded image has more that can be wrong than one with a single object, and an image of background has next to
     nothing: within a bin they can be compared. Images without objects are group 0, whether there are any or not. The
     others are cut at the quantiles of their numbers of objects; images of one number stay together, so that there may
-    be fewer bins than five. Crowd regions do not count.
+    be fewer bins than five. Only objects that are trained on count.
 
     Args:
         label_N: -1 where an id is not a training sample, whose number of objects then decides nothing.

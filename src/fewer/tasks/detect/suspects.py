@@ -31,6 +31,8 @@ class Suspected:
     - "doubtful box": nothing is found at an annotated box, not even faintly. How much this says depends on how many of
       the image's other boxes are found. A model speaks of boxes of a class only if it finds most of these.
 
+    Boxes that are ignored because they are difficult are not suspected.
+
     Args:
         classes: Number of classes.
     """
@@ -46,13 +48,14 @@ class Suspected:
             id: The image.
             detection_D6: Class, left, top, right, bottom and score, in pixels of the picture, from a score of `FAINT`
                 on.
-            target: `own_boxes`, `own_labels` and `own_crowd`, as evaluation views have them.
+            target: `own_boxes`, `own_labels`, `own_crowd` and `own_ignored`, as evaluation views have them.
         """
         from torchvision.ops import box_iou
 
         box_D4, label_D, score_D = detection_D6[:, 1:5], detection_D6[:, _LABEL].long(), detection_D6[:, _SCORE]
         crowd, box_K4 = target["own_crowd"].cpu(), target["own_boxes"].cpu().to(box_D4)
         crowd_4, box_K4, label_K = box_K4[crowd], box_K4[~crowd], target["own_labels"].cpu()[~crowd]
+        judged_K = ~target["own_ignored"].cpu()[~crowd]
         iou_DK = box_iou(box_D4, box_K4)
         sure_D, own_DK = score_D > SURE, label_D[:, None] == label_K
         touched_D = (iou_DK >= _APART).any(1)
@@ -61,7 +64,9 @@ class Suspected:
             self._suspicions.append(Suspicion(id, "missing box", None, int(label_D[at]), float(score_D[at]), box))
         on_DK = iou_DK >= _SAME
         confirmed_K, seen_K = (on_DK & own_DK).any(0), (iou_DK >= _APART).any(0)
-        for at, (box_4, label) in enumerate(zip(box_K4, label_K.tolist(), strict=True)):
+        others, sure_of = max(1, int(judged_K.sum()) - 1), float((confirmed_K & judged_K).sum())
+        for at in judged_K.nonzero()[:, 0].tolist():
+            box_4, label = box_K4[at], int(label_K[at])
             self._boxes_C[label] += 1
             self._found_C[label] += bool(confirmed_K[at])
             others_D = on_DK[:, at] & ~own_DK[:, at] & sure_D
@@ -70,7 +75,7 @@ class Suspected:
                 said, score = int(label_D[best]), float(score_D[best])
                 self._suspicions.append(Suspicion(id, "box of another class", label, said, score, _corners(box_4)))
             elif not seen_K[at]:
-                sure = _DOUBT * float(confirmed_K.sum()) / max(1, len(box_K4) - 1)
+                sure = _DOUBT * sure_of / others
                 self._suspicions.append(Suspicion(id, _DOUBTFUL, label, None, sure, _corners(box_4)))
 
     def found(self) -> list[Suspicion]:

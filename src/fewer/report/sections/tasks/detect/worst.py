@@ -15,6 +15,7 @@ def verdict(folder: Folder, sample: Mapping[str, Any]) -> tuple[str, Html]:
     if "true" not in sample or "predicted" not in sample:
         return "", Html("")
     true, found = (sequence(sample.get(key)) for key in ("true", "predicted"))
-    objects = sum(mapping(each).get("crowd") is not True for each in true)
+    counted = [each for each in map(mapping, true) if True not in (each.get("crowd"), each.get("difficult"))]
+    objects = len(counted)
     text = f"{objects} {'object' if objects == 1 else 'objects'}, {len(found)} found"
     return text, esc(text)
