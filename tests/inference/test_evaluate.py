@@ -98,6 +98,7 @@ def test_a_model_on_its_own_needs_images_and_nothing_else(
         (["photos"], 2, ["photos: neither a run nor a published model"]),
         (["done", "--split", "train"], 2, ["--split train", "test, val"]),
         (["done", "train.lr=1"], 2, ["train.lr", "does not change"]),
+        (["done", "data.difficult=use"], 2, ["data.difficult", "add data.test=SOURCE"]),
         (["done", "data.tests=folder:more"], 2, ["data.tests", 'did you mean "data.test"']),
         (["done", "data.test=20%"], 2, ['data.test = "20%"', "folder:PATH"]),
         (["done", "data.test=folder:more", "--split", "val"], 2, ["--split val", "leave one of the two out"]),

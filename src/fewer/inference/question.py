@@ -93,7 +93,8 @@ class Question:
     def _require_changeable(self, changeable: Sequence[str]) -> None:
         keys = [".".join(current(tuple(_key(text).split(".")))) for text in self.overrides]
         problems = [
-            f'argument "{text}": an evaluation does not change {key}; {nearest(key, changeable)}'
+            f'argument "{text}": an evaluation does not change {key}; '
+            + ("add data.test=SOURCE, whose images it then reads so" if key in OF_OTHERS else nearest(key, changeable))
             for key, text in zip(keys, self.overrides, strict=True)
             if "=" in text and key not in changeable
         ]

@@ -20,6 +20,8 @@ from fewer.data.listing.splits import Splits, open_splits
 from fewer.data.settings import ViewSettings
 from fewer.data.sources import open_source
 from fewer.inspection.conversion import Conversion, converted
+from fewer.inspection.split import Wanted, split
+from fewer.inspection.splitting import sizes
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import make_plan, open_data
 from fewer.session.selector import shown_classes
@@ -171,3 +173,13 @@ def test_marks_survive_conversions_where_a_format_has_them(tmp_path: Path) -> No
         assert found.objects.difficult_A.tolist() == [False, True] * 3
     told = converted(Conversion(found.name, tmp_path / "yolo", "yolo", "copy"))
     assert told["lost"]["marks of difficult objects"] == 3
+
+
+def test_lists_and_chosen_images_keep_what_was_said_of_them(tmp_path: Path) -> None:
+    text = written(tmp_path / "voc")
+    split(Wanted(text, sizes("fractions", "train=0.7,test=0.3"), tmp_path / "lists", form="lists", pool=True), 0)
+    listed: Any = open_source(f"lists:{tmp_path / 'lists'}", difficult="ignore")
+    for source in (listed, listed.in_classes(["ant", "bee"], "test")):
+        assert source.objects.difficult == "ignore"
+        assert source.objects.trained_A.tolist() == [True, False] * 3
+        assert source.objects.only(source.objects.difficult_A).trained_A.tolist() == [False] * 3
