@@ -48,9 +48,14 @@ def begun(session: Session) -> Session:
     return session
 
 
-def trained(content: Content, comm: Comm | None = None, look: Callable[[Session, Row], None] | None = None) -> Session:
-    """Trains a recipe to its end; `look` is called behind every row."""
-    session = begun(session_of(content, comm))
+def trained(
+    content: Content,
+    comm: Comm | None = None,
+    look: Callable[[Session, Row], None] | None = None,
+    plan: Plan | None = None,
+) -> Session:
+    """Trains a recipe to its end; `look` is called behind every row, `plan` is as for `session_of`."""
+    session = begun(session_of(content, comm, plan))
     for row in train(session.task, session.train_data, session.run):
         if look:
             look(session, row)

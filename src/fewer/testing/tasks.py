@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _AT = At(0, 1, 0.0)
-_STEPS, _LR = 40, 0.01  # of training on the samples, so that metrics must get better
+_STEPS, _LR = 25, 0.01  # of training on the samples, so that metrics must get better
 _MOST = 3  # answers of a prediction
 Build = Callable[[], "tuple[Task, nn.Module]"]
 
@@ -51,14 +51,15 @@ def check_task(build: Build, batch: Batch, per_image: bool = True) -> None:
       is JSON.
 
     Args:
-        build: Builds a fresh task and a small model for it, on the CPU.
+        build: Builds a fresh task and a small model for it, on the CPU; each check has a copy of both.
         batch: Four samples or more, whose images differ.
         per_image: Whether the task gives a loss of each image; its folder says otherwise by `PER_IMAGE_LOSSES = False`.
     """
     of_single_images = (_independence, _gradients) if per_image else ()
+    fresh = build()
     for check in (_attributes, _batches, _preparation, _outcomes, *of_single_images, _dummy, _metadata,
                   _evaluations, _shares, _predictions, _direction):  # fmt: skip
-        task, model = build()
+        task, model = copy.deepcopy(fresh)
         check(_Scene(task, model, batch))
 
 

@@ -49,11 +49,12 @@ def batch_of(images: int, background: int = -1, width: int = WIDTH) -> Batch:
 def test_it_keeps_the_promises_of_tasks(architecture: str) -> None:
     def build() -> tuple[Detect, torch.nn.Module]:
         model = model_of(architecture).double()
+        heads = set(model.head_layers)
         with torch.no_grad():  # outputs of first weights hardly depend on the image
             for name, parameter in model.named_parameters():
-                if name.rpartition(".")[0] in model.head_layers and parameter.dim() > 1:
+                if name.rpartition(".")[0] in heads and parameter.dim() > 1:
                     parameter.mul_(3)
-        for layer in model.modules():  # running averages that follow a training of forty steps
+        for layer in model.modules():  # running averages that follow so short a training
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.momentum = 0.5
         return detect.plain(CLASSES, aspect=1.0), model
