@@ -211,6 +211,9 @@ def test_boxes_and_masks_stay_with_their_images(tmp_path: Path, kind: str) -> No
         assert got.annotation_digest(id) == own.annotation_digest(there)
         if kind == "masks":
             assert got.read_mask(id).tolist() == own.read_mask(there).tolist()
+    if kind == "masks":
+        shows = [sum(int(got.read_mask(id)[0, 0]) for id in ids) for ids in got.parts.values()]
+        assert shows == [3, 3], "half of each class"
     with pytest.raises(RecipeError, match=r"--as links: .* has (boxes|masks), and folders of classes have none"):
         split(Wanted(str(tmp_path / "set"), HALVES, tmp_path / "other", form="links"), 0)
     (tmp_path / "new" / "test.csv").unlink()

@@ -40,6 +40,8 @@ def test_of_the_facts_it_holds_the_data_and_the_weights_but_not_the_machine() ->
     assert digest(recipe(), processes=2, cores=8, threads=4, available_bytes=1) == base
     for known in ({"train_images": 999}, {"classes": ("a", "c")}, {"native_side_px": 28}, {"weights": "ab12"}):
         assert digest(recipe(), **known) != base
+    for drawn in ({"by_masks": True}, {"difficult": "train"}, {"difficult": "ignore"}):
+        assert digest(recipe(), **drawn) != base
     assert digest(recipe(), "Ours") != base
 
 

@@ -70,6 +70,14 @@ def test_only_boxes_of_voc_and_coco_can_be_difficult() -> None:
             parse_recipe({**WHOLE, "data": {"source": source, "difficult": "ignore"}})
 
 
+def test_only_masks_are_drawn_by_chance() -> None:
+    for source in ("masks:x", "lists:x"):
+        content = {"data": {"source": source, "strata": "none"}, "model": {"name": "lraspp_mobilenet_v2"}}
+        assert parse_recipe({**content, "task": {"name": "segment"}}).data.strata == "none"
+    with pytest.raises(RecipeError, match="only masks are drawn by chance"):
+        parse_recipe({**DIGITS, "data": {"source": "digits", "strata": "none"}})
+
+
 def test_mosaics_belong_to_boxes_and_masks() -> None:
     parse_recipe({**WHOLE, "augment": {"mosaic": 0.5, "copy_paste": 0.2, "mix_until": "90%"}})
     with pytest.raises(RecipeError, match="moves boxes and masks"):

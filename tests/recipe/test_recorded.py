@@ -40,6 +40,13 @@ def test_an_older_run_counts_difficult_objects(tmp_path: Path, source: str, want
     assert parse_recipe(read_recorded(file)[0]).data.difficult == "train", "today's say it"
 
 
+@pytest.mark.parametrize(("source", "wanted"), [("masks:/x", "none"), ("voc:/x", "auto"), ("folder:/x", "auto")])
+def test_an_older_run_of_masks_was_drawn_by_chance(tmp_path: Path, source: str, wanted: str) -> None:
+    file = tmp_path / "recipe.resolved.toml"
+    file.write_text(f'[data]\nsource = "{source}"\n')
+    assert read_recorded(file)[0]["data"].get("strata", "auto") == wanted
+
+
 def test_todays_run_keeps_all_as_written(tmp_path: Path) -> None:
     recipe = parse_recipe({"data": {"source": "folder:/x", "val": "5%", "class_level": 2}, "model": {"name": "lenet5"}})
     (tmp_path / "recipe.resolved.toml").write_text(recipe.to_toml())

@@ -18,6 +18,7 @@ from fewer.core.errors import DataError, RecipeError
 from fewer.data.annotations.label_csv import read_columns
 from fewer.data.annotations.paths import below_train, ids_of
 from fewer.data.listing.class_folders import DEEPEST, ClassLevel
+from fewer.data.listing.presence import strata_of
 from fewer.data.sources import Source, absolute, has_class_folders, open_source
 from fewer.inspection.duplicates import copies
 from fewer.inspection.inventory import ALL, Inventory, Part
@@ -87,7 +88,9 @@ def split(
         edges.append((found.one, found.other) if group == NEAR else _by_csv(group, source, ids, notes))
     group_N = united(len(ids), edges)
     names = [source.names[id] for id in ids.tolist()]
-    splits = assigned(names, source.labels[ids], group_N, wanted.sizes.shares(len(ids)), wanted.seed)
+    shown = strata_of("auto", cache=True)(source, ids)
+    label_M = source.labels[ids] if shown is None else shown
+    splits = assigned(names, label_M, group_N, wanted.sizes.shares(len(ids)), wanted.seed)
     split_of = {id: name for id, name in zip(ids.tolist(), splits, strict=True) if name}
     content = {id: facts[0][id].bytes_hash for id in split_of}
     about = _about(wanted, text, source, split_of, form) | {

@@ -27,8 +27,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         "out": True,
         "evaluate": True,
         "train": {"seed"},
-        # The facts hold what becomes of class_level, depth, difficult and store.
-        "data": {"in_memory", "processes", "cache", "class_level", "depth", "difficult", "store"},
+        # The facts hold what becomes of class_level, depth, difficult, strata and store.
+        "data": {"in_memory", "processes", "cache", "class_level", "depth", "difficult", "strata", "store"},
         "select": True,
     }
     content = recipe.model_dump(mode="json", exclude=unasked, exclude_defaults=True)
@@ -52,6 +52,8 @@ def digest_of(recipe: Recipe, facts: Facts, own_selector: str) -> str:
         content["facts"].append({"aspect": data.aspect})
     if data.difficult != "use":  # as it was before there was a choice
         content["facts"].append({"difficult": data.difficult})
+    if data.by_masks:  # once by chance
+        content["facts"].append({"strata": "masks"})
     if data.store and data.store.changes:
         content["facts"].append([data.store.side_px, data.store.form])
     text = json.dumps([_MEANING, content], sort_keys=True, separators=(",", ":"))

@@ -52,6 +52,7 @@ class DataFacts:
         class_objects: Annotated boxes of every class among the training images, where there are boxes.
         class_pixels: Pixels of every class in a part of the training masks, where the loss weighs classes by them.
         difficult: What becomes of difficult objects; "use" where no object is marked so.
+        by_masks: Whether images were drawn by what their masks show, which has made a difference.
     """
 
     train_images: int
@@ -68,6 +69,7 @@ class DataFacts:
     class_objects: tuple[int, ...] = ()
     class_pixels: tuple[int, ...] = ()
     difficult: Difficult = "use"
+    by_masks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fewer.data.depth import depth_of
+from fewer.data.listing.difficult import handled
 from fewer.data.listing.splits import spread
 from fewer.machine.device import device_kind, usable_cores
 from fewer.machine.memory import available_bytes
@@ -59,7 +60,7 @@ def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
     """Facts of listed data, which are read by the depth that a recipe asks for."""
     depth, depth_notes = depth_of(splits.train.source, asked_depth)
     train, is_whole = splits.train, splits.train.source.annotations != "classes"
-    of_all = [split for split in (train, splits.val, splits.test) if split]
+    of_all = [handled(each.source, each.ids_M.numpy()) for each in (train, splits.val, splits.test) if each]
     longer_px, aspect = train.native_frame() if is_whole else (0, 1.0)
     return DataFacts(
         train_images=len(splits.train),
@@ -73,7 +74,8 @@ def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
         aspect=round(aspect, 4) if is_whole else None,
         annotations=train.source.annotations,
         notes=(*splits.notes, *depth_notes),
-        difficult=next((split.difficult for split in of_all if split.difficult != "use"), "use"),
+        difficult=next((each for each in of_all if each != "use"), "use"),
+        by_masks=splits.by_masks,
     )
 
 

@@ -278,6 +278,9 @@ def _splits(recipe: Recipe) -> Iterator[Problem]:
     if (void := recipe.data.ignore_index) is not None and not sources.ignores(recipe.data.source):
         text = f"data.ignore_index = {void}: only masks have ids that can be void (masks:PATH)"
         yield ("data", "ignore_index"), f"{text}; leave it out"
+    if recipe.data.strata != "auto" and not sources.has_masks(recipe.data.source):
+        text = f'data.strata = "{recipe.data.strata}": only masks are drawn by chance (masks:PATH, or lists of these)'
+        yield ("data", "strata"), f"{text}; leave it out"
     used = recipe.data.source, recipe.data.val, recipe.data.test
     if (asked := recipe.data.difficult) != "train" and not any(map(sources.marks_difficult, used)):
         text = f'data.difficult = "{asked}": only boxes of VOC and COCO can be marked as difficult'

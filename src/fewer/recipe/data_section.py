@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from fewer.core.config import Index, Section, Seed, Share
 from fewer.core.objects import Difficult
 from fewer.data.listing.class_folders import DEEPEST
+from fewer.data.listing.presence import Strata
 from fewer.recipe.normalize import Normalize
 
 if TYPE_CHECKING:
@@ -95,6 +96,10 @@ class DataRecipe(Section):
     `"20%"`. Drawn after validation and test are taken, which do not depend on it. Left out: all."""
     long_tail: LongTailRecipe | None = None
     """Makes classes rare in training; left out: all images of all classes."""
+    strata: Strata = "auto"
+    """Of masks: what held-out shares and `subset` are drawn by. `auto`: the rarest class that an image shows, so that
+    rare classes are in every split; each mask is read once for it, and what it shows is remembered under `cache`.
+    `none`: chance alone. Labels and boxes are always drawn by their classes."""
     split_seed: Seed = 0
     """Seed of every held-out share, of `subset` and of `long_tail`, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fewer.core.messages import KeyPath
-from fewer.data.sources import marks_difficult
+from fewer.data.sources import has_masks, marks_difficult
 from fewer.recipe.toml_file import read_toml
 
 _PLAN = "plan.json"
@@ -33,7 +33,7 @@ def complete(content: dict[str, Any], run: Path) -> None:
 
     Before `data.store` all images came from their files. Before `data.class_level` the innermost folder was the class,
     and a share as `data.val` gave way to a folder `val/` of the source. Before `data.difficult` difficult objects were
-    objects like any other.
+    objects like any other. Before `data.strata` shares of images with masks were drawn by chance.
 
     Args:
         content: The content of a run's resolved recipe, which is changed.
@@ -42,6 +42,8 @@ def complete(content: dict[str, Any], run: Path) -> None:
     data = content.get("data")
     if isinstance(data, dict):
         data.setdefault("store", "none")
+        if has_masks(str(data.get("source", ""))):
+            data.setdefault("strata", "none")
         if any(marks_difficult(str(data.get(name, ""))) for name in ("source", "val", "test")):
             data.setdefault("difficult", "use")
     if isinstance(data, dict) and "class_level" not in data:

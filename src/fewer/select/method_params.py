@@ -43,6 +43,11 @@ class MethodParams(Section):
         """Whether the method's choice is that of a small net, which goes through the run before."""
         return False
 
+    @property
+    def needs_shown(self) -> bool:
+        """Whether the method's choice depends on the classes that images show, for which masks are read."""
+        return False
+
 
 class ChoiceParams(MethodParams):
     """Parameters of every method that leaves samples out."""

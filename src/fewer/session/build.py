@@ -107,6 +107,7 @@ def open_data(recipe: Recipe) -> Splits:
         part=data.subset,
         tail=tail,
         opens=data.opened,
+        strata=data.strata,
     )
 
 

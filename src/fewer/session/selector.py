@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from fewer import select, tasks
@@ -14,6 +15,7 @@ from fewer.core.errors import RecipeError
 from fewer.core.observation import Column
 from fewer.core.population import Population, ShownClasses
 from fewer.core.protocols import Selector, Task
+from fewer.data.listing import presence
 from fewer.data.listing.splits import Split, Splits
 from fewer.recipe.schema import Recipe
 
@@ -42,19 +44,25 @@ def population_of(
         groups=groups,
         reference_loss_N=reference_loss_N,
         groups_are_classes=task.ANNOTATIONS == "classes",
-        shown=shown_classes(train, len(splits.classes)),
+        shown=shown_classes(train, len(splits.classes), splits.cache, recipe.select.needs_shown),
         choices=choices,
     )
 
 
-def shown_classes(train: Split, classes: int) -> ShownClasses | None:
-    """The classes of each training image's boxes that are trained on; None where there are no boxes.
+def shown_classes(train: Split, classes: int, cache: bool = True, reads_masks: bool = False) -> ShownClasses | None:
+    """The classes of each training image's boxes that are trained on, or of its mask; None where there are neither.
 
     Args:
         train: The training images.
         classes: Number of classes.
+        cache: Whether what masks show may be kept in the user's cache folder.
+        reads_masks: Whether masks are read for it, where nothing is remembered of them; else they count as unknown.
     """
     objects = train.source.objects
+    if reads_masks and train.source.annotations == "masks":
+        ids_M = train.ids_M.numpy()
+        row_P, class_P = np.nonzero(presence.shown_classes(train.source, ids_M, cache))
+        return ShownClasses(torch.from_numpy(ids_M[row_P]), torch.from_numpy(class_P), classes)
     if objects is None:
         return None
     id_A, class_A = torch.from_numpy(objects.image_A), torch.from_numpy(objects.class_A)

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewer.data.listing.splits import open_splits, stratified
+from fewer.data.listing.splits import open_splits
+from fewer.data.listing.strata import stratified
 from fewer.data.sources import open_source
 from sources import folder, packed, refusal, sizes
 

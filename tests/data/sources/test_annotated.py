@@ -41,6 +41,34 @@ def test_held_out_shares_hold_rare_classes_too(tmp_path: Path) -> None:
     assert not any("no image of" in note for note in splits.notes)
 
 
+def test_held_out_shares_of_masks_hold_rare_classes_too(tmp_path: Path) -> None:
+    """Every image shows the road, every tenth a cat as well."""
+    shown = [[0, 1] if at % 10 == 3 else [0, 0] for at in range(40)]
+    files: Files = {"classes.txt": b"road\ncat\n"}
+    for at, row in enumerate(shown):
+        files |= {f"images/{at:02}.jpg": photo(at, 2, 1), f"masks/{at:02}.png": mask([row])}
+    text = f"masks:{dataset(tmp_path, files)}"
+    for seed in range(8):
+        splits = open_splits(text, test="25%", val="50%", split_seed=seed, part="50%", cache=False)
+        parts = [part.ids_M.tolist() for part in (splits.train, splits.val, splits.test) if part]
+        assert [sum(1 in shown[id] for id in ids) for ids in parts] == [1, 2, 1]
+        assert splits.by_masks
+        assert any("for test" in note and "stratified by class" in note for note in splits.notes)
+        assert splits.train.source.labels.tolist() == [0] * 40, "manifests stay"
+    drawn = [open_splits(text, test="25%", val="none", split_seed=s, cache=False, strata="none") for s in range(8)]
+    rare = [sum(1 in shown[id] for id in each.test.ids_M.tolist()) for each in drawn if each.test]
+    assert len({*rare}) > 1, "by chance"
+    assert not any(each.by_masks for each in drawn)
+    assert all("drawn by chance" in each.notes[0] for each in drawn)
+
+
+def test_masks_that_all_show_the_same_are_drawn_as_by_chance(tmp_path: Path) -> None:
+    text = masks(tmp_path, b"a\nb\n", [1] * 30)
+    one, other = (open_splits(text, val="20%", cache=False, strata=each) for each in ("auto", "none"))
+    assert one.fingerprint == other.fingerprint
+    assert not one.by_masks
+
+
 def test_boxes_of_a_split_are_counted_by_class(tmp_path: Path) -> None:
     splits = open_splits(boxes(tmp_path, "aab-" + "a" * 16), test="none", val="20%")
     assert splits.val is not None

@@ -10,7 +10,8 @@ import torch
 
 from fewer.data.listing.files import files_of
 from fewer.data.listing.layout import arranged, grouped
-from fewer.data.listing.splits import open_splits, stratified
+from fewer.data.listing.splits import open_splits
+from fewer.data.listing.strata import stratified
 from fewer.data.sources import open_source
 from sources import folder, packed, png, refusal
 

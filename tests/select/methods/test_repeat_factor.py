@@ -96,7 +96,7 @@ def test_no_image_is_ever_left_out(classes: list[set[int]], threshold: float, ep
         assert 1 <= int(highest) <= int(counts[image]) <= math.ceil(highest + 1e-9)
 
 
-def test_masks_that_nobody_has_read_are_refused() -> None:
+def test_images_of_which_nobody_knows_what_they_show_are_refused() -> None:
     population = Population(0, torch.zeros(4, dtype=torch.int64), 1, groups_are_classes=False)
-    with pytest.raises(RecipeError, match="masks do not say which they show"):
+    with pytest.raises(RecipeError, match="nobody has said which classes"):
         build_on({"method": "repeat_factor"}, population)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class Table:
     names: list[str]
     value: npt.NDArray[np.int64]
     colour: dict[int, int] = field(default_factory=dict)
+
+    def digest(self) -> bytes:
+        """Sixteen bytes that change with the class of any value or colour."""
+        text = f"{self.value.tolist()} {sorted(self.colour.items())}"
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     def translated(self, index_C: npt.NDArray[np.int64], names: list[str]) -> Table:
         """The table with other numbers of its classes, among these names."""

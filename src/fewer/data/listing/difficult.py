@@ -9,9 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
+from fewer.core.objects import Difficult
 from fewer.data.reading.source import Source
 
 _KEY = "data.difficult"
+
+
+def handled(source: Source, ids: npt.NDArray[np.int64]) -> Difficult:
+    """What becomes of difficult objects of some images; "use" where no object of them is marked so."""
+    objects = source.objects
+    if objects is None or not objects.difficult_A[np.isin(objects.image_A, ids)].any():
+        return "use"
+    return objects.difficult
 
 
 def note_difficult(source: Source, ids: npt.NDArray[np.int64], purpose: str, notes: list[str]) -> None:

@@ -26,8 +26,8 @@ Words = npt.NDArray[np.uint64]
 
 _MAGIC = b"fewer content hashes 1\n"
 _BYTES = 16  # of a content hash and of a stamp's
-_SETTLED_NS = 2_000_000_000  # a file this young may change again without its time stamp showing it
-_NEVER = np.iinfo(np.int64).max
+SETTLED_NS = 2_000_000_000  # a file this young may change again without its time stamp showing it
+NEVER = np.iinfo(np.int64).max
 _THREADS = 4  # hashing waits for the disk
 _CHUNK = 256
 
@@ -58,10 +58,10 @@ def hashes(source: Source, cache: bool = True, ids: npt.NDArray[np.int64] | None
         DataError: An image cannot be read.
     """
     file = cache_file(source, "hashes")
-    stamp_N2, modified_N = _stamps(source) if cache else (_no_words(len(source)), np.full(len(source), _NEVER))
-    known = read_pairs(file) if cache else _no_words(0, 4)
-    row_N = np.where(modified_N == _NEVER, -1, _rows(stamp_N2, known[:, :2]))
-    content_N2 = _no_words(len(source))
+    stamp_N2, modified_N = _stamps(source) if cache else (no_words(len(source)), np.full(len(source), NEVER))
+    known = read_pairs(file) if cache else no_words(0, 4)
+    row_N = np.where(modified_N == NEVER, -1, rows_of(stamp_N2, known[:, :2]))
+    content_N2 = no_words(len(source))
     content_N2[row_N >= 0] = known[row_N[row_N >= 0], 2:]
     wanted_N = np.full(len(source), ids is None)
     wanted_N[[] if ids is None else ids] = True
@@ -72,7 +72,7 @@ def hashes(source: Source, cache: bool = True, ids: npt.NDArray[np.int64] | None
         for chunk, found in zip(chunks, pool.map(lambda each: _hashed(source, each.tolist()), chunks), strict=True):
             content_N2[chunk] = np.frombuffer(found, np.uint64).reshape(-1, 2)
     if cache and len(missing):
-        settled = (modified_N < now_ns - _SETTLED_NS) & ((row_N >= 0) | wanted_N)
+        settled = (modified_N < now_ns - SETTLED_NS) & ((row_N >= 0) | wanted_N)
         write_pairs(file, np.concatenate([stamp_N2[settled], content_N2[settled]], axis=1).tobytes())
     return Hashes(content_N2)
 
@@ -86,8 +86,8 @@ def _hashed(source: Source, ids: list[int]) -> bytes:
 
 
 def _stamps(source: Source) -> tuple[Words, npt.NDArray[np.int64]]:
-    """A hash of every image's stamp, and when the image was modified; `_NEVER` where it has no stamp."""
-    buffer, modified_N = bytearray(len(source) * _BYTES), np.full(len(source), _NEVER)
+    """A hash of every image's stamp, and when the image was modified; `NEVER` where it has no stamp."""
+    buffer, modified_N = bytearray(len(source) * _BYTES), np.full(len(source), NEVER)
     for id in range(len(source)):
         if stamp := source.stamp(id):
             place, size, modified_N[id] = stamp
@@ -96,7 +96,7 @@ def _stamps(source: Source) -> tuple[Words, npt.NDArray[np.int64]]:
     return np.frombuffer(buffer, np.uint64).reshape(-1, 2), modified_N
 
 
-def _rows(wanted_N2: Words, known_K2: Words) -> npt.NDArray[np.int64]:
+def rows_of(wanted_N2: Words, known_K2: Words) -> npt.NDArray[np.int64]:
     """The row of each wanted hash among the known ones; -1 for what is not there."""
     if not len(known_K2):
         return np.full(len(wanted_N2), -1)
@@ -107,7 +107,8 @@ def _rows(wanted_N2: Words, known_K2: Words) -> npt.NDArray[np.int64]:
     return np.where((known_K2[row_N] == wanted_N2).all(axis=1), row_N, -1)
 
 
-def _no_words(rows: int, columns: int = 2) -> Words:
+def no_words(rows: int, columns: int = 2) -> Words:
+    """Rows of words that are all 0."""
     return np.zeros((rows, columns), np.uint64)
 
 
@@ -122,10 +123,10 @@ def read_pairs(file: Path) -> Words:
     try:
         data = file.read_bytes()
     except OSError:
-        return _no_words(0, 4)
+        return no_words(0, 4)
     body, check = memoryview(data)[len(_MAGIC) : -_BYTES], data[-_BYTES:]
     if not data.startswith(_MAGIC) or len(body) % (2 * _BYTES) or _checked(body) != check:
-        return _no_words(0, 4)
+        return no_words(0, 4)
     return np.frombuffer(body, np.uint64).reshape(-1, 4)
 
 

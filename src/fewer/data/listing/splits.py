@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from fewer.core.errors import DataError
-from fewer.core.objects import Difficult
 from fewer.data.annotations.labels import LabelFile, overridden
 from fewer.data.listing import fingerprint
 from fewer.data.listing.difficult import note_difficult
 from fewer.data.listing.manifest import Entries, Manifest
-from fewer.data.listing.strata import grouped, leading, percent
+from fewer.data.listing.presence import Strata, strata_of
+from fewer.data.listing.strata import held_out_share, stratified
 from fewer.data.listing.subsample import LongTail, subset, thinned
 from fewer.data.sources import Source, open_source
 
@@ -69,14 +69,6 @@ class Split:
         counts: list[int] = np.bincount(objects.class_A[is_own_A], minlength=len(self.classes)).tolist()
         return counts
 
-    @property
-    def difficult(self) -> Difficult:
-        """What becomes of difficult objects; "use" where no object of it is marked so."""
-        objects = self.source.objects
-        if objects is None or not objects.difficult_A[np.isin(objects.image_A, self.ids_M.numpy())].any():
-            return "use"
-        return objects.difficult
-
     def native_side_px(self) -> int:
         """Median short side of a few of its images, by their headers."""
         return self.source.native_side_px(self.ids_M.numpy())
@@ -95,6 +87,7 @@ class Splits:
         classes: Names of the classes, in the order of the source.
         notes: How the splits came about, a sentence each.
         cache: Whether content hashes may be kept in the user's cache folder.
+        by_masks: Whether images were drawn by what their masks show, which has made a difference.
     """
 
     train: Split
@@ -103,6 +96,7 @@ class Splits:
     classes: list[str]
     notes: list[str] = field(default_factory=list)
     cache: bool = True
+    by_masks: bool = False
 
     @cached_property
     def _manifest(self) -> Manifest:
@@ -138,6 +132,7 @@ def open_splits(
     part: int | str | None = None,
     tail: LongTail | None = None,
     opens: Callable[[str], Source] = open_source,
+    strata: Strata = "auto",
 ) -> Splits:
     """Opens a source and splits its images.
 
@@ -161,6 +156,8 @@ def open_splits(
     Of the images that are left for training then, `part` takes a fixed part of every class, and `tail` makes classes
     rare; validation and test stay as they are without them. Both, too, go by the source's own classes.
 
+    Images with boxes or masks are drawn by the rarest class that they show, for which masks are read once.
+
     Args:
         source: A text such as `digits` or `folder:PATH`; see `fewer.data.sources`.
         test: "auto", a share, a source or "none".
@@ -171,13 +168,14 @@ def open_splits(
         part: How many images train, or a share such as "20%"; all if left out.
         tail: The long tail that the training images are thinned to.
         opens: Lists a source, whatever its kind; `fewer.data.sources.open_source`, with what it is told of files.
+        strata: Of masks: "auto", or "none" to draw by chance alone.
 
     Raises:
         RecipeError: `part` asks for more images than there are, or for fewer than there are classes.
         DataError: A source is missing, empty or malformed, a test class is unknown in training, or the file of
             labels does not fit the images.
     """
-    draft = _Draft(opens(source), split_seed, labels, opens)
+    draft = _Draft(opens(source), split_seed, labels, opens, strata_of(strata, cache))
     test_split = draft.test(test)  # before val: what is left may then validate
     val_split = draft.val(val)
     draft.thin(part, tail)
@@ -187,25 +185,30 @@ def open_splits(
         for part, asked in (("val", val), ("test", test))
         if part in draft.free
     ]
-    return Splits(train, val_split, test_split, draft.classes, notes, cache)
+    return Splits(train, val_split, test_split, draft.classes, notes, cache, draft.by_masks)
 
 
 class _Draft:
     """What is still free of a source while its splits are taken from it."""
 
     def __init__(
-        self, source: Source, split_seed: int, labels: LabelFile | None, opens: Callable[[str], Source]
+        self,
+        source: Source,
+        split_seed: int,
+        labels: LabelFile | None,
+        opens: Callable[[str], Source],
+        strata: Callable[[Source, npt.NDArray[np.int64]], npt.NDArray[np.int64] | None],
     ) -> None:
-        self.source = source
+        self.source, self.by_masks = source, False
         self.notes = list(source.notes)
         self.free = {part: torch.from_numpy(ids) for part, ids in source.parts.items()}
         self.train_M = self.free.pop("train", torch.arange(len(source)))
         self.classes = source.train_classes()
-        self._split_seed, self._opens = split_seed, opens
+        self._split_seed, self._opens, self._strata = split_seed, opens, strata
         self._label_N = overridden(labels, source, self.train_M.numpy(), self.notes) if labels else source.labels
 
     def test(self, text: str) -> Split | None:
-        share = _share(text, "data.test")
+        share = held_out_share(text, "data.test")
         if text == "auto":
             part = next((part for part in ("test", "val") if part in self.free), None)
             return self._folder(part, "test") if part else self._held_out(_TEST_SHARE, "test")
@@ -214,18 +217,28 @@ class _Draft:
         return self._held_out(share, "test") if share else self._given(text, "test", ("test", "val"))
 
     def val(self, text: str) -> Split | None:
-        share = _share(text, "data.val")
+        share = held_out_share(text, "data.val")
         if text == "auto":
             return self._folder("val", "val") if "val" in self.free else self._held_out(_VAL_SHARE, "val")
         if text == "none":
             return None
         return self._held_out(share, "val") if share else self._given(text, "val", ("val", "test"))
 
+    @cached_property
+    def _stratum_N(self) -> Tensor:
+        """The class of each image by which shares are drawn; of masks the rarest that it shows, where that is asked."""
+        label_N = torch.from_numpy(self.source.labels)
+        found = self._strata(self.source, self.train_M.numpy())
+        if found is None:
+            return label_N
+        self.by_masks = len(np.unique(found)) > 1
+        return label_N.index_put((self.train_M,), torch.from_numpy(found))
+
     def thin(self, part: int | str | None, tail: LongTail | None) -> None:
         """Leaves out training images that are not wanted."""
         label_N = torch.from_numpy(self.source.labels)
         if part is not None:
-            self.train_M = subset(self.train_M, label_N, part, self._split_seed, self.notes)
+            self.train_M = subset(self.train_M, self._stratum_N, part, self._split_seed, self.notes)
         if tail is not None:
             self.train_M = thinned(self.train_M, label_N, self.source.classes, tail, self._split_seed, self.notes)
 
@@ -234,10 +247,11 @@ class _Draft:
         return _split(self.source, ids_M, label_N, self.classes, purpose, self.notes)
 
     def _held_out(self, share: float, purpose: str) -> Split:
-        chosen = stratified(self.train_M, torch.from_numpy(self.source.labels), share, self._split_seed, purpose)
+        chosen = stratified(self.train_M, self._stratum_N, share, self._split_seed, purpose)
+        by = "stratified by class" if self.source.annotations != "masks" or self.by_masks else "drawn by chance"
         self.notes.append(
             f"held out {share * 100:g} % of {len(self.train_M):,} images for {purpose} ({len(chosen):,} images), "
-            f"stratified by class, split_seed {self._split_seed}"
+            f"{by}, split_seed {self._split_seed}"
         )
         self.train_M = self.train_M[~torch.isin(self.train_M, chosen)]
         return self.split(chosen, purpose)
@@ -287,13 +301,6 @@ def spread(ids_M: Tensor, count: int) -> Tensor:
     return ids_M[torch.arange(count) * len(ids_M) // max(1, count)]
 
 
-def stratified(ids_M: Tensor, label_N: Tensor, share: float, split_seed: int, purpose: str) -> Tensor:
-    """The ids that a stratified share holds out, ascending; rule as in `open_splits`."""
-    grouped_M, count_C = grouped(ids_M, label_N, split_seed, purpose)
-    chosen_C = torch.minimum((count_C.double() * share + 0.5).long().clamp(min=1), count_C - 1)
-    return leading(grouped_M, count_C, chosen_C)
-
-
 def _split(
     source: Source,
     ids_M: Tensor,
@@ -333,16 +340,6 @@ def _hashes(source: Source, cache: bool, ids: npt.NDArray[np.int64]) -> Sequence
     for id in ids.tolist():
         found[id] = hashlib.blake2b(content[id] + source.annotation_digest(id), digest_size=16).digest()
     return found
-
-
-def _share(text: str, key: str) -> float | None:
-    """The share that "20%" states, in (0, 1); None for any other text."""
-    given = percent(text)
-    if given is None:
-        return None
-    if not 0 < given < 100:
-        raise DataError(f'{key} = "{text}": allowed: more than 0% and less than 100%; fix: {key} = "5%" or "none"')
-    return given / 100
 
 
 def _listed(names: list[str]) -> str:

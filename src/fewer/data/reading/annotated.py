@@ -151,6 +151,13 @@ class MaskSource(_Files):
         other.found = replace(self.found, names=list(other.names), masks=masks, parts=parts)
         return other
 
+    def mask_stamp(self, id: int) -> Stamp:
+        path = self.found.masks[id]
+        return f"{self._root}/{path}", *self.found.tree.files[path]
+
+    def mask_meaning(self) -> bytes:
+        return self._table.digest()
+
     def read_mask(self, id: int) -> npt.NDArray[np.uint8]:
         return read_mask(f"{self._root}/{self.found.masks[id]}", self._table, f"{self._root}/{self.names[id]}")
 

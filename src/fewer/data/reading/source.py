@@ -111,6 +111,14 @@ class Source(ABC):
         """
         raise NotImplementedError
 
+    def mask_stamp(self, id: int) -> Stamp | None:
+        """As `stamp`, of an image's mask: what is remembered of it is good for."""
+        return None
+
+    def mask_meaning(self) -> bytes:
+        """Bytes that change with what the values of masks stand for."""
+        return b""
+
     def stamp(self, id: int) -> Stamp | None:
         """What a cached hash of the image's bytes is good for; None where caching makes no sense."""
         return None

@@ -3,10 +3,10 @@
 A kind's file has `FORMS`, the texts that name such a source, and `opened(text, place)`, which lists one; `place` is
 what follows the colon, "" without one. A kind whose classes are folders has `CLASS_FOLDERS = True`, and its `opened`
 takes `class_level` as well (`fewer.data.listing.class_folders`); one whose `opened` takes `ignore_index` has `IGNORES =
-True`, and one whose files may mark objects as difficult has `DIFFICULT = True`. A `PATH` or `FOLDER` in a form may be
-relative. What needs another rule has a function `absolute(place, base)`; what is fetched into files here has
-`stands_for(place)`, the kind of these. Listing needs no torch. Installed packages add kinds through the entry point
-group `fewer.sources`; what kinds share lies in `fewer.data.reading`.
+True`, and one whose files may mark objects as difficult has `DIFFICULT = True`; one whose images may have masks has
+`MASKS = True`. A `PATH` or `FOLDER` in a form may be relative. What needs another rule has a function `absolute(place,
+base)`; what is fetched into files here has `stands_for(place)`, the kind of these. Listing needs no torch. Installed
+packages add kinds through the entry point group `fewer.sources`; what kinds share lies in `fewer.data.reading`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ def ignores(text: str) -> bool:
 def marks_difficult(text: str) -> bool:
     """Whether the files of the source that a text names may mark objects as difficult."""
     return is_source(text) and getattr(SOURCES.module(text.partition(":")[0]), "DIFFICULT", False)
+
+
+def has_masks(text: str) -> bool:
+    """Whether the images of the source that a text names may have masks."""
+    return is_source(text) and getattr(SOURCES.module(text.partition(":")[0]), "MASKS", False)
 
 
 def open_source(

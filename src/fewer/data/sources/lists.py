@@ -25,7 +25,7 @@ from fewer.data.reading.source import Source, Stamp
 Ids = npt.NDArray[np.int64]
 
 FORMS = ("lists:PATH",)
-DIFFICULT = True  # where they list images with boxes
+DIFFICULT = MASKS = True  # where they list images with boxes or masks
 ABOUT = "split.json"
 COLUMNS = ("file", "class")
 PARTS = ("train", "val", "test")

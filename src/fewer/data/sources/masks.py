@@ -7,7 +7,7 @@ from fewer.data.annotations.tree import Tree
 from fewer.data.reading.annotated import MaskSource
 
 FORMS = ("masks:PATH",)
-IGNORES = True
+IGNORES = MASKS = True
 
 
 def opened(text: str, place: str, ignore_index: int | None = None) -> MaskSource:

@@ -4,8 +4,8 @@ A class that a share f of the training images shows has the factor max(1, sqrt(t
 epoch as often as the highest factor of the classes that it shows, rounded at random for each image and epoch, and once
 where it shows none. In classification that is its class, in detection those of its boxes. Nothing is left out, so an
 epoch becomes longer, and costs more, by what is repeated; repetitions have views of their own. `auto` is an equal
-share, 1 / classes: for the 1,203 classes of LVIS that is about the published threshold, 0.001. Masks do not say which
-classes they show without being read, and are refused. Neutral at threshold = 0.
+share, 1 / classes: for the 1,203 classes of LVIS that is about the published threshold, 0.001. In segmentation it is
+those of its mask: all masks are read before the run, once, and what they show is remembered. Neutral at threshold = 0.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Params(MethodParams):
     method: Literal["repeat_factor"] = "repeat_factor"
     threshold: Share | Literal["auto"] = "auto"
     """Share of the training images that show a class, below which it is repeated; `auto`: 1 / classes; 0: none is."""
+
+    @property
+    def needs_shown(self) -> bool:
+        return True
 
 
 @final
@@ -97,7 +101,6 @@ def _shown(population: Population) -> ShownClasses:
         ids = (population.group_N >= 0).nonzero().flatten()
         return ShownClasses(ids, population.group_N[ids], population.groups)
     raise RecipeError(
-        'select.method = "repeat_factor" repeats images that show rare classes, and masks do not say which they show '
-        "without being read; allowed are labels and boxes; take another method, or task.class_weights against rare "
-        "classes"
+        'select.method = "repeat_factor" repeats images that show rare classes, and nobody has said which classes these'
+        " images show; take another method"
     )
