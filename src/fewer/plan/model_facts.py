@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fewer import models, optim, tasks
+from fewer.core.abilities import ChangesByEpoch
 from fewer.core.types import Stage
 from fewer.models import ModelParams, dry_run, freezing
 from fewer.models.batchnorm import batchnorm_channels, has_batchnorm
@@ -128,8 +129,10 @@ def _facts_of(net: _Net) -> ModelFacts:
     def step_flops(model: nn.Module) -> int:
         return optim.step_flops(net.train, model, ends(model, net.classes))
 
+    flops = {side: flops_by_epoch(task, model, side, net.epochs, layers, frozen[side], step_flops) for side in sides}
+    trains_all = not isinstance(model, ChangesByEpoch) and all(each.requires_grad for each in model.parameters())
     return ModelFacts(
-        flops={side: flops_by_epoch(task, model, side, net.epochs, layers, frozen[side], step_flops) for side in sides},
+        flops=flops,
         layers=layers,
         frozen_layers=counts,
         body_layers=body,
@@ -143,7 +146,7 @@ def _facts_of(net: _Net) -> ModelFacts:
         depthwise_share=dry_run.depthwise_share(model, sides[-1], task),
         scoring_side_px=net.scoring_side_px,
         notes=(*_stem_notes(net, model), *_rate_notes(net, model, layers)),
-        plain_sample_flops=unfrozen_flops(task, model, sides[-1]),
+        plain_sample_flops=flops[sides[-1]][0].training if trains_all else unfrozen_flops(task, model, sides[-1]),
     )
 
 

@@ -14,10 +14,12 @@ import torch
 from fewer.core import rng
 from fewer.core.protocols import Comm
 from fewer.core.types import Request
+from fewer.data.listing.splits import Splits
 from fewer.plan.plan import Plan
 from fewer.recipe.parse import parse_recipe
+from fewer.recipe.schema import Recipe
 from fewer.runs import checkpoint
-from fewer.session.build import Session, open_data, open_session
+from fewer.session.build import Session, make_plan, open_data, open_session
 from fewer.session.lr_finder import find_lr
 from fewer.session.proxy_choices import choose_by_proxy
 from fewer.session.reference_losses import compute_reference_losses
@@ -36,8 +38,19 @@ def session_of(content: Content, comm: Comm | None = None, plan: Plan | None = N
         plan: The plan of an earlier session of this recipe, where there is one: compiling it counts FLOPs, which takes
             longer than a tiny run.
     """
+    recipe, splits = _listed(content)
+    return open_session(recipe, splits, comm, plan=plan)
+
+
+def plan_of(content: Content, ranks: int = 1) -> Plan:
+    """The plan of a session of this recipe, for so many ranks."""
+    return make_plan(*_listed(content), ranks)
+
+
+def _listed(content: Content) -> tuple[Recipe, Splits]:
+    """The recipe and its data: training images alone, nothing cached."""
     recipe = parse_recipe({**content, "data": {**content["data"], "cache": "no"}})
-    return open_session(recipe, replace(open_data(recipe), val=None, test=None), comm, plan=plan)
+    return recipe, replace(open_data(recipe), val=None, test=None)
 
 
 def begun(session: Session) -> Session:

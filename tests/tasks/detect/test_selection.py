@@ -17,10 +17,10 @@ from fewer.core.types import At, Request
 from fewer.plan.plan import Plan
 from fewer.recipe.parse import parse_recipe
 from fewer.select.wrappers.within_groups import WithinGroups
-from fewer.session.build import make_plan, open_data
+from fewer.session.build import open_data
 from fewer.session.selector import population_of, selector_of
 from fewer.testing import laws
-from fewer.testing.harness import Content, begun, interrupted, one_thread, session_of, trained
+from fewer.testing.harness import Content, begun, interrupted, one_thread, plan_of, session_of, trained
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import train
 from zoo import encoded
@@ -49,8 +49,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
         files[f"Annotations/{number}.xml"] = xml(f"{number}.png", boxes, size=(wide, high))
     torch.manual_seed(0)
     weights = tmp_path_factory.mktemp("weights") / "trunk.pt"
-    torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), weights)
-    net = {"name": "fcos_resnet18", "channels": 32, "head_convs": 1}
+    torch.save(torchvision.models.mobilenet_v3_small(num_classes=2).state_dict(), weights)
+    net = {"name": "fcos_mobilenet_v3_small", "channels": 32, "head_convs": 1}
     return {
         "data": {"source": f"voc:{dataset(tmp_path_factory.mktemp('boxes'), files)}", "val": "none", "test": "none"},
         "task": {"name": "detect"},
@@ -78,9 +78,7 @@ def numbers(comm: Any, content: Content, plan: Plan) -> dict[str, list[float]]:
 def test_numbers_stay_with_their_image(content: Content) -> None:
     """The net does not learn: in batches of any shapes, on any rank, an image has the numbers that it has alone."""
     asked = {**content, "data": {**content["data"], "in_memory": "no", "processes": 1}, "select": AFSS}
-    recipe = parse_recipe({**asked, "data": {**asked["data"], "cache": "no"}})
-    splits = open_data(recipe)
-    plan = make_plan(recipe, splits, processes=2)
+    plan = plan_of(asked, 2)
     session = session_of(asked, plan=plan)
     own: dict[str, dict[int, float]] = {name: {} for name in NUMBERS}
     model, columns = session.run.workers[0].model.eval(), session.run.selection.columns

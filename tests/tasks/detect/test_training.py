@@ -10,8 +10,9 @@ import pytest
 
 from dense_data import box_data
 from fewer.core.types import Request
+from fewer.plan.plan import Plan
 from fewer.session.build import Session
-from fewer.testing.harness import interrupted, one_thread, trained, weights
+from fewer.testing.harness import interrupted, one_thread, plan_of, trained, weights
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import Row
 
@@ -38,14 +39,14 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def _seen(comm: Any, content: dict[str, Any]) -> tuple[list[float | None], dict[str, float]]:
+def _seen(comm: Any, content: dict[str, Any], plan: Plan | None = None) -> tuple[list[float | None], dict[str, float]]:
     """Each step's loss, and the last model's metrics on the training images."""
     losses: list[float | None] = []
 
     def look(session: Session, row: Row) -> None:
         losses.append(row.loss)
 
-    session = trained(content, comm, look)
+    session = trained(content, comm, look, plan)
     run = session.run
     mine = session.splits.train.ids_M[run.comm.rank :: run.comm.world_size]
     batches = session.train_data.batches([Request.evaluation(SIDE_PX, 2, mine)])
@@ -55,7 +56,7 @@ def _seen(comm: Any, content: dict[str, Any]) -> tuple[list[float | None], dict[
 def test_two_ranks_train_and_evaluate_as_one(content: dict[str, Any]) -> None:
     """In fp64, with BatchNorm over both, and losses divided by the objects of all ranks."""
     losses, metrics = _seen(None, content)
-    for theirs in on_ranks(2, _seen, content):
+    for theirs in on_ranks(2, _seen, content, plan_of(content, 2)):
         assert theirs[0] == pytest.approx(losses, abs=1e-9)
         assert theirs[1] == pytest.approx(metrics, abs=1e-6)
 

@@ -15,8 +15,9 @@ from annotated import dataset, mask
 from fewer.core.drawing.palette import VOID
 from fewer.core.errors import RecipeError
 from fewer.core.types import Request
+from fewer.plan.plan import Plan
 from fewer.session.build import Session
-from fewer.testing.harness import interrupted, one_thread, session_of, trained, weights
+from fewer.testing.harness import interrupted, one_thread, plan_of, session_of, trained, weights
 from fewer.testing.ranks import on_ranks
 from fewer.training.loop import Row, train
 from masks import random_ids
@@ -54,14 +55,16 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def _seen(comm: Any, content: dict[str, Any]) -> tuple[list[float], dict[str, float], list[Any]]:
+def _seen(
+    comm: Any, content: dict[str, Any], plan: Plan | None = None
+) -> tuple[list[float], dict[str, float], list[Any]]:
     """Each step's loss, and the last model's metrics and confusion matrix on the training images."""
     losses: list[float] = []
 
     def look(session: Session, row: Row) -> None:
         losses.append(-1.0 if row.loss is None else row.loss)
 
-    session = trained(content, comm, look)
+    session = trained(content, comm, look, plan)
     run = session.run
     mine = session.splits.train.ids_M[run.comm.rank :: run.comm.world_size]
     batches = session.train_data.batches([Request.evaluation(32, 2, mine)])
@@ -77,7 +80,7 @@ def test_two_ranks_train_and_evaluate_as_one(content: dict[str, Any]) -> None:
     """
     alone = _seen(None, content)
     assert min(alone[0]) > 0
-    for theirs in on_ranks(2, _seen, content):
+    for theirs in on_ranks(2, _seen, content, plan_of(content, 2)):
         assert theirs[0] == pytest.approx(alone[0], abs=1e-10)
         assert theirs[1] == pytest.approx(alone[1], abs=1e-10)
         assert theirs[2] == alone[2]
@@ -91,7 +94,7 @@ def test_a_run_with_selection_goes_on_bit_for_bit(content: dict[str, Any], tmp_p
 def test_masks_are_not_kept_with_features(content: dict[str, Any]) -> None:
     """Images are computed in every epoch, where a classifier's features would be kept."""
     stage = {"epochs": 2, "side_px": 32, "frozen": "all but the head", "strength": 0.0, "frozen_anyway": True}
-    recipe = {**content, "model": {"name": "deeplabv3_mobilenet_v2", "aux_head": False}, "stages": [stage]}
+    recipe = {**content, "stages": [stage]}
     session = session_of(recipe)
     assert not session.plan.stages[0].keeps_features
     (row, *_) = train(session.task, session.train_data, session.run)
