@@ -155,15 +155,11 @@ class Reference:
         data = Pictures(split)
         self.net, self.precision = network(data, args.side, args.weights), precision
         self.model = reference(data, args.side, self.net).train()
-        self.batches = self._forever(
+        self.batches = forever(
             torch.utils.data.DataLoader(data, BATCH, shuffle=True, num_workers=args.workers, collate_fn=together)
         )
         weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(weights, LR, momentum=0.9, weight_decay=1e-4)
-
-    def _forever(self, loader: Any) -> Iterator[Any]:
-        while True:
-            yield from loader
 
     def step(self) -> None:
         """Trains on one batch."""
@@ -178,6 +174,12 @@ class Reference:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+
+
+def forever(loader: Any) -> Iterator[Any]:
+    """Its batches, over and over; a function, so that no circle keeps loader processes alive."""
+    while True:
+        yield from loader
 
 
 def network(data: Pictures, side: int, weights: str) -> nn.Module:

@@ -74,14 +74,15 @@ def ap50(model: nn.Module, batches: Iterable[Any], data: Pictures) -> float:
     from fewer.tasks.detect.metrics import scalars
 
     model.eval()
-    found, true = [np.empty((0, 7))], [np.empty((0, 8))]
+    found, true = [np.empty((0, 7))], [np.empty((0, 9))]
     with torch.inference_mode():
         for id, (images, targets) in zip(data.ids, batches, strict=True):
             (each,), (target,) = model(list(images)), targets
             columns = (each["labels"][:, None], each["boxes"], each["scores"][:, None])
             found.append(rows(id, *columns))
             area = (target["boxes"][:, 2:] - target["boxes"][:, :2]).prod(1, keepdim=True)
-            true.append(rows(id, target["labels"][:, None], target["boxes"], area, torch.zeros_like(area)))
+            counted = torch.zeros(len(area), 2)  # neither a crowd nor to be ignored
+            true.append(rows(id, target["labels"][:, None], target["boxes"], area, counted))
     precision = coco.precision(np.concatenate(found), np.concatenate(true), data.ids, data.classes, DETECTIONS)
     return scalars(precision)["ap50"]
 
