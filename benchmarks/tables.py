@@ -3,35 +3,35 @@
     python benchmarks/tables.py
 
 A table stands between `<!-- results:NAME -->`, or `results:NAME:STUDY`, and `<!-- /results -->`, and is made of
-results/NAME.jsonl alone; `summary` is the short table of results/selection.jsonl, and `paces` compares pairs of its
-variants. The pages are rewritten; a smoke run prints the tables instead.
+results/NAME.jsonl alone; `summary` is the short table of many studies, and `paces` compares pairs of variants of
+results/selection.jsonl. The pages are rewritten; a smoke run prints the tables instead.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import runpy
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewer.compare.verdict import Evidence, Sample, judge, over_curve, paired, whole_curves
+import peer_table
+from common import parsed, parser
+from matched_cost import arms_of, fee, finished, markdown, over_plain, plain_of, points, spread, table, time_ratio
+
+from fewer.compare.verdict import Sample, paired
 
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE.parent / "README.md", HERE.parent / "docs" / "results.md")
+PAGES = tuple(HERE.parent / page for page in ("README.md", "docs/results.md", "docs/boxes-and-masks.md"))
 _BLOCK = re.compile(r"(<!-- results:(\w+)(?::(\w+))? -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 Line = dict[str, Any]
-Arm = dict[int, Line]  # the runs of a variant, by seed
 EVERY_STEP = "every step"  # how the baselines of the sync methods are called
 
 
 def main() -> None:
-    from common import parsed, parser  # beside this file, so only where it is run as a script
-
     args = parsed(parser(__doc__))
     for page in PAGES:
         text = filled(page.read_text(encoding="utf-8"))
@@ -45,9 +45,14 @@ def main() -> None:
 def filled(text: str, results: Path = HERE / "results") -> str:
     """The text with a fresh table between every pair of markers."""
 
+    def read(name: str) -> list[Line]:
+        path = results / f"{name}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
     def block(match: re.Match[str]) -> str:
-        path = results / f"{_FILES.get(match[2], match[2])}.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        if match[2] == "summary":
+            return f"{match[1]}{summary(read)}\n{match[4]}"
+        lines = read(_FILES.get(match[2], match[2]))
         if match[3]:
             lines = [line for line in lines if line["study"] == match[3]]
         return f"{match[1]}{_TABLES[match[2]](lines) if lines else 'no finished run yet'}\n{match[4]}"
@@ -70,7 +75,7 @@ def recipes(lines: Sequence[Line]) -> str:
                 recipe,
                 f"`{digest[:8]}`",
                 str(len(runs)),
-                _spread([100 * run["metrics"]["test/top1"] for run in runs]) + " %",
+                spread([100 * run["metrics"]["test/top1"] for run in runs]) + " %",
                 f"{_mean(ledgers, 'effective_epochs'):.2f}",
                 f"{_mean(ledgers, 'full_epoch_equivalents'):.2f}",
                 f"{statistics.fmean(ledger['seconds']['total'] for ledger in ledgers) / 60:.1f}",
@@ -95,7 +100,7 @@ def savings(lines: Sequence[Line]) -> str:
             (
                 f"{variant}{_threshold(runs[0])}",
                 str(len(runs)),
-                _spread([100 * run["top1"] for run in runs]) + " %",
+                spread([100 * run["top1"] for run in runs]) + " %",
                 f"{_mean(runs, 'effective_epochs'):.2f}",
                 f"{fee:.2f}",
                 f"{1 - fee / baseline:.0%}" if fee != baseline else "–",
@@ -106,32 +111,28 @@ def savings(lines: Sequence[Line]) -> str:
     return markdown(head, rows)
 
 
-METRICS = {"longtail": ("macro_f1", "few_shot")}  # a study's own metrics, the one that decides first; else top-1
-IMAGES = {"digits_uniform": 719}  # that test a study; else those of CIFAR-10
+METRICS = {  # of a study, the one that decides first; else top-1
+    "longtail": {"macro_f1": "macro-F1", "few_shot": "few-shot"},
+    "detect": {"ap": "AP", "ap50": "AP50"},
+    "segment": {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"},
+}
+IMAGES = {"digits_uniform": 719, "detect": 0, "segment": 0}  # that test a study; else those of CIFAR-10. 0: no share
 CIFAR10_IMAGES = 10_000
-NAMES = {"top1": "top-1", "macro_f1": "macro-F1", "few_shot": "few-shot"}
+RECIPE = "the recipe as it is"  # in dense.jsonl, of another length than what is compared
 
 
-def selection(lines: Sequence[Line]) -> str:
-    """A row a variant of a study, by cost: metrics, difference from plain training of the same cost, verdict."""
-    metrics = METRICS.get(lines[0]["study"], ("top1",))
-    arms = _arms(lines)
-    plain = _plain(arms)
-    rows = []
-    for name, runs in sorted(arms.items(), key=lambda arm: _fee(arm[1])):
-        done = {seed: run for seed, run in runs.items() if "error" not in run}
-        if not done:
-            rows.append((name, str(len(runs)), "failed", *[""] * (len(metrics) + 5)))
-            continue
-        told = [_spread([100 * run["metrics"][key] for run in done.values()]) for key in metrics]
-        images = IMAGES.get(lines[0]["study"], CIFAR10_IMAGES)
-        at_equal, verdict = _judged(name, runs, done, plain, metrics[0], images)
-        costs = (f"{_mean(list(done.values()), key):.2f}" for key in ("effective_epochs", "full_epoch_equivalents"))
-        seconds = f"{statistics.median(run['seconds']['total'] for run in done.values()):.0f}"
-        rows.append((name, str(len(done)), *told, at_equal, *costs, seconds, verdict))
-    names = [f"{NAMES[key]}, %" for key in metrics]
-    head = ("variant", "seeds", *names, "over plain at equal FEE", "EE", "FEE", "s", "verdict")
-    return f"{markdown(head, rows)}\n\n{_made(lines)}"
+def matched_cost(lines: Sequence[Line]) -> str:
+    """A row a variant of a study, by cost, beside plain training of the same cost."""
+    study, compared = lines[0]["study"], [line for line in lines if line["variant"] != RECIPE]
+    return f"{table(compared, _metrics(study), _images(study))}\n\n{_made(compared)}"
+
+
+def _metrics(study: str) -> dict[str, str]:
+    return METRICS.get(study, {"top1": "top-1"})
+
+
+def _images(study: str) -> int:
+    return IMAGES.get(study, CIFAR10_IMAGES)
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,26 @@ class Case:
         text: What was trained on.
         study, variant: Where its runs are.
         do: The setting, as a reader writes it.
+        script: What makes the runs, and the name of their file.
+        is_timed: Other work beside them was the same for all.
     """
 
     text: str
     study: str
     variant: str
     do: str
+    script: str = "selection"
+    is_timed: bool = True
 
 
 CASES = (
+    Case(
+        "CIFAR-10 from scratch, 20,000 images",
+        "pixels",
+        "20, 26, 32 px 0.66",
+        "growing images ([`[[stages]]`](docs/strategies.md))",
+    ),
+    Case("the same, cheaper", "pixels", "18, 22, 26, 32 px 0.58", "four sides"),
     Case("digits, 40 % of the labels wrong at random", "digits_uniform", "auto", '`select.method = "auto"`'),
     Case(
         "CIFAR-10N, 40 % of the labels mistaken, long training",
@@ -158,27 +170,42 @@ CASES = (
         "dbpd, threshold 0.95, noise cap 0.41",
         "[`dbpd` with a noise cap](docs/choosing.md#wrong-labels)",
     ),
-    Case("CIFAR-10, right labels, short training", "tier1", "srd 0.6", "`srd`, the best of twenty settings"),
-    Case("CIFAR-10, long tail (macro-F1)", "longtail", "logit adjustment", '`task.loss = "logit_adjustment"`'),
+    Case("CIFAR-10, long tail", "longtail", "logit adjustment", '`task.loss = "logit_adjustment"`'),
+    Case("CIFAR-10, right labels, short training", "tier1", "srd 0.6", "`srd`, the best selection of twenty"),
+    Case("BCCD, boxes, short training", "detect", "growing pictures", "growing images", "dense", False),
+    Case("CamVid, masks, short training", "segment", "growing pictures", "growing images", "dense", False),
 )
 
 
-def summary(lines: Sequence[Line]) -> str:
-    """A row a case: the metric, that of plain training in full and at the same cost, and the share of the cost."""
-    head = ("case", "setting", "result, %", "plain training, %", "plain training of the same cost, %", "cost")
+def summary(read: Callable[[str], list[Line]]) -> str:
+    """A row a case: what was reached in how many seconds, beside plain training, also of the same cost, and a peer."""
+    head = ("case", "do this", "result, %", "plain, %", "plain of the same cost, %", "FEE", "time", "seeds", "script")
     rows = []
     for case in CASES:
-        runs = [line for line in lines if line["study"] == case.study]
-        metric = METRICS.get(case.study, ("top1",))[0]
-        arms = _arms(runs)
-        done, plain = arms[case.variant], _plain(arms)
-        result, full = (
-            100 * statistics.fmean(run["metrics"][metric] for run in each.values()) for each in (done, plain["plain"])
-        )
-        difference = _over_plain(done, plain, metric)
+        runs = [line for line in read(case.script) if line["study"] == case.study]
+        (metric, name), *_ = _metrics(case.study).items()
+        arms = arms_of(runs)
+        plain, done = plain_of(arms), finished(arms[case.variant])
+        full = finished(plain["plain"])
+        difference = over_plain(done, plain, metric, _images(case.study))
+        time = time_ratio(done, full) if case.is_timed else None
         assert difference is not None
-        cost = f"{_fee(done) / _fee(plain['plain']):.2f}"
-        rows.append((case.text, case.do, f"{result:.1f}", f"{full:.1f}", f"{result - 100 * difference.mean:.1f}", cost))
+        reached, whole = (
+            100 * statistics.fmean(run["metrics"][metric] for run in each.values()) for each in (done, full)
+        )
+        rows.append(
+            (
+                f"{case.text} ({name})",
+                case.do,
+                f"{reached:.1f}",
+                f"{whole:.1f}",
+                f"{reached - 100 * difference.mean:.1f} ({points(difference)})",
+                f"{fee(done) / fee(full):.2f}",
+                "–" if time is None else f"{time:.2f}",
+                str(len(difference.values)),
+                f"`{case.script}.py`",
+            )
+        )
     return markdown(head, rows)
 
 
@@ -197,16 +224,15 @@ def paces(lines: Sequence[Line]) -> str:
     lines = [line for line in lines if line["study"] in ("tier1", "confirm")]
     arms = {
         name: {seed: run["metrics"]["top1"] for seed, run in arm.items() if "error" not in run}
-        for name, arm in _arms(lines).items()
+        for name, arm in arms_of(lines).items()
     }
     rows = []
     for text, one, other in PACES:
         if found := paired(arms.get(one, {}), arms.get(other, {}), images=CIFAR10_IMAGES):
             values = [100 * value for value in found.values]
-            half = "" if found.high is None else f" ± {100 * (found.high - found.mean):.2f}"
-            spread = f"{statistics.stdev(values):.2f}" if len(values) > 1 else "–"
+            deviation = f"{statistics.stdev(values):.2f}" if len(values) > 1 else "–"
             higher = f"{sum(value > 0 for value in values)} of {len(values)}"
-            rows.append((text, f"{100 * found.mean:+.2f}{half}", spread, higher))
+            rows.append((text, points(found), deviation, higher))
     return markdown(("difference", "top-1, points", "standard deviation of seeds", "seeds above 0"), rows)
 
 
@@ -243,9 +269,7 @@ class SyncRow:
     @property
     def apart(self) -> str:
         """The difference in points, with half of its interval where there are several seeds."""
-        difference = self.difference
-        half = "" if difference.high is None else f" ± {100 * (difference.high - difference.mean):.2f}"
-        return f"{100 * difference.mean:+.2f}{half}"
+        return points(self.difference)
 
     def text(self) -> str:
         seeds = len(self.difference.values)
@@ -289,58 +313,7 @@ def sync_methods(lines: Sequence[Line]) -> str:
 
 def peers(lines: Sequence[Line]) -> str:
     """The table of peers.py: a row for each who trains, case after case."""
-    return f"{runpy.run_path(str(HERE / 'peer_table.py'))['table'](lines)}\n\n{_made(lines)}"
-
-
-def _arms(lines: Sequence[Line]) -> dict[str, Arm]:
-    """The runs of each variant by seed."""
-    arms: dict[str, Arm] = {}
-    for line in lines:
-        arms.setdefault(line["variant"], {})[line["seed"]] = line
-    return arms
-
-
-def _plain(arms: dict[str, Arm]) -> dict[str, Arm]:
-    """Plain training of each length."""
-    return {name: runs for name, runs in arms.items() if re.fullmatch(r"plain( [\d.]+)?", name)}
-
-
-def _fee(runs: Arm) -> float:
-    return statistics.fmean(run.get("full_epoch_equivalents", 0.0) for run in runs.values())
-
-
-def _judged(name: str, runs: Arm, done: Arm, plain: dict[str, Arm], metric: str, images: int) -> tuple[str, str]:
-    """Difference from plain training at equal cost with its interval, and the verdict; the curve has neither."""
-    if name in plain:
-        return "–", "plain training" if name == "plain" else "plain training, shortened"
-    values = {seed: run["metrics"][metric] for seed, run in done.items()}
-    full = {seed: run["metrics"][metric] for seed, run in plain["plain"].items()}
-    difference = _over_plain(done, plain, metric, images)
-    cost = _fee(done) / _fee(plain["plain"])
-    over_full = paired(values, full, images=images)
-    verdict = judge(Evidence(cost, over_full, difference, len(runs) - len(done), len(runs))).text
-    if difference is None:
-        return "–", verdict
-    half = "" if difference.high is None else f" ± {100 * (difference.high - difference.mean):.2f}"
-    return f"{100 * difference.mean:+.2f}{half}", verdict
-
-
-def _over_plain(done: Arm, plain: dict[str, Arm], metric: str, images: int = 0) -> Sample | None:
-    """The mean difference from plain training of the same cost, seed by seed; None where no length reaches it.
-
-    Left out, `images` leaves their noise out of the interval.
-    """
-    values = {seed: run["metrics"][metric] for seed, run in done.items()}
-    costs = {seed: run["full_epoch_equivalents"] for seed, run in done.items()}
-    budgets = [
-        {
-            seed: (run["full_epoch_equivalents"], run["metrics"][metric])
-            for seed, run in arm.items()
-            if "error" not in run
-        }
-        for arm in plain.values()
-    ]
-    return over_curve(values, costs, whole_curves(budgets), images=images)
+    return f"{peer_table.table(lines)}\n\n{_made(lines)}"
 
 
 def _threshold(line: Line) -> str:
@@ -349,19 +322,8 @@ def _threshold(line: Line) -> str:
     return f", threshold {found[0]}" if found else ""
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table without a final newline."""
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
-
-
 def _mean(ledgers: Sequence[Line], name: str) -> float:
     return statistics.fmean(ledger[name] for ledger in ledgers)
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Mean, and the standard deviation over seeds where there are several."""
-    mean = f"{statistics.fmean(values):.2f}"
-    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def _where(environment: Line) -> str:
@@ -373,15 +335,15 @@ def _where(environment: Line) -> str:
 
 
 _TABLES = {
+    "dense": matched_cost,
+    "paces": paces,
     "peers": peers,
     "recipes": recipes,
     "savings": savings,
-    "paces": paces,
-    "selection": selection,
-    "summary": summary,
+    "selection": matched_cost,
     "sync_methods": sync_methods,
 }
-_FILES = {"summary": "selection", "paces": "selection"}  # tables whose results have another name
+_FILES = {"paces": "selection"}  # tables whose results have another name
 
 if __name__ == "__main__":
     main()
