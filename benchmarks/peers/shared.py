@@ -11,15 +11,17 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
+    from torch.utils.data import DataLoader
 
 BEGAN = time.perf_counter()  # before torch is imported: those seconds are the user's, too
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
 HEAD = 2  # tensors of a classifier's last layer
 
 
@@ -58,6 +60,26 @@ class Evaluations:
         line = {"epoch": epoch, "seconds": time.perf_counter() - BEGAN, "accuracy": accuracy, "samples": self.samples}
         print(json.dumps(line), flush=True)
         return accuracy >= self.target
+
+
+def loaders(given: argparse.Namespace, to_tensor: Sequence[Any]) -> tuple[DataLoader, DataLoader, int]:
+    """Random crops and flips of DATA/train, middles of DATA/test, and how many classes there are.
+
+    Args:
+        given: The command line.
+        to_tensor: What makes a tensor of shares from a picture.
+    """
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    as_tensor = [*to_tensor, transforms.Normalize(MEAN, STD)]
+    views = [transforms.RandomResizedCrop(given.side), transforms.RandomHorizontalFlip(), *as_tensor]
+    whole = [transforms.Resize(round(given.side / given.crop_pct)), transforms.CenterCrop(given.side), *as_tensor]
+    train_set = ImageFolder(given.data / "train", transforms.Compose(views))
+    test_set = ImageFolder(given.data / "test", transforms.Compose(whole))
+    train_loader = DataLoader(train_set, given.batch, shuffle=True, num_workers=given.workers)
+    return train_loader, DataLoader(test_set, given.batch, num_workers=given.workers), len(train_set.classes)
 
 
 def network(given: argparse.Namespace, classes: int) -> nn.Module:

@@ -12,25 +12,16 @@ import copy
 import shared
 
 LR, MOMENTUM, STEP_EPOCHS, GAMMA = 0.001, 0.9, 7, 0.1
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def main() -> None:
     given = shared.options(__doc__, epochs=25, batch=4, workers=4)
     import torch
-    from torch.utils.data import DataLoader
     from torchvision import transforms
-    from torchvision.datasets import ImageFolder
 
     torch.manual_seed(given.seed)
-    as_tensor = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
-    views = [transforms.RandomResizedCrop(given.side), transforms.RandomHorizontalFlip(), *as_tensor]
-    whole = [transforms.Resize(round(given.side / given.crop_pct)), transforms.CenterCrop(given.side), *as_tensor]
-    train_set = ImageFolder(given.data / "train", transforms.Compose(views))
-    test_set = ImageFolder(given.data / "test", transforms.Compose(whole))
-    train_loader = DataLoader(train_set, given.batch, shuffle=True, num_workers=given.workers)
-    test_loader = DataLoader(test_set, given.batch, num_workers=given.workers)
-    net = shared.network(given, len(train_set.classes))
+    train_loader, test_loader, classes = shared.loaders(given, [transforms.ToTensor()])
+    net = shared.network(given, classes)
     optimizer = torch.optim.SGD(net.parameters(), LR, MOMENTUM)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, STEP_EPOCHS, GAMMA)
     loss_of, forward = torch.nn.CrossEntropyLoss(), shared.forward_of(net, given)

@@ -39,12 +39,7 @@ def choose_by_proxy(
     `fit` calls this; a loop of one's own over `fewer.train` does so before its first batch. Every process must.
 
     Args:
-        session: The run; its selector is built again, its ledger books what this takes.
-        note: Told what goes on, in words.
-        record: Told what came out, as a row.
-
-    Returns:
-        False where a stop was requested meanwhile: nothing is provided, and the run must not go on.
+        session, note, record: As for `fewer.session.reference_losses.compute_reference_losses`; so is what it returns.
 
     Raises:
         DivergedError: The loss of the proxy is not finite.
