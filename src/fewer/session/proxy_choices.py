@@ -39,7 +39,9 @@ def choose_by_proxy(
     `fit` calls this; a loop of one's own over `fewer.train` does so before its first batch. Every process must.
 
     Args:
-        session, note, record: As for `fewer.session.reference_losses.compute_reference_losses`; so is what it returns.
+        session: As for `fewer.session.reference_losses.compute_reference_losses`; so is what it returns.
+        note: Likewise.
+        record: Likewise.
 
     Raises:
         DivergedError: The loss of the proxy is not finite.
