@@ -48,7 +48,7 @@ def made_up(images: int) -> tuple[Any, Any]:
         box = np.concatenate([corner, corner + random.uniform(10, 120, (OBJECTS, 2))], 1)
         label = random.integers(0, CLASSES, OBJECTS)
         area = (box[:, 2:] - box[:, :2]).prod(1)
-        objects.append(np.column_stack([np.full(OBJECTS, image), label, box, area, np.zeros(OBJECTS)]))
+        objects.append(np.column_stack([np.full(OBJECTS, image), label, box, area, np.zeros((OBJECTS, 2))]))
         near = random.integers(0, OBJECTS, FOUND)
         moved = box[near] + random.normal(0, 8, (FOUND, 4))
         moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)

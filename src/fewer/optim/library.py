@@ -120,7 +120,10 @@ class LibraryOptimizer:
             other.load_state_dict(model.state_dict())
             load_optimizer_state(twin, {key: value.clone() for key, value in optimizer_state(optimizer).items()})
             _step(model, optimizer)
-            _step(other, twin)
+            try:
+                _step(other, twin)
+            except KeyError:  # of what it has made in its first step, and keeps elsewhere
+                return False
         return all(torch.equal(*pair) for pair in zip(model.parameters(), other.parameters(), strict=True))
 
     def _begun(self, given: Mapping[str, Any]) -> tuple[Any, torch.optim.Optimizer]:
