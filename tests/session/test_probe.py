@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from fewer.plan.plan import Plan
 from fewer.plan.savings import together
 from fewer.recipe.parse import parse_recipe
+from fewer.session import probe as probing
 from fewer.session.build import make_plan, open_data
-from fewer.session.probe import Outlook, _seconds, outlook
+from fewer.session.probe import Outlook, _seconds, outlook, probe
 
 
 def planned(*stages: dict[str, object]) -> Plan:
@@ -33,3 +36,11 @@ def test_seconds_follow_the_flops_of_each_stage_and_plain_training_those_of_the_
     assert found.plain == pytest.approx(together(plan.stage_costs).plain_flops * 1e-9)
     frozen = planned({"epochs": 1, "side_px": 32, "frozen": "all but the head"}, {"epochs": 1, "side_px": 28})
     assert _seconds(frozen, [5e-9, 1e-9], 0).plain == pytest.approx(together(frozen.stage_costs).plain_flops * 1e-9)
+
+
+def test_the_first_step_which_warms_up_is_not_timed_however_slow_steps_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0, 0, 5, 10, 10, 11, 12, 12, 13, 15, 15])  # a beginning; start, forward and end of each step; a look
+    monkeypatch.setattr(probing, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    plan = planned({"epochs": 1, "side_px": 28})
+    found = probe(plan, plan.stages[0])
+    assert found.slow_seconds_per_flop / found.seconds_per_flop == pytest.approx(3 / 2)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from fewer.core.errors import CopyIncomplete
 from fewer.core.evaluation import Metric
+from fewer.core.text import quantity
 from fewer.machine.device import expected_device
 from fewer.report import units
 from fewer.report.load import document
@@ -182,9 +183,8 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
     if bounds := result.get("intervals", {}).get(f"{known}/{primary.name}"):
         images = plan[f"{known}_images"]
         said[known] += f" ({' to '.join(primary.text(bound, digits=1) for bound in bounds)} by {images:,} images)"
-    epochs = f"{result['epochs']} epoch{'s' if result['epochs'] > 1 else ''}"
     cost = f"{ledger['full_epoch_equivalents']:.2f} FEE, {ledger['effective_epochs']:.2f} EE"
-    print(f"{', '.join(said.values()) or 'trained'} after {epochs}")
+    print(f"{', '.join(said.values()) or 'trained'} after {quantity(result['epochs'], 'epoch')}")
     print(f"{cost}, {ledger['seconds']['total']:.0f} s")
     print(folder / "report.html")
     return 0

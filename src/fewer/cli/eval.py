@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from fewer.cli.options import EvaluationKeys, Json, Model
+from fewer.core.text import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +109,7 @@ def _with_suspects(asked: Opened, path: Path, show: Callable[[int, int], None]) 
     found = suspicions(asked, show)
     write_suspects(found, asked, path)
     result["suspects"] = len(found)
-    result["notes"] = [*result["notes"], f"{len(found):,} annotations look wrong: {path}"]
+    result["notes"] = [*result["notes"], f"suspected to be wrong: {quantity(len(found), 'annotation')} ({path})"]
     return result
 
 
@@ -147,8 +148,8 @@ def _print_sides(result: dict[str, Any]) -> None:
     from fewer.report.metrics import Metrics
 
     known, key = Metrics(tasks.description(result["task"])), result["metric"]
-    source, name, images = result["source"], result["split"], result["images"]
-    print(printable(f"{result['model']}, {result['epochs']} epochs, on {images:,} images of {source} ({name})"))
+    source, name, images = result["source"], result["split"], quantity(result["images"], "image")
+    print(printable(f"{result['model']}, {quantity(result['epochs'], 'epoch')}, on {images} of {source} ({name})"))
     # The metrics of an epoch's line: all of them are in the JSON document, and would not fit into 80 columns.
     shown = (f"{name}/{metric.name}" for metric in known.validated)
     others = [each for each in shown if each != key and each in result["sides"][0]["metrics"]]
@@ -193,7 +194,7 @@ def _print(result: dict[str, Any], per_class: bool) -> None:
 
     known = Metrics(tasks.description(result["task"]))
     name, metrics = result["split"], result["metrics"]
-    print(printable(f"{result['model']}, {result['epochs']} epochs, on {result['source']} ({name})"))
+    print(printable(f"{result['model']}, {quantity(result['epochs'], 'epoch')}, on {result['source']} ({name})"))
     rows = [
         *((known[key].label, known[key].text(value)) for key, value in metrics.items()),
         ("images", f"{result['images']:,}"),

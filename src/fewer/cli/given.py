@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fewer.plan.plan import Plan
     from fewer.recipe.schema import Recipe
     from fewer.session.one_line import Choice
+    from fewer.session.probe import Outlook
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Given:
         text: As it was written, or chosen.
         name: What its run folder is called after.
         plan: Its plan, where a choice has compiled it.
+        outlook: What the plan will take, where a choice has timed it.
     """
 
     recipe: Recipe
     text: str
     name: str
     plan: Plan | None = None
+    outlook: Outlook | None = None
 
     @contextmanager
     def kept(self, place: str) -> Iterator[str]:
@@ -80,7 +83,8 @@ def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probe
         return Given(present_recipe(path, overrides), read_text(path), path.stem)
     choice = chosen(source, overrides, processes, probes)
     kind, _, within = source.partition(":")
-    return Given(choice.recipe, choice.text, Path(within).resolve().stem if within else kind, choice.plan)
+    name = Path(within).resolve().stem if within else kind
+    return Given(choice.recipe, choice.text, name, choice.plan, choice.outlook)
 
 
 def chosen(source: str, overrides: Sequence[str], processes: int = 1, probes: bool = True) -> Choice:

@@ -32,7 +32,7 @@ def plan(
         splits = open_data(found.recipe)
         compiled = make_plan(guessed(found.recipe, splits, devices) if probes else found.recipe, splits, devices)
 
-    expected = outlook(compiled) if probes else None
+    expected = (found.outlook or outlook(compiled)) if probes else None
     if as_json:
         import json
         from dataclasses import asdict

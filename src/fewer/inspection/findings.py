@@ -51,7 +51,12 @@ KINDS: dict[str, Kind] = {
     "class-names": Kind("error", "stops", "list[s] of class names that cannot be used", "mend the list"),
     "mask-unreadable": Kind("error", "stops", "mask[s] that cannot be read", "export it again"),
     "mask-size": Kind("error", "stops", "mask[s] of another size than the picture", "export it at the picture's size"),
-    "mask-values": Kind("error", "stops", "mask[s] of ids or colours that are no class", "mend it, or add the class"),
+    "mask-values": Kind(
+        "error",
+        "stops",
+        "mask[s] of ids or colours that are no class",
+        "mend it, add the class, or name the id of void in data.ignore_index",
+    ),
     "class-only-in-test": Kind("error", "stops", "class[es] unknown in training", "rename or remove that folder"),
     "unreadable": Kind("error", "damaged", "file[s] that cannot be read", f"make it readable, {_LEAVE_OUT}"),
     "empty-file": Kind("error", "damaged", "empty file[s]", f"copy it again, {_LEAVE_OUT}"),

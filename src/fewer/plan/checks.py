@@ -9,6 +9,7 @@ from fewer import optim, tasks
 from fewer.core.errors import printable
 from fewer.core.evaluation import interval
 from fewer.core.messages import nearest
+from fewer.core.text import quantity
 from fewer.core.types import Stage
 from fewer.data.listing.class_summary import class_problem
 from fewer.plan.facts import Facts, workers_of
@@ -136,8 +137,9 @@ def few_validation_images(facts: Facts) -> str:
     if not 0 < images < FEW_IMAGES:
         return ""
     low, high = interval(0.5, images)
+    tell = "tells" if images == 1 else "tell"
     return (
-        f"warning: the best epoch is chosen by {images} validation image{'s' if images > 1 else ''}, which tell an "
+        f"warning: the best epoch is chosen by {quantity(images, 'validation image')}, which {tell} an "
         f"accuracy to ±{50 * (high - low):.0f} points only; a larger data.val holds out more"
     )
 

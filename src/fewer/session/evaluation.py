@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewer import tasks
 from fewer.core.evaluation import Evaluate, Evaluation, interval
+from fewer.core.text import quantity
 from fewer.core.types import Request
 from fewer.data.one_pass import evaluation_batch_size
 from fewer.models.published import SCHEMA, link_model, load_model, publish_model
@@ -151,7 +152,8 @@ class Evaluator:
         elif suspected := len(session.run.selection.selector.suspected()):
             tables["suspects"] = list_suspects(session, self.folder, model, self.artifacts.suspects)
         if suspected:
-            self.note(f"{suspected:,} labels are suspected to be wrong: {SUSPECTS}")
+            what = "annotation" if names_suspects(session) else "label"
+            self.note(f"suspected to be wrong: {quantity(suspected, what)} ({SUSPECTS})")
         return suspected
 
     def _best_model(self, last_model: nn.Module) -> nn.Module:

@@ -26,7 +26,7 @@ from fewer.recipe import fitting, shipped
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import Recipe
 from fewer.session.build import make_plan, open_data
-from fewer.session.probe import outlook
+from fewer.session.probe import Outlook, outlook
 
 TINY_PX, SMALL_PX = 24, 64  # up to these, nets for tiny and for small images
 _PHOTO_MODEL = "mobilenet_v2"  # of the recipe that fine-tunes
@@ -64,6 +64,7 @@ class Choice:
         plan: Its plan.
         seconds: What training will take here, roughly; 0 where that was not timed.
         why: Why it is not plain training; often nothing.
+        outlook: What the plan will take, by the probe behind `seconds`; None where that was not timed.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Choice:
     plan: Plan
     seconds: float
     why: str = ""
+    outlook: Outlook | None = None
 
     def lines(self, time: str) -> list[str]:
         """What was chosen, what it takes, and how to change it.
@@ -84,11 +86,12 @@ class Choice:
         evaluated_px = stages[-1].evaluation_side_px
         evaluated = f", evaluated at {evaluated_px} px" if evaluated_px != stages[-1].side_px else ""
         images = data.train_images + data.val_images + data.test_images
+        classes = "1 class" if len(data.classes) == 1 else f"{len(data.classes)} classes"
         begins = "random weights" if model.weights == "none" else "the weights given"
         where = f"{machine.device}, {machine.threads} thread{'s'[: machine.threads > 1]}"
         advice = f"; {_ADVICE}" if self.name == "photos-standard" else ""
         return [
-            f"chosen: {self.name}, for {images:,} images of {data.native_side_px} px in {len(data.classes)} classes: "
+            f"chosen: {self.name}, for {images:,} images of {data.native_side_px} px in {classes}: "
             f"{model.name} from {begins}, {', then '.join(map(_in_words, stages))}{evaluated}",
             *([f"why:    {self.why}"] if self.why else []),
             f"takes:  {time} on this machine ({where}){advice}",
@@ -120,11 +123,12 @@ def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed
         values |= sides
         recipe = parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=base)
         plan = make_plan(recipe, splits, processes)
-        seconds = outlook(plan).seconds[1] * OVERHEAD if timed else 0.0
+        expected = outlook(plan) if timed else None
+        seconds = expected.seconds[1] * OVERHEAD if expected else 0.0
         if seconds < PATIENCE_S:
             break
     text = shipped.fitted(shipped.text(name), values | fitting.given(overrides, recipe))
-    return Choice(name, text, recipe, plan, seconds, _why(plan) if ("stages",) in values else "")
+    return Choice(name, text, recipe, plan, seconds, _why(plan) if ("stages",) in values else "", expected)
 
 
 def growing(name: str, asked: dict[str, Any]) -> dict[KeyPath, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fewer.plan.plan import Plan
 
 _STEPS = 20  # at most
+_FEWEST_STEPS = 3  # one to warm up and two to time
 _ENOUGH_S = 1.0
 _STEP_FLOPS = 2e10  # at most: about a second on a slow core
 _SHAPES = 6  # kinds of stages that are probed, at most
@@ -85,7 +86,7 @@ def probe(plan: Plan, stage: Stage, whole: bool = False) -> Probe:
     found = list[tuple[float, float]]()  # of the whole step, and of its forward
     set_trained(model, (p for p in model.parameters() if p.requires_grad), stage.first_epoch, plan.frozen(stage))
     batch, before_bytes = _batch(plan, stage, 0 if whole else flops), peak_memory_bytes()
-    while len(found) < 2 or (len(found) < _STEPS and time.perf_counter() - began < _ENOUGH_S):
+    while len(found) < _FEWEST_STEPS or (len(found) < _STEPS and time.perf_counter() - began < _ENOUGH_S):
         start = time.perf_counter()
         loss_sum = task.outcome(model, batch, At(0, plan.epochs, 0.0)).loss_sum_B.sum()
         forward = _done() - start
@@ -93,7 +94,7 @@ def probe(plan: Plan, stage: Stage, whole: bool = False) -> Probe:
         found.append((_done() - start, forward))
         model.zero_grad(set_to_none=True)
     grown_bytes = (peak_memory_bytes() - before_bytes) * stage.largest_batch_size / len(batch)
-    timed = sorted(found[1:] if len(found) > 2 else found)  # the first step also asks for memory
+    timed = sorted(found[1:])  # the first step also asks for memory, and for kernels
     fast, slow = (seconds / (flops * len(batch)) for seconds, _ in (timed[0], timed[3 * len(timed) // 4]))
     return Probe(fast, slow, grown_bytes, timed[0][1] / timed[0][0])
 

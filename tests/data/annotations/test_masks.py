@@ -188,7 +188,7 @@ def test_a_mask_lies_as_its_picture_does(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (mask(np.zeros((4, 3))), "the mask has 3x4 pixels, but its picture 3x2"),
-        (mask(IDS + 1), "id 3 is no class; allowed: 0 to 2, and 255 for void"),
+        (mask(IDS + 1), "id 3 is no class; allowed: 0 to 2, and 255 for void; fix: data.ignore_index = 3 if"),
         (encoded(Image.fromarray(np.full((2, 3), 300, np.int32), "I"), "TIFF"), "id 300 is no class"),
         (encoded(picture(3, 3, 2)), r"it is of colours, such as \(\d+, \d+, \d+\), and there is no table"),
         (b"", "the mask cannot be read: the file is empty"),

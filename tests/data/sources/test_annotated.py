@@ -55,11 +55,16 @@ def test_held_out_shares_of_masks_hold_rare_classes_too(tmp_path: Path) -> None:
         assert splits.by_masks
         assert any("for test" in note and "stratified by class" in note for note in splits.notes)
         assert splits.train.source.labels.tolist() == [0] * 40, "manifests stay"
-    drawn = [open_splits(text, test="25%", val="none", split_seed=s, cache=False, strata="none") for s in range(8)]
+        assert any("subset of" in note and "stratified by class" in note for note in splits.notes)
+    drawn = [
+        open_splits(text, test="25%", val="none", split_seed=s, part="50%", cache=False, strata="none")
+        for s in range(8)
+    ]
     rare = [sum(1 in shown[id] for id in each.test.ids_M.tolist()) for each in drawn if each.test]
     assert len({*rare}) > 1, "by chance"
     assert not any(each.by_masks for each in drawn)
-    assert all("drawn by chance" in each.notes[0] for each in drawn)
+    assert all("drawn by chance" in note for each in drawn for note in each.notes if "split_seed" in note)
+    assert all("subset of 15 of 30" in each.notes[-1] for each in drawn)
 
 
 def test_masks_that_all_show_the_same_are_drawn_as_by_chance(tmp_path: Path) -> None:

@@ -38,7 +38,11 @@ class MaskError(DataError):
 
 
 class _NoClass(Damaged):
-    """Values that stand for no class."""
+    """Values that stand for no class; `fix` says what to do."""
+
+    def __init__(self, reason: str, fix: str = "export the mask again, or mend the list of classes") -> None:
+        super().__init__(reason)
+        self.fix = fix
 
 
 @dataclass
@@ -83,9 +87,7 @@ def read_mask(path: str, table: Table, picture: str) -> Ids:
     try:
         ids_HW = _classes(path, table)
     except _NoClass as error:
-        raise MaskError(
-            path, "mask-values", error.reason, "export the mask again, or mend the list of classes"
-        ) from None
+        raise MaskError(path, "mask-values", error.reason, error.fix) from None
     except (Damaged, OSError) as error:
         what = error.reason if isinstance(error, Damaged) else error.strerror
         raise MaskError(path, "mask-unreadable", f"the mask cannot be read: {what}", "export it again") from None
@@ -115,7 +117,8 @@ def _classes(path: str, table: Table) -> Ids:
         wrong = int(values[class_HW < 0].max())
         known = np.flatnonzero(table.value >= 0).tolist()
         raise _NoClass(
-            f"id {wrong} is no class; allowed: {known[0]} to {max(known[:-1], default=0)}, and {VOID} for void"
+            f"id {wrong} is no class; allowed: {known[0]} to {max(known[:-1], default=0)}, and {VOID} for void",
+            f"data.ignore_index = {wrong} if it is void, else export the mask again, or mend the list of classes",
         )
     return class_HW.astype(np.uint8)
 

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from fewer.core.errors import DataError
+from fewer.core.text import quantity
 from fewer.data.annotations.labels import LabelFile, overridden
 from fewer.data.listing import fingerprint
 from fewer.data.listing.difficult import note_difficult
 from fewer.data.listing.manifest import Entries, Manifest
 from fewer.data.listing.presence import Strata, strata_of
-from fewer.data.listing.strata import held_out_share, stratified
+from fewer.data.listing.strata import drawn_by, held_out_share, stratified
 from fewer.data.listing.subsample import LongTail, subset, thinned
 from fewer.data.sources import Source, open_source
 
@@ -238,7 +239,9 @@ class _Draft:
         """Leaves out training images that are not wanted."""
         label_N = torch.from_numpy(self.source.labels)
         if part is not None:
-            self.train_M = subset(self.train_M, self._stratum_N, part, self._split_seed, self.notes)
+            stratum_N = self._stratum_N  # which finds out what it is drawn by
+            by = drawn_by(self.source.annotations, self.by_masks)
+            self.train_M = subset(self.train_M, stratum_N, part, self._split_seed, self.notes, by)
         if tail is not None:
             self.train_M = thinned(self.train_M, label_N, self.source.classes, tail, self._split_seed, self.notes)
 
@@ -248,9 +251,9 @@ class _Draft:
 
     def _held_out(self, share: float, purpose: str) -> Split:
         chosen = stratified(self.train_M, self._stratum_N, share, self._split_seed, purpose)
-        by = "stratified by class" if self.source.annotations != "masks" or self.by_masks else "drawn by chance"
+        by, count = drawn_by(self.source.annotations, self.by_masks), quantity(len(chosen), "image")
         self.notes.append(
-            f"held out {share * 100:g} % of {len(self.train_M):,} images for {purpose} ({len(chosen):,} images), "
+            f"held out {share * 100:g} % of {len(self.train_M):,} images for {purpose} ({count}), "
             f"{by}, split_seed {self._split_seed}"
         )
         self.train_M = self.train_M[~torch.isin(self.train_M, chosen)]

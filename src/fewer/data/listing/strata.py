@@ -19,6 +19,11 @@ def percent(text: str) -> float | None:
     return float(match[1]) if match else None
 
 
+def drawn_by(annotations: str, by_masks: bool) -> str:
+    """What notes say of a draw: masks have no class of their own, unless it goes by what they show."""
+    return "stratified by class" if annotations != "masks" or by_masks else "drawn by chance"
+
+
 def held_out_share(text: str, key: str) -> float | None:
     """The share that "20%" states, in (0, 1); None for any other text."""
     given = percent(text)

@@ -65,7 +65,9 @@ def _part(most: int, share: float) -> int:
     return max(1, math.floor(most * share + 1e-9))  # 300 x 0.1 is 30, whatever the rounding
 
 
-def subset(ids_M: Tensor, label_N: Tensor, asked: int | str, split_seed: int, notes: list[str]) -> Tensor:
+def subset(
+    ids_M: Tensor, label_N: Tensor, asked: int | str, split_seed: int, notes: list[str], by: str = "stratified by class"
+) -> Tensor:
     """Some of the training images, with every class in proportion and at least one image of each.
 
     Args:
@@ -74,6 +76,7 @@ def subset(ids_M: Tensor, label_N: Tensor, asked: int | str, split_seed: int, no
         asked: How many, or a share such as "20%".
         split_seed: Seed of the draw.
         notes: Where to say what was done.
+        by: What the draw goes by, in words.
 
     Returns:
         Ids, ascending; exactly as many as asked, by largest remainders.
@@ -96,7 +99,7 @@ def subset(ids_M: Tensor, label_N: Tensor, asked: int | str, split_seed: int, no
             f"ask for {len(count_C)} or more"
         )
     quota_C = largest_remainders(count_C, total, count_C, torch.ones_like(count_C))
-    notes.append(f"subset of {total:,} of {len(ids_M):,} training images, stratified by class, split_seed {split_seed}")
+    notes.append(f"subset of {total:,} of {len(ids_M):,} training images, {by}, split_seed {split_seed}")
     return leading(grouped_M, count_C, quota_C)
 
 
