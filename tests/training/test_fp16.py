@@ -60,6 +60,18 @@ def averages(session: Session) -> str:
     return state_digest({"workers": workers, "averages": state["averages"]})
 
 
+def test_a_worker_alone_counts_as_skipped_what_it_skips_whatever_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several that differ may skip apart, and count what they attempt; one has nobody to differ from."""
+    starting_at(LARGEST, 2, monkeypatch)
+    plain, local = (
+        harness.trained({**CONTENT, "sync": sync}).run.ledger
+        for sync in ({}, {"method": "local_sgd", "every_steps": 2, "workers": 1})
+    )
+    assert plain.total("skipped_steps") > 0
+    for name in ("skipped_steps", "optimizer_steps", "flops"):
+        assert local.total(name) == plain.total(name), name
+
+
 def test_a_skipped_step_changes_nothing_but_the_scale_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     starting_at(LARGEST, 2, monkeypatch)
     session = session_of(CONTENT)

@@ -39,7 +39,7 @@ def backward(
     for worker, forward, positions, batch in zip(run.workers, forwards, step.positions, step.loaded, strict=True):
         worker.optimizer.zero_grad(set_to_none=True)
         part, sums, seen = step.samples.take(positions), no_sums(task, run.device), []
-        if not run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
+        if not run.steps_alike and worker.scaler.get_scale() < SMALLEST_SCALE:
             sums[_NOT_FINITE] += 1  # where all see it, as only this worker's gradients overflow
         weight_B, partner_B = part.weight_G, mix.mates(positions, size) if mix else positions
         if mix:

@@ -121,6 +121,11 @@ class Run:
         return any(getattr(average, "renews_statistics", False) for average in self.averages.values())
 
     @property
+    def steps_alike(self) -> bool:
+        """Whether all workers take or skip each step alike: they hold the same weights, or there is one."""
+        return self.sync.keeps_equal or self.sync.workers == 1
+
+    @property
     def statistics(self) -> SharedStatistics | None:
         """What BatchNorm layers exchange by, where processes share their statistics."""
         return shared_statistics(self.workers[0].model) if self.comm.world_size > 1 else None

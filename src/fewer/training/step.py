@@ -72,7 +72,7 @@ def take_step(task: Task, run: Run, forwards: Sequence[Forward], step: Candidate
             run.sync.sync_gradients(run.workers)
         totals, skipped_L = _update(run, step, total_T, sums_L, denominators)
         # Workers that differ skip apart; attempted steps are theirs in common, and count.
-        stepped = not (any(skipped_L) and run.sync.keeps_equal)
+        stepped = not (any(skipped_L) and run.steps_alike)
         if stepped:
             _follow(run, step, totals, skipped_L)
     flops = run.plan.sample_flops(step.at.epoch, step.side_px)
@@ -151,7 +151,7 @@ def _check(run: Run, step: Candidate, totals: Totals, flags: Sequence[float]) ->
     if totals.not_finite and not (totals.losses and run.sync.excludes_nonfinite):
         raise _diverged(run, step.at, "loss")
     # Workers that differ must not end one by one: the next loss tells all of them.
-    if run.sync.keeps_equal and not run.workers[0].scaler.is_enabled() and any(flags[1::2]):
+    if run.steps_alike and not run.workers[0].scaler.is_enabled() and any(flags[1::2]):
         raise _diverged(run, step.at, "gradient")
 
 
@@ -168,7 +168,7 @@ def _step(run: Run, step: Candidate, worker: Worker, has_overflowed: bool) -> No
     if worker.scaler.is_enabled() and _gradients(worker):
         worker.scaler.update()
         # torch lowers the scale where, and only where, a step was skipped.
-        if has_overflowed and run.sync.keeps_equal and worker.scaler.get_scale() < SMALLEST_SCALE:
+        if has_overflowed and run.steps_alike and worker.scaler.get_scale() < SMALLEST_SCALE:
             raise _diverged(run, at, "gradient, at the smallest loss scale of fp16,")
 
 
