@@ -16,7 +16,7 @@ from fewer.inspection.check import check
 from fewer.inspection.findings import Finding
 from fewer.inspection.inventory import inventory_of
 from fewer.inspection.scan import scan
-from server import Server
+from server import Server, complains
 from zoo import Files, encoded, picture
 
 BOX = ("a", 2, 2, 19, 19)
@@ -113,6 +113,34 @@ def test_the_command_says_what_is_wrong_and_exits_with_3(server: Server, tmp_pat
     ended = server.run("data", "check", "set", "--json", cwd=tmp_path)
     assert ended.code == 0
     assert ended.json["classes"] == {"a": 1, "b": 1}
+
+
+def test_keys_say_how_a_source_and_a_recipe_are_read(server: Server, tmp_path: Path) -> None:
+    files = {f"images/{at}.jpg": photo(at) for at in range(3)}
+    files |= {f"masks/{at}.png": mask(np.full((30, 40), [1, 2, 11][at])) for at in range(3)}
+    dataset(tmp_path / "set", {**files, "classes.txt": b"a\nb\nc\n"})
+    (tmp_path / "r.toml").write_text(
+        '[data]\nsource = "masks:set"\ntest = "none"\nval = "none"\n[model]\nname = "lraspp_mobilenet_v2"\n'
+        '[task]\nname = "segment"\n'
+    )
+    for place in ("set", "r.toml"):
+        bare = server.run("data", "check", place, cwd=tmp_path)
+        assert "error   mask-values: 1 mask of ids or colours that are no class" in bare.stdout
+        assert "id 11 is no class" in bare.stdout
+        ended = server.run("data", "check", place, "data.ignore_index=11", cwd=tmp_path)
+        assert "mask-values" not in ended.stdout
+        assert "mask-void" in ended.stdout
+    figures = server.run("data", "stats", "set", "data.ignore_index=11", "--json", cwd=tmp_path)
+    assert figures.code == 0
+    refused = 'argument "data.val=none": of a source alone only these keys', "data.ignore_index, data.difficult"
+    complains(server.run("data", "check", "set", "data.val=none", cwd=tmp_path), 2, *refused)
+    complains(server.run("data", "check", "set", "data.ignore_index=x", cwd=tmp_path), 2, "data.ignore_index = 'x'")
+
+
+def test_ids_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    files = {f"images/{at}.jpg": photo(at) for at in range(3)}
+    files |= {f"masks/{at}.png": mask(np.full((30, 40), [2, 10, 1][at])) for at in range(3)}
+    assert list(inventory_of(f"masks:{dataset(tmp_path, files)}").classes) == ["1", "2", "10"]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(1, 40)] * 2, st.integers(0, 1)), max_size=8))

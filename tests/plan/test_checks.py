@@ -90,6 +90,17 @@ def test_a_handful_of_validation_images_that_choose_the_best_epoch_is_warned_of(
     assert any("the best epoch is chosen by" in note for note in notes) is warned
 
 
+def test_a_single_image_tells() -> None:
+    notes = compile_plan(recipe(), facts(val_images=1)).notes
+    assert any("is chosen by 1 validation image, which tells an accuracy" in note for note in notes)
+
+
+@pytest.mark.parametrize("asked", ["no", "yes"])
+def test_waiting_for_the_compiler_is_announced(asked: str) -> None:
+    notes = compile_plan(recipe(train={"compile": asked}), facts()).notes
+    assert any("waits for the compiler" in note for note in notes) is (asked == "yes")
+
+
 @pytest.mark.parametrize(
     ("known", "share", "said"),
     [

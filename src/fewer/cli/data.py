@@ -11,7 +11,7 @@ from fewer.cli.data_bench import bench
 from fewer.cli.data_convert import convert
 from fewer.cli.data_split import split
 from fewer.cli.data_store import store
-from fewer.cli.options import Json, Processes
+from fewer.cli.options import Json, Overrides, Processes
 from fewer.cli.progress import reading_images
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ Place = Annotated[
 @app.command()
 def check(
     source: Place,
+    overrides: Overrides = None,
     everything: Annotated[bool, typer.Option("--all", help="List every finding, not the first of a kind.")] = False,
     processes: Processes = None,
     as_json: Json = False,
@@ -49,8 +50,9 @@ def check(
     """Read every image and list all faults, with path and reason.
 
     Exit code 3 if there are errors or warnings. Errors stop a run (under data.damaged="error") or leak test images.
+    Keys say how a source is read, such as data.ignore_index=11; a recipe takes any key.
     """
-    inventory, text = _inventory(source)
+    inventory, text = _inventory(source, overrides)
     from fewer.inspection.check import check as checked
     from fewer.inspection.scan import scan
 
@@ -71,6 +73,7 @@ def check(
 @app.command()
 def stats(
     source: Place,
+    overrides: Overrides = None,
     html: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--html", help="Write a page with plots and sample images to this file.", show_default=False),
@@ -79,7 +82,7 @@ def stats(
     as_json: Json = False,
 ) -> int:
     """Show class counts, image sizes, formats, and mean and deviation of the pixels."""
-    inventory, text = _inventory(source)
+    inventory, text = _inventory(source, overrides)
     from fewer.inspection.scan import scan
     from fewer.inspection.stats import as_text, statistics
 
@@ -104,7 +107,7 @@ def stats(
     return 0
 
 
-def _inventory(source: str) -> tuple[Inventory, str]:
+def _inventory(source: str, overrides: list[str] | None) -> tuple[Inventory, str]:
     import sys
 
     from fewer.core.errors import printable
@@ -112,7 +115,7 @@ def _inventory(source: str) -> tuple[Inventory, str]:
     from fewer.inspection.inventory import inventory_of
 
     text = named(source, Path.cwd())
-    inventory = inventory_of(text)
+    inventory = inventory_of(text, overrides or [])
     if text != source:
         print(printable(f"{source} is taken as {text}"), file=sys.stderr)
     return inventory, text

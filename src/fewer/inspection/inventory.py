@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from fewer.inspection.faulty_listing import packed, walked
 from fewer.inspection.findings import Finding
 
 ALL = "all"  # the only split of a source without splits
+READING = ("class_level", "ignore_index", "difficult")  # keys of [data] that say how a source is read
 
 
 @dataclass(frozen=True)
@@ -78,27 +80,61 @@ class Inventory:
         for part in self.parts:
             if part.split in ("train", ALL):
                 counts.update(part.class_counts())
-        return dict(sorted(counts.items()))
+        return dict(sorted(counts.items(), key=lambda item: _in_order(item[0])))
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
 
-def inventory_of(text: str, class_level: ClassLevel = "auto") -> Inventory:
+def _in_order(label: str) -> tuple[bool, int, str]:
+    """Where a class stands: ids of masks by their numbers, before names by their letters."""
+    is_id = label.isascii() and label.isdigit() and len(label) < 10
+    return not is_id, int(label) if is_id else 0, label
+
+
+def inventory_of(text: str, overrides: Sequence[str] = ()) -> Inventory:
     """Lists a source, or the sources of a recipe (a path that ends in `.toml`).
 
     A source that training would refuse is listed as far as possible, with findings.
 
+    Args:
+        text: The source, or the recipe's path.
+        overrides: `key=value` texts; of a source those that say how it is read (`READING`).
+
     Raises:
         DataError: There is nothing to list.
-        RecipeError: The recipe is wrong.
+        RecipeError: The recipe is wrong, or a key.
     """
     if text.endswith(".toml"):
-        return _of_recipe(text)
+        return _of_recipe(text, overrides)
+    return _of_source(text, _reading(text, overrides) if overrides else {})
+
+
+def _reading(text: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """How a source is read, as keys say.
+
+    Raises:
+        RecipeError: A key is another, or its value is wrong.
+    """
+    from fewer.recipe.fitting import given_paths
+    from fewer.recipe.parse import parse_recipe
+
+    for given, path in zip(overrides, given_paths(overrides), strict=True):
+        if path[0] != "data" or path[1:] not in {(key,) for key in READING}:
+            allowed = ", ".join(f"data.{key}" for key in READING)
+            raise RecipeError(
+                f'argument "{given}": of a source alone only these keys say how it is read: {allowed}; '
+                "give a recipe, which may have any key"
+            )
+    data = parse_recipe({"data": {"source": text}, "model": {"name": "lenet5"}}, overrides, base=Path.cwd()).data
+    return {key: getattr(data, key) for key in READING}
+
+
+def _of_source(text: str, reading: dict[str, Any]) -> Inventory:
     try:
-        source = open_source(text, class_level)
+        source = open_source(text, **reading)
     except DataError as error:
-        return _as_far_as_possible(text, error, class_level)
+        return _as_far_as_possible(text, error, reading.get("class_level", "auto"))
     problem = class_problem(source.train_classes(), source.annotations)
     refusals = [Finding("refused", "", "", problem, text)] if problem else []
     parts = _parts(source)
@@ -131,12 +167,12 @@ def _faults(source: Source, parts: list[Part]) -> list[Finding]:
     return faults_of(source.found.faults, source.name, {name: part.split for part in parts for name in part.names})
 
 
-def _of_recipe(path: str) -> Inventory:
+def _of_recipe(path: str, overrides: Sequence[str]) -> Inventory:
     """The splits as training takes them; if it would refuse them, the recipe's sources one by one."""
     from fewer.recipe.parse import load_recipe
     from fewer.recipe.places import require_data
 
-    recipe = load_recipe(path)
+    recipe = load_recipe(path, overrides)
     require_data(recipe)
     from fewer.session.build import make_plan, open_data
 
@@ -144,7 +180,8 @@ def _of_recipe(path: str) -> Inventory:
         splits = open_data(recipe)
     except DataError as error:
         data = recipe.data
-        return _one_by_one({"train": data.source, "val": data.val, "test": data.test}, data.class_level, error)
+        reading = {key: getattr(data, key) for key in READING}
+        return _one_by_one({"train": data.source, "val": data.val, "test": data.test}, reading, error)
     parts = []
     for name in ("train", "val", "test"):
         split = getattr(splits, name)
@@ -162,12 +199,12 @@ def _of_recipe(path: str) -> Inventory:
     return whole
 
 
-def _one_by_one(texts: dict[str, str], class_level: ClassLevel, refusal: DataError) -> Inventory:
+def _one_by_one(texts: dict[str, str], reading: dict[str, Any], refusal: DataError) -> Inventory:
     whole = Inventory([])
     for split, text in texts.items():
         if not is_source(text):
             continue  # a share, "auto" or "none"
-        other = inventory_of(text, class_level)
+        other = _of_source(text, reading)
         wanted = [part for part in other.parts if part.split == split] or [p for p in other.parts if p.split == ALL]
         chosen = other.parts if split == "train" else wanted or other.parts[:1]
         for part in chosen:

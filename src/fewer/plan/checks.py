@@ -144,6 +144,16 @@ def few_validation_images(facts: Facts) -> str:
     )
 
 
+def waits_for_compiler(recipe: Recipe) -> str:
+    """What a run that compiles waits for, which no time that is predicted holds; nothing for any other."""
+    if recipe.train.compile == "no":
+        return ""
+    return (
+        f'train.compile = "{recipe.train.compile}": the first batch of each size and stage waits for the compiler, '
+        "for minutes where the net is large; that is in no time that is predicted"
+    )
+
+
 def exceeds_plain_cost(facts: Facts, budget: Budget, predicted: Mapping[str, tuple[float, float]]) -> str:
     """A warning where what comes first makes a run cost more than plain training; else nothing."""
     least_flops, full_flops = predicted["flops"][0], budget.full_flops

@@ -77,6 +77,7 @@ def compile_plan(
         saves_little(stages, shown),
         checks.unusual_lr(recipe, facts),
         checks.few_validation_images(facts),
+        checks.waits_for_compiler(recipe),
         checks.exceeds_plain_cost(facts, budget, predicted),
         mostly_scored(budget, expected),
         too_few_steps(recipe, facts, predicted["optimizer_steps"][1], budget.epochs),

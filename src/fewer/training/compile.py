@@ -99,6 +99,7 @@ class Compiler:
     def _fail(self, error: Exception) -> None:
         # The first line names the backend, the second what it has met; what follows is for the compiler's authors.
         lines = [text for line in str(error).splitlines() if (text := printable(line).strip())]
+        lines = [line for line in lines if not line.startswith("Set TORCH")]  # which asks for a report to PyTorch
         reason = " ".join([f"{type(error).__name__}:", *lines[:2]])[:_REASON_MAX]
         if self.required:
             raise ResourceError(
