@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,13 @@ def test_the_figures_are_told_and_drawn(tmp_path: Path, make: object, lines: lis
     for anchor in ("boxes", "small-boxes") if make is boxes else ("masks",):
         assert f'<section id="{anchor}">' in page
     assert '<section id="together">' in page
+
+
+def test_the_share_of_a_class_is_of_images_which_may_show_others_too(tmp_path: Path) -> None:
+    shown = [thing(1, 1, 0, 0, 4, 4), thing(1, 2, 0, 0, 9, 9), thing(2, 1, 0, 0, 4, 4)]
+    content = coco([image(i + 1, f"{i}.jpg") for i in range(2)], shown, {1: "a", 2: "b"})
+    figures, inventory = figures_of(
+        f"coco:{dataset(tmp_path, {'0.jpg': photo(0), '1.jpg': photo(1), 'x.json': content})}"
+    )
+    table = statistics_page(figures, inventory).partition('id="classes"')[2].partition("</table>")[0]
+    assert re.findall(r"([\d.]+).%", table) == ["100.0", "50.0"]

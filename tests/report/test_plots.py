@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fewer.report.charts import Chart, Numbers, Panel, Spot
 from fewer.report.history import history
 from fewer.report.load import load
+from fewer.report.plots import PAGE, _drawn
 from fewer.report.sections.curves import schedule
 from run_folders import DIGITS, plan_document
 
@@ -25,6 +27,15 @@ def test_every_plot_speaks(done_html: str) -> None:
         assert "#0102" not in drawing
         assert "DejaVu" not in drawing, re.findall(".{40}DejaVu.{40}", drawing)
         assert "<metadata" not in drawing
+
+
+def test_a_spot_and_its_number_have_room_at_the_edge() -> None:
+    spots = [Spot("plain", 8.3, 0.2, 0.1, 0.3), Spot("variant", 9.9, 0.1, 0.0, 0.2, "1")]
+    chart = Chart("c", [Panel("AP, %", spots=spots)], "seconds", "", Numbers((), (), 0, ""))
+    with _drawn(chart, PAGE, lambda variable: "#123456") as figure:
+        left, right = figure.axes[0].get_xlim()
+    assert left == 0
+    assert right > 1.05 * 9.9
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+from dense_data import box_data, mask_data
 from fewer import models
 from fewer.core.errors import RecipeError
 from fewer.recipe.parse import load_recipe
@@ -120,3 +121,22 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         fit_ready("progresive", "folder:photos")
     with pytest.raises(RecipeError, match=r"train\.epochz"):
         fit_ready("progressive", "folder:photos", ["train.epochz=3"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "source", "allowed"),
+    [
+        ("progressive", "voc:boxes", "boxes-standard"),
+        ("photos-finetune", "masks:masks", "masks-standard"),
+        ("boxes-standard", "masks:masks", "masks-standard"),
+        ("masks-standard", "photos", "photos-standard"),
+    ],
+)
+def test_a_recipe_for_other_annotations_is_refused_before_it_is_fitted(
+    tmp_path: Path, asked: str, source: str, allowed: str
+) -> None:
+    box_data(tmp_path / "boxes", 4)
+    mask_data(tmp_path / "masks", 4)
+    source = photos(32) if source == "photos" else source
+    with pytest.raises(RecipeError, match=rf"--recipe {asked}: no recipe for .*; allowed: .*{allowed}"):
+        fit_ready(asked, source)

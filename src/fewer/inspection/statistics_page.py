@@ -72,7 +72,7 @@ def _head(figures: Figures) -> Html:
 
 def _classes(figures: Figures) -> Html:
     classes, splits = figures["classes"], list(figures["splits"])
-    total = sum(each["images"] for each in classes) or 1
+    total = sum(of["images"] for of in figures["splits"].values()) or 1  # an image with boxes or a mask shows several
     few = len(classes) <= 2 * LISTED
     shown = classes if few else classes[:LISTED] + classes[-LISTED:]
     largest = classes[0]["images"] if classes else 1

@@ -126,7 +126,7 @@ def as_text(figures: Figures) -> Iterator[str]:
         if of["damaged"]:
             yield f"  {of['damaged']:,} of them cannot be decoded; `fewer data check` lists them"
         if of["imbalance"]:
-            yield f"  imbalance     {of['imbalance']:.3g} (largest class / smallest)"
+            yield f"  imbalance     {of['imbalance']:.3g} (images of the largest class / of the smallest)"
         for name, spread in of["measures"].items():
             show = units.count if name == "file_bytes" else units.plain
             yield (

@@ -214,7 +214,8 @@ def _ticks(ax: Axes, chart: Chart) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if not chart.ticks:
-        ax.set_xlim(left=0)
+        farthest = max((spot.x for panel in chart.panels for spot in panel.spots), default=0.0)
+        ax.set_xlim(left=0, right=max(ax.get_xlim()[1], 1.06 * farthest))  # room for a spot's number
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=chart.whole_x))
         return
     places, texts = zip(*chart.ticks, strict=True)

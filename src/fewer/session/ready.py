@@ -25,6 +25,7 @@ from fewer.session.probe import Outlook, outlook
 
 if TYPE_CHECKING:
     from fewer.data.listing.splits import Split, Splits
+    from fewer.data.sources import Source
     from fewer.plan.facts import DataFacts
     from fewer.plan.plan import Plan
     from fewer.recipe.schema import Recipe
@@ -84,6 +85,7 @@ def fit_ready(name: str, source: str, overrides: Sequence[str] = (), timed: bool
     names = shipped.named(name)
     fitting.require_fitting(source, _totals(names[0], overrides)[1], names)
     native = _opened(source, {}, overrides)
+    _require_annotated(name, names, native.train.source)
     name = _for_images(names, native.train)
     # Those that a source alone may get have rules of their own for what is asked.
     spread, overrides = ({}, overrides) if name in fitting.CHOSEN else _totals(name, overrides)
@@ -97,6 +99,29 @@ def fit_ready(name: str, source: str, overrides: Sequence[str] = (), timed: bool
         plan = found.fit_memory(splits, plan, seen)
     seconds = seen.seconds[1] * one_line.OVERHEAD if seen else 0.0
     return Ready(name, found.text(plan.recipe), found.recipe(), plan, seconds, tuple(found.changes))
+
+
+def _require_annotated(asked: str, names: Sequence[str], source: Source) -> None:
+    """Refuses recipes of classes for boxes or masks, and the other way round.
+
+    Args:
+        asked: What the user calls them.
+        names: The recipes that it means.
+        source: The images.
+
+    Raises:
+        RecipeError: None of them is for images that are annotated so.
+    """
+    kind = source.annotations
+    if not any(kind == _annotated_for(each) for each in names):
+        others = ", ".join(each for each in shipped.names() if kind == _annotated_for(each))
+        raise RecipeError(f"--recipe {asked}: no recipe for {kind}, which {source.name} has; allowed: {others}")
+
+
+def _annotated_for(name: str) -> str:
+    """What images are annotated with that a recipe is for."""
+    family = name.partition("-")[0]
+    return family if family in ("boxes", "masks") else "classes"
 
 
 def _for_images(names: Sequence[str], train: Split) -> str:
