@@ -112,3 +112,11 @@ def test_what_was_decided_is_a_note(tmp_path: Path, folders: tuple[str, ...]) ->
     assert not inventory.findings
     assert any(NOTED[folders] in note for note in inventory.notes)
     assert len(inventory.classes) == 2
+
+
+def test_images_without_folders_are_named_and_not_said_to_be_missing(tmp_path: Path) -> None:
+    root = written(tmp_path / "f", {f"{i}.png": encoded(picture(i)) for i in range(2)})
+    found = [(finding.code, finding.path) for finding in findings(f"folder:{root}")]
+    assert found == [("outside-class-folder", "0.png"), ("outside-class-folder", "1.png")]
+    with pytest.raises(DataError, match="fix: move them to class folders, or put their boxes or masks beside them"):
+        open_source(f"folder:{root}")

@@ -43,7 +43,12 @@ KINDS: dict[str, Kind] = {
     "unreadable-folder": Kind("error", "stops", "folder[s] that cannot be listed", "check rights and links"),
     "link-loop": Kind("error", "stops", "link[s] back to a folder above", "remove the link"),
     "not-a-file": Kind("error", "stops", "pipe[s], socket[s], device[s] or link[s] to nothing", "remove it"),
-    "outside-class-folder": Kind("error", "stops", "image[s] outside class folders", "move it into a class folder"),
+    "outside-class-folder": Kind(
+        "error",
+        "stops",
+        "image[s] outside class folders",
+        "move it into a class folder, or put boxes or masks beside it",
+    ),
     "nested-folder": Kind("error", "stops", "folder[s] with images inside class folders", "move it out of the class"),
     "refused": Kind("error", "stops", "reason[s] why fewer plan and fewer train refuse", "do what the reason names"),
     "empty-class": Kind("error", "stops", "class folder[s] without images", "add images or remove the folder"),

@@ -246,7 +246,8 @@ def _as_far_as_possible(text: str, refusal: DataError, class_level: ClassLevel) 
     except DataError as error:
         if not names and not findings:
             raise refusal from None
-        findings.append(Finding("layout", "", "", str(error), text))
+        if names or not findings:  # else no image is left, and what was found says why
+            findings.append(Finding("layout", "", "", str(error), text))
         labels = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
         return Inventory([_by_name(ALL, text, names, labels, sizes, read)], left_out.notes, [*findings, *unread])
     if not findings:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from annotated import coco, dataset, mask, photo, xml
-from fewer.data.sources import named
+from fewer.core.errors import DataError
+from fewer.data.sources import named, open_source
 from zoo import Files, encoded, picture
 
 JPG, PNG, BOX = photo(1), mask([[0, 1]]), b"0 0.5 0.5 0.1 0.1\n"
@@ -48,3 +49,12 @@ def test_a_file_of_annotations_is_a_source(tmp_path: Path) -> None:
     assert named("a.json", tmp_path) == "coco:a.json"
     assert named("data.yaml", tmp_path) == "yolo:data.yaml"
     assert named("x.png", tmp_path) == "x.png"
+
+
+def test_folders_that_only_voc_has_are_voc_without_xml_files_too(tmp_path: Path) -> None:
+    dataset(tmp_path / "set", {"JPEGImages/x.jpg": photo(1), "JPEGImages/y.jpg": photo(2)})
+    assert named("set", tmp_path) == "folder:set"
+    (tmp_path / "set" / "Annotations").mkdir()
+    assert named("set", tmp_path) == "voc:set"
+    with pytest.raises(DataError, match=r"no annotated images found \(JPEGImages/x.jpg: no XML file for it\)"):
+        open_source(f"voc:{tmp_path / 'set'}")

@@ -31,7 +31,10 @@ def kind_of(folder: str) -> str:
         return "voc"
     if _is_yolo(folder, files):
         return "yolo"
-    return "masks" if _has_masks(files) else ""
+    if _has_masks(files):
+        return "masks"
+    # These names are VOC's alone: what lacks its XML files is no folder of two classes.
+    return "voc" if all(os.path.isdir(f"{folder}/{name}") for name in ("JPEGImages", "Annotations")) else ""
 
 
 def _some_files(folder: str) -> Iterator[str]:

@@ -150,5 +150,6 @@ def _require_images(source: str, held: Mapping[str, Held]) -> None:
     if "" in held:
         first = held[""].names[0]
         raise DataError(
-            f"{source}: images lie directly in the root (first: {first}); {allowed}; fix: move them to class folders"
+            f"{source}: images lie directly in the root (first: {first}); {allowed}; "
+            "fix: move them to class folders, or put their boxes or masks beside them"
         )
