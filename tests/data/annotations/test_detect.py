@@ -58,3 +58,18 @@ def test_folders_that_only_voc_has_are_voc_without_xml_files_too(tmp_path: Path)
     assert named("set", tmp_path) == "voc:set"
     with pytest.raises(DataError, match=r"no annotated images found \(JPEGImages/x.jpg: no XML file for it\)"):
         open_source(f"voc:{tmp_path / 'set'}")
+
+
+def test_an_archive_that_was_unpacked_may_hold_annotations_in_its_only_folder(tmp_path: Path) -> None:
+    files: Files = {"JPEGImages/x.jpg": JPG, "Annotations/x.xml": xml("x.jpg")}
+    dataset(tmp_path / "set" / "BCCD", files)
+    dataset(tmp_path / "set", {"README.txt": b"", "__MACOSX/x.txt": b"", ".cache/x.txt": b""})
+    assert named("set", tmp_path) == "voc:set/BCCD"
+    assert named(str(tmp_path / "set/"), Path("elsewhere")) == f"voc:{tmp_path}/set/BCCD"
+    dataset(tmp_path / "set", {"x.jpg": JPG})
+    assert named("set", tmp_path) == "folder:set"
+    (tmp_path / "set" / "x.jpg").unlink()
+    dataset(tmp_path / "set", {"other/x.jpg": JPG})
+    assert named("set", tmp_path) == "folder:set"
+    dataset(tmp_path / "one", {"cat/x.jpg": JPG})
+    assert named("one", tmp_path) == "folder:one"

@@ -19,6 +19,7 @@ from fewer.core.errors import DataError
 from fewer.core.objects import Difficult
 from fewer.core.registry import Registry
 from fewer.data.annotations.detect import kind_of
+from fewer.data.decode.formats import is_image
 from fewer.data.listing.class_folders import ClassLevel
 from fewer.data.reading.source import Source as Source
 from fewer.data.reading.source import Stamp as Stamp
@@ -116,8 +117,22 @@ def named(text: str, base: Path) -> str:
     """The source that a bare path of a folder, of lists, of annotations or of a tar means; other texts unchanged."""
     if is_source(text) or text in ("", "auto", "none"):
         return text
-    kind = _kind_at(os.path.join(base, os.path.expanduser(text)))
+    place = os.path.join(base, os.path.expanduser(text))
+    kind = _kind_at(place)
+    if kind == "folder" and (within := _only_folder(place)) and (held := kind_of(f"{place}/{within}")):
+        return f"{held}:{os.path.join(text, within)}"
     return f"{kind}:{text}" if kind else text
+
+
+def _only_folder(place: str) -> str:
+    """The only folder in a folder, as archives are unpacked; "" where there is another, or an image."""
+    try:
+        with os.scandir(place) as scan:
+            found = [entry for entry in scan if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+    except OSError:
+        return ""
+    folders = [entry.name for entry in found if entry.is_dir()]
+    return folders[0] if len(folders) == 1 and not any(is_image(entry.name) for entry in found) else ""
 
 
 def _kind_at(place: str) -> str:
