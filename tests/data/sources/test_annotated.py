@@ -41,6 +41,14 @@ def test_held_out_shares_hold_rare_classes_too(tmp_path: Path) -> None:
     assert not any("no image of" in note for note in splits.notes)
 
 
+def test_splits_that_lists_give_are_not_said_to_be_folders(tmp_path: Path) -> None:
+    lists: Files = {f"ImageSets/Main/{part}.txt": name for part, name in (("train", b"000\n001"), ("val", b"002"))}
+    dataset(tmp_path, lists)
+    text = boxes(tmp_path, "aab")
+    notes = open_splits(text, test="none").notes
+    assert any(note.startswith("val is the split val of voc:") and note.endswith("(1 image)") for note in notes), notes
+
+
 def test_held_out_shares_of_masks_hold_rare_classes_too(tmp_path: Path) -> None:
     """Every image shows the road, every tenth a cat as well."""
     shown = [[0, 1] if at % 10 == 3 else [0, 0] for at in range(40)]

@@ -261,7 +261,8 @@ class _Draft:
 
     def _folder(self, part: str, purpose: str) -> Split:
         ids_M = self.free.pop(part)
-        self.notes.append(f"{purpose} is the folder {part}/ of {self.source.name} ({len(ids_M):,} images)")
+        where = f"folder {part}/" if self.source.annotations == "classes" else f"split {part}"
+        self.notes.append(f"{purpose} is the {where} of {self.source.name} ({quantity(len(ids_M), 'image')})")
         return self.split(ids_M, purpose)
 
     def _given(self, text: str, purpose: str, parts: tuple[str, str]) -> Split:
