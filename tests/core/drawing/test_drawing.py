@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fewer.core.drawing.boxes import Marked, draw_boxes
-from fewer.core.drawing.masks import draw_mask, mask_png
+from fewer.core.drawing.masks import draw_mask, mask_png, name_classes
 from fewer.core.drawing.palette import VOID, color_of, ink_on, palette
 from fewer.core.drawing.place import Place
 
@@ -101,6 +101,25 @@ def test_a_mask_file_keeps_its_ids(seed: int) -> None:
         assert (np.asarray(image) == mask_HW).all()
         found = image.convert("RGB").getpixel((0, 0))
     assert found == color_of(int(mask_HW[0, 0]))
+
+
+def test_classes_of_a_mask_are_named_where_they_are_widest() -> None:
+    ids = np.full((300, 400), VOID, np.uint8)
+    ids[100:180, 50:250] = 1
+    ids[:2, :20] = 0  # too little of it
+    ids[297:] = 2
+    ids[250, 0] = 77  # no class
+    whole, small = Image.new("RGB", (400, 300)), Image.new("RGB", (399, 299))
+    name_classes(whole, ids, ["a", "bee", "<script>"])
+    name_classes(small, ids, ["a", "bee", "<script>"])
+    assert small.getbbox() is None, "names would hide it"
+    plates = [np.argwhere((np.asarray(whole) == color_of(number)).all(2)) for number in range(3)]
+    assert not len(plates[0])
+    middle = (plates[1].min(0) + plates[1].max(0)) / 2
+    assert middle[1] == pytest.approx(150, abs=3)
+    assert 95 < middle[0] < 185
+    assert plates[2].max(0)[0] == 299, "a plate at the edge is moved into the picture"
+    assert plates[2].min(0)[0] < 290
 
 
 def test_colours_can_be_told_apart_and_written_on() -> None:

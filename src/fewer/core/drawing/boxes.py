@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from fewer.core.drawing.palette import color_of, ink_on
+from fewer.core.drawing.palette import color_of
 from fewer.core.drawing.place import Place
-from fewer.core.drawing.text import Font, drawable, fitting, font_of
+from fewer.core.drawing.plates import draw_plate, name_font, plate_size
+from fewer.core.drawing.text import Font, drawable, fitting
 
-_NAMED_FROM_PX = 400  # of a picture's longer side: names of objects in smaller ones would hide these
 _DASH = 4  # widths of a line that a dash is long, and a gap
 _MOST = 1000  # boxes of one picture
 Corners = tuple[float, float, float, float]
@@ -48,7 +48,7 @@ def draw_boxes(picture: Image.Image, boxes: Sequence[Marked], own_px: tuple[floa
     place = Place.of(picture.size, own_px or picture.size)
     draw = ImageDraw.Draw(picture)
     width_px = max(1, round(min(picture.size) / 180))
-    font = font_of(max(11, min(36, round(max(picture.size) / 42)))) if max(picture.size) >= _NAMED_FROM_PX else None
+    font = name_font(picture.size)
     ordered = sorted(boxes, key=lambda each: -1.0 if each.score is None else each.score)[-_MOST:]
     shown = [(each, corners) for each in ordered if (corners := place.of_box(each.box))]
     for each, corners in shown:
@@ -95,9 +95,7 @@ def _label(draw: ImageDraw.ImageDraw, each: Marked, corners: Corners, size: tupl
     name = fitting(drawable(each.name, each.number, font), room, font)
     if score and font.getlength(name + score) <= room + font.getlength("0"):
         name += score
-    wide, (_, _, _, high) = font.getlength(name) + 4, font.getbbox("Åg")
+    wide, high = plate_size(name, font)
     x = max(0.0, min(left, size[0] - wide))
-    y = top - high - 2 if top >= high + 2 else top
-    color = color_of(each.number)
-    draw.rectangle((x, y, x + wide, y + high + 1), fill=color)
-    draw.text((x + 2, y), name, ink_on(color), font)
+    y = top - high - 1 if top >= high + 1 else top
+    draw_plate(draw, (x, y), name, each.number, font)

@@ -62,9 +62,10 @@ class MaskFormat:
         return found + [""] * (len(self.columns) - len(found))
 
     def draw(self, thumbnail: Image, prediction: MaskPrediction) -> Caption:
-        from fewer.core.drawing.masks import draw_mask
+        from fewer.core.drawing.masks import draw_mask, name_classes
 
         draw_mask(thumbnail, prediction.id_hw)
+        name_classes(thumbnail, prediction.id_hw, self.classes)
         index, share = prediction.shares[0]
         return Caption(self.classes[index], index, share)
 
