@@ -10,21 +10,15 @@ makes them, not 800 px. Evaluated after every epoch, picture by picture, by COCO
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import shared
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from detection import Pictures, network, reference, together
-
-if TYPE_CHECKING:
-    from torch import nn
+from detection import Pictures, network, reference, scalars_of, together
 
 DEVICES, LR, MOMENTUM, WEIGHT_DECAY = 8, 0.01, 0.9, 1e-4
 MILESTONES, GAMMA, FIRST, WARM_UP_STEPS = (16, 22), 0.1, 1e-3, 1000
-DETECTIONS = 100
 
 
 def main() -> None:
@@ -61,38 +55,8 @@ def main() -> None:
             if epoch == 0:
                 warm_up.step()
         schedule.step()
-        if evaluations.tell(epoch + 1, ap50(model, tests, test_set), len(train_set)):
+        if evaluations.tell(epoch + 1, scalars_of(model, tests, test_set)["ap50"], len(train_set)):
             break
-
-
-def ap50(model: nn.Module, batches: Iterable[Any], data: Pictures) -> float:
-    """AP50 of the pictures, which come in the order of their ids."""
-    import numpy as np
-    import torch
-
-    from fewer.tasks.detect import coco
-    from fewer.tasks.detect.metrics import scalars
-
-    model.eval()
-    found, true = [np.empty((0, 7))], [np.empty((0, 9))]
-    with torch.inference_mode():
-        for id, (images, targets) in zip(data.ids, batches, strict=True):
-            (each,), (target,) = model(list(images)), targets
-            columns = (each["labels"][:, None], each["boxes"], each["scores"][:, None])
-            found.append(rows(id, *columns))
-            area = (target["boxes"][:, 2:] - target["boxes"][:, :2]).prod(1, keepdim=True)
-            counted = torch.zeros(len(area), 2)  # neither a crowd nor to be ignored
-            true.append(rows(id, target["labels"][:, None], target["boxes"], area, counted))
-    precision = coco.precision(np.concatenate(found), np.concatenate(true), data.ids, data.classes, DETECTIONS)
-    return scalars(precision)["ap50"]
-
-
-def rows(id: int, *columns: Any) -> Any:
-    """Columns side by side behind the picture's id, as numpy."""
-    import torch
-
-    table = torch.cat([column.as_subclass(torch.Tensor).double() for column in columns], 1)
-    return torch.cat([torch.full((len(table), 1), float(id), dtype=torch.float64), table], 1).numpy()
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def _precision(moved_px: float) -> float:
         ids, classes = [3, 8], 1
 
     batches = [([torch.zeros(3, 40, 40)], [{"boxes": box, "labels": torch.tensor([0])}])] * 2
-    return detection_loop.ap50(Finder(), batches, Pictures())
+    return float(detection_loop.scalars_of(Finder(), batches, Pictures())["ap50"])
 
 
 def test_detections_are_judged_by_coco_s_rules(server: Server, tmp_path: Path) -> None:
