@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from annotated import mask
 from dense_data import mask_data
 from drawings import drawings
 from fewer import report
@@ -24,9 +25,11 @@ from server import Server, complains
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dense")
-    mask_data(folder / "data", count=12)
+    mask_data(folder / "data", count=13)
+    (folder / "data" / "masks" / "12.png").write_bytes(mask([[0, 77]]))
+    data = {"source": f"masks:{folder / 'data'}", "test": "25%", "val": "25%", "damaged": "quarantine"}
     recipe = {
-        "data": {"source": f"masks:{folder / 'data'}", "test": "25%", "val": "25%"},
+        "data": data,
         "model": {"name": "lraspp_mobilenet_v2"},
         "task": {"name": "segment"},
         "train": {"batch_size": 4, "lr": 0.05, "precision": "fp32"},
@@ -45,6 +48,21 @@ def test_a_run_leaves_pictures_of_its_images_with_their_masks(run: Path) -> None
     for path in (run / "previews").rglob("*.jpg"):
         with Image.open(path) as image:
             image.load()
+
+
+def test_an_image_whose_mask_cannot_be_used_is_left_out_and_named(run: Path, server: Server, tmp_path: Path) -> None:
+    result, plan = read_json(run / "result.json"), read_json(run / "plan.json")
+    assert result["quarantined"] == 1
+    assert plan["train_images"] + plan["val_images"] + plan["test_images"] == 12
+    assert "images/12.png" in (run / "quarantine.json").read_text()
+    source = f"data.test=masks:{run.parent / 'data'}"
+    complains(server.run("eval", run, source, "data.damaged=error", cwd=tmp_path), 3, "12.png", "77")
+    ended = server.run("eval", run, source, "--json", cwd=tmp_path)
+    assert ended.code == 0, ended.stderr
+    (left,) = ended.json["damaged"]
+    assert left["name"] == "images/12.png"
+    assert "77" in left["reason"]
+    assert ended.json["images"] == 12
 
 
 def test_its_report_can_be_read(run: Path) -> None:

@@ -21,6 +21,7 @@ from fewer.data.annotations.targets import BoxTargets, MaskTargets, PictureSizes
 from fewer.data.augment.pipeline import Augmented
 from fewer.data.augment.view import Crops, View
 from fewer.data.decode.on_request import DamagedImage
+from fewer.data.listing.presence import unusable_masks
 from fewer.data.listing.splits import Split, spread
 from fewer.data.loader import Loader
 from fewer.data.pictures.file import PictureFile
@@ -70,7 +71,8 @@ class ImageData:
         self.mean, self.std = self._inputs.mean, self._inputs.std
         self._device = torch.device(self._inputs.device)
         self._annotations = annotations or self._own_annotations()
-        self._store = self._opened(reads or ReadSettings(), loader)
+        self._reads = reads or ReadSettings()
+        self._store = self._opened(self._reads, loader)
         self.counts = self._store.counts
 
     def _opened(self, reads: ReadSettings, loader: Loader | None) -> Store:
@@ -113,14 +115,20 @@ class ImageData:
     def prepare(self, side_px: int) -> list[DamagedImage]:
         """Does what the first batch at a side would wait for; returns the damaged images known so far.
 
-        In memory that is decoding; from files it is finding out which are damaged, where they are quarantined.
+        In memory that is decoding; from files it is finding out which are damaged, where they are quarantined. Then an
+        image whose mask cannot be used is one of them.
 
         Raises:
             DataError: Damaged images, unless they are quarantined.
             ResourceError: The images do not fit into memory at this side.
         """
         self._store.prepare(side_px)
-        return list(self._store.damaged)
+        damaged, source = list(self._store.damaged), self.split.source
+        if self._reads.damaged == "quarantine" and source.annotations == "masks":
+            known = {image.id for image in damaged}
+            masks = unusable_masks(source, self.split.ids_M.numpy(), self._reads.cache)
+            damaged += [image for image in masks if image.id not in known]
+        return damaged
 
     def moments(self, side_px: int, limit: int = 10_000) -> Moments:
         """Mean and standard deviation of each channel over at most `limit` images, in units where white is 1.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fewer import tasks
 from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.data.decode.on_request import DamagedImage
+from fewer.data.listing.presence import unusable_masks
 from fewer.data.listing.splits import open_given
 from fewer.data.one_pass import chunks, evaluation_batch_size, evenly, once
 from fewer.data.stores.decoding import too_damaged
@@ -154,11 +155,15 @@ def sound_batches(
     """
     handed, images, policy = opened.handed, opened.images, opened.recipe.data.damaged
     size, done = evaluation_batch_size(handed.side_px), 0
+    if policy == "quarantine" and images.source.annotations == "masks":
+        bad = unusable_masks(images.source, images.ids_M.numpy(), opened.recipe.data.cache == "auto")
+        damaged.extend(bad)
+        images, done = images.without(images.ids_M.new_tensor([image.id for image in bad])), len(bad)
     for chunk in once(chunks(images, size), handed.side_px, handed.inputs, handed.about.depth, views=handed.views):
         damaged.extend(chunk.damaged)
         done += len(chunk.split)
         if on_progress is not None:
-            on_progress(done, len(images))
+            on_progress(done, len(opened.images))
         if chunk.batch is not None and not (damaged and policy == "error"):
             yield chunk.batch
 

@@ -103,7 +103,8 @@ class DataRecipe(Section):
     split_seed: Seed = 0
     """Seed of every held-out share, of `subset` and of `long_tail`, apart from the training seed."""
     damaged: Literal["error", "quarantine"] = "error"
-    """What happens to images that cannot be decoded: stop, or leave them out, counted and listed."""
+    """What happens to images that cannot be decoded, or whose mask cannot be used: stop, or leave them out, counted and
+    listed."""
     depth: Literal["auto", 8, 10, 12, 14, 16] = "auto"
     """Bits that the values of 16-bit images have, so that contrast is kept. `auto`: the fewest that hold the values of
     up to 256 images of the source. Decided once for all images of run and model; what lies above becomes white."""

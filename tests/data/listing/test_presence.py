@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from annotated import dataset, mask, photo
 from fewer.data.listing import presence
 from fewer.data.listing.fingerprint import cache_file
-from fewer.data.listing.presence import rarest_shown, shown_classes
+from fewer.data.listing.presence import rarest_shown, shown_classes, unusable_masks
 from fewer.data.sources import open_source
 from zoo import Files
 
@@ -132,6 +132,21 @@ def test_all_254_classes_have_a_bit(tmp_path: Path) -> None:
     for _ in range(2):
         found = shown_classes(open_source(text), np.array([0]))
         assert np.flatnonzero(found[0]).tolist() == ids[0].tolist()
+
+
+def test_masks_that_cannot_be_used_are_told_with_the_reason_and_read_again(tmp_path: Path) -> None:
+    text = masks(tmp_path / "a")
+    (tmp_path / "a" / "masks" / "1.png").write_bytes(b"no image")
+    (tmp_path / "a" / "masks" / "2.png").write_bytes(mask([[0, 0]]))
+    (tmp_path / "a" / "masks" / "4.png").write_bytes(mask([np.resize((0, 77), 12)]))
+    for _ in range(2):  # what cannot be used is not remembered
+        found = unusable_masks(open_source(text), np.arange(5))
+        assert [(image.id, image.name) for image in found] == [(at, f"images/{at}.jpg") for at in (1, 2, 4)]
+        for image, reason in zip(found, ("cannot be read", "2x1 pixels, but its picture 12x1", "77"), strict=True):
+            assert reason in image.reason
+    assert [image.id for image in unusable_masks(open_source(text), np.array([0, 2]))] == [2]
+    (tmp_path / "a" / "masks" / "1.png").write_bytes(mask([np.resize((1,), 12)]))
+    assert [image.id for image in unusable_masks(open_source(text), np.arange(5))] == [2, 4]
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=12))

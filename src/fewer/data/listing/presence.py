@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,8 @@ import numpy.typing as npt
 
 from fewer.core.drawing.palette import VOID
 from fewer.core.errors import DataError
+from fewer.data.annotations.mask_values import MaskError
+from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing import fingerprint
 from fewer.data.sources import Source
 
@@ -26,7 +29,18 @@ Flags = npt.NDArray[np.bool_]
 Strata = Literal["auto", "none"]
 
 _THREADS = 4  # reading waits for the disk, and decoding lets go of the interpreter
-_READ: WeakKeyDictionary[Source, tuple[Flags, Flags]] = WeakKeyDictionary()  # which ids are known, what they show
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """What is known of a source's masks: which have been read, what they show, and why some cannot be used."""
+
+    known_N: Flags
+    shown_NC: Flags
+    faults: dict[int, str] = field(default_factory=dict)
+
+
+_READ: WeakKeyDictionary[Source, _Masks] = WeakKeyDictionary()
 
 
 def shown_classes(source: Source, ids: Ids, cache: bool = True) -> Flags:
@@ -37,16 +51,20 @@ def shown_classes(source: Source, ids: Ids, cache: bool = True) -> Flags:
         ids: Which of them; the others are not read.
         cache: Whether what was read may be kept in the user's cache folder.
     """
-    count, classes = len(source), len(source.classes)
-    if source not in _READ:
-        _READ[source] = np.zeros(count, np.bool_), np.zeros((count, classes), np.bool_)
-    known_N, shown_NC = _READ[source]
-    missing = np.unique(ids[~known_N[ids]])
-    if len(missing):
-        shown_NC[missing] = _learnt(source, missing, cache)[:, :classes]
-        known_N[missing] = True
-    found: Flags = shown_NC[ids]
+    found: Flags = _read(source, ids, cache).shown_NC[ids]
     return found
+
+
+def unusable_masks(source: Source, ids: Ids, cache: bool = True) -> list[DamagedImage]:
+    """Those of some images whose masks cannot be read, have another size or values that are no class, and why.
+
+    Args:
+        source: As for `shown_classes`.
+        ids: Likewise.
+        cache: Likewise.
+    """
+    faults = _read(source, ids, cache).faults
+    return [DamagedImage(id, source.names[id], faults[id]) for id in ids.tolist() if id in faults]
 
 
 def strata_of(strata: Strata, cache: bool) -> Callable[[Source, Ids], Ids | None]:
@@ -78,27 +96,45 @@ def rarest_shown(shown_MC: Flags) -> Ids:
     return found
 
 
-def _learnt(source: Source, ids: Ids, cache: bool) -> Flags:
-    """Of each of these ids which of 256 classes its mask shows, from the cache or from the mask."""
+def _read(source: Source, ids: Ids, cache: bool) -> _Masks:
+    """What is known of a source's masks once some have been read, from the cache or from their files."""
+    if source not in _READ:
+        count, classes = len(source), len(source.classes)
+        _READ[source] = _Masks(np.zeros(count, np.bool_), np.zeros((count, classes), np.bool_))
+    masks = _READ[source]
+    missing = np.unique(ids[~masks.known_N[ids]])
+    if len(missing):
+        shown, faults = _learnt(source, missing, cache)
+        masks.shown_NC[missing] = shown[:, : len(source.classes)]
+        masks.known_N[missing] = True
+        masks.faults.update(faults)
+    return masks
+
+
+def _learnt(source: Source, ids: Ids, cache: bool) -> tuple[Flags, dict[int, str]]:
+    """Which of 256 classes the mask of each of these ids shows, and why some cannot be used."""
     file = fingerprint.cache_file(source, "shown")
     key_N4, modified_N = _keys(source)
     known = fingerprint.read_pairs(file) if cache else fingerprint.no_words(0, 4)
     # 256 bits of a mask are two rows of the cache, each with a key of its own.
     row_2N = [fingerprint.rows_of(key_N4[:, columns], known[:, :2]) for columns in (slice(0, 2), slice(2, 4))]
     is_kept_N = (row_2N[0] >= 0) & (row_2N[1] >= 0) & (modified_N != fingerprint.NEVER)
-    bits_N4 = fingerprint.no_words(len(source), 4)
+    bits_N4, faults = fingerprint.no_words(len(source), 4), dict[int, str]()
     for half, row_N in enumerate(row_2N):
         bits_N4[is_kept_N, 2 * half : 2 * half + 2] = known[row_N[is_kept_N], 2:]
     missing, now_ns = ids[~is_kept_N[ids]], time.time_ns()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for id, bits_4 in zip(missing.tolist(), pool.map(lambda id: _read(source, id), missing.tolist()), strict=True):
-            if bits_4 is not None:
-                bits_N4[id] = bits_4
-                is_kept_N[id] = modified_N[id] < now_ns - fingerprint.SETTLED_NS
+        for id, found in zip(missing.tolist(), pool.map(lambda id: _bits(source, id), missing.tolist()), strict=True):
+            if isinstance(found, str):
+                faults[id] = found
+                continue
+            bits_N4[id] = found
+            is_kept_N[id] = modified_N[id] < now_ns - fingerprint.SETTLED_NS
     if cache and len(missing):
         rows = [np.concatenate([each[is_kept_N, at : at + 2] for each in (key_N4, bits_N4)], 1) for at in (0, 2)]
         fingerprint.write_pairs(file, np.concatenate(rows).tobytes())
-    return np.unpackbits(bits_N4[ids].view(np.uint8), axis=1, bitorder="little").astype(np.bool_)
+    shown = np.unpackbits(bits_N4[ids].view(np.uint8), axis=1, bitorder="little").astype(np.bool_)
+    return shown, faults
 
 
 def _keys(source: Source) -> tuple[fingerprint.Words, Ids]:
@@ -113,12 +149,14 @@ def _keys(source: Source) -> tuple[fingerprint.Words, Ids]:
     return key_N4, modified_N
 
 
-def _read(source: Source, id: int) -> fingerprint.Words | None:
-    """A bit for each class that a mask shows; None for one that cannot be used."""
+def _bits(source: Source, id: int) -> fingerprint.Words | str:
+    """A bit for each class that a mask shows; of one that cannot be used the reason."""
     try:
         mask_HW = source.read_mask(id)
-    except DataError:
-        return None
+    except MaskError as error:
+        return error.reason
+    except DataError as error:
+        return str(error)
     shown = np.zeros(VOID + 1, np.bool_)
     shown[mask_HW] = True
     shown[VOID] = False
