@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,9 +20,11 @@ import numpy.typing as npt
 from fewer.core.drawing.palette import VOID
 from fewer.core.errors import DataError
 from fewer.data.annotations.mask_values import MaskError
-from fewer.data.decode.on_request import DamagedImage
 from fewer.data.listing import fingerprint
 from fewer.data.sources import Source
+
+if TYPE_CHECKING:
+    from fewer.data.decode.on_request import DamagedImage
 
 Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -63,6 +65,8 @@ def unusable_masks(source: Source, ids: Ids, cache: bool = True) -> list[Damaged
         ids: Likewise.
         cache: Likewise.
     """
+    from fewer.data.decode.on_request import DamagedImage  # with torch, which a recipe is read without
+
     faults = _read(source, ids, cache).faults
     return [DamagedImage(id, source.names[id], faults[id]) for id in ids.tolist() if id in faults]
 
