@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from fewer.core.drawing.palette import VOID
 from fewer.core.errors import DataError
-from fewer.data.annotations.mask_values import MaskError
 from fewer.data.listing import fingerprint
 from fewer.data.sources import Source
 
@@ -157,10 +156,8 @@ def _bits(source: Source, id: int) -> fingerprint.Words | str:
     """A bit for each class that a mask shows; of one that cannot be used the reason."""
     try:
         mask_HW = source.read_mask(id)
-    except MaskError as error:
-        return error.reason
     except DataError as error:
-        return str(error)
+        return str(getattr(error, "reason", error))  # of a mask, whose place is told apart
     shown = np.zeros(VOID + 1, np.bool_)
     shown[mask_HW] = True
     shown[VOID] = False
