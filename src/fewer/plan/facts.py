@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fewer.core.allocation import batch_sizes
-from fewer.core.objects import Difficult
+from fewer.core.annotation_keys import Difficult
 from fewer.core.types import Stage
 from fewer.plan.flops import Flops
 from fewer.recipe.schema import Recipe

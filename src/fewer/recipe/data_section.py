@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from fewer.core.annotation_keys import Difficult, Strata
 from fewer.core.config import Index, Section, Seed, Share
-from fewer.core.objects import Difficult
 from fewer.data.listing.class_folders import DEEPEST
-from fewer.data.listing.presence import Strata
 from fewer.recipe.normalize import Normalize
 
 if TYPE_CHECKING:

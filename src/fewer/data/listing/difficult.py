@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fewer.core.annotation_keys import Difficult
 from fewer.core.errors import DataError
-from fewer.core.objects import Difficult
 from fewer.data.reading.source import Source
 
 _KEY = "data.difficult"

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
+from fewer.core.annotation_keys import Strata
 from fewer.core.drawing.palette import VOID
 from fewer.core.errors import DataError
 from fewer.data.listing import fingerprint
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-Strata = Literal["auto", "none"]
 
 _THREADS = 4  # reading waits for the disk, and decoding lets go of the interpreter
 

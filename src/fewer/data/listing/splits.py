@@ -15,13 +15,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fewer.core.annotation_keys import Strata
 from fewer.core.errors import DataError
 from fewer.core.text import quantity
 from fewer.data.annotations.labels import LabelFile, overridden
 from fewer.data.listing import fingerprint
 from fewer.data.listing.difficult import note_difficult
 from fewer.data.listing.manifest import Entries, Manifest
-from fewer.data.listing.presence import Strata, strata_of
+from fewer.data.listing.presence import strata_of
 from fewer.data.listing.strata import drawn_by, held_out_share, stratified
 from fewer.data.listing.subsample import LongTail, subset, thinned
 from fewer.data.sources import Source, open_source

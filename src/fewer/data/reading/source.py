@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from fewer.core.annotation_keys import Difficult
 from fewer.core.errors import DataError
-from fewer.core.objects import Difficult, ObjectTable
+from fewer.core.objects import ObjectTable
 from fewer.data.decode.decode import Damaged, Pixels, size_px
 from fewer.data.listing.layout import Arranged
 from fewer.data.listing.left_out import LeftOut

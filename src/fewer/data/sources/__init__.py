@@ -15,8 +15,8 @@ import difflib
 import os
 from pathlib import Path
 
+from fewer.core.annotation_keys import Difficult
 from fewer.core.errors import DataError
-from fewer.core.objects import Difficult
 from fewer.core.registry import Registry
 from fewer.data.annotations.detect import kind_of
 from fewer.data.decode.formats import is_image
