@@ -17,7 +17,7 @@ data = { source = "digits", subset = 300, cache = "no" }
 model = { name = "lenet5", width = 0.1 }
 train = { batch_size = 30, lr = 0.05 }
 out = { checkpoint_every = "2step" }
-stages = [{ epochs = 12, side_px = 16 }]
+stages = [{ epochs = 40, side_px = 16 }]
 """
 LIMITS = {"FEWER_RANK_TIMEOUT": "1"}
 
