@@ -31,6 +31,15 @@ GLOSSARY = (
 )  # fmt: skip
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STAGE_COLUMNS = (("side_px", "image side"), ("batch_size", "batch size"))
+_USUAL = {  # what no stage needs a column to say
+    "strength": 1,
+    "lr_scale": 1,
+    "data_share": 1,
+    "frozen_layers": 0,
+    "keeps_features": False,
+    "lr_ramp_epochs": 0,
+    "lr_ramp_start": 0.1,
+}
 GUARDS = {
     "class_floor": "samples were added by the class floor, over all epochs",
     "never_empty": "samples were added so that no epoch is empty",
@@ -125,8 +134,9 @@ def plan(folder: Folder) -> Html:
 
 def _stages(stages: list[Mapping[str, Any]]) -> Html:
     known = {"index", "first_epoch", "epochs", *(key for key, _ in STAGE_COLUMNS)}
-    further = sorted({key for stage in stages for key, value in stage.items() if key not in known and _scalar(value)})
-    columns = [*STAGE_COLUMNS, *((key, key.replace("_", " ")) for key in further[:8])]
+    said = {key for stage in stages for key, value in stage.items() if _scalar(value) and value != _USUAL.get(key)}
+    further = sorted(said - known)
+    columns = [*STAGE_COLUMNS, *((key, key.removesuffix("_px").replace("_", " ")) for key in further[:8])]
     rows = []
     for i, stage in enumerate(stages):
         first, length = whole(stage.get("first_epoch")), whole(stage.get("epochs"))
@@ -145,6 +155,8 @@ def _value(key: str, value: object) -> Html:
     if known is not None:
         unit = f"{units.NBSP}px" if key.endswith("_px") else ""
         return td(esc(f"{units.plain(known)}{unit}"), value)
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
     return Html(f'<td class="n">{esc(value, 60)}</td>') if _scalar(value) else empty()
 
 
