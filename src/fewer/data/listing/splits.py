@@ -64,8 +64,7 @@ class Split:
 
     def class_objects(self) -> list[int]:
         """How many objects each class has that are trained on; none where there are no boxes."""
-        objects = self.source.objects
-        if objects is None:
+        if (objects := self.source.objects) is None:
             return []
         is_own_A = np.isin(objects.image_A, self.ids_M.numpy()) & objects.trained_A
         counts: list[int] = np.bincount(objects.class_A[is_own_A], minlength=len(self.classes)).tolist()
