@@ -23,6 +23,7 @@ class Network:
         keys: Further keys of [model].
         task: "classify" or "detect".
         aspect: Height over width of whole pictures.
+        is_head_only: Whether only the last layer learns.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Network:
     keys: Mapping[str, Any] = field(default_factory=dict)
     task: str = "classify"
     aspect: float = 1.0
+    is_head_only: bool = False
 
     def sample_flops(self) -> int:
         """Of one sample forwards and backwards, nothing frozen."""
@@ -45,11 +47,16 @@ class Network:
         Args:
             evaluations: In order, each with its `epoch`, counted from 1, and the `samples` seen so far.
         """
+        from fewer.models.matching import heads
         from fewer.plan.flops import flops_by_epoch
 
         if not evaluations:
             return 0
         net, task = self._on_meta()
+        if self.is_head_only:
+            net.requires_grad_(False)
+            for name in heads(net, self.classes):
+                net.get_submodule(name).requires_grad_(True)
         costs = flops_by_epoch(task, net, self.side_px, round(evaluations[-1]["epoch"]) + 1)
 
         def of_one(epoch: float) -> int:

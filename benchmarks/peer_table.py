@@ -10,6 +10,7 @@ from typing import Any
 Line = Mapping[str, Any]
 FEWER = "fewer"
 THEIRS, OURS = "theirs", "ours"
+HEAD_ONLY = "textbook, last layer only"
 SETTINGS = {THEIRS: "", OURS: ", our precision and layout"}
 
 
@@ -51,7 +52,7 @@ CASES = {
         "2,105 photos of Caltech-101 in 30 classes, from ImageNet's weights of MobileNetV2",
         ("test/top1", "top-1"),
         0.95,
-        ("timm", "torchvision", "textbook"),
+        ("timm", "torchvision", "textbook", HEAD_ONLY),
     ),
     "cifar10": Case("CIFAR-10", ("test/top1", "top-1"), 0.93, ("timm", "torchvision", "airbench94")),
     "labels": Case(

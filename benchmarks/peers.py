@@ -29,14 +29,14 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from common import ROOT, Results, parsed, parser, photos
 from peer_costs import Network
-from peer_table import CASES, FEWER, OURS, PATIENCE_EPOCHS, SETTINGS, THEIRS, patient, table
+from peer_table import CASES, FEWER, HEAD_ONLY, OURS, PATIENCE_EPOCHS, SETTINGS, THEIRS, patient, table
 from variants import GUARDS, RARE, STUDIES, TRUSTED, as_recorded
 
 LOOPS = Path(__file__).resolve().parent / "peers"
@@ -208,14 +208,17 @@ def of_photos(args: argparse.Namespace) -> Setup:
     data, weights = args.photos.resolve(), args.weights.resolve() if args.weights else None
     flags = ("--weights", weights) if weights else ()
     loops = {"timm": "timm:mobilenetv2_100", "torchvision": "mobilenet_v2", "textbook": "mobilenet_v2"}
+    words = {who: (LOOPS / f"{who}_loop.py", data, "--model", net, *flags) for who, net in loops.items()}
+    network = Network("mobilenet_v2", 224, sum(1 for each in (data / "train").iterdir() if each.is_dir()))
     return Setup(
-        Network("mobilenet_v2", 224, sum(1 for each in (data / "train").iterdir() if each.is_dir())),
+        network,
         pictures(data / "train"),
         {
             FEWER: ("-m", "fewer", "train", data, *((f"model.weights={weights}",) if weights else ())),
-            **{who: (LOOPS / f"{who}_loop.py", data, "--model", net, *flags) for who, net in loops.items()},
+            **words,
+            HEAD_ONLY: (*words["textbook"], "--head-only"),
         },
-        {},
+        {HEAD_ONLY: replace(network, is_head_only=True)},
     )
 
 

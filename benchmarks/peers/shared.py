@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,10 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channe
 HEAD = 2  # tensors of a classifier's last layer
 
 
-def options(description: str | None, epochs: float, batch: int, workers: int) -> argparse.Namespace:
-    """The command line of a peer whose own numbers these are; no more loader processes than cores."""
+def options(
+    description: str | None, epochs: float, batch: int, workers: int, flags: Mapping[str, str] | None = None
+) -> argparse.Namespace:
+    """The command line of a peer whose own numbers and flags these are; no more loader processes than cores."""
     command = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("data", type=Path, help="a folder with the class folders train/ and test/")
     command.add_argument("--model", required=True, help="torchvision's name, timm:NAME or fewer:NAME")
@@ -41,6 +43,8 @@ def options(description: str | None, epochs: float, batch: int, workers: int) ->
     command.add_argument("--workers", type=int, default=min(workers, cores), help="loader processes")
     command.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     command.add_argument("--channels-last", action="store_true")
+    for flag, meaning in (flags or {}).items():
+        command.add_argument(flag, action="store_true", help=meaning)
     return command.parse_args()
 
 

@@ -17,7 +17,13 @@ import scripts
 from paths import ROOT
 from server import Server
 
-LOOPS = {"timm": ("--epochs=9",), "torchvision": ("--epochs=3",), "textbook": ("--epochs=3",), "airbench94": ()}
+LOOPS = {
+    "timm": ("--epochs=9",),
+    "torchvision": ("--epochs=3",),
+    "textbook": ("--epochs=3",),
+    "textbook, last layer only": ("--epochs=14", "--batch=1", "--head-only"),
+    "airbench94": (),
+}
 COLOURS = {"blue": (20, 20, 230), "red": (230, 20, 20)}
 EACH, SIDE = 12, 16
 
@@ -44,7 +50,9 @@ def test_a_loop_learns_and_tells_of_every_epoch(server: Server, tmp_path: Path, 
     data = _colours(tmp_path / "data")
     model = "cnn" if name == "airbench94" else "lenet5"
     flags = (f"--model=fewer:{model}", f"--side={SIDE}", "--batch=4", "--workers=0", "--crop-pct=1", *LOOPS[name])
-    printed: str = server.call(_loop, name, str(data), *flags, "--target=1", "--channels-last", cwd=tmp_path)
+    printed: str = server.call(
+        _loop, name.partition(",")[0], str(data), *flags, "--target=1", "--channels-last", cwd=tmp_path
+    )
     told = [json.loads(line) for line in printed.splitlines()]
     assert [line["epoch"] for line in told] == list(range(1, len(told) + 1))
     assert [line["samples"] for line in told] == [2 * EACH * epoch for epoch in range(1, len(told) + 1)]
@@ -118,12 +126,14 @@ def _costs() -> dict[str, Any]:
     from peer_costs import Network
 
     plain, whitened = Network("cnn", 32, 10), Network("cnn", 32, 10, {"whiten": True, "whiten_bias_epochs": 1})
+    head_only = Network("cnn", 32, 10, is_head_only=True)
     told = [{"epoch": 1, "samples": 10}, {"epoch": 2, "samples": 30}]
     endless = peers.run(("-c", "print('{}', flush=True)\nwhile True: pass"), Path("none"), 1 / 60)
     return {
         "sample": plain.sample_flops(),
         "plain": plain.training_flops(told),
         "whitened": whitened.training_flops(told) - whitened.training_flops(told[:1]),
+        "head_only": head_only.training_flops(told),
         "nothing": plain.training_flops([]),
         "is_over_time": endless.is_over_time,
         "evaluations": endless.evaluations,
@@ -134,6 +144,7 @@ def test_costs_are_those_that_fewer_books_and_time_runs_out(server: Server, tmp_
     found = server.call(_costs, cwd=tmp_path)
     assert found["plain"] == 30 * found["sample"]
     assert 0 < found["whitened"] < 20 * found["sample"], "a fixed layer needs no gradient"
+    assert 0.3 < found["head_only"] / found["plain"] < 0.4, "forwards of the net, and next to no backwards"
     assert found["nothing"] == 0
     assert found["is_over_time"]
     assert found["evaluations"] == [{}]
@@ -160,10 +171,10 @@ def test_the_table_says_what_was_not_run_and_what_was_not_reached(server: Server
         [cell.strip() for cell in row.strip("|").split("|")]
         for row in server.call(_table, lines, cwd=tmp_path).splitlines()
     ]
-    by_name = {row[1]: row[2:] for row in rows[2:9]}
+    by_name = {row[1]: row[2:] for row in rows[2:11]}
     assert by_name["fewer"] == ["2", "97.5 ± 0.7", "120 ± 28", "1.00 ± 0.00", "9 ± 0", "2.00 ± 0.00"]
     assert by_name["timm"] == ["1", "96.0", "250", "2.50", "9", "2.00"]
     assert by_name["textbook"] == ["1", "90.0", "not reached in 15 minutes", "–", "9", "2.00"]
     assert by_name["torchvision"] == ["0", *["not run"] * 5]
-    assert rows[9][1:3] == ["all", "0"]
-    assert rows[10][1:5] == ["fewer", "1", "90.0", "not reached"]
+    assert rows[11][1:3] == ["all", "0"]
+    assert rows[12][1:5] == ["fewer", "1", "90.0", "not reached"]
