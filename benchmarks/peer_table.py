@@ -1,4 +1,4 @@
-"""The cases of peers.py and who trains in each, and the table of what they took; cells that were not run say so."""
+"""The cases of peers.py and who trains in each, and tables of what they took; cells that were not run say so."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from matched_cost import markdown
 
 Line = Mapping[str, Any]
 FEWER = "fewer"
@@ -66,7 +68,7 @@ CASES = {
 def table(lines: Sequence[Line]) -> str:
     """A row for each who trains, case after case, in Markdown; of a case that nobody ran, one row."""
     head = ("case", "trained by", "seeds", "metric, %", "seconds to target", "of fewer's", "CPU seconds", "FEE")
-    rows = [head, ("---",) * len(head)]
+    rows: list[tuple[str, ...]] = []
     for name, case in CASES.items():
         runs = {arm: _runs(lines, name, arm) for arm in case.arms()}
         title = f"{case.text}: {100 * case.target:g} % {case.metric[1]}"
@@ -76,7 +78,46 @@ def table(lines: Sequence[Line]) -> str:
         ours = _seconds(runs[FEWER, THEIRS])
         for number, ((who, setting), done) in enumerate(runs.items()):
             rows.append((title if number == 0 else "", f"{who}{SETTINGS[setting]}", *_cells(done, ours)))
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+    return markdown(head, rows)
+
+
+def best(lines: Sequence[Line]) -> str:
+    """A row for each case that fewer and a peer ran: fewer, and the peer that reached the target soonest.
+
+    Where no peer reached it in all of its runs, the one that came nearest. Seconds are CPU seconds of all processes.
+    """
+    head = ("task", "`fewer`, CPU s", "%", "best of the others", "CPU s", "%", "seeds")
+    rows: list[tuple[str, ...]] = []
+    for name, case in CASES.items():
+        runs = {arm: done for arm in case.arms() if (done := _runs(lines, name, arm))}
+        ours = runs.pop((FEWER, THEIRS), [])
+        if not ours or not runs:
+            continue
+        (who, setting), theirs = min(runs.items(), key=lambda run: _rank(run[1]))
+        missed = "" if _is_reached(theirs) else "not reached in "
+        rows.append(
+            (
+                f"{case.text}: {100 * case.target:g} % {case.metric[1]}",
+                _spread([run["cpu_seconds"] for run in ours], 0),
+                _spread([100 * run["best"] for run in ours], 1),
+                f"{who}{SETTINGS[setting]}",
+                missed + _spread([run["cpu_seconds"] for run in theirs], 0),
+                _spread([100 * run["best"] for run in theirs if run["best"] is not None] or [0.0], 1),
+                f"{len(ours)} and {len(theirs)}" if len(ours) != len(theirs) else str(len(ours)),
+            )
+        )
+    return markdown(head, rows)
+
+
+def _is_reached(runs: Sequence[Line]) -> bool:
+    return all(run["seconds_to_target"] is not None for run in runs)
+
+
+def _rank(runs: Sequence[Line]) -> tuple[bool, float]:
+    """Low for what is good: who reached the target by their CPU seconds, then the others by how far they came."""
+    if _is_reached(runs):
+        return False, statistics.fmean(run["cpu_seconds"] for run in runs)
+    return True, -statistics.fmean(run["best"] or 0.0 for run in runs)
 
 
 def _cells(runs: Sequence[Line], ours: Mapping[int, float]) -> tuple[str, ...]:

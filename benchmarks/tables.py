@@ -236,6 +236,11 @@ def paces(lines: Sequence[Line]) -> str:
     return markdown(("difference", "top-1, points", "standard deviation of seeds", "seeds above 0"), rows)
 
 
+def _with_machines(table: Callable[[Sequence[Line]], str]) -> Callable[[Sequence[Line]], str]:
+    """The same table, and below it on which machines and when its runs were made."""
+    return lambda lines: f"{table(lines)}\n\n{_made(lines)}"
+
+
 def _made(lines: Sequence[Line]) -> str:
     """Where and when runs were made."""
     machines = [line["machine"] for line in lines]
@@ -308,12 +313,7 @@ def sync_methods(lines: Sequence[Line]) -> str:
         (row.variant, str(len(row.difference.values)), f"{row.top1:.2f}", row.apart, f"{row.fewer:.1f}")
         for row in sync_rows(lines)
     ]
-    return f"{markdown(head, rows)}\n\n{_made(lines)}"
-
-
-def peers(lines: Sequence[Line]) -> str:
-    """The table of peers.py: a row for each who trains, case after case."""
-    return f"{peer_table.table(lines)}\n\n{_made(lines)}"
+    return markdown(head, rows)
 
 
 def _threshold(line: Line) -> str:
@@ -335,15 +335,16 @@ def _where(environment: Line) -> str:
 
 
 _TABLES = {
+    "best_peers": _with_machines(peer_table.best),
     "dense": matched_cost,
     "paces": paces,
-    "peers": peers,
+    "peers": _with_machines(peer_table.table),
     "recipes": recipes,
     "savings": savings,
     "selection": matched_cost,
-    "sync_methods": sync_methods,
+    "sync_methods": _with_machines(sync_methods),
 }
-_FILES = {"paces": "selection"}  # tables whose results have another name
+_FILES = {"paces": "selection", "best_peers": "peers"}  # tables whose results have another name
 
 if __name__ == "__main__":
     main()

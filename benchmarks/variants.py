@@ -8,6 +8,7 @@ from pathlib import Path
 
 import paces
 from common import ROOT
+from ingredients import FAST, INGREDIENTS, MUON, PIXELS
 
 DIGITS = ROOT / "recipes" / "digits.toml"
 PLAIN = "plain"
@@ -155,47 +156,6 @@ BEST: dict[str, tuple[str, ...]] = {
 }
 
 
-def curriculum(*stages: tuple[int, int, dict[str, float]]) -> tuple[str, ...]:
-    """Stages of so many epochs at so many pixels, with further keys; all epochs together are stated."""
-    rows = [{"epochs": epochs, "side_px": side_px, **more} for epochs, side_px, more in stages]
-    texts = ("{" + ", ".join(f"{key}={value}" for key, value in row.items()) + "}" for row in rows)
-    return f"train.epochs={sum(epochs for epochs, _, _ in stages)}", f"stages=[{', '.join(texts)}]"
-
-
-# Half the width, 20,000 images, 12 epochs: the share of the arithmetic that each takes stands in its name.
-PIXELS: dict[str, tuple[str, ...]] = {
-    "20, 26, 32 px 0.66": curriculum((5, 20, {}), (3, 26, {}), (4, 32, {})),
-    "18, 22, 26, 32 px 0.58": curriculum((4, 18, {}), (3, 22, {}), (2, 26, {}), (3, 32, {})),
-    "20, 26, 32 px 0.66, weaker views first": curriculum(
-        (5, 20, {"strength": 0.3}), (3, 26, {"strength": 0.6}), (4, 32, {})
-    ),
-    "shares of 0.5 and 0.7 in turn 0.6": curriculum(*((1, 32, {"data_share": (0.5, 0.7)[n % 2]}) for n in range(12))),
-}
-# What a recipe may be made of, each put into the same plain training.
-INGREDIENTS: dict[str, tuple[str, ...]] = {
-    "EMA over half an epoch, in place of Lookahead": ("train.lookahead=", "train.ema=0.5ep"),
-    "no average": ("train.lookahead=",),
-    "one-cycle": ("train.warmup=", "train.momentum=", "train.schedule=one_cycle"),
-    "mixup 0.2": ("augment.mixup_alpha=0.2", "augment.mix_until=90%"),
-    "CutMix 1.0": ("augment.cutmix_alpha=1.0", "augment.mix_until=90%"),
-    "the first half frozen in the last third": curriculum((8, 32, {}), (4, 32, {"frozen": '"50%"'})),
-    "fp32": ("train.precision=fp32",),
-    "rate by the finder": ("train.lr=auto",),
-}
-# Muon for five sixths of the epochs, at rates a factor of three apart; biases and norms take AdamW's steps.
-MUON = {
-    f"Muon at {lr:g}, 0.83": (
-        "train.epochs=10",
-        "train.optimizer=muon",
-        "train.momentum=0.95",
-        "train.weight_decay=0.05",
-        "train.bias_weight_decay=0",
-        "train.norm_weight_decay=0",
-        "train.norm_lr_scale=1",
-        f"train.lr={lr:g}",
-    )
-    for lr in (0.01, 0.003, 0.03)
-}
 # A small net that chooses, its cost included, beside plain training and random shares of that cost.
 PROXY: dict[str, tuple[str, ...]] = {
     **plain(40, (0.55, 1.0)),
@@ -213,7 +173,7 @@ WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", colum
 HALF = Study(
     ROOT / "recipes" / "cifar10.toml",
     12,
-    {**plain(12, (0.58, 0.66, 1.0)), **PIXELS},
+    {**plain(12, (0.5, 0.58, 0.66, 1.0)), **PIXELS, **FAST},
     ("data.subset=20000", "model.width=0.5", "train.epochs=12", "train.batch_size=512", "train.lr=0.75"),
 )
 STUDIES = {
