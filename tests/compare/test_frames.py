@@ -55,6 +55,8 @@ def test_load_runs_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
         fewer.load_runs(tmp_path / "none")
     with pytest.raises(RecipeError, match="holds no run folder"):
         fewer.load_runs(tmp_path)
+    with pytest.raises(RecipeError, match=r'per = "epochs": .*"epoch"'):
+        fewer.load_runs(tmp_path, per="epochs")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(FewerError, match="pip install pandas"):
         fewer.load_runs(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fewer import tasks
 from fewer.compare.arms import arms_of, epochs_of
 from fewer.compare.grid import Cell
 from fewer.compare.results import Criteria, Results, chosen, summarised
@@ -36,10 +37,19 @@ def test_the_best_by_loss_has_the_lowest() -> None:
     assert chosen({"metric": "val/loss", "task": {}, "arms": arms}) == ["best", "cheapest"]
 
 
-@pytest.mark.parametrize("metric", ["val/top1", "val/loss"])
-def test_the_images_are_noise_of_shares_only(metric: str) -> None:
-    criteria = Criteria(metric, 0.5, range(3), 100.0, 72)
-    assert criteria.counted == (72 if metric == "val/top1" else 0)
+@pytest.mark.parametrize(
+    ("task", "metric", "counted"),
+    [
+        ("classify", "val/top1", 72),
+        ("classify", "val/macro_f1", 72),
+        ("classify", "val/loss", 0),
+        ("detect", "val/ap", 0),
+        ("segment", "val/miou", 0),
+        ("segment", "val/pixel_accuracy", 0),
+    ],
+)
+def test_the_images_are_noise_of_shares_of_images_only(task: str, metric: str, counted: int) -> None:
+    assert Criteria(metric, 0.5, range(3), 100.0, 72, tasks.description(task)).counted == counted
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from fewer.inference.sides import evaluate_sides
 from fewer.recipe.parse import parse_recipe
 from fewer.session.fit import fit
 from fewer.testing.flops import FlopsFromShapes
+from image_files import photo
 from server import Ended, complains
 
 TRAIN, VAL = 180, 36  # images
@@ -110,6 +111,14 @@ def test_new_statistics_are_those_of_training_images_at_the_side(
     assert torch.allclose(first.running_mean, means[0], atol=1e-4)
     as_published = evaluate(trained, split="val", side_px=24)["metrics"]
     assert found["sides"][0]["metrics"]["val/loss"] != as_published["val/loss"]
+
+
+def test_new_statistics_are_of_the_run_s_images_whatever_it_is_evaluated_on(trained: Path, tmp_path: Path) -> None:
+    for label in (0, 7):
+        (tmp_path / str(label)).mkdir()
+        photo(16, 16, label).save(tmp_path / f"{label}/one.png")
+    found = evaluate_sides(trained, [f"data.test=folder:{tmp_path}"], sides_px=[24], batchnorm_images=50)
+    assert (found["batchnorm_images"], found["images"]) == (50, 2)
 
 
 def test_no_side_is_an_error(trained: Path) -> None:

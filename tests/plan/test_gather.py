@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from annotated import mask
 from dense_data import box_data, mask_data
-from fewer.core.errors import RecipeError
+from fewer.core.errors import DataError, RecipeError
 from fewer.plan.facts import DataFacts
 from fewer.plan.gather import data_facts, gather_facts, machine_facts
 from fewer.plan.model_facts import model_facts
@@ -98,19 +100,26 @@ def test_an_id_of_masks_may_be_called_void(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_weighs_classes_knows_their_pixels(tmp_path: Path) -> None:
+    def pixels(content: dict[str, Any]) -> tuple[int, ...]:
+        asked = parse_recipe(content)
+        return make_plan(asked, open_data(asked)).facts.data.class_pixels
+
     data = mask_data(tmp_path, 6)
-    task = {"name": "segment", "class_weights": "inverse"}
-    asked = parse_recipe(
-        {
-            "data": {"source": data.split.source.name, "val": "none", "test": "none"},
-            "model": {"name": "lraspp_mobilenet_v2"},
-            "task": task,
-            "train": {"side_px": 64, "batch_size": 2},
-        }
-    )
-    counted = make_plan(asked, open_data(asked)).facts.data.class_pixels
+    content: dict[str, Any] = {
+        "data": {"source": data.split.source.name, "val": "none", "test": "none"},
+        "model": {"name": "lraspp_mobilenet_v2"},
+        "task": {"name": "segment", "class_weights": "inverse"},
+        "train": {"side_px": 64, "batch_size": 2},
+    }
     masks = [data.split.source.read_mask(id) for id in range(6)]
-    assert counted == tuple(sum(int((mask == each).sum()) for mask in masks) for each in range(2))
+    by_mask = [[int((mask_HW == each).sum()) for each in range(2)] for mask_HW in masks]
+    assert pixels(content) == tuple(map(sum, zip(*by_mask, strict=True)))
+
+    (tmp_path / "masks" / "5.png").write_bytes(mask([[0, 77]]))
+    with pytest.raises(DataError, match="77"):
+        pixels(content)
+    content["data"]["damaged"] = "quarantine"
+    assert pixels(content) == tuple(map(sum, zip(*by_mask[:5], strict=True)))
 
 
 def test_a_net_is_counted_once_and_anew_where_something_that_counts_differs() -> None:

@@ -268,13 +268,14 @@ def test_tables_of_a_recipe_file_are_read_and_written(tmp_path: Path) -> None:
     [
         (changed({"proxy": {"model": {"widht": 0.1}}}), r"select\.proxy: .*widht"),
         (changed({"proxy": {"train": {"lr": -1.0}}}), r"select\.proxy: .*train\.lr"),
-        (changed({"proxy": {"train": {"epochs": 3}}}), r"select\.proxy\.train\.epochs: a proxy sees what the run sees"),
+        (changed({"proxy": {"train": {"epochs": 3}}}), r"select\.proxy\.train\.epochs: a proxy has none of its own"),
+        (changed({"proxy": {"train": {"compile": "nonsense"}}}), r"select\.proxy\.train\.compile: a proxy has none"),
         (changed({"proxy": {"data": {"source": "x"}}}), r"select\.proxy\.data"),
         ({**SMALL, "model": {"name": "mobilenet_v2"}}, r"has no width to be divided; name a small net"),
         (changed({"refresh_every": 4}), "has no effect"),
         (changed({"cost": 0.01}), r"cannot do with less than .*, give select\.proxy a smaller net"),
     ],
-    ids=["key", "value", "shared key", "section", "no width", "refresh", "cost"],
+    ids=["key", "value", "shared key", "not compiled", "section", "no width", "refresh", "cost"],
 )
 def test_bad_input_is_refused_with_a_fix(content: Content, message: str) -> None:
     with pytest.raises(FewerError, match=message):

@@ -37,10 +37,12 @@ def load_runs(folder: str | os.PathLike[str], per: Literal["run", "epoch", "step
         (`full_epoch_equivalents`), `seconds` in all and by phase (`seconds.train`).
 
     Raises:
-        RecipeError: There is no such folder, or no run below it.
+        RecipeError: There is no such folder, or no run below it, or `per` is none of the three.
         FewerError: pandas is not installed.
     """
     pandas = _pandas()
+    if per != "run" and per not in _TABLES:
+        raise RecipeError(f'per = "{per}": a line is a "run", an "epoch" or a "step"; give one of the three')
     root = Path(folder)
     if not root.is_dir():
         raise RecipeError(f"{root}: no such folder; give one that holds run folders, such as runs")
@@ -50,7 +52,7 @@ def load_runs(folder: str | os.PathLike[str], per: Literal["run", "epoch", "step
     heads = _heads(root, paths)
     if per == "run":
         return pandas.DataFrame([{**head, **_outcome(path)} for head, path in zip(heads, paths, strict=True)])
-    read = {"epoch": _epochs, "step": _steps}[per]
+    read = _TABLES[per]
     tables = [read(pandas, path).assign(**head) for head, path in zip(heads, paths, strict=True)]
     table = pandas.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     first = list(heads[0])
@@ -121,3 +123,6 @@ def _steps(pandas: Any, path: Path) -> Any:
 
     rows = [row for row in read_rows(path / "rows.jsonl") if row.get("kind") == "step"]
     return pandas.DataFrame(rows).drop(columns="kind", errors="ignore")
+
+
+_TABLES = {"epoch": _epochs, "step": _steps}  # of a run, by the meaning of a line

@@ -44,8 +44,9 @@ class Criteria:
 
     @property
     def counted(self) -> int:
-        """The images that the metric is a share of; 0 where it is none, such as a loss."""
-        return self.images if Metrics(self.task)[self.metric].is_share else 0
+        """The images that the metric is a share of; 0 for a loss, and for objects and pixels."""
+        metrics = Metrics(self.task)
+        return self.images if metrics.primary.counts_images and metrics[self.metric].is_share else 0
 
 
 class Results:

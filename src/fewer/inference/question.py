@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,16 @@ class Question:
             except DataError as error:
                 raise DataError(f"{error}; {OTHERS}") from None
         return recipe
+
+    def own_recipe(self) -> Recipe:
+        """The run's recipe with those changed keys that concern its own images, whatever is to be evaluated.
+
+        Raises:
+            RecipeError, DataError: As `recipe`.
+        """
+        others = ("data.test", "data.class_level", *OF_OTHERS) if self.source else ()
+        own = tuple(text for text in self.overrides if ".".join(current(tuple(_key(text).split(".")))) not in others)
+        return replace(self, source="", split="test", overrides=own).recipe()
 
     def _require_changeable(self, changeable: Sequence[str]) -> None:
         keys = [".".join(current(tuple(_key(text).split(".")))) for text in self.overrides]

@@ -22,6 +22,7 @@ from fewer.core.evaluation import interval
 from fewer.data.listing.splits import Split
 from fewer.data.one_pass import evaluation_batch_size, evenly, once
 from fewer.inference.evaluate import Opened, measured, opened, own_splits
+from fewer.inference.question import Question
 from fewer.models.batchnorm import has_batchnorm, reestimate
 from fewer.plan.flops import sample_flops
 
@@ -64,7 +65,8 @@ def evaluate_sides(
         raise RecipeError("sides_px holds no side; give one or more, such as 32, 40, 48")
     asked = opened(path, overrides, split=split)
     models = [asked.handed.at_side(side_px) for side_px in sorted(set(sides_px))]  # all are checked before one is run
-    train = _training_images(asked, batchnorm_images) if batchnorm_images else None
+    question = Question.asked(Path(path), overrides, split)
+    train = _training_images(asked, question, batchnorm_images) if batchnorm_images else None
     found = []
     for nth, handed in enumerate(models):
         if train is not None:
@@ -124,7 +126,7 @@ def _beside(show: Callable[[int, int], None] | None, nth: int, sides: int) -> Ca
 # --- Statistics of BatchNorm ------------------------------------------------------------------------------------------
 
 
-def _training_images(asked: Opened, most: int) -> Split:
+def _training_images(asked: Opened, question: Question, most: int) -> Split:
     """Training images of the model's run, drawn by its seed."""
     if not has_batchnorm(asked.handed.model):
         raise RecipeError(f"{asked.handed.folder}: this model has no BatchNorm; leave its images out")
@@ -133,7 +135,7 @@ def _training_images(asked: Opened, most: int) -> Split:
             f"{asked.handed.folder}: this model lies outside its run, whose training images statistics are estimated "
             "from; give the run folder, or leave them as published"
         )
-    train = own_splits(asked.run, asked.recipe).train
+    train = own_splits(asked.run, question.own_recipe()).train  # not as of images that the user names
     order = rng.shuffled(train.ids_M, asked.recipe.train.seed, "bn", asked.handed.about.epochs)
     return Split(train.source, train.ids_M[order[:most]], train.label_N, train.classes)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fewer.data.annotations.mask_values import MaskError
 from fewer.data.depth import depth_of
 from fewer.data.listing.difficult import handled
 from fewer.data.listing.splits import spread
@@ -47,7 +48,7 @@ def gather_facts(
     """
     data = data_facts(splits, recipe.data.depth)
     if data.annotations == "masks" and getattr(recipe.task, "class_weights", "none") != "none":
-        data = replace(data, class_pixels=_class_pixels(splits.train))
+        data = replace(data, class_pixels=_class_pixels(splits.train, recipe.data.damaged == "quarantine"))
     store, notes = store_of(recipe, splits.train.source, stages_of(recipe, data.native_side_px), data.depth)
     data = replace(data, store=store, notes=(*data.notes, *notes))
     if not recipe.evaluate.test:
@@ -79,11 +80,17 @@ def data_facts(splits: Splits, asked_depth: Depth = "auto") -> DataFacts:
     )
 
 
-def _class_pixels(train: Split) -> tuple[int, ...]:
-    """Pixels of every class in some training masks, spread evenly over all."""
+def _class_pixels(train: Split, quarantines: bool) -> tuple[int, ...]:
+    """Pixels of every class in some training masks, spread evenly over all; unusable ones may be left out."""
     count_V = torch.zeros(256, dtype=torch.int64)
     for id in spread(train.ids_M, _MASKS).tolist():
-        count_V += torch.bincount(torch.from_numpy(train.source.read_mask(id)).flatten().long(), minlength=256)
+        try:
+            mask_HW = train.source.read_mask(id)
+        except MaskError:
+            if not quarantines:
+                raise
+            continue
+        count_V += torch.bincount(torch.from_numpy(mask_HW).flatten().long(), minlength=256)
     return tuple(count_V[: len(train.classes)].tolist())
 
 

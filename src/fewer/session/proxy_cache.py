@@ -89,8 +89,11 @@ def write(key: str, kept: Kept) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".new-", delete=False) as out:
             new = Path(out.name)
-        save_file({"bits": kept.choices.bits_EK}, new, {_ABOUT: json.dumps(about)})
-        new.replace(file)
+        try:
+            save_file({"bits": kept.choices.bits_EK}, new, {_ABOUT: json.dumps(about)})
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _file(key: str) -> Path:

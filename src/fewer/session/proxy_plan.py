@@ -80,7 +80,7 @@ def proxy_recipe(recipe: Recipe) -> Recipe:
             "of the run; give each of the [[stages]] one side_px"
         )
     if unfit := next((key for key in asked.train if key in NOT_ITS_OWN), ""):
-        raise RecipeError(f"select.proxy.train.{unfit}: a proxy sees what the run sees; leave it out")
+        raise RecipeError(f"select.proxy.train.{unfit}: a proxy has none of its own; leave it out")
     content = recipe.model_dump(mode="json", exclude_none=True)
     content["model"] = _model(recipe, asked.model)
     train = {**content["train"], **asked.train}

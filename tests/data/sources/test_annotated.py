@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from annotated import dataset, mask, photo, xml
 from fewer.core.errors import DataError
@@ -13,6 +14,7 @@ from fewer.core.objects import ObjectTable
 from fewer.data.listing.splits import open_splits
 from fewer.data.reading.annotated import rarest
 from fewer.data.sources import open_source
+from image_files import encoded
 from zoo import Files
 
 
@@ -138,6 +140,17 @@ def test_the_fingerprint_holds_what_images_are_annotated_with(tmp_path: Path) ->
     first = open_splits(text, test="none", val="none").fingerprint
     dataset(tmp_path / "masks", {"masks/1.png": mask([[1, 1]])})
     assert open_splits(text, test="none", val="none").fingerprint != first
+
+
+def test_the_fingerprint_holds_what_colours_mean(tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(np.array([[[0, 0, 0], [128, 0, 0]]], np.uint8)))
+    files: Files = {f"images/{at}.jpg": photo(at, 2, 1) for at in range(2)}
+    files |= {f"masks/{at}.png": content for at in range(2)}
+    found = set()
+    for table in (b"road,0,0,0\nsky,128,0,0\n", b"road,128,0,0\nsky,0,0,0\n"):
+        dataset(tmp_path, files | {"class_dict.csv": b"name,r,g,b\n" + table})
+        found.add(open_splits(f"masks:{tmp_path}", test="none", val="none").fingerprint)
+    assert len(found) == 2
 
 
 def test_images_are_read_and_stamped_as_files(tmp_path: Path) -> None:

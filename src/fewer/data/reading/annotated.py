@@ -169,7 +169,8 @@ class MaskSource(_Files):
             content = Path(f"{self._root}/{self.found.masks[id]}").read_bytes()
         except OSError as error:
             raise DataError(f"{error.filename}: {error.strerror}; fix: make the mask readable") from error
-        return hashlib.blake2b(content, digest_size=16).digest() + self._table.value.tobytes()
+        meaning = self._table.digest() if self._table.colour else self._table.value.tobytes()
+        return hashlib.blake2b(content, digest_size=16).digest() + meaning
 
     def in_classes(self, classes: list[str], purpose: str) -> Source:
         if classes == self.classes:

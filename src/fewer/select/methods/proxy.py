@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 
     from fewer.core.table import Table
 
-NOT_ITS_OWN = ("epochs", "batch_size", "batch_ramp", "side_px", "seed", "data_seed", "budget", "patience")
-"""Keys of [train] that a proxy has as its run has them: it sees what the run sees."""
+NOT_ITS_OWN = (
+    *("epochs", "batch_size", "batch_ramp", "side_px", "seed", "data_seed", "budget", "patience"),
+    *("compile", "layer_lr_decay"),
+)
+"""Keys of [train] that a proxy cannot have: it sees what the run sees, is not compiled, and has one rate for all."""
 _WIDEST = 10.0  # batches' worth of images that the proxy looks at at once
 
 NEUTRAL: list[Settings] = [{"share": 1.0}]

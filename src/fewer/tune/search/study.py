@@ -271,7 +271,7 @@ class _Search:
 
         number, name = trial.number, f"trials/{trial.number:04}"
         self.store.note(number, folder=name)
-        title = f"trial {number} of {self.total}  {in_words(trial.values)}"
+        title = f"trial {number} ({number + 1} of {self.total})  {in_words(trial.values)}"
         with self.watch.training(title) as display:
             try:
                 recipe = self.space.trial(trial.values)
