@@ -22,6 +22,7 @@ from fewer.core.clock import Duration, Period
 from fewer.core.config import Section
 from fewer.core.help import help_of
 from fewer.core.sections import with_all_keys
+from fewer.core.spending import Spending
 from fewer.recipe.schema import Recipe
 
 DOCS = Path(__file__).resolve().parent
@@ -128,16 +129,17 @@ def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
         lead = _sentence(said)
         if field.default is None:
             lead += "\n\nOptional as a whole: off where the section is left out."
-        yield name, f"{lead}\n\n{table(rows)}{_plug_ins(inner)}".lstrip()
+        yield name, f"{lead}\n\n{table(rows)}{_plug_ins(inner, name)}".lstrip()
         yield from _sections(inner, f"{prefix}{key}.")
 
 
-def _plug_ins(section: type[BaseModel]) -> str:
-    """The keys of every plug-in that a section can name, a table for each."""
+def _plug_ins(section: type[BaseModel], where: str) -> str:
+    """The keys of every plug-in that a section can name, a table for each; one that several can name comes once."""
     text = ""
-    for key, name, part in with_all_keys(section) if issubclass(section, Section) else ():
+    parts = with_all_keys(section) if issubclass(section, Section) else ()
+    for key, name, part in dict.fromkeys(parts):
         summary = inspect.cleandoc(inspect.getmodule(part).__doc__ or "").partition("\n\n")[0]
-        heading = key if key == name else f'{key} = "{name}"'
+        heading = key if key == name else f'{where}.{key} = "{name}"'
         text += f"\n### {heading}\n\n{' '.join(summary.split())}\n"
         text += f"\n{table(_rows(part))}" if _rows(part) else ""
         for each, field in part.model_fields.items():
@@ -218,7 +220,7 @@ def _named(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"{{ {', '.join(annotation.model_fields)} }}"
     words = {bool: "true or false", int: "whole number", float: "number", str: "text"}
-    words |= dict.fromkeys((Duration, Period), "duration")
+    words |= {**dict.fromkeys((Duration, Period), "duration"), Spending: 'amount, such as `"0.6"` or `"30min"`'}
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

@@ -50,5 +50,5 @@ def test_a_source_will_do_and_people_see_a_table(server: Server, tmp_path: Path)
 
 
 def test_wrong_calls_say_what_is_right(server: Server, tmp_path: Path) -> None:
-    complains(server.run("data", "bench", "nothing", cwd=tmp_path), 2, "neither a recipe, nor images")
+    complains(server.run("data", "bench", "nothing", cwd=tmp_path), 2, "nothing: no such file or folder")
     complains(server.run("data", "bench", "digits", "--seconds", "0", cwd=tmp_path), 2, "--seconds")

@@ -46,7 +46,7 @@ def test_a_recipe_says_how_large_and_its_plan_finds_the_store(server: Server, ho
 
 def test_wrong_calls_say_what_is_right(server: Server, home: Path) -> None:
     complains(server.run("data", "store", "photos", cwd=home), 2, "fix: --side PX")
-    complains(server.run("data", "store", "nothing", "--side", "20", cwd=home), 2, "neither a recipe, nor images")
+    complains(server.run("data", "store", "nothing", "--side", "20", cwd=home), 2, "nothing: no such file or folder")
     complains(server.run("data", "store", "r.toml", "--max-size", "2", cwd=home), 2, '--max-size "2"', "500MB or 2GB")
     small = server.run("data", "store", "r.toml", "--max-size", "1KB", "--out", "t.pictures", cwd=home)
     complains(small, 6, "needs about", "--max-size allows 0.0 MB")

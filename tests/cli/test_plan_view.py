@@ -89,7 +89,7 @@ def test_stages_are_priced_in_a_table_beside_plain_training(capsys: pytest.Captu
 
 def test_time_and_memory_are_rough(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, Outlook((600.0, 1200.0), 1.5 * 2**30))
-    assert "time: about 10 minutes to about 20 minutes on this machine" in text
+    assert "time: about 10 to 20 minutes on this machine" in text
     assert "memory about 1.5 GiB" in text
     assert "time:" not in said(capsys)
     assert "a process" not in text

@@ -67,7 +67,7 @@ def test_dead_gradients_are_told_after_the_first_epoch() -> None:
     session.run.workers[0].model.fc2.bias.data.fill_(-1e3)  # ReLUs that never fire
     _, said = driven(session)
     assert said[0].startswith("epoch 1 has learnt nothing: loss 2.3")
-    assert "guessing 2.30" in said[0]
+    assert "guessing gives 2.30" in said[0]
     assert said[0].endswith("a learning rate that was too high: set train.lr = 0.005")
 
 

@@ -41,7 +41,7 @@ def test_without_weights_the_size_of_the_images_decides(side_px: int, name: str)
     assert choice.name == name
     assert choice.plan.facts.data.train_images + choice.plan.facts.data.val_images == 20
     assert choice.outlook, "`fewer plan` shows the times that the choice has seen"
-    assert choice.seconds == 2.0 * one_line.OVERHEAD
+    assert choice.seconds[1] == 2.0 * one_line.OVERHEAD
 
 
 def test_small_images_grow_where_a_study_says_that_it_pays(tmp_path: Path) -> None:

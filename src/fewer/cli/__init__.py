@@ -52,7 +52,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help needs no rich, which takes longer to import than all the rest
-    help="Train image classifiers on fewer samples, pixels and steps, and see what it cost and whether it paid.",
+    help="Train vision models on fewer samples, pixels, steps and bytes, and see what it cost and whether it paid.",
 )
 
 

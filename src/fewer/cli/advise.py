@@ -21,12 +21,14 @@ def advise(
     bandwidth: Annotated[
         str,
         typer.Option(
-            "--bandwidth", help="Of the network, in place of measuring it: 100Mbit, 10Gbit.", show_default=False
+            "--bandwidth", help="Bandwidth of the network, such as 100Mbit; left out: measured.", show_default=False
         ),
     ] = "",
     latency: Annotated[
         str,
-        typer.Option("--latency", help="Of a message, one way, with --bandwidth: 1ms, 50us.", show_default=_LATENCY),
+        typer.Option(
+            "--latency", help="One-way latency of a message, with --bandwidth: 1ms, 50us.", show_default=_LATENCY
+        ),
     ] = "",
     workers: Annotated[
         Optional[int],  # noqa: UP045 (typer reads this at run time)

@@ -23,7 +23,12 @@ def compare(
     overrides: Overrides = None,
     vary: Annotated[
         Optional[list[str]],  # noqa: UP045 (typer reads this at run time)
-        typer.Option("--vary", metavar="KEY=A,B", help="An axis; several axes make a grid.", show_default=False),
+        typer.Option(
+            "--vary",
+            metavar="KEY=A,B",
+            help="Values of one key to compare, such as select.method=dbpd,srd; several --vary make a grid.",
+            show_default=False,
+        ),
     ] = None,
     variants: Annotated[
         Optional[Path],  # noqa: UP045
@@ -43,7 +48,11 @@ def compare(
         str, typer.Option("--budgets", help="Budgets of plain and random training: shares, or epochs.")
     ] = "25%,50%,75%,100%",
     curve: Annotated[
-        str, typer.Option("--curve", help="Plain training at these: runs of their own, or a ladder of one trunk.")
+        str,
+        typer.Option(
+            "--curve",
+            help="How plain training at --budgets is made: `runs` of their own, or a `ladder` that shares one trunk.",
+        ),
     ] = "runs",
     no_curve: NoCurve = False,
     confirm: Annotated[

@@ -184,7 +184,7 @@ def finish(result: dict[str, Any], folder: Path, as_json: bool, rank: int) -> in
         images = plan[f"{known}_images"]
         said[known] += f" ({' to '.join(primary.text(bound, digits=1) for bound in bounds)} by {images:,} images)"
     cost = f"{ledger['full_epoch_equivalents']:.2f} FEE, {ledger['effective_epochs']:.2f} EE"
-    print(f"{', '.join(said.values()) or 'trained'} after {quantity(result['epochs'], 'epoch')}")
+    print(_outcome(", ".join(said.values()) or "trained", result))
     print(f"{cost}, {ledger['seconds']['total']:.0f} s")
     print(folder / "report.html")
     return 0
@@ -198,6 +198,13 @@ def shown_anyway(as_json: bool) -> Iterator[None]:
     except CopyIncomplete as error:
         finish(error.result, error.folder, as_json, rank=0)
         raise
+
+
+def _outcome(said: str, result: Mapping[str, Any]) -> str:
+    """Metrics behind the model that has them: the best of all epochs where it was chosen by one of them."""
+    epochs = quantity(result["epochs"], "epoch")
+    of_best = result["best"]["epoch"] + 1
+    return f"best model, epoch {of_best} of {epochs}: {said}" if of_best < result["epochs"] else f"{said} after {epochs}"
 
 
 def _metric(metric: Metric, value: float | None) -> str:

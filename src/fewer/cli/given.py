@@ -79,7 +79,7 @@ def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probe
         from fewer.recipe.toml_file import read_text
 
         if not os.path.exists(path) and path.suffix != ".toml":
-            raise RecipeError(f"{place}: neither a recipe, nor images; {sources.allowed(place)}")
+            raise RecipeError(sources.neither(place))
         return Given(present_recipe(path, overrides), read_text(path), path.stem)
     choice = chosen(source, overrides, processes, probes)
     kind, _, within = source.partition(":")
@@ -95,12 +95,12 @@ def chosen(source: str, overrides: Sequence[str], processes: int = 1, probes: bo
 
     require_fitting(source, overrides)
     look_at(source)
-    from fewer.report.units import roughly
+    from fewer.report.units import roughly_between
     from fewer.session.one_line import choose
     from fewer.sync.place import is_rank
 
     choice = choose(source, overrides, processes, timed=probes and not is_rank())
-    time = roughly(choice.seconds) if choice.seconds else "not timed"
+    time = roughly_between(*choice.seconds) + " with loading" if choice.seconds[1] else "not timed"
     for line in choice.lines(time) if not is_rank() else ():
         print(printable(line), file=sys.stderr, flush=True)
     return choice

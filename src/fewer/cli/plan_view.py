@@ -16,10 +16,11 @@ from fewer.plan.savings import StageCost, together
 from fewer.plan.table import table
 from fewer.plan.traffic import RoundTraffic, Traffic, round_traffic, step_traffic
 from fewer.report import units
-from fewer.report.units import roughly
 
 if TYPE_CHECKING:
     from fewer.session.probe import Outlook
+
+_SHOWN = 0.005  # of an epoch: FEE have two decimals
 
 
 def show_plan(plan: Plan, outlook: Outlook | None, everything: bool) -> None:
@@ -122,18 +123,28 @@ def _costs(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
     room = max([7, *(len(stage.batch_text) + 1 for stage in plan.stages)])
     shape = f"{'':9}{'epochs':>9}{'px':>{wide}}{'batch':>{room}}"
     yield f"{shape}{'FEE':>16}{'saves':>14}{'time' if spans else '':>17}".rstrip()
-    whole = StageCost(*plan.predicted["flops"], together(plan.stage_costs).plain_flops)
-    for place, cost in enumerate((*plan.stage_costs, whole)):
-        fee = _between(*(f"{flops / plan.plain_epoch_flops:.2f}" for flops in (cost.low_flops, cost.high_flops)))
-        saves = _between(*(f"{saved:.0%}" for saved in cost.saved))
-        time = _between(*map(units.clock, spans[place])) if spans else ""
-        what = f"{'the run':9}{plan.epochs:>9}{'':{wide + room}}"
-        if place < len(plan.stages):
-            stage = plan.stages[place]
-            first, last = stage.first_epoch + 1, stage.first_epoch + stage.epochs
-            epochs = f"{first}-{last}" if last > first else str(first)
-            what = f"{f'stage {place + 1}':9}{epochs:>9}{stage.sides_text:>{wide}}{stage.batch_text:>{room}}"
-        yield f"{what}{fee:>16}{saves:>14}{time:>17}".rstrip()
+    for place, (stage, cost) in enumerate(zip(plan.stages, plan.stage_costs, strict=True)):
+        first, last = stage.first_epoch + 1, stage.first_epoch + stage.epochs
+        epochs = f"{first}-{last}" if last > first else str(first)
+        what = f"{f'stage {place + 1}':9}{epochs:>9}{stage.sides_text:>{wide}}{stage.batch_text:>{room}}"
+        yield what + _cells(plan, cost, spans[place] if spans else None)
+    stages, (low, high) = together(plan.stage_costs), plan.predicted["flops"]
+    if high - stages.high_flops >= _SHOWN * plan.plain_epoch_flops:
+        parts = low - stages.low_flops, high - stages.high_flops
+        yield f"{'besides':9}{'':{9 + wide + room}}{_fee(plan, *parts):>16}  scores, statistics"
+    whole = StageCost(low, high, stages.plain_flops)
+    yield f"{'the run':9}{plan.epochs:>9}{'':{wide + room}}" + _cells(plan, whole, spans[-1] if spans else None)
+
+
+def _cells(plan: Plan, cost: StageCost, span: tuple[float, float] | None) -> str:
+    """FEE of some epochs, what they save, and their time."""
+    saves = _between(*(f"{saved:.0%}" for saved in cost.saved))
+    time = _between(*map(units.clock, span)) if span else ""
+    return f"{_fee(plan, cost.low_flops, cost.high_flops):>16}{saves:>14}{time:>17}".rstrip()
+
+
+def _fee(plan: Plan, *flops: float) -> str:
+    return _between(*(f"{each / plan.plain_epoch_flops:.2f}" for each in flops))
 
 
 def _between(low: str, high: str) -> str:
@@ -175,8 +186,8 @@ def _rounds(traffic: RoundTraffic) -> str:
 
 
 def _outlook(plan: Plan, outlook: Outlook) -> str:
-    time = _between(*map(roughly, outlook.seconds))
-    plain = f" (plain training {_between(*map(roughly, outlook.plain))})" if len(plan.stages) > 1 else ""
+    time = units.roughly_between(*outlook.seconds)
+    plain = f" (plain training {units.roughly_between(*outlook.plain)})" if len(plan.stages) > 1 else ""
     memory = f"memory about {outlook.memory_bytes / 2**30:.1f} GiB"
     memory += " a process" if plan.facts.machine.processes > 1 else ""
     return f"time: {time} on this machine{plain}, by a probe of a few steps; loading comes on top; {memory}"

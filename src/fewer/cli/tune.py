@@ -118,11 +118,14 @@ def _show(found: Mapping[str, Any], folder: Path) -> None:
     grid = Table(
         "trial", *(key.rpartition(".")[2] for key in keys), found["metric"], "FEE", "outcome", box=None, pad_edge=False
     )
-    for trial in ranked(found, metric)[:_SHOWN]:
+    trials = ranked(found, metric)
+    for trial in trials[:_SHOWN]:
         value = "" if trial["value"] is None else metric.text(trial["value"])
         values = (Text(printable(trial["values"].get(key, ""))) for key in keys)
         grid.add_row(str(trial["number"]), *values, value, f"{trial['full_epoch_equivalents']:.2f}", trial["outcome"])
     Console(highlight=False).print(grid)
+    if len(trials) > _SHOWN:
+        print(printable(f"the best {_SHOWN} of {len(trials)} trials; all: {folder / 'tune.html'}"))
     print(f"{page.counts(found)}; {page.spent(found)}".replace("\xa0", " "))
     if found["best"] is None:
         print("no trial is done, so there is no best recipe")

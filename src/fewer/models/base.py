@@ -29,7 +29,8 @@ class ModelParams(Section):
     named_parts: ClassVar[Mapping[str, Registry]] = {"name": MODELS}
 
     name: str
-    """A model of this package, a torchvision classifier such as `resnet18`, or `timm:NAME` (extra `timm`)."""
+    """A model of this package, a torchvision classifier such as `resnet18`, `timm:NAME` (extra `timm`),
+    `smp:NAME` for masks (extra `smp`), or a detector such as `fcos_mobilenet_v2`."""
     weights: Annotated[str, AfterValidator(_path_or_word)] = "none"
     """First weights: `none` (random), a `.safetensors`, `.pt`, `.pth` or `.bin` file of named tensors, a run folder
     (its best model), or `default` (those that torchvision or timm publish). A head of another size is replaced."""

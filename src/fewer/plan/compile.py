@@ -183,8 +183,9 @@ def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
     if seconds_of(recipe.train.budget) is not None:
         epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
         notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')
-    for side in sorted({side for stage in stages for side in stage.sides_px} - {native}):
-        notes.append(f"images of {native} px are {'enlarged' if side > native else 'reduced'} to {side} px")
+    if sides := sorted({side for stage in stages for side in stage.sides_px} - {native}):
+        ways = (f"{'enlarged' if side > native else 'reduced'} to {side} px" for side in sides)
+        notes.append(f"images of {native} px are {', '.join(ways)}")
     if recipe.augment.mixes:
         notes.append("metrics of training say how often a mixed image is taken for what it shows most of")
     if finds_lr(recipe):

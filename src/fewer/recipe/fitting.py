@@ -64,16 +64,18 @@ def require_fitting(source: str, overrides: Sequence[str], names: Sequence[str] 
     if isinstance(model, dict) and "weights" in model and "name" not in model:
         # The weights decide which model it is, and with it which keys that has.
         overrides = [text for text in overrides if not text.startswith("model.")]
-    problems = []
+    failed: list[list[str]] = []
     for name in names:
         values = {("data", "source"): source, **left_out(name, overrides)}
         try:
             parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=Path.cwd())
         except RecipeError as error:
-            problems.append(error)
+            failed.append(error.problems)
         else:
             return
-    raise problems[0]
+    # What is wrong by one recipe alone is a matter of that recipe, which the user has not chosen.
+    first, *others = failed
+    raise RecipeError([problem for problem in first if all(problem in each for each in others)] or first)
 
 
 def given(overrides: Sequence[str], recipe: Recipe) -> dict[KeyPath, Any]:

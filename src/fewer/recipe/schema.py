@@ -117,12 +117,15 @@ class TrainRecipe(TrainParams):
     bias_lr_scale: Positive = 1.0
     """Factor on the learning rate of biases outside normalisation layers."""
     bias_weight_decay: NonNegative = 0.0
+    """Weight decay of biases; 0: none."""
     norm_lr_scale: Positive = 1.0
     """Factor on the learning rate of normalisation layers' weights and biases."""
     norm_weight_decay: NonNegative = 0.0
+    """Weight decay of normalisation layers' weights and biases; 0: none."""
     embedding_weight_decay: NonNegative = 0.0
     """Of class tokens, position embeddings, layer scales and whatever else is neither a layer's weight nor its bias."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
+    """Share of the target probability that is spread evenly over all classes."""
     clip_norm: NonNegative = 0.0
     """Largest norm of the gradient over all parameters; 0: no clipping."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
@@ -134,6 +137,7 @@ class TrainRecipe(TrainParams):
     deterministic: Flag = False
     """Use only operations that give the same bits every time, and stop at one that has no such form."""
     channels_last: Literal["auto", "yes", "no"] = "auto"
+    """Memory layout of images and filters; results differ by rounding only."""
     seed: Seed = 0
     """Of everything that is drawn: first weights, order of the images, views, samples."""
     data_seed: Seed | None = None
@@ -255,6 +259,7 @@ class OutRecipe(Section):
     dir: str = ""
     """Run folder; left out: `runs/NAME` after the recipe's file name."""
     checkpoint_every: Span = Duration(1, "ep")
+    """Time between two checkpoints, such as `"1ep"`, `"500step"` or `"10min"`."""
     keep: Count = 3
     """Newest checkpoints that are kept."""
     keep_at: tuple[Span, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 
 from fewer.core.errors import RecipeError, printable
 from fewer.core.messages import KeyPath
-from fewer.core.text import decoded
+from fewer.core.text import command, decoded
 
 _PLACE = re.compile(r"\(at line (\d+), column \d+\)")
 _ESCAPES = re.compile(r'"([^"]*\\[^"]*)"')
@@ -38,7 +38,10 @@ def read_text(path: Path, noun: str = "recipe") -> str:
     try:
         return decoded(path.read_bytes()).replace("\r\n", "\n")
     except OSError as error:
-        raise RecipeError(f"{path}: cannot read the {noun}: {error.strerror}; check the path") from None
+        fix = "check the path"
+        if noun == "recipe" and path.suffix != ".toml":  # a source, perhaps, which other commands take
+            fix += f"; for images, {command('fewer', 'init', path)} prints a recipe, which can be saved as a .toml file"
+        raise RecipeError(f"{path}: cannot read the {noun}: {error.strerror}; {fix}") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: the {noun} must be UTF-8 text, this file is not; save it as UTF-8") from None
 

@@ -64,6 +64,16 @@ def roughly(seconds: float) -> str:
     return f"about {minutes} minutes" if minutes < 120 else f"about {seconds / 3600:.1f} hours"
 
 
+def roughly_between(low: float, high: float) -> str:
+    """Two times ahead, such as `about 12 to 15 minutes`, or `less than a minute to about 3 minutes`."""
+    one, other = roughly(low), roughly(high)
+    if one == other:
+        return one
+    if one.split()[0] == other.split()[0] and one.split()[-1] == other.split()[-1]:
+        return f"{one.rpartition(' ')[0]} to {other.partition(' ')[2]}"
+    return f"{one} to {other}"
+
+
 def share(value: float) -> str:
     """93.1 %."""
     return f"{100 * value:.1f}{NBSP}%"

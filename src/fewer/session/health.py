@@ -72,7 +72,7 @@ class Health:
             return ""
         return (
             f"epoch {row['epoch'] + 1} has learnt nothing: loss {row['loss']:.3f} and {metric.label} "
-            f"{metric.text(reached)}, guessing {guess['loss']:.3f} and {metric.text(level)}"
+            f"{metric.text(reached)}, where guessing gives {guess['loss']:.3f} and {metric.text(level)}"
         )
 
     def _is_due(self, rows: Sequence[Mapping[str, Any]]) -> bool:

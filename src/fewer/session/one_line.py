@@ -62,7 +62,7 @@ class Choice:
         text: Its text, fitted to the data.
         recipe: The same, checked, with the user's keys.
         plan: Its plan.
-        seconds: What training will take here, roughly; 0 where that was not timed.
+        seconds: What training will take here, least and most, loading included; 0 where that was not timed.
         why: Why it is not plain training; often nothing.
         outlook: What the plan will take, by the probe behind `seconds`; None where that was not timed.
     """
@@ -71,7 +71,7 @@ class Choice:
     text: str
     recipe: Recipe
     plan: Plan
-    seconds: float
+    seconds: tuple[float, float]
     why: str = ""
     outlook: Outlook | None = None
 
@@ -95,7 +95,7 @@ class Choice:
             f"{model.name} from {begins}, {', then '.join(map(_in_words, stages))}{evaluated}",
             *([f"why:    {self.why}"] if self.why else []),
             f"takes:  {time} on this machine ({where}){advice}",
-            f"change: add keys, such as train.epochs={2 * epochs}, or edit recipe.given.toml in its folder",
+            f"change: add keys, such as train.epochs={2 * epochs}, or write the recipe with `fewer init` and edit it",
         ]
 
 
@@ -124,8 +124,9 @@ def choose(source: str, overrides: Sequence[str] = (), processes: int = 1, timed
         recipe = parse_recipe(tomllib.loads(shipped.fitted(shipped.text(name), values)), overrides, base=base)
         plan = make_plan(recipe, splits, processes)
         expected = outlook(plan) if timed else None
-        seconds = expected.seconds[1] * OVERHEAD if expected else 0.0
-        if seconds < PATIENCE_S:
+        low, high = expected.seconds if expected else (0.0, 0.0)
+        seconds = low * OVERHEAD, high * OVERHEAD
+        if seconds[1] < PATIENCE_S:
             break
     text = shipped.fitted(shipped.text(name), values | fitting.given(overrides, recipe))
     return Choice(name, text, recipe, plan, seconds, _why(plan) if ("stages",) in values else "", expected)

@@ -156,3 +156,10 @@ def allowed(text: str) -> str:
     else:
         fix = SOURCES.module(near[0]).FORMS[0] if near else "folder:PATH"
     return f"allowed: {', '.join(forms())}; fix: {fix}"
+
+
+def neither(place: str) -> str:
+    """What is wrong with a place on the command line that is neither a recipe's file nor images."""
+    if os.path.exists(place) or ":" in place or difflib.get_close_matches(place, kinds(), n=1, cutoff=0.6):
+        return f"{place}: neither a recipe, nor images; {allowed(place)}"
+    return f"{place}: no such file or folder; fix: check the path, or name a source: {', '.join(forms())}"
