@@ -247,3 +247,25 @@ def test_what_has_no_partner_is_left_out(tmp_path: Path) -> None:
         "1 annotated image that cannot be found: left out (first: masks/z.png)",
         "1 picture without a mask: left out (first: images/y.jpg)",
     ]
+
+
+def test_no_picture_or_mask_of_one_name_disappears_without_a_word(tmp_path: Path) -> None:
+    files = {"images/x.jpg": small(1), "masks/x.png": mask(IDS), "masks/x.jpg": small(1), **NAMES}
+    dataset(tmp_path, {**files, "images/y.jpg": small(2), "images/y.png": small(3), "masks/y.png": mask(IDS)})
+    source = opened("masks:x", str(tmp_path))
+    assert list(source.names) == ["images/x.jpg"]
+    assert [(fault.code, fault.path, fault.reason) for fault in source.found.faults] == [
+        ("image-ambiguous", "masks/x.jpg", "masks/x.png is the mask of images/x.jpg already"),
+        ("image-ambiguous", "masks/y.png", "images/y.jpg and images/y.png are both of its name"),
+    ]
+    assert source.notes == ["2 annotation files whose image cannot be told: left out (first: masks/x.jpg)"]
+    for path in ("masks/x.png", "masks/x.jpg", "images/x.jpg"):
+        (tmp_path / path).unlink()
+    with pytest.raises(DataError, match=r"no masks found for 2 pictures \(masks/y.png: images/y.jpg and images/y.png"):
+        opened("masks:x", str(tmp_path))
+
+
+def test_two_folders_of_masks_are_a_question(tmp_path: Path) -> None:
+    dataset(tmp_path, {"images/x.jpg": small(1), "labels/x.png": mask(IDS), "masks/x.png": mask(2 - IDS), **NAMES})
+    with pytest.raises(DataError, match=r"x.jpg has two masks, labels/x.png and masks/x.png; .* move labels/ or masks"):
+        opened("masks:x", str(tmp_path))

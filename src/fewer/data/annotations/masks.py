@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
@@ -82,18 +83,16 @@ def read(tree: Tree, name: str, ignore_index: int | None = None) -> Masks:
         DataError: There are no pairs of picture and mask, or the classes cannot be told.
     """
     draft = Draft()
-    picture_by, mask_by = _by_key(tree)
-    keys = sorted(picture_by.keys() & mask_by.keys(), key=lambda key: picture_by[key])
-    if not keys:
+    pairs, count = _pairs(tree, name, draft)
+    if not pairs:
+        doubt = next((fault for fault in draft.faults if fault.code == "image-ambiguous"), None)
+        seen = f" ({doubt.path}: {doubt.reason})" if doubt else ""
+        fix = "give each picture a name of its own" if doubt else "name the folders so"
         raise DataError(
-            f"{name}: no masks found for {len(picture_by):,} pictures; allowed: masks of the names of their pictures, "
-            "in folders such as masks/ beside images/, or trainannot/ beside train/; fix: name the folders so"
+            f"{name}: no masks found for {count:,} pictures{seen}; allowed: masks of the names of their pictures, "
+            f"in folders such as masks/ beside images/, or trainannot/ beside train/; fix: {fix}"
         )
-    for key in sorted(picture_by.keys() - mask_by.keys()):
-        draft.fault("mask-missing", picture_by[key], "no mask of its name")
-    for key in sorted(mask_by.keys() - picture_by.keys()):
-        draft.fault("image-missing", mask_by[key], "no picture of the mask's name")
-    names, masks = [picture_by[key] for key in keys], [mask_by[key] for key in keys]
+    names, masks = [picture for picture, _ in pairs], [mask for _, mask in pairs]
     lossy = next((mask for mask in masks if ending_of(mask) not in _LOSSLESS), "")
     if lossy:
         raise DataError(f"{name}: {lossy} is no lossless image: ids in it are blurred; fix: save masks as PNG")
@@ -141,16 +140,56 @@ def _bare(folder: str) -> str:
     return found[1] if found else folder
 
 
-def _by_key(tree: Tree) -> tuple[dict[str, str], dict[str, str]]:
+def _pairs(tree: Tree, name: str, draft: Draft) -> tuple[list[tuple[str, str]], int]:
+    """Each picture with its mask, sorted, and how many pictures there are.
+
+    A mask whose name two pictures have is left out, and so are further masks of a picture in one folder.
+
+    Raises:
+        DataError: A picture has masks in two folders, of which nothing says which is meant.
+    """
+    pictures_by, masks_by = _by_key(tree)
+    pairs: list[tuple[str, str]] = []
+    for key in sorted(pictures_by.keys() | masks_by.keys()):
+        pictures, masks = pictures_by.get(key, []), masks_by.get(key, [])
+        if not masks:
+            for picture in pictures:
+                draft.fault("mask-missing", picture, "no mask of its name")
+        elif not pictures:
+            for mask in masks:
+                draft.fault("image-missing", mask, "no picture of the mask's name")
+        elif len(pictures) > 1:
+            for mask in masks:
+                draft.fault("image-ambiguous", mask, f"{pictures[0]} and {pictures[1]} are both of its name")
+        else:
+            first, *others = sorted(masks, key=lambda mask: ending_of(mask) not in _LOSSLESS)
+            for other in others:
+                _require_one_folder(name, pictures[0], first, other)
+                draft.fault("image-ambiguous", other, f"{first} is the mask of {pictures[0]} already")
+            pairs.append((pictures[0], first))
+    return sorted(pairs), sum(map(len, pictures_by.values()))
+
+
+def _require_one_folder(name: str, picture: str, *masks: str) -> None:
+    """Refuses masks of a picture that lie in several folders."""
+    one, other = (posixpath.dirname(mask) for mask in masks)
+    if one != other:
+        raise DataError(
+            f"{name}: {picture} has two masks, {masks[0]} and {masks[1]}; allowed: one folder of masks; fix: move "
+            f"{one or '.'}/ or {other or '.'}/ out of the data set"
+        )
+
+
+def _by_key(tree: Tree) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Pictures and masks by what their paths have in common; in a folder of masks a name may say again what it is."""
     images = tree.images()
     folders = folders_of(images)
-    pictures: dict[str, str] = {}
-    masks: dict[str, str] = {}
+    pictures: defaultdict[str, list[str]] = defaultdict(list)
+    masks: defaultdict[str, list[str]] = defaultdict(list)
     for path in images:
         if not _OTHERS & {*path.lower().split("/")[:-1]}:
             key, is_mask = pair_of(path, folders)
-            (masks if is_mask else pictures)[key] = path
+            (masks if is_mask else pictures)[key].append(path)
     for key in [key for key in masks if key not in pictures]:
         if (shorter := _LOOSE_TAIL.sub("", key)) in pictures and shorter not in masks:
             masks[shorter] = masks.pop(key)
