@@ -51,3 +51,10 @@ def test_tags_and_anchors_are_nothing_but_text() -> None:
     assert parsed("a: !!python/name:os.system\nb: &x 1\nc: *x\n", "x") == {
         "a": "!!python/name:os.system", "b": "&x 1", "c": "*x",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("items", ["    - nose\n    - eye\n", "  - nose\n  - eye\n", "    a: {b: c}\n"])
+def test_deeper_levels_and_texts_of_several_lines_are_left_out(items: str) -> None:
+    text = f"kpt_shape: [17, 3] # x\nkpt_names:\n  0:\n{items}  1: x\ndownload: |\n  a = b: [\n  # c\n\n    d\nnc: 2\n"
+    assert yaml.safe_load(text)["nc"] == 2
+    assert parsed(text, "x") == {"kpt_shape": [17, 3], "kpt_names": {0: "", 1: "x"}, "nc": 2}

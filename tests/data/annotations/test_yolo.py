@@ -42,6 +42,18 @@ def test_the_box_of_a_polygon_is_around_it(tmp_path: Path) -> None:
     assert source.classes == ["0"]
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (3, 2), (3, 3), (4, 3)])
+def test_keypoints_behind_a_box_are_not_its_outline(tmp_path: Path, shape: tuple[int, int]) -> None:
+    more = b" 0.9" * shape[0] * shape[1]
+    yaml = b"kpt_shape: [%d, %d] # number, dimensions\nnames: [a]\nkpt_names:\n  0:\n    - nose\n" % shape
+    lines = BOX + BOX[:-1] + more + b"\n" + BOX[:-1] + more + b" 0.97\n" + b"0" + b" 0.9" * 20
+    source = opened("yolo:x", dataset(tmp_path, {"x.jpg": photo(1), "x.txt": lines, "data.yaml": yaml}))
+    assert source.objects.box_A4.tolist() == [[10, 12, 30, 18]] * 3
+    assert source.notes[0] == "data.yaml: there are keypoints (kpt_shape): boxes are used, and keypoints are not"
+    (fault,) = source.found.faults
+    assert fault.reason.startswith(f"line 4: 21 values: allowed: a class and a box, or {shape[0] * shape[1]} values of")
+
+
 def trees() -> dict[str, Files]:
     def of(pattern: str, labels: str, train: str = "train", val: str = "val") -> Files:
         paths = [pattern.format(part) for part in (train, val)] + [labels.format(part) for part in (train, val)]

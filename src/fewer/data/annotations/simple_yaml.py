@@ -1,5 +1,6 @@
 """The little YAML that `data.yaml` of YOLO data sets has: keys with texts, numbers, lists and one level of mapping.
 
+Deeper levels, such as the names of keypoints, and texts of several lines, such as a script, are left out.
 No library is needed for it, and nothing in a file can do more than be text: anchors, tags and documents are not read.
 """
 
@@ -17,11 +18,12 @@ Scalar = str | int | float
 Value = Scalar | list[Scalar] | dict[Scalar, Scalar]
 
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
+_LITERAL = re.compile(r"[|>][-+]?")
 _KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'#:\[\]{},][^:#]*?)\s*:(?:\s+(.*))?""")
 
 
 def parsed(text: str, name: str) -> dict[str, Value]:
-    """The keys of a file, each with its value; keys without a value are left out.
+    """The keys of a file, each with its value; keys without a value, or with a text of several lines, are left out.
 
     Args:
         text: The file's text.
@@ -44,6 +46,8 @@ def parsed(text: str, name: str) -> dict[str, Value]:
         rest = (match[2] or "").strip()
         if rest[:1] in ("[", "{"):
             value: Value | None = _flow(" ".join([rest, *(_bare(each).strip() for _, each in block)]), name, at, line)
+        elif _LITERAL.fullmatch(rest):
+            value = None
         elif rest and block:
             raise _wrong(name, *block[0], "a value that goes on in another line")
         else:
@@ -61,12 +65,21 @@ def _block(rows: list[tuple[int, str]], name: str) -> Value | None:
     if all(text.startswith("-") for _, text in texts):
         return [_scalar(text[1:].strip()) for _, text in texts]
     mapping: dict[Scalar, Scalar] = {}
-    for at, text in texts:
+    depth = _indent(rows[0][1])
+    is_open = False  # whether the last key has no value of its own, so that a deeper level may follow
+    for (at, text), (_, line) in zip(texts, rows, strict=True):
+        if is_open and (_indent(line) > depth or text.startswith("-")):
+            continue
         match = _KEY.fullmatch(text)
         if not match:
             raise _wrong(name, at, text, "neither `- value` nor `key: value`")
+        is_open = not match[2]
         mapping[_scalar(match[1])] = _scalar((match[2] or "").strip())
     return mapping
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _flow(text: str, name: str, at: int, line: str) -> Value:

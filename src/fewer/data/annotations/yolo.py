@@ -2,7 +2,8 @@
 
 A line is a class number and a box (centre x, centre y, width, height), or a class number and the points of a polygon,
 all in shares of the picture's width and height. A sixth value of a box is the confidence of a prediction, and is not
-used. Boxes of polygons are the smallest around all points.
+used. Boxes of polygons are the smallest around all points. Where `data.yaml` has a `kpt_shape`, keypoints follow the
+box of a line, and are not used.
 
 Labels lie beside their images, or in `labels/` where these lie in `images/`. An image without a file of labels, or with
 an empty one, is background. Class names are those of `data.yaml` (`names`), `obj.names` or `classes.txt`; splits are
@@ -24,6 +25,7 @@ NAME_FILES = ("obj.names", "classes.txt")
 _NOT_LABELS = ("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "requirements.txt")
 _KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _CLASSES_MAX = 100_000
+_KEYPOINTS_MAX = 10_000  # of an object
 
 
 def read(tree: Tree, keeps: bool = False) -> Draft:
@@ -42,6 +44,9 @@ def read(tree: Tree, keeps: bool = False) -> Draft:
     images = tree.images()
     parts = _parts(tree, yaml, about, images, draft) or parts_of(images)
     names = _names(tree, yaml, about, draft)
+    keypoints = _keypoint_values(about)
+    if keypoints:
+        draft.notes.append(f"{yaml}: there are keypoints (kpt_shape): boxes are used, and keypoints are not")
     most = -1
     used = set()
     bare: list[int] = []  # images without a file of labels
@@ -50,7 +55,7 @@ def read(tree: Tree, keeps: bool = False) -> Draft:
         path = next((path for path in label_paths(image) if path in labels), "")
         if path:
             used.add(path)
-            most = max(most, _add(draft, tree, at, path, len(names)))
+            most = max(most, _add(draft, tree, at, path, len(names), keypoints))
         elif draft.parts[at] or not parts:
             bare.append(at)
     _leave_out_unlabelled(draft, bare)
@@ -138,9 +143,17 @@ def _distinct(names: list[str], path: str, draft: Draft) -> list[str]:
     return names
 
 
-def _add(draft: Draft, tree: Tree, image: int, path: str, classes: int) -> int:
+def _keypoint_values(about: dict[str, Value]) -> int:
+    """How many values of a line are keypoints, by `kpt_shape`: their number, and 2 or 3 values each; 0 without it."""
+    shape = about.get("kpt_shape")
+    count, each = map(whole, shape) if isinstance(shape, list) and len(shape) == 2 else (None, None)
+    return count * each if count and each in (2, 3) and 0 < count < _KEYPOINTS_MAX else 0
+
+
+def _add(draft: Draft, tree: Tree, image: int, path: str, classes: int, keypoints: int) -> int:
     """Adds the objects of a file of labels; gives the largest class number in it."""
     most = -1
+    counts = (5, 6, 5 + keypoints, 6 + keypoints)  # a confidence may stand last
     try:
         lines = tree.text(path).splitlines()
     except DataError as error:
@@ -152,8 +165,10 @@ def _add(draft: Draft, tree: Tree, image: int, path: str, classes: int) -> int:
             continue
         values = [number(text) for text in texts]
         label = whole(texts[0])
-        if len(texts) not in (5, 6) and (len(texts) < 7 or len(texts) % 2 == 0):
-            draft.fault("box-malformed", path, f"line {at}: {len(texts)} values: allowed: a class and a box or points")
+        polygon = not keypoints and len(texts) > 6
+        if len(texts) % 2 == 0 if polygon else len(texts) not in counts:
+            more = f", or {keypoints} values of keypoints behind the box" if keypoints else " or points"
+            draft.fault("box-malformed", path, f"line {at}: {len(texts)} values: allowed: a class and a box{more}")
         elif None in values or any(abs(value or 0) > 1e6 for value in values):
             draft.fault("box-malformed", path, f"line {at}: {shown(line)}: allowed: numbers")
         elif label is None or label < 0 or label >= (classes or _CLASSES_MAX):
@@ -161,7 +176,6 @@ def _add(draft: Draft, tree: Tree, image: int, path: str, classes: int) -> int:
             draft.fault("unknown-category", path, f"line {at}: class {shown(texts[0])}: allowed: {allowed}")
         else:
             points = [value or 0.0 for value in values[1:]]
-            polygon = len(points) > 5
             extra = {"points": points} if polygon and draft.keeps else {}
             draft.add_object(image, around(points) if polygon else _edges(points), label, extra=extra)
             most = max(most, label)
