@@ -46,6 +46,16 @@ def test_the_slowest_link_says_how_fast_training_is() -> None:
     assert images_per_second(costs(step=0, collate=0), stored, made) == pytest.approx(1000)
 
 
+def test_of_decoding_and_training_in_turn_the_longer_one_is_the_limit() -> None:
+    path, made = path_of(plan()), plan()
+    alone = replace(path, loading=replace(FILES, processes=0))
+    assert images_per_second(costs(decode=50), alone, made) == pytest.approx(1000 / 14.5), "4 threads decode"
+    assert limit_of(costs(decode=50), alone, made) == "decode"
+    assert limit_of(costs(decode=50), replace(alone, stored=True), made) == "train", "1 ms in 4 threads, then 2 ms"
+    assert limit_of(costs(decode=50, step=12), alone, made) == "train"
+    assert limit_of(costs(decode=50), replace(alone, loading=replace(FILES, in_memory=True)), made) == "train"
+
+
 def test_more_processes_are_named_where_decoding_is_slow() -> None:
     made = plan("cuda", cores=8)
     best = best_of(changes(made, [costs()], "r.toml"))

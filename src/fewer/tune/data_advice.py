@@ -77,15 +77,20 @@ def images_per_second(costs: Costs, path: Path, plan: Plan) -> float:
     step = costs.step if path.batch_size is None else costs.step_of.get(path.batch_size, costs.step)
     batch, on_cpu = costs.copy + costs.augment + costs.collate, machine.device == "cpu"
     threads = min(machine.threads, cores)
+    if loading.in_memory or not loading.processes:
+        return 1 / (_between_steps(costs, path, plan) + batch + step)
     decode = costs.from_store if path.stored else costs.decode
-    if loading.in_memory:
-        # Whole pictures are cut for every batch, in threads and between steps; squares are there already.
-        cut = costs.from_store / min(loading.threads, cores) if plan.recipe.augment.crop == "random_resized" else 0.0
-        return 1 / (cut + batch + step)
-    if not loading.processes:
-        return 1 / (decode / min(loading.threads, cores) + batch + step)
     busy = decode + threads * (batch + (step if on_cpu else 0.0))
     return min(loading.processes / decode, 1 / (batch + step), cores / busy)
+
+
+def _between_steps(costs: Costs, path: Path, plan: Plan) -> float:
+    """Seconds an image of decoding and cutting by the training process itself, in threads and between steps."""
+    machine, loading = plan.facts.machine, path.loading
+    if loading.in_memory and plan.recipe.augment.crop != "random_resized":
+        return 0.0  # squares are there already; whole pictures are cut for every batch
+    decode = costs.from_store if path.stored or loading.in_memory else costs.decode
+    return decode / min(loading.threads, max(1.0, machine.cores / machine.processes))
 
 
 def seconds_of(costs: Sequence[Costs], path: Path, plan: Plan) -> float:
@@ -155,11 +160,11 @@ def best_of(found: Sequence[Change]) -> Change | None:
 
 def limit_of(costs: Costs, path: Path, plan: Plan) -> str:
     """Which link is the slowest: "decode", "cores" or "train"."""
+    batch = costs.copy + costs.augment + costs.collate
+    if path.loading.in_memory or not path.loading.processes:  # they take turns in one process: the longer one counts
+        return "decode" if _between_steps(costs, path, plan) > batch + costs.step else "train"
     rate = images_per_second(costs, path, plan)
-    if path.loading.in_memory or not path.loading.processes:
-        return "train"
     decode = costs.from_store if path.stored else costs.decode
     if rate >= 0.999 * path.loading.processes / decode:
         return "decode"
-    batch = costs.copy + costs.augment + costs.collate
     return "train" if rate >= 0.999 / (batch + costs.step) else "cores"
