@@ -164,6 +164,14 @@ def test_what_voc_cannot_hold_is_told_or_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+def test_ultralytics_finds_the_images_from_wherever_it_runs(tmp_path: Path) -> None:
+    files: Files = {f"{part}/x.jpg": PHOTO for part in ("train", "val")}
+    files |= {f"{part}/x.xml": xml("", [("a", 1, 1, 9, 9)]) for part in ("train", "val")}
+    told = convert(f"voc:{dataset(tmp_path / 'own', files)}", tmp_path / "new", "yolo")
+    assert (tmp_path / "new/data.yaml").read_text() == 'train: images/train\nval: images/val\nnames:\n  0: "a"\n'
+    assert not told["notes"]
+
+
 @pytest.mark.parametrize("to", FORMATS)
 def test_images_of_one_name_stay_apart_and_turned_ones_upright(tmp_path: Path, to: str) -> None:
     files = {f"{folder}/x.jpg": photo(at, orientation=6) for at, folder in enumerate(("one", "images", "two/images"))}
@@ -194,6 +202,7 @@ def test_the_command_tells_what_it_did(server: Server, tmp_path: Path) -> None:
     ended = server.run("data", "convert", "set", "new", "--to", "yolo", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [
+        "note: data.yaml has no val, which Ultralytics asks for: there is no validation split to name",
         "all            1 images",
         "1 objects of 1 classes",
         "yolo cannot hold 1 of these: marks of difficult objects",

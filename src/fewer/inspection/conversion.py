@@ -73,7 +73,8 @@ def converted(asked: Conversion) -> dict[str, Any]:
     splits = {part or "all": sum(parts[id] == part for id in made.images) for part in dict.fromkeys(parts.values())}
     return {
         "schema": 1, "source": text, "out": str(asked.out), "format": asked.to, "images": splits,
-        "objects": len(found.objects.class_A), "classes": found.classes, "notes": found.notes,
+        "objects": len(found.objects.class_A), "classes": found.classes,
+        "notes": [*found.notes, *made.notes],
         "lost": {what: count for what, count in made.lost.items() if count}, "checked": asked.images != "none",
         "train": shlex.join(["fewer", "train", f"{asked.to}:{asked.out}"]),
     }  # fmt: skip

@@ -29,7 +29,10 @@ def write_yolo(found: Boxes) -> Written:
     used = [part for part in ("train", "val", "test") if part in parts.values()]
     folders = [f"{part}: images/{part}" for part in used] or ["train: images"]
     names = [f"  {at}: {_quoted(name)}" for at, name in enumerate(found.classes)]
-    made.files["data.yaml"] = "\n".join(["path: .", *folders, "names:", *names, ""]).encode()
+    if "val" not in used:
+        made.notes.append("data.yaml has no val, which Ultralytics asks for: there is no validation split to name")
+    # Without `path` readers start from the file's folder; `path: .` would be the working directory.
+    made.files["data.yaml"] = "\n".join([*folders, "names:", *names, ""]).encode()
     return made
 
 

@@ -23,11 +23,13 @@ class Written:
         files: Content by path.
         images: Where each image goes, by its id; images that are not there cannot be held.
         lost: What the format cannot hold, and of how many.
+        notes: What the user should know, a sentence each.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     images: dict[int, str] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
 def part_by_id(found: Boxes) -> dict[int, str]:
