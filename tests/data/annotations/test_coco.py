@@ -138,6 +138,21 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, reason: 
         opened("coco:x", str(tmp_path))
 
 
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset(tmp_path, {"x.jpg": photo(1), "a.json": plain(), "b.json": b"{}"})
+
+    real = open
+
+    def refusing(path: Any, *args: Any, **more: Any) -> Any:
+        if str(path).endswith("b.json"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *args, **more)
+
+    monkeypatch.setattr("builtins.open", refusing)
+    with pytest.raises(DataError, match=r"b.json: Permission denied; fix: make the file readable"):
+        opened("coco:x", str(tmp_path))
+
+
 def test_wrong_types_anywhere_are_findings(tmp_path: Path) -> None:
     content = {
         "images": [image(1, "x.jpg"), 5, {"id": 2}, {"id": None, "file_name": "x.jpg"}, image(1, "y.jpg"),

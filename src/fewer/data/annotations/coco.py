@@ -100,12 +100,15 @@ def annotation_files(tree: Tree) -> list[str]:
     return named or [path for path in files if path.count("/") < 3]
 
 
-def looks_like(tree: Tree, path: str) -> bool:
-    """Whether a file begins as COCO's do, or has one of its names."""
+def looks_like(tree: Tree, path: str, draft: Draft) -> bool:
+    """Whether a file begins as COCO's do, or has one of its names; a fault, too, where it cannot be read."""
     if posixpath.basename(path) == _ROBOFLOW or posixpath.basename(path).startswith("instances_"):
         return True
-    with open(f"{tree.root}/{path}", "rb") as file:
-        head = file.read(4096)
+    try:
+        head = tree.head(path)
+    except DataError as error:
+        draft.fault("annotation-unreadable", path, str(error))
+        return False
     return head.lstrip().startswith(b"{") and any(f'"{key}"'.encode() in head for key in (*_LISTS, "licenses"))
 
 
@@ -113,7 +116,7 @@ def _files(tree: Tree, only: str, draft: Draft) -> list[tuple[str, str]]:
     """The files to read and the split of each, those of training first."""
     if only:
         return [(only, "")]
-    files = [path for path in annotation_files(tree) if looks_like(tree, path)]
+    files = [path for path in annotation_files(tree) if looks_like(tree, path, draft)]
     if len(files) == 1:
         return [(files[0], "")]
     part_by = {path: part_of(posixpath.basename(stem_of(path))) or part_in(path) for path in files}

@@ -72,10 +72,25 @@ class Tree:
             coding = stated[1].decode().lower() if stated else ""
             return raw.decode(coding) if coding in _OLD_ENCODINGS else decoded(raw)
         except OSError as error:
-            raise DataError(f"{self.root}/{path}: {error.strerror}; fix: make the file readable") from error
+            raise self._unreadable(path, error) from error
         except UnicodeDecodeError as error:
             what = f"it is not in {coding}, as it states" if coding in _OLD_ENCODINGS else "no UTF-8 text"
             raise DataError(f"{self.root}/{path}: {what}; fix: export it again, or save it as UTF-8") from error
+
+    def head(self, path: str) -> bytes:
+        """The first 4 KiB of a file.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        try:
+            with open(f"{self.root}/{path}", "rb") as file:
+                return file.read(4096)
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: str, error: OSError) -> DataError:
+        return DataError(f"{self.root}/{path}: {error.strerror}; fix: make the file readable")
 
     def found(self, path: str, *bases: str) -> str:
         """The first file that a path as written names below some folders; "" for none, or one outside the root.
