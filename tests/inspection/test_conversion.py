@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotated import coco, dataset, image, photo, thing, xml
-from fewer.core.errors import DataError, RecipeError
+from annotated import coco, dataset, image, photo, refuse_to_read, thing, xml
+from fewer.core.errors import DataError, RecipeError, ResourceError
 from fewer.data.annotations.boxes import Boxes
 from fewer.data.sources import SOURCES
 from fewer.inspection.conversion import Conversion, converted
@@ -226,3 +226,17 @@ def test_the_command_tells_what_it_did(server: Server, tmp_path: Path) -> None:
 def test_only_sources_of_boxes_are_converted(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"allowed: coco:PATH, voc:PATH, yolo:PATH"):
         convert(f"masks:{tmp_path}", tmp_path / "out", "coco")
+
+
+def test_a_picture_that_cannot_be_copied_is_named_and_not_the_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset(tmp_path / "own", {"x.jpg": PHOTO, "x.xml": xml("", [("a", 1, 1, 9, 9)])})
+    with monkeypatch.context() as patch:
+        refuse_to_read(patch, "own/x.jpg")
+        with pytest.raises(DataError, match=r"own/x.jpg: cannot be read: Permission denied; fix: make the file read"):
+            convert(f"voc:{tmp_path}/own", tmp_path / "new", "coco", "copy")
+    refuse_to_read(monkeypatch, "images/x.jpg")
+    with pytest.raises(ResourceError, match=r"--out .*new: cannot be written: Permission denied; fix: free space"):
+        convert(f"voc:{tmp_path}/own", tmp_path / "new", "coco", "copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from zoo import Files, encoded, picture, written
@@ -60,6 +61,18 @@ def mask(ids: Any, mode: str = "L", palette: Sequence[int] = ()) -> bytes:
         found = Image.frombytes("P", found.size, found.tobytes())
         found.putpalette(palette or [value for i in range(256) for value in (255 - i, i, i // 2)])
     return encoded(found)
+
+
+def refuse_to_read(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """From now on no file whose path ends so can be opened; modes of files would not stop root."""
+    real = open
+
+    def refusing(path: Any, *args: Any, **more: Any) -> Any:
+        if str(path).endswith(ending):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *args, **more)
+
+    monkeypatch.setattr("builtins.open", refusing)
 
 
 def dataset(root: Path, files: Files) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fewer.core.errors import RecipeError, ResourceError
+from fewer.core.errors import DataError, RecipeError, ResourceError
 
 
 def require_free(out: Path) -> None:
@@ -24,7 +24,12 @@ def require_free(out: Path) -> None:
 
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """A folder that takes its place only once all is well, and else leaves nothing behind."""
+    """A folder that takes its place only once all is well, and else leaves nothing behind.
+
+    Raises:
+        DataError: A file of another folder cannot be read.
+        ResourceError: The folder cannot be written.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}-", dir=out.parent))
@@ -35,8 +40,18 @@ def beside(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         folder.rename(out)
     except OSError as error:
+        if _is_outside(error, folder):
+            what = f"{error.filename}: cannot be read: {error.strerror}; fix: make the file readable"
+            raise DataError(what) from None
         raise ResourceError(
             f"--out {out}: cannot be written: {error.strerror}; fix: free space, or another folder"
         ) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_outside(error: OSError, folder: Path) -> bool:
+    """Whether what failed is about a file of another folder alone; copying and linking name two files."""
+    if error.filename is None or error.filename2 is not None:
+        return False
+    return not Path(os.path.abspath(os.fsdecode(error.filename))).is_relative_to(folder.absolute())

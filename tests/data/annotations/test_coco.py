@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annotated import coco, dataset, image, photo, thing
+from annotated import coco, dataset, image, photo, refuse_to_read, thing
 from fewer.core.errors import DataError
 from fewer.data.sources.coco import opened
 
@@ -140,15 +140,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, reason: 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset(tmp_path, {"x.jpg": photo(1), "a.json": plain(), "b.json": b"{}"})
-
-    real = open
-
-    def refusing(path: Any, *args: Any, **more: Any) -> Any:
-        if str(path).endswith("b.json"):
-            raise PermissionError(13, "Permission denied", path)
-        return real(path, *args, **more)
-
-    monkeypatch.setattr("builtins.open", refusing)
+    refuse_to_read(monkeypatch, "b.json")
     with pytest.raises(DataError, match=r"b.json: Permission denied; fix: make the file readable"):
         opened("coco:x", str(tmp_path))
 
