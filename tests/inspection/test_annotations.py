@@ -180,3 +180,28 @@ def test_a_recipe_s_splits_are_checked_too(tmp_path: Path, kind: str) -> None:
     inventory = inventory_of(str(tmp_path / "r.toml"))
     seen = {finding.code for finding in check(inventory, scan(inventory, processes=0))}
     assert ("box-empty" if kind == "voc" else "mask-values") in seen
+
+
+def test_a_fault_stands_under_the_split_of_its_own_source(tmp_path: Path) -> None:
+    for at, part in enumerate(("train", "test")):
+        things = [thing(1, 1, 1, 2, 10, 10), *([thing(1, 1, 5, 5, 0, 5)] if part == "train" else [])]
+        content = coco([image(1, "images/1.jpg"), image(2, "images/2.jpg")], things, {1: "a"})
+        files = {"images/1.jpg": photo(2 * at), "images/2.jpg": photo(2 * at + 1), "a.json": content}
+        dataset(tmp_path / part, files)
+    recipe = '[data]\nsource = "coco:train"\ntest = "coco:test"\nval = "none"\n[model]\nname = "lenet5"\n'
+    (tmp_path / "r.toml").write_text(recipe)
+    assert [each for each in codes(str(tmp_path / "r.toml")) if each[0] == "box-empty"] == [
+        ("box-empty", "train", "images/1.jpg")
+    ]
+
+
+def test_boxes_are_looked_at_too_where_a_recipe_s_sources_do_not_fit_together(tmp_path: Path) -> None:
+    twice = [thing(1, 1, 1, 2, 10, 10), thing(1, 1, 1, 2, 10, 10.1)]
+    for at, name in enumerate("ab"):  # classes of the test source are not those of training
+        content = coco([image(1, "1.jpg")], twice, {1: name})
+        dataset(tmp_path / name, {"1.jpg": photo(at), "a.json": content})
+    recipe = '[data]\nsource = "coco:a"\ntest = "coco:b"\nval = "none"\n[model]\nname = "lenet5"\n'
+    (tmp_path / "r.toml").write_text(recipe)
+    inventory = inventory_of(str(tmp_path / "r.toml"))
+    assert [part.split for part in inventory.parts if part.annotated] == ["train", "test"]
+    assert [each[1] for each in codes(str(tmp_path / "r.toml")) if each[0] == "box-duplicate"] == ["train", "test"]

@@ -164,7 +164,8 @@ def _faults(source: Source, parts: list[Part]) -> list[Finding]:
     """A finding for each fault of the boxes or masks of a source, under the split of the image that it names."""
     if not isinstance(source, BoxSource | MaskSource):
         return []
-    return faults_of(source.found.faults, source.name, {name: part.split for part in parts for name in part.names})
+    own = [part for part in parts if part.source == source.name]  # other sources may have files of the same names
+    return faults_of(source.found.faults, source.name, {name: part.split for part in own for name in part.names})
 
 
 def _of_recipe(path: str, overrides: Sequence[str]) -> Inventory:
@@ -209,7 +210,7 @@ def _one_by_one(texts: dict[str, str], reading: dict[str, Any], refusal: DataErr
         chosen = other.parts if split == "train" else wanted or other.parts[:1]
         for part in chosen:
             role = split if part.split == ALL else part.split if split == "train" else split
-            whole.parts.append(Part(role, part.source, part.names, part.labels, part.sizes, part.read))
+            whole.parts.append(replace(part, split=role))
         whole.notes += other.notes
         whole.findings += other.findings
     train = {label for part in whole.parts if part.split in ("train", ALL) for label in part.labels}
