@@ -145,3 +145,12 @@ def test_images_without_labels_say_where_they_lie(split: Split) -> None:
 def test_statistics_of_pixels_leave_the_room_around_pictures_out(split: Split) -> None:
     whole, cut = (ImageData(split, ViewSettings(aspect=aspect)).moments(64)[0] for aspect in (1.0, None))
     assert whole == pytest.approx(cut, abs=0.05)
+
+
+def test_masks_are_kept_as_long_as_the_bytes_of_all_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fewer.data.annotations.targets._KEPT_BYTES", 12)
+    sides, read = (3, 1, 2, 1), list[int]()
+    masks = MaskTargets(lambda id: read.append(id) or np.zeros((sides[id],) * 2, np.uint8))
+    for id in (0, 1, 2, 3, 0, 1, 2, 3):
+        masks._mask(id)
+    assert read == [0, 1, 2, 3, 2], "9 + 1 bytes, 4 more that have no room, and 1 more that has"

@@ -84,7 +84,7 @@ class BoxTargets:
         return {name: torch.from_numpy(column[at].copy()) for name, column in columns.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MaskTargets:
     """The mask of each image, read when it is first asked for, and kept as long as there is room.
 
@@ -94,6 +94,7 @@ class MaskTargets:
 
     read: Callable[[int], npt.NDArray[np.uint8]]
     _kept: dict[int, Tensor] = field(default_factory=dict)
+    _kept_bytes: int = 0
 
     def targets(self, request: Request, view: View, frame: Frame | None = None) -> Values:
         """Masks as the views show them, uint8; padding is void.
@@ -116,8 +117,9 @@ class MaskTargets:
         found = self._kept.get(id)
         if found is None:
             found = torch.from_numpy(np.ascontiguousarray(self.read(id)))
-            if (len(self._kept) + 1) * found.nbytes <= _KEPT_BYTES:
+            if self._kept_bytes + found.nbytes <= _KEPT_BYTES:
                 self._kept[id] = found
+                self._kept_bytes += found.nbytes
         return found
 
 
