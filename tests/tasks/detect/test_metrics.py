@@ -17,7 +17,6 @@ from fewer.core.ragged import Ragged
 from fewer.core.types import Batch
 from fewer.sync.comm import SingleProcess
 from fewer.tasks import detect
-from fewer.tasks.detect import coco
 from fewer.tasks.detect.metrics import metric_names
 from fewer.testing.comparing import alike
 from fewer.testing.threads import on_ranks
@@ -197,12 +196,3 @@ def test_without_objects_the_primary_metric_is_0() -> None:
     found = detect.plain(CLASSES).evaluate(model, [batch], SingleProcess())
     assert found.scalars == {"ap": 0.0, "ap50": 0.0, "loss": 0.5, "class_loss": 0.0, "box_loss": 0.5}
     assert found.tables["per_class"]["objects"] == [0, 0, 0]
-
-
-def test_results_are_as_cocos_files_hold_them() -> None:
-    from fewer.tasks.detect.prediction import Objects
-
-    found = [Objects((10, 20), ((1, 0.75, (1.0, 2.0, 4.0, 8.0)),)), Objects((10, 20), ())]
-    expected = {"image_id": 7, "category_id": 1, "bbox": [1.0, 2.0, 3.0, 6.0], "score": 0.75}
-    assert coco.coco_results(found, [7, 8]) == [expected]
-    assert coco.coco_results(found, [7, 8], {0: 17, 1: 18}) == [{**expected, "category_id": 18}]

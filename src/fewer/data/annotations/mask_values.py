@@ -17,7 +17,6 @@ from fewer.data.decode.decode import Damaged, opened
 from fewer.data.decode.jpeg import orientation_of, upright
 
 CLASSES_MAX = 254
-_NONE = 254  # of a value that is no class
 Ids = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.integer[Any]]
 

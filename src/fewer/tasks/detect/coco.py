@@ -1,4 +1,4 @@
-"""Precision of detections by COCO's rules, computed by faster-coco-eval, and detections as COCO's result files.
+"""Precision of detections by COCO's rules, computed by faster-coco-eval.
 
 D: detections of all images. O: objects of all images. Columns of their rows are named below.
 T: values of IoU. R: values of recall. C: classes. A: ranges of area.
@@ -6,7 +6,7 @@ T: values of IoU. R: values of recall. C: classes. A: ranges of area.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from fewer.tasks.detect.prediction import Objects
-
-Rows = "npt.NDArray[np.float64]"
 IMAGE, CLASS, LEFT, TOP, RIGHT, BOTTOM = range(6)
 SCORE = 6  # of a detection's row
 AREA, CROWD, IGNORED = 6, 7, 8  # of an object's
@@ -90,25 +87,3 @@ def _detections(detection_D7: npt.NDArray[np.float64]) -> Iterable[dict[str, Any
             "iscrowd": 0,
             "score": row[SCORE],
         }
-
-
-def coco_results(
-    predictions: Iterable[Objects], image_ids: Iterable[int], category_ids: Mapping[int, int] | None = None
-) -> list[dict[str, Any]]:
-    """Detections as COCO's result files hold them: a list of `image_id`, `category_id`, `bbox` and `score`.
-
-    Args:
-        predictions: What was found in each image.
-        image_ids: The ids of these images.
-        category_ids: The id of each class; left out: its number, from 0.
-    """
-    return [
-        {
-            "image_id": image_id,
-            "category_id": category_ids[label] if category_ids is not None else label,
-            "bbox": [round(each, 2) for each in (box[0], box[1], box[2] - box[0], box[3] - box[1])],
-            "score": round(score, 5),
-        }
-        for prediction, image_id in zip(predictions, image_ids, strict=True)
-        for label, score, box in prediction.found
-    ]
