@@ -167,6 +167,17 @@ def test_a_class_called_void_is_none_wherever_it_stands(tmp_path: Path) -> None:
     assert opened("masks:x", str(tmp_path), ignore_index=255).classes == ["void", "a", "b"]
 
 
+def test_all_ids_below_void_may_be_classes(tmp_path: Path) -> None:
+    ids = np.array([[0, 1, 253], [254, 255, 254]])
+    dataset(tmp_path, {"images/x.jpg": small(1), "masks/x.png": mask(ids)})
+    for names in ({}, {"classes.txt": b"\n".join(b"%d" % i for i in range(255))}):
+        source = opened("masks:x", dataset(tmp_path, names))
+        assert source.classes == [str(i) for i in range(255)]
+        assert source.read_mask(0).tolist() == ids.tolist()
+    backwards = source.in_classes(source.classes[::-1], "test")
+    assert backwards.read_mask(0).tolist() == [[254, 253, 1], [0, 255, 0]]  # type: ignore[attr-defined]
+
+
 def test_white_is_the_second_of_two_classes(tmp_path: Path) -> None:
     white = {"images/x.jpg": small(1), "masks/x.png": mask(np.array([[0, 255, 0], [0, 0, 255]]))}
     source = opened("masks:x", dataset(tmp_path, white))
@@ -220,7 +231,7 @@ def test_an_unknown_colour_is_refused(tmp_path: Path) -> None:
         ({"class_dict.csv": b"name,r,g,b\na,1,2,300\n"}, r"row 2: \['a', '1', '2', '300'\]"),
         ({"_classes.csv": b"Pixel Value, Class\n-1, a\n"}, "row 2: "),
         ({"classes.txt": b"a\nb\na\n"}, "class 'a' occurs twice"),
-        ({"classes.txt": b"\n".join(b"%d" % i for i in range(255))}, "names 255 classes; allowed: 1 to 254"),
+        ({"classes.txt": b"\n".join(b"%d" % i for i in range(256))}, "names 256 classes; allowed: 1 to 255"),
         ({"classes.txt": b"\n"}, "names no classes"),
         ({"masks/x.png": encoded(picture(3, 3, 2))}, "masks/x.png is of colours, and nothing says what they stand for"),
     ],

@@ -222,3 +222,9 @@ def test_metadata_of_unknown_origin_is_checked(change: dict[str, Any]) -> None:
     segment = tasks.module("segment")
     with pytest.raises(ValueError, match=r"class|tta"):
         segment.Metadata.model_validate({"name": "segment", "classes": ["a", "b"], **change})
+
+
+def test_masks_of_8_bits_have_room_for_255_classes() -> None:
+    assert Segment(255).classes == 255
+    with pytest.raises(ValueError, match="256 classes; masks of 8 bits have room for 255"):
+        Segment(256)

@@ -8,6 +8,7 @@ from functools import lru_cache
 Color = tuple[int, int, int]
 
 VOID = 255  # of a mask: what is not learnt and not counted
+MASK_CLASSES_MAX = VOID  # ids 0 to 254
 # Neighbours differ in hue, all in hue or lightness; none is near black, white or grey.
 _CHOSEN = bytes.fromhex(
     "e6323c 2fb42f 1473f0 ffd21e 00d2e6 f014b4 ff8c1e 8c50e6 b4e632 f0a0f0 0a8ca0 a0642d 00e696 ff78a0 7896ff c8a064 "

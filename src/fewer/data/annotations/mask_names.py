@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fewer.core.drawing.palette import MASK_CLASSES_MAX
 from fewer.core.errors import DataError
 from fewer.data.annotations.draft import shown, whole
-from fewer.data.annotations.mask_values import CLASSES_MAX, VOID, Table, stored
+from fewer.data.annotations.mask_values import VOID, Table, stored
 from fewer.data.annotations.tree import Tree
 from fewer.data.decode.decode import Damaged
 
@@ -50,9 +51,9 @@ def table_of(tree: Tree, name: str, masks: Sequence[str], ignore_index: int | No
             value[stored_value] = label
         if code is not None:
             colour[code] = label
-    if not 1 <= len(names) <= CLASSES_MAX:
+    if not 1 <= len(names) <= MASK_CLASSES_MAX:
         raise DataError(
-            f"{name}: {from_file} names {len(names):,} classes; allowed: 1 to {CLASSES_MAX}; fix: merge some"
+            f"{name}: {from_file} names {len(names):,} classes; allowed: 1 to {MASK_CLASSES_MAX}; fix: merge some"
         )
     if ignore_index is not None and 0 <= ignore_index < VOID:
         value[ignore_index] = VOID

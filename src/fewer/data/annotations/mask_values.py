@@ -16,7 +16,6 @@ from fewer.data.annotations.header import header_of
 from fewer.data.decode.decode import Damaged, opened
 from fewer.data.decode.jpeg import orientation_of, upright
 
-CLASSES_MAX = 254
 Ids = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.integer[Any]]
 

@@ -6,13 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from fewer.core.drawing.palette import MASK_CLASSES_MAX
 from fewer.core.metadata import TaskMetadata
 
 _Pixels = Annotated[int, Field(ge=0, lt=2**50, strict=True)]
 
 EVALUATION_KEYS = ("tta",)
 Tta = Literal["none", "flip"]
-CLASSES_MAX = 255  # ids 0 to 254 of a mask's 8 bits; 255 is void
 
 
 class Metadata(TaskMetadata):
@@ -24,13 +24,13 @@ class Metadata(TaskMetadata):
     """
 
     name: Literal["segment"] = "segment"
-    train_pixels_per_class: Annotated[tuple[_Pixels, ...], Field(max_length=CLASSES_MAX)] = ()
+    train_pixels_per_class: Annotated[tuple[_Pixels, ...], Field(max_length=MASK_CLASSES_MAX)] = ()
     tta: Tta = "none"
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if len(self.classes) > CLASSES_MAX:
-            raise ValueError(f"{len(self.classes)} classes; a mask has room for {CLASSES_MAX}")
+        if len(self.classes) > MASK_CLASSES_MAX:
+            raise ValueError(f"{len(self.classes)} classes; a mask has room for {MASK_CLASSES_MAX}")
         if self.train_pixels_per_class and len(self.train_pixels_per_class) != len(self.classes):
             raise ValueError("train_pixels_per_class: not one number a class")
         return self

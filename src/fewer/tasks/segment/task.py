@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 import torch
 
+from fewer.core.drawing.palette import MASK_CLASSES_MAX
 from fewer.core.evaluation import Evaluation, WorstSample
 from fewer.core.frame import frame_of
 from fewer.core.observation import Column, Outcome, observe
@@ -16,7 +17,7 @@ from fewer.core.types import At, Batch, Forward, Stage, first
 from fewer.core.worst import worst_rows
 from fewer.tasks.segment.loss import Setting
 from fewer.tasks.segment.losses import cross_entropy
-from fewer.tasks.segment.metadata import CLASSES_MAX, Metadata, Tta
+from fewer.tasks.segment.metadata import Metadata, Tta
 from fewer.tasks.segment.metrics import PIXEL_ACCURACY, PRIMARY, STEP_METRICS, image_miou, scalars, tables
 from fewer.tasks.segment.own_size import own_ids
 from fewer.tasks.segment.pixels import Pixels, at_size
@@ -74,8 +75,8 @@ class Segment:
         pixels_C: Sequence[int] = (),
     ) -> None:
         self.names = tuple(map(str, range(classes)) if isinstance(classes, int) else classes)
-        if len(self.names) > CLASSES_MAX:
-            raise ValueError(f"{len(self.names)} classes; masks of 8 bits have room for {CLASSES_MAX}")
+        if len(self.names) > MASK_CLASSES_MAX:
+            raise ValueError(f"{len(self.names)} classes; masks of 8 bits have room for {MASK_CLASSES_MAX}")
         self.classes, self.tta, self.autocast = len(self.names), tta, autocast
         self.loss = loss or cross_entropy.build(cross_entropy.Params(), Setting())
         self.aux_weight, self.aspect, self.pixels_C = aux_weight, aspect, pixels_C
