@@ -67,6 +67,10 @@ def test_folders_and_lists_are_splits(tmp_path: Path) -> None:
     lists = {"ImageSets/Segmentation/train.txt": b"0\n2\n", "ImageSets/Segmentation/val.txt": b"1\n"}
     source = opened("masks:x", dataset(tmp_path / "b", {**files, **lists, **NAMES}))
     assert {part: ids.tolist() for part, ids in source.parts.items()} == {"train": [0, 2], "val": [1]}
+    dataset(tmp_path / "b", {"ImageSets/Segmentation/train.txt": b""})
+    source = opened("masks:x", str(tmp_path / "b"))
+    assert not source.parts, "else all images would train, those of val too"
+    assert source.notes[0].startswith("ImageSets/Segmentation/train.txt names no image: no list counts")
 
 
 def bits(depth: int, colour: int) -> bytes:

@@ -84,6 +84,17 @@ def test_an_image_stays_in_the_first_list_that_names_it(tmp_path: Path) -> None:
     ]
 
 
+def test_lists_without_images_are_told(tmp_path: Path) -> None:
+    files = {f"{i}.jpg": photo(i) for i in range(2)} | {f"{i}.xml": xml("", [("a", 2, 2, 9, 9)]) for i in range(2)}
+    dataset(tmp_path, files | {"ImageSets/Main/train.txt": b"0\n1\n", "ImageSets/Main/val.txt": b"\n"})
+    told = 'names no image of its own: data.val = "auto" takes another split, or holds out a share'
+    assert opened("voc:x", str(tmp_path)).notes == [f"ImageSets/Main/val.txt {told}"]
+    dataset(tmp_path, {"ImageSets/Main/train.txt": b"", "ImageSets/Main/val.txt": b"1\n"})
+    source = opened("voc:x", str(tmp_path))
+    assert source.notes == ["ImageSets/Main/train.txt names no image: no list counts, and there are no splits"]
+    assert not source.parts
+
+
 def test_difficult_objects_are_marked_and_empty_files_are_background(tmp_path: Path) -> None:
     files = {"a.xml": xml("a.jpg", [("c", 2, 2, 9, 9)], more="<difficult>1</difficult>"), "b.xml": xml("b.jpg")}
     dataset(tmp_path, {**files, "a.jpg": photo(1), "b.jpg": photo(2)})

@@ -151,7 +151,10 @@ def listed(lists: dict[str, str], images: Sequence[str], tree: Tree, draft: Draf
         lists: The list of each split, by its path.
         images: Paths of the images.
         tree: The files.
-        draft: Where faults go.
+        draft: Where faults go, and notes of lists without images.
+
+    Returns:
+        The split of each image; of none where the list of train is empty, since all images would train then.
     """
     stems = by_stem(images)
     whole_paths = {stem_of(image): image for image in images}
@@ -170,4 +173,13 @@ def listed(lists: dict[str, str], images: Sequence[str], tree: Tree, draft: Draf
                 draft.fault("image-missing", path, f"{shown(name)} names no annotated image")
             elif found.setdefault(image, part) != part:
                 draft.fault("image-in-two-splits", image, f"{part} names it, and {found[image]}, where it stays")
+    used = {*found.values()}
+    if "train" not in used:
+        draft.notes.append(f"{lists['train']} names no image: no list counts, and there are no splits")
+        return {}
+    draft.notes += [
+        f'{path} names no image of its own: data.{part} = "auto" takes another split, or holds out a share'
+        for part, path in lists.items()
+        if part not in used
+    ]
     return found
