@@ -161,6 +161,7 @@ PROXY: dict[str, tuple[str, ...]] = {
     **plain(40, (0.55, 1.0)),
     "proxy 0.5": ("select.method=proxy", "select.share=0.5"),
     "random 0.55": ("select.method=random", "select.cost=0.55"),
+    "proxy 0.5, the last 10 % on all": ("select.method=proxy", "select.share=0.5", REVISED),
     "proxy 0.5, no guards": ("select.method=proxy", "select.share=0.5", "select.guards=off"),
     "infobatch": OWN["infobatch"],
     "srd 0.55": (*AT_COST["srd"], "select.cost=0.55"),
