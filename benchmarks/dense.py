@@ -35,8 +35,10 @@ def main() -> None:
     command.add_argument("--seeds", default="0,1,2", help="comma-separated")
     command.add_argument("--jobs", type=int, default=1, help="runs side by side")
     command.add_argument("--only", default="", help="variants whose name holds this text")
-    command.add_argument("--weights", type=Path, help="file of a MobileNetV2's weights; left out: random ones")
+    command.add_argument("--weights", type=Path, help="file of a MobileNetV2's weights")
     args = parsed(command, "--seeds=0", "--task=segment", "--only=plain")
+    if not args.smoke and not args.weights:  # a line does not say which weights, so all lines have the same
+        command.error("--weights FILE is needed: a MobileNetV2's, such as torchvision's mobilenet_v2-b0353104.pth")
     with shapes(12, 64) if args.smoke else nullcontext() as made_up:
         tiny = (*TINY, f"data.source=masks:{made_up / 'masks'}") if made_up else ()
         study(args, tiny)

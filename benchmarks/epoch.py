@@ -77,7 +77,7 @@ def compared(content: dict[str, Any], rounds: int) -> list[float]:
     chosen = {"method": "dbpd", "cost": (1 + rounds * KEPT) / epochs}
     with_epochs = {**content, "train": {**content["train"], "epochs": epochs}, "evaluate": {"batchnorm_images": 0}}
     if "stages" in content:
-        with_epochs = {**content, "stages": [{**content["stages"][0], "epochs": epochs}]}
+        with_epochs |= {"train": content["train"], "stages": [{**content["stages"][0], "epochs": epochs}]}
     sides = [epochs_of({**with_epochs, "select": select}) for select in ({"method": "everything"}, chosen)]
     seconds = [[next(side) for side in sides] for _ in range(epochs)]
     return [plain / part for plain, part in seconds[1:]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matched_cost import markdown
+from matched_cost import markdown, spread
 
 Line = Mapping[str, Any]
 FEWER = "fewer"
@@ -94,19 +94,23 @@ def best(lines: Sequence[Line]) -> str:
         if not ours or not runs:
             continue
         (who, setting), theirs = min(runs.items(), key=lambda run: _rank(run[1]))
-        missed = "" if _is_reached(theirs) else "not reached in "
         rows.append(
             (
                 f"{case.text}: {100 * case.target:g} % {case.metric[1]}",
-                _spread([run["cpu_seconds"] for run in ours], 0),
-                _spread([100 * run["best"] for run in ours], 1),
+                *_reached(ours),
                 f"{who}{SETTINGS[setting]}",
-                missed + _spread([run["cpu_seconds"] for run in theirs], 0),
-                _spread([100 * run["best"] for run in theirs if run["best"] is not None] or [0.0], 1),
+                *_reached(theirs),
                 f"{len(ours)} and {len(theirs)}" if len(ours) != len(theirs) else str(len(ours)),
             )
         )
     return markdown(head, rows)
+
+
+def _reached(runs: Sequence[Line]) -> tuple[str, str]:
+    """CPU seconds of some runs, which may not have reached the target, and what they reached."""
+    best = [100 * run["best"] for run in runs if run["best"] is not None]
+    seconds = spread([run["cpu_seconds"] for run in runs], 0)
+    return ("" if _is_reached(runs) else "not reached in ") + seconds, spread(best, 1) if best else "none"
 
 
 def _is_reached(runs: Sequence[Line]) -> bool:
@@ -127,19 +131,18 @@ def _cells(runs: Sequence[Line], ours: Mapping[int, float]) -> tuple[str, ...]:
     found = _seconds(runs)
     ratios = [found[seed] / ours[seed] for seed in found.keys() & ours.keys()]
     missed = [run for run in runs if run["seconds_to_target"] is None]
-    seconds = [_spread(list(found.values()), 0)] if found else []
+    seconds = [spread(list(found.values()), 0)] if found else []
     if missed:
         within = f" in {missed[0]['minutes']:g} minutes" if any(run["is_over_time"] for run in missed) else ""
         of_all = f" by {len(missed)} of {len(runs)}" if found else ""
         seconds.append(f"not reached{within}{of_all}")
-    best = [100 * run["best"] for run in runs if run["best"] is not None]
     return (
         str(len(runs)),
-        _spread(best, 1) if best else "none",
+        _reached(runs)[1],
         "; ".join(seconds),
-        _spread(ratios, 2) if ratios else "–",
-        _spread([run["cpu_seconds"] for run in runs], 0),
-        _spread([run["full_epoch_equivalents"] for run in runs], 2),
+        spread(ratios, 2) if ratios else "–",
+        spread([run["cpu_seconds"] for run in runs], 0),
+        spread([run["full_epoch_equivalents"] for run in runs], 2),
     )
 
 
@@ -150,9 +153,3 @@ def _runs(lines: Sequence[Line], case: str, arm: tuple[str, str]) -> list[Line]:
 def _seconds(runs: Sequence[Line]) -> dict[int, float]:
     """Seconds to the target by seed, of the runs that reached it."""
     return {run["seed"]: run["seconds_to_target"] for run in runs if run["seconds_to_target"] is not None}
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    """Mean, and the standard deviation over seeds where there are several."""
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

@@ -25,6 +25,8 @@ from typing import Any
 
 from common import Results, parsed, parser, summary
 
+from fewer.core.ledger import TRAINING
+
 SMALL = """
 data = { source = "digits", test = "10%", val = "none" }
 augment = { flip = "no" }
@@ -33,7 +35,6 @@ train = { epochs = EPOCHS, lr = 0.05, precision = "fp32" }
 stages = [{ epochs = EPOCHS, side_px = 32 }]
 out = { plots = false, previews = false, checkpoint_every = "EPOCHSep" }
 """
-TRAINING = ("train", "select", "data_wait", "sync")  # phases of the ledger that batches take
 
 
 def devices() -> tuple[str, int]:

@@ -116,7 +116,8 @@ METRICS = {  # of a study, the one that decides first; else top-1
     "detect": {"ap": "AP", "ap50": "AP50"},
     "segment": {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"},
 }
-IMAGES = {"digits_uniform": 719, "detect": 0, "segment": 0}  # that test a study; else those of CIFAR-10. 0: no share
+# Images that test a study, else those of CIFAR-10; 0: its metrics are no shares of images.
+IMAGES = {"digits": 719, "digits_uniform": 719, "detect": 0, "segment": 0}
 CIFAR10_IMAGES = 10_000
 RECIPE = "the recipe as it is"  # in dense.jsonl, of another length than what is compared
 
@@ -274,7 +275,7 @@ class SyncRow:
     @property
     def apart(self) -> str:
         """The difference in points, with half of its interval where there are several seeds."""
-        return points(self.difference)
+        return "–" if self.variant.startswith(EVERY_STEP) else points(self.difference)
 
     def text(self) -> str:
         seeds = len(self.difference.values)
@@ -292,7 +293,7 @@ def sync_rows(lines: Sequence[Line]) -> list[SyncRow]:
         workers = next(text.split()[1] for text in variant.split(", ") if text.startswith("K "))
         base = runs.get(f"{EVERY_STEP}, K {workers}", {})
         values, others = ({seed: run["metrics"]["top1"] for seed, run in each.items()} for each in (arm, base))
-        if (difference := paired(values, others)) is None:
+        if (difference := paired(values, others, images=CIFAR10_IMAGES)) is None:
             continue
         pairs = [(arm[seed], base[seed]) for seed in sorted(arm.keys() & base.keys())]
         rows.append(

@@ -11,6 +11,7 @@ from fewer.machine.loading import Loading
 from fewer.plan.compile import compile_plan
 from fewer.plan.facts import StoreFacts
 from fewer.plan.plan import Plan
+from fewer.plan.stores import store_side_px
 from fewer.session.data_costs import Costs
 from fewer.tune.data_advice import best_of, changes, images_per_second, limit_of, path_of, seconds_of, spare_threads
 from planning import facts, recipe
@@ -73,9 +74,10 @@ def test_memory_is_named_where_it_suffices() -> None:
 
 
 def test_a_store_is_named_where_cores_are_short_and_only_if_there_is_none() -> None:
-    best = best_of(changes(plan(cores=1, memory=1000), [costs(decode=50)], "my r.toml"))
+    made = plan(cores=1, memory=1000)
+    best, side_px = best_of(changes(made, [costs(decode=50)], "my r.toml")), store_side_px(made.recipe, made.stages)
     assert best is not None
-    assert (best.name, best.how) == ("store", "`fewer data store 'my r.toml'`")
+    assert (best.name, best.how) == ("store", f"`fewer data store 'my r.toml' --side {side_px}`")
     assert best.gain == pytest.approx(52 / 3), "cores: 50 + 1 + 1 ms before, 1 + 1 + 1 ms after"
     assert "store" not in {change.name for change in changes(plan(store=True), [costs()], "r.toml")}
 

@@ -36,7 +36,7 @@ def load_model(run: Place, *, precision: str = "") -> LoadedModel:
 
 
 def predict(
-    model: LoadedModel | Place, images: Place | Iterable[Place], *, top: int = 2, batch_size: int = 0
+    model: LoadedModel | Place, images: Place | Iterable[Place], *, top: int = 0, batch_size: int = 0
 ) -> Iterator[Prediction]:
     """Predicts images, preprocessed exactly as in the run's evaluation.
 
@@ -45,7 +45,8 @@ def predict(
     Args:
         model: A model from `load_model`, a run folder, or one of the models in its `checkpoints/`.
         images: Images and folders of images, or one of them.
-        top: How many answers (classes) an image has at most.
+        top: How many answers an image has at most: classes, or objects of a detector. Left out: as `fewer predict`, 2
+            classes, 3 of a mask, 100 objects.
         batch_size: Images in one forward; left out: as in evaluation.
 
     Yields:
@@ -57,11 +58,12 @@ def predict(
         RecipeError: There is no model.
     """
     from fewer.data.listing.files import files_of
+    from fewer.inference.predict import answers_of
 
     paths = [images] if isinstance(images, (str, PathLike)) else list(images)
     files: Iterable[Found] = files_of([Path(path) for path in paths])
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
-    return _answered(loaded, files, top, batch_size)
+    return _answered(loaded, files, top or answers_of(loaded), batch_size)
 
 
 def _answered(loaded: LoadedModel, files: Iterable[Found], top: int, batch_size: int) -> Iterator[Prediction]:

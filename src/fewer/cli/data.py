@@ -61,8 +61,11 @@ def check(
     counts = {level: sum(f.kind.severity == level for f in found) for level in ("error", "warning", "info")}
     if as_json:
         import json
+        from collections import Counter
 
-        images = {part.split: len(part) for part in inventory.parts}
+        images = Counter[str]()
+        for part in inventory.parts:
+            images[part.split] += len(part)
         print(json.dumps({"schema": 1, "source": text, "images": images, "classes": inventory.classes, "counts": counts,
                           "notes": inventory.notes, "findings": [finding.as_json() for finding in found]}))  # fmt: skip
     else:

@@ -35,7 +35,7 @@ def show_plan(plan: Plan, outlook: Outlook | None, everything: bool) -> None:
     for text in _sentences(plan, outlook):
         console.print(printable(text.replace(units.NBSP, " ")), markup=False, soft_wrap=not console.is_terminal)
     for note in plan.notes:
-        console.print(f"- {note}", markup=False, soft_wrap=not console.is_terminal)
+        console.print(printable(f"- {note}"), markup=False, soft_wrap=not console.is_terminal)
     if everything:
         _show_details(console, plan)
 

@@ -95,6 +95,10 @@ def _progress(summary: Summary) -> Html:
     return Html(f' <span class="state running">{runs["there"]:,} of {runs["asked"]:,} runs</span>')
 
 
+def _way(summary: Summary) -> str:
+    return "Up" if Metrics(summary["task"])[summary["metric"]].higher_is_better else "Down"
+
+
 def _round(summary: Summary, prefix: str) -> list[Html]:
     """The sections of a choice, or of its confirmation."""
     number = {arm["name"]: i for i, arm in enumerate(_variants(summary), start=1)}
@@ -105,7 +109,7 @@ def _round(summary: Summary, prefix: str) -> list[Html]:
     parts = {
         "Verdicts": (caution, _verdicts(summary, number)),
         "Cost": (
-            "Up and to the left is better. Below the plain curve, shorter plain training does as well or better.",
+            f"{_way(summary)} and to the left is better. Beyond the plain curve, shorter plain training does as well.",
             _curves(summary, number, prefix),
         ),
         "All arms": (all_lead, _all(summary, number)),

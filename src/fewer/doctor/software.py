@@ -21,9 +21,12 @@ PYTHON_FLOOR, TORCH_FLOOR = (3, 11), (2, 10)
 VISION_OFFSET = 15  # torchvision 0.(N + 15) is built for torch 2.N
 EXTRAS = {  # an optional package, and its use
     "timm": "models named timm:NAME",
+    "segmentation-models-pytorch": "models named smp:NAME",
     "datasets": "data from hf:NAME",
     "tensorboard": "out.tensorboard = true",
     "pandas": "fewer.load_runs",
+    "optuna": "fewer tune",
+    "obstore": "s3:// addresses",
 }
 _COMPILE_SECONDS = 60.0
 _PROGRAM = "#include <omp.h>\n#include <vector>\nint main() { return std::vector<int>(1).size() - 1; }\n"

@@ -14,7 +14,7 @@ from fewer.core.errors import printable
 from fewer.report.load import document
 from fewer.report.metrics import metrics_of
 from fewer.report.values import dig, mapping, number, whole
-from fewer.runs.folder import RESOLVED, is_locked, planned_epochs
+from fewer.runs.folder import RESOLVED, planned_epochs, state_now
 
 _TAIL_BYTES = 1 << 16  # of rows.jsonl, which hold its last rows
 
@@ -92,9 +92,7 @@ def summary(folder: Path) -> RunSummary:
 
 
 def _state(folder: Path, status: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    state = status.get("state")
-    if state == "running" and not is_locked(folder):
-        return "done" if result else "killed"
+    state = state_now(folder, status.get("state"), bool(result))
     return printable(state)[:20] if isinstance(state, str) else "done" if result else "unknown"
 
 

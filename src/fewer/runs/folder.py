@@ -54,6 +54,19 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+def state_now(folder: Path, reported: object, is_done: bool) -> object:
+    """What `status.json` reports, unless that is of a run which was killed before it could say so.
+
+    Args:
+        folder: The run folder.
+        reported: Its `state`, whatever the file holds.
+        is_done: Whether there is a result.
+    """
+    if reported == "running" and not is_locked(folder):
+        return "done" if is_done else "killed"
+    return reported
+
+
 def planned_epochs(result: Mapping[str, Any]) -> int | None:
     """The epochs that a finished run was planned for, of which it has fewer where its patience was out.
 

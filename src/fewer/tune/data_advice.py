@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fewer.core.text import command
 from fewer.machine.loading import Loading
 from fewer.plan.plan import Plan
+from fewer.plan.stores import store_side_px
 from fewer.session.data_costs import Costs
 
 WORTH = 1.05  # a change that gains less is not named
@@ -142,7 +143,8 @@ def _possible(plan: Plan, now: Path, costs: Sequence[Costs], recipe: str) -> Ite
             kept = replace(loading, in_memory=True, processes=0, prefetched_batches=0)
             yield "memory", 'data.in_memory="yes"', replace(now, loading=kept), False
     if not now.stored and not loading.in_memory:
-        yield "store", command("fewer", "data", "store", recipe), replace(now, stored=True), True
+        side_px = store_side_px(plan.recipe, plan.stages)
+        yield "store", command("fewer", "data", "store", recipe, "--side", side_px), replace(now, stored=True), True
     if len(costs) == 1:
         for size in costs[0].step_of:
             yield "batch_size", f"train.batch_size={size}", replace(now, batch_size=size), True

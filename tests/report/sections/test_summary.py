@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from pathlib import Path
@@ -26,18 +27,22 @@ def test_says_result_and_cost_in_one_sentence(done_html: str) -> None:
     )
 
 
-STATES = {"done": "Done", "running": "Running", "preempted": "Preempted", "interrupted": "Interrupted",
+STATES = {"done": "Done", "killed": "Killed", "preempted": "Preempted", "interrupted": "Interrupted",
           "failed": "Failed"}  # fmt: skip
+LOOKS = {"preempted": "paused", "interrupted": "paused", "killed": "failed"}  # of the others their own
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_says_the_state(tmp_path: Path, state: str) -> None:
     folder = build(tmp_path / "run", epochs=3, steps=2, state=state, result=state == "done")
     (folder / "rows.jsonl").unlink()
-    (folder / "status.json").write_text(json.dumps({"state": state, "epoch": 1, "message": "out of <b>patience</b>"}))
+    reported = "running" if state == "killed" else state
+    (folder / "status.json").write_text(
+        json.dumps({"state": reported, "epoch": 1, "message": "out of <b>patience</b>"})
+    )
     html = report.render(folder)
     check_harmless(html)
-    assert f'class="state {"paused" if state in {"preempted", "interrupted"} else state}">{STATES[state]}<' in html
+    assert f'class="state {LOOKS.get(state, state)}">{STATES[state]}<' in html
     assert "out of &lt;b&gt;patience&lt;/b&gt;" in html
 
 
@@ -45,10 +50,13 @@ def test_running_run_shows_what_it_has_spent(tmp_path: Path) -> None:
     folder = build(tmp_path / "run", epochs=4, steps=5, state="running", result=False, val=False)
     lines = (folder / "rows.jsonl").read_text().splitlines(keepends=True)
     (folder / "rows.jsonl").write_text("".join(lines[:9]) + lines[9][:40])  # torn in the second epoch
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "still training" in check_harmless(report.render(folder)).text
     text = check_harmless(report.render(folder)).text
     assert "top-1 in training after 1 of 4 epochs; cost:" in text
     assert "spent so far" in text
-    assert "still training" in text
+    assert "it was killed, and can be resumed" in text
 
 
 def test_damage_in_the_middle_of_the_rows(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fewer.report.markup import Html, empty, esc, join, section, table, td
 from fewer.report.metrics import metrics_of
 from fewer.report.sections.tasks import part_of
 from fewer.report.values import dig, mapping, number, sequence, whole
+from fewer.runs.folder import state_now
 
 STATES = {
     "done": ("done", "Done"),
@@ -22,6 +23,7 @@ STATES = {
     "interrupted": ("paused", "Interrupted"),
     "pruned": ("paused", "Pruned"),
     "failed": ("failed", "Failed"),
+    "killed": ("failed", "Killed"),
     "unfinished": ("paused", "Unfinished"),
     "empty": ("paused", "Empty"),
 }
@@ -32,6 +34,7 @@ MEANINGS = {
     "interrupted": "It was interrupted, saved itself and can be resumed. ",
     "pruned": "A search ended it, as other trials had reached more at its cost; it can be resumed. ",
     "failed": "It ended with an error. ",
+    "killed": "No process trains in this folder any more: it was killed, and can be resumed. ",
     "unfinished": "The folder does not say how it ended; it may have been killed. ",
     "empty": "Nothing has been recorded in this folder. ",
 }
@@ -40,7 +43,7 @@ Cost = Mapping[str, float | None]
 
 def state(folder: Folder, story: History) -> str:
     """The state of the run: that of status.json, else what the rest of the folder lets one conclude."""
-    reported = folder.status.get("state")
+    reported = state_now(folder.path, folder.status.get("state"), bool(folder.result))
     if isinstance(reported, str) and reported in STATES:
         return reported
     if folder.result:
