@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fewer.core.errors import RemoteError
+from fewer.runs.remote import staging
 from fewer.runs.remote.bucket import Bucket
 from fewer.runs.remote.copies import Copies
 from fewer.runs.remote.fetch import Copy
@@ -58,6 +60,46 @@ def test_a_copy_that_is_late_in_the_end_is_given_up_and_nothing_is_lost_here(
     with pytest.raises(RemoteError, match="not complete after 0 s"):
         copies.finish(0.2)
     assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Has the second link that is made fail."""
+    link, left = os.link, [2]
+
+    def failing(source: Path, target: Path) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise OSError(number, os.strerror(number))
+        link(source, target)
+
+    monkeypatch.setattr(staging.os, "link", failing)
+
+
+def test_a_state_that_cannot_be_held_is_followed_by_the_next(
+    copies: Copies, bucket: Bucket, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    fail_once(monkeypatch, errno.ENOSPC)
+    copies.offer()
+    copies.report(said.append)
+    assert said == ["remote copy: this state cannot be held: No space left on device"]
+    assert not os.listdir(run / HELD)
+    copies.finish(FAR_SECONDS)
+    assert copies.report(said.append) == ""
+    assert len(said) == 1
+    assert Copy(bucket).manifest.name == "photos"
+
+
+def test_a_last_state_that_cannot_be_held_is_told(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_once(monkeypatch, errno.EIO)
+    with pytest.raises(RemoteError, match="the last state could not be held"):
+        copies.finish(FAR_SECONDS)
+
+
+def test_without_hard_links_files_are_copied(copies: Copies, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_once(monkeypatch, errno.EOPNOTSUPP)
+    copies.finish(FAR_SECONDS)
+    assert Copy(bucket).manifest.name == "photos"
 
 
 def test_another_writer_ends_the_copies_and_not_the_training(

@@ -60,6 +60,7 @@ class Copies:
             held = hold(self._run, str(number))
         except OSError as error:
             self._news.append(f"remote copy: this state cannot be held: {error.strerror or error}")
+            self._offered = number  # it counts: the copy is behind until a later one is held and sent
             return
         with self._changed:
             before, self._waiting, self._offered = self._waiting, (number, held), number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from fewer.runs.checkpoint import newest_first
 from fewer.runs.remote.layout import is_path
+
+# What a file system says that has no hard links, or no more for this file; some of FUSE know no such call.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
 
 HELD = ".remote"  # below the run folder, on the same disk
 _LEFT_OUT = {"remote.json", "tensorboard"}  # of this machine; a mirror that a resumed run writes anew
@@ -44,6 +48,20 @@ def hold(run: Path, name: str) -> Held:
         OSError: The disk is full or cannot be written.
     """
     into = run / HELD / name
+    shutil.rmtree(into, ignore_errors=True)  # of a try that failed
+    try:
+        return _held(run, into)
+    except OSError:
+        shutil.rmtree(into, ignore_errors=True)  # a full disk needs the room
+        raise
+
+
+def sweep(run: Path) -> None:
+    """Removes what a killed process has left held."""
+    shutil.rmtree(run / HELD, ignore_errors=True)
+
+
+def _held(run: Path, into: Path) -> Held:
     old = {path.name for path in list(newest_first(run / "checkpoints"))[1:]}
     held = Held(into, {}, {})
     for folder, inner, files in os.walk(run):
@@ -69,11 +87,6 @@ def hold(run: Path, name: str) -> Held:
     return Held(into, held.bytes_of, links)
 
 
-def sweep(run: Path) -> None:
-    """Removes what a killed process has left held."""
-    shutil.rmtree(run / HELD, ignore_errors=True)
-
-
 def _hold(source: Path, target: Path, path: str, held: Held) -> None:
     if source.is_symlink():
         return
@@ -82,9 +95,9 @@ def _hold(source: Path, target: Path, path: str, held: Held) -> None:
         size = source.stat().st_size
         try:
             os.link(source, target)
-        except FileNotFoundError:
-            raise
-        except OSError:  # a file system without links
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             shutil.copyfile(source, target)
         held.bytes_of[path] = size
     except FileNotFoundError:
