@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -72,20 +71,3 @@ def test_core_quota_of_either_version(tmp_path: Path, files: dict[str, str], quo
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert machine.core_quota(tmp_path) == quota
-
-
-@pytest.mark.parametrize(
-    ("files", "memory"),
-    [
-        ({"memory.max": "1000", "memory.current": "400"}, (1000, 400)),
-        ({"memory.max": "max", "memory.current": "400"}, (None, None)),
-        ({"memory/memory.limit_in_bytes": "1000", "memory/memory.usage_in_bytes": "400"}, (1000, 400)),
-        ({"memory/memory.limit_in_bytes": str(2**63 - 4096), "memory/memory.usage_in_bytes": "4"}, (None, None)),
-        ({}, (None, None)),
-    ],
-)
-def test_memory_limit_of_either_version(tmp_path: Path, files: dict[str, str], memory: Any) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert machine._group_memory(tmp_path) == memory

@@ -12,7 +12,7 @@ from typing import Any
 from fewer.doctor.result import FAIL, OK, WARN, CheckResult
 from fewer.machine.device import usable_cores
 from fewer.machine.loading import SHARE_OF_MEMORY_AHEAD, choose_loading
-from fewer.machine.memory import available_bytes
+from fewer.machine.memory import CONTROL_GROUP, available_bytes, container_memory, machine_bytes
 
 _GIB = 2**30
 MEMORY_LOW, MEMORY_LEAST = 2 * _GIB, _GIB // 2
@@ -20,7 +20,6 @@ DISK_LOW, DISK_LEAST = 5 * _GIB, _GIB // 5
 SHARED_LOW = _GIB // 4
 FILES_LOW = 1024
 _BATCH_IMAGES, _BATCH_SIDE_PX = 256, 224  # of a large batch, for the memory of loader processes
-_GROUP = Path("/sys/fs/cgroup")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -50,7 +49,7 @@ def judge_threads(cores: int, quota: float | None, asked: str, used: int | None)
 
 
 def memory() -> CheckResult:
-    return judge_memory(available_bytes(), *_group_memory())
+    return judge_memory(machine_bytes(), *container_memory())
 
 
 def judge_memory(free: int | None, limit: int | None, used: int | None) -> CheckResult:
@@ -186,7 +185,7 @@ def judge_allocator(system: str, libc: str, huge_pages: str, preloaded: str) -> 
     return CheckResult("allocator", OK, f"glibc keeps freed memory; huge pages: {mode}")
 
 
-def core_quota(group: Path = _GROUP) -> float | None:
+def core_quota(group: Path = CONTROL_GROUP) -> float | None:
     """Limit of the control group of this process in cores, by version 1 or 2; None without a limit."""
     try:
         quota, _, period = (group / "cpu.max").read_text().partition(" ")
@@ -198,20 +197,6 @@ def core_quota(group: Path = _GROUP) -> float | None:
         return micros[0] / micros[1] if micros[0] > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
-
-
-def _group_memory(group: Path = _GROUP) -> tuple[int | None, int | None]:
-    """Limit and use of the control group, in bytes; None without a limit."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            value = int((group / limit).read_text())
-            return (value, int((group / used).read_text())) if value < 2**60 else (None, None)
-        except (OSError, ValueError):
-            continue
-    return None, None
 
 
 def _writable(folder: Path) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _KEEP_BYTES = 2**31 - 1
 _TOP_PAD_BYTES = 64 * 2**20
+CONTROL_GROUP = Path("/sys/fs/cgroup")  # that of a container, as seen from within
+_NO_LIMIT_BYTES = 2**60  # version 1 says "none" by a number
 USABLE = 0.8  # of the free memory, for a step and the images: other programs want some, too
 
 
@@ -31,12 +33,51 @@ def keep_freed_memory() -> None:
 
 
 def available_bytes() -> int | None:
-    """Memory that can be had without swapping, in bytes; None where the system does not say (only Linux does)."""
+    """Memory that can be had without swapping, in bytes, in a container within its limit.
+
+    None where the system does not say; only Linux does.
+    """
+    limit, used = container_memory()
+    left = None if limit is None else max(0, limit - (used or 0))
+    return min((value for value in (machine_bytes(), left) if value is not None), default=None)
+
+
+def machine_bytes() -> int | None:
+    """As `available_bytes`, of the machine as a whole."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
+
+
+def container_memory(group: Path = CONTROL_GROUP) -> tuple[int | None, int | None]:
+    """Limit and use of the control group, by version 1 or 2, in bytes; None without a limit.
+
+    Files that the system keeps in memory count as free: it gives them up when memory is wanted.
+    """
+    for limit, used, files in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    ):
+        try:
+            value = int((group / limit).read_text())
+            if value >= _NO_LIMIT_BYTES:
+                return None, None
+            return value, max(0, int((group / used).read_text()) - _cached_bytes(group / files))
+        except (OSError, ValueError):
+            continue
+    return None, None
+
+
+def _cached_bytes(stat: Path) -> int:
+    """What a group's files take in memory; version 1 calls it total where the groups below count."""
+    try:
+        found = dict(line.split() for line in stat.read_text().splitlines())
+        names = ("active_file", "inactive_file")
+        return sum(int(found.get(f"total_{name}", found.get(name, 0))) for name in names)
+    except (OSError, ValueError):
+        return 0
 
 
 def device_memory_bytes(device: str) -> int:
