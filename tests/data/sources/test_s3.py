@@ -73,6 +73,21 @@ def test_a_folder_is_fetched_once_and_then_only_what_is_new(
     assert "what was fetched from there earlier is used" in said
 
 
+def test_a_class_that_is_gone_there_is_gone_here(
+    photos: Path, storage: StorageServer, prefix: str, tmp_path: Path
+) -> None:
+    text = f"s3://{BUCKET}/{prefix}"
+    for name in ("grey/00.png", "grey/more/01.png"):
+        storage.put(f"{prefix}/{name}", (photos / "dark" / "00.png").read_bytes())
+    assert open_source(text).classes == ["dark", "grey", "light"]
+    (record,) = tmp_path.glob("cache/fewer/s3/*/synced.json")
+    for name in ("grey/00.png", "grey/more/01.png"):
+        storage.delete(f"{prefix}/{name}")
+    same(open_source(text), open_source(f"folder:{photos}"))
+    assert not (record.parent / "files" / "grey").exists()
+    assert "grey" not in record.read_text()
+
+
 def test_a_tar_is_fetched_whole_though_a_bit_turns_on_the_way(
     photos: Path, storage: StorageServer, proxy: Proxy, prefix: str, tmp_path: Path
 ) -> None:

@@ -96,9 +96,10 @@ class _Mirror:
 
     def bring(self, there: dict[str, Stat]) -> None:
         """Fetches what is missing or other, and removes what is gone."""
-        for key in self._here.keys() - there.keys():
+        gone = self._here.keys() - there.keys()
+        for key in gone:
             if is_path(key):
-                (self.files / key).unlink(missing_ok=True)
+                self._remove(key)
             del self._here[key]
         missing = {key: stat for key, stat in there.items() if not self._has(key, stat)}
         if missing:
@@ -107,8 +108,15 @@ class _Mirror:
                 self._fetch_all(missing)
             finally:
                 self._keep(whole=False)
-        if missing or not self.is_whole:
+        if missing or gone or not self.is_whole:
             self._keep(whole=True)
+
+    def _remove(self, key: str) -> None:
+        """Removes a file, and the folders that are empty without it: a class without images is none."""
+        (self.files / key).unlink(missing_ok=True)
+        for folder in list(Path(key).parents)[:-1]:
+            with suppress(OSError):  # other files lie there
+                (self.files / folder).rmdir()
 
     def _fetch_all(self, missing: dict[str, Stat]) -> None:
         total, done = sum(stat.size_bytes for stat in missing.values()), 0
