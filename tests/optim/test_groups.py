@@ -54,6 +54,27 @@ def test_momentum_comes_back_in_its_layout() -> None:
     assert momentum.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize(
+    ("counts_there", "device"), [({}, "cpu"), ({"fused": True}, "meta"), ({"capturable": True}, "meta")]
+)
+def test_state_comes_back_to_the_device_of_its_parameter(counts_there: dict[str, bool], device: str) -> None:
+    """A checkpoint is read to the CPU; "meta" stands for a GPU."""
+    parameter = torch.nn.Parameter(torch.empty(2, 3, device="meta"))
+    optimizer = torch.optim.SGD([{"params": [parameter], "names": ["weight"]}])
+    optimizer.param_groups[0].update({"fused": None, "capturable": False, **counts_there})
+    saved = {"step": torch.tensor(7.0), "row_var": torch.ones(2, 1, dtype=torch.float64), "exp_avg": torch.ones(2, 3)}
+    load_optimizer_state(optimizer, {f"weight/{entry}": value for entry, value in saved.items()})
+    found = optimizer.state[parameter]
+    assert {entry: value.device.type for entry, value in found.items()} == {
+        "step": device,
+        "row_var": "meta",
+        "exp_avg": "meta",
+    }
+    assert {entry: value.dtype for entry, value in found.items()} == {
+        entry: value.dtype for entry, value in saved.items()
+    }
+
+
 class _Tokens(torch.nn.Module):
     """What transformers hold beside matrices."""
 

@@ -162,15 +162,18 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, T
         name, _, entry = key.rpartition("/")
         parameter, group = by_name[name]
         entry, _, kind = entry.partition(":")
-        loaded = _NUMBERS[kind](value.item()) if kind else _like(parameter, entry, value)
+        loaded = _NUMBERS[kind](value.item()) if kind else _like(parameter, group, entry, value)
         if entry == _OF_GROUP:
             group["step"] = loaded
         else:
             optimizer.state[parameter][entry] = loaded
 
 
-def _like(parameter: Tensor, entry: str, value: Tensor) -> Tensor:
-    # Counters of steps stay on the CPU, where torch's optimizers keep them.
-    is_like = entry not in ("step", _OF_GROUP) and value.shape == parameter.shape
-    copied = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if is_like else value.clone()
-    return copied.detach()
+def _like(parameter: Tensor, group: Mapping[str, Any], entry: str, value: Tensor) -> Tensor:
+    if entry in ("step", _OF_GROUP):
+        # torch's optimizers keep counters of steps on the CPU, but where the device itself counts.
+        on_device = group.get("fused") or group.get("capturable")
+        return value.detach().clone() if not on_device else value.detach().to(parameter.device, copy=True)
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value).detach()
+    return value.detach().to(parameter.device, copy=True)
