@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import IO, Any, final
 
 from fewer.core.errors import RecipeError, ResourceError, Stopped, printable
 from fewer.core.text import command
+from fewer.runs.lock import lock_alone
 from fewer.runs.record import publish, read_object, sweep, write_json
 
 GIVEN, RESOLVED, MANIFEST = "recipe.given.toml", "recipe.resolved.toml", "data.tsv.gz"
@@ -151,7 +153,7 @@ class RunFolder:
             )
 
     def lock(self) -> None:
-        """Makes sure that no other process writes the folder while this one lives.
+        """Makes sure that no other process writes the folder while this one lives, or says that nothing can.
 
         Raises:
             RecipeError: Another process does.
@@ -161,7 +163,7 @@ class RunFolder:
             return
         try:
             self._lock = (self.path / ".lock").open("ab+", buffering=0)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_alone = lock_alone(self._lock)
         except BlockingIOError:
             holder = self._holder()
             self.release()
@@ -169,7 +171,13 @@ class RunFolder:
                 f"{self.path}: another process is training in this folder{holder}; wait for it, or stop it"
             ) from None
         except OSError as error:
+            self.release()
             raise ResourceError(f"{self.path}: cannot write here: {error.strerror}; check rights and disk") from None
+        if not is_alone:
+            print(
+                f"{printable(str(self.path))}: this disk knows no locks: see to it that no second process trains here",
+                file=sys.stderr,
+            )
         with suppress(OSError):  # a disk that is full is complained of by what needs it
             self._lock.truncate(0)
             self._lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())

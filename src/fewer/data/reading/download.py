@@ -72,7 +72,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}; fix: give a folder that can be made and read") from error
     try:
-        with contextlib.suppress(OSError):  # some network disks know no locks: then work may be done twice
+        with contextlib.suppress(OSError):  # network disks know no locks, or none of folders: work may be done twice
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
