@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -131,3 +132,37 @@ def test_two_do_not_build_the_same_store(source: Source, tmp_path: Path) -> None
             build(order)
 
     assert build(order, second)[1] == 26
+
+
+def test_a_build_leaves_another_of_its_path_alone(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "_WAVE", 13)
+    order, other = Order(source, 32, tmp_path / "s.pictures"), Order(source, 24, tmp_path / "s.pictures")
+    for name in ("s.pictures.0123-8-raw.part", "s.pictures.0123-8-raw.rows", "s.pictures.4567-8-jpeg.part"):
+        (tmp_path / name).touch()  # of builds that were stopped
+
+    def second(done: int, total: int) -> None:
+        if done == 13:
+            assert build(other)[1] == 26
+
+    store, decoded = build(order, second)
+    assert (decoded, store.description.side_px) == (26, 32)
+    assert [file.name for file in tmp_path.glob("s.pictures*")] == ["s.pictures"]
+
+
+def test_rows_that_another_has_removed_meanwhile_are_not_written(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Order(source, 32, tmp_path / "s.pictures")
+    lock = building.lock_alone
+
+    def late(rows: IO[bytes]) -> bool:
+        monkeypatch.setattr(building, "lock_alone", lock)
+        build(order)
+        return lock(rows)
+
+    monkeypatch.setattr(building, "lock_alone", late)
+    with pytest.raises(ResourceError, match="another process builds this store"):
+        build(order)
+    assert len(building.PictureFile(order.path)) == 26

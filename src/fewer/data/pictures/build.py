@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,8 +27,10 @@ from fewer.data.pictures.picture import Kept, kept
 from fewer.data.pictures.sources import content_key, listing_key, require_same
 from fewer.data.sources import Source
 from fewer.machine.device import usable_cores
+from fewer.runs.lock import lock_alone
 
 _WAVE = 128  # images between two writings
+_LEFT = (".part", ".rows")  # pictures and their rows until a store is whole; rows are locked
 _SAMPLED = 32  # images by which the size is estimated
 
 
@@ -94,17 +95,24 @@ def build(order: Order, on_progress: Callable[[int, int], None] | None = None) -
 def _built(order: Order, content: str, on_progress: Callable[[int, int], None] | None) -> tuple[PictureFile, int]:
     form = _form(order)
     part = order.path.with_name(f"{order.path.name}.{content[:12]}-{order.side_px}-{form}.part")
-    with part.open("a+b") as data, part.with_suffix(".rows").open("a+b") as rows:
-        _lock(rows, order.path)
+    with _locked(part.with_suffix(".rows"), order.path) as rows, part.open("a+b") as data:
         decoded = _append(order, form, data, rows, on_progress)
         rows_N = _rows_so_far(data, rows)
         data.write(tail(rows_N, _described(order, form, content, rows_N)))
         _flush(data)
         os.replace(part, order.path)
-        for left in order.path.parent.glob(f"{order.path.name}.*"):
-            if left.suffix in (".part", ".rows"):
-                left.unlink(missing_ok=True)
+        part.with_suffix(".rows").unlink()
+    _remove_left(order.path)
     return PictureFile(order.path), decoded
+
+
+def _remove_left(path: Path) -> None:
+    """Removes what builds of a store have left that stopped, and nothing of one that goes on."""
+    for left in {file.with_suffix(".rows") for file in path.parent.glob(f"{path.name}.*") if file.suffix in _LEFT}:
+        with contextlib.suppress(OSError), left.open("ab") as rows:
+            if lock_alone(rows):
+                for suffix in _LEFT:
+                    left.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _append(
@@ -173,11 +181,22 @@ def _flush(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _lock(rows: IO[bytes], path: Path) -> None:
-    try:
-        fcntl.flock(rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ResourceError(f"{path}: another process builds this store; wait for it, or end it") from None
+@contextlib.contextmanager
+def _locked(rows: Path, path: Path) -> Iterator[IO[bytes]]:
+    """The rows of a store, open and for this process alone; only who has them touches the pictures beside them.
+
+    Raises:
+        ResourceError: Another process has them, or had them until now.
+    """
+    with rows.open("a+b") as file:
+        try:
+            lock_alone(file)
+            is_there = os.path.samestat(os.fstat(file.fileno()), rows.stat())
+        except (BlockingIOError, FileNotFoundError):
+            is_there = False
+        if not is_there:  # the other has removed the file that was opened here
+            raise ResourceError(f"{path}: another process builds this store; wait for it, or end it")
+        yield file
 
 
 def _described(order: Order, form: Form, content: str, rows_N: Rows) -> Description:
