@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ import torch
 
 from fewer.core.ledger import EXACT, LOCAL
 from fewer.core.types import Stage
-from fewer.data.cache import cache_folder
+from fewer.data.cache import cache_folder, keep
 from fewer.plan.facts import workers_of
 from fewer.plan.lr_finder import Range
 from fewer.runs.record import read_object
@@ -54,13 +52,8 @@ def read(key: str, comm: Comm) -> dict[str, Any] | None:
 
 
 def write(key: str, content: dict[str, Any]) -> None:
-    """Publishes by rename; a cache that cannot be written only costs time."""
-    file, text = _file(key), json.dumps(content)
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".new-", delete=False, encoding="utf-8") as out:
-            out.write(text)
-        Path(out.name).replace(file)
+    """Keeps what was found for a setting, for `read`."""
+    keep(_file(key), json.dumps(content).encode())
 
 
 def content_of(sweep: Sweep) -> dict[str, Any]:

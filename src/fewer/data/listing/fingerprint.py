@@ -6,9 +6,7 @@ as written here is ignored and built again. N: all ids of the source. K: entries
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
-from fewer.data.cache import cache_folder
+from fewer.data.cache import cache_folder, keep
 from fewer.data.listing.string_array import Buffered
 from fewer.data.sources import Source
 
@@ -131,18 +129,8 @@ def read_pairs(file: Path) -> Words:
 
 
 def write_pairs(file: Path, body: bytes) -> None:
-    """Publishes by rename; a cache that cannot be written is only slower the next time."""
-    temporary = None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".new-", delete=False) as out:
-            temporary = Path(out.name)
-            out.write(_MAGIC + body + _checked(body))
-        temporary.replace(file)
-    except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+    """Keeps rows for `read_pairs`."""
+    keep(file, _MAGIC + body + _checked(body))
 
 
 def _checked(body: bytes | memoryview) -> bytes:

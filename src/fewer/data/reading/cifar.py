@@ -5,7 +5,6 @@ Address and hashes are those of torchvision. A folder with what torchvision has 
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import os
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fewer.core.errors import DataError
-from fewer.data.cache import cache_folder
+from fewer.data.cache import cache_folder, keep
 from fewer.data.decode.decode import Pixels
 from fewer.data.listing.layout import arranged, grouped, is_image
 from fewer.data.listing.tar import members
@@ -128,12 +127,8 @@ def _inflated(archive: Path) -> Iterator[bytes]:
 
 def _keep(folder: Path, content: dict[str, bytes]) -> None:
     """Leaves the files as torchvision does; where that cannot be, the next start only takes longer."""
-    with contextlib.suppress(OSError):
-        folder.mkdir(exist_ok=True)
-        for name, data in content.items():
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".new-", delete=False) as out:
-                out.write(data)
-            Path(out.name).replace(folder / name)
+    for name, data in content.items():
+        keep(folder / name, data)
 
 
 def _entry(content: dict[str, bytes], file: str) -> dict[str, Any]:
