@@ -13,6 +13,7 @@ import pytest
 
 from fewer.core.errors import CheckpointError, FewerError, RecipeError, Stopped
 from fewer.recipe.parse import load_recipe, parse_recipe
+from fewer.session.build import make_plan
 from fewer.session.fit import fit, resume
 from fewer.session.progress import Silent
 from fewer.testing.harness import one_thread
@@ -62,6 +63,21 @@ def test_a_staged_run_stops_and_resumes_to_the_same_state(tmp_path: Path) -> Non
         assert again["state"] == whole["state"]
         assert again["metrics"] == whole["metrics"]
         assert (out / "metrics.csv").read_text().count("\n") == 3
+
+
+def test_the_plan_of_a_resumed_run_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Stopped):
+        fit(parse_recipe(content()), tmp_path / "run", display=Stopping(1))
+    made: list[Any] = []
+
+    def counting(*given: Any) -> Any:
+        made.append(make_plan(*given))
+        return made[-1]
+
+    for module in ("fit", "build"):
+        monkeypatch.setattr(f"fewer.session.{module}.make_plan", counting)
+    resume(tmp_path / "run")
+    assert len(made) == 1
 
 
 def test_a_resolved_recipe_is_the_recipe(tmp_path: Path) -> None:

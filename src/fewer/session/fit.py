@@ -132,7 +132,7 @@ def resume(
         refuse_other_ranks(comm, plan, splits)
         refuse_other_weights(folder, plan, run.moved)
         refuse_other_store(folder, plan)
-        session = open_session(recipe, splits, comm, selector, display.decoding)
+        session = open_session(recipe, splits, comm, selector, display.decoding, plan)
         body = FitLoop(session, folder, display, stop)
         body.restore(run.before, moves_in_words(run.moved))
         return copying.driven(body, uploader)
