@@ -12,7 +12,7 @@ from fewer.machine.device import DeviceSettings, choose_device_settings, choose_
 
 def test_device_settings_give_way_to_determinism() -> None:
     assert choose_device_settings("cpu", False, False) == DeviceSettings()
-    assert choose_device_settings("cuda", False, False) == DeviceSettings(True, True, True, True)
+    assert choose_device_settings("cuda", False, False) == DeviceSettings(True, True, True)
     assert choose_device_settings("cuda", True, True) == DeviceSettings()
 
 

@@ -68,14 +68,12 @@ class DeviceSettings:
     """What a device does for speed.
 
     Attributes:
-        pinned_memory: Batches are copied from page-locked memory.
-        non_blocking: Those copies go on while the device computes.
+        pinned_memory: Batches are copied from page-locked memory, while the device computes.
         tf32: float32 matrix products and convolutions round their inputs to TensorFloat-32.
         cudnn_benchmark: cuDNN tries its algorithms and keeps the fastest, which may differ from run to run.
     """
 
     pinned_memory: bool = False
-    non_blocking: bool = False
     tf32: bool = False
     cudnn_benchmark: bool = False
 
@@ -99,5 +97,5 @@ def choose_device_settings(device: str, deterministic: bool, stays_on_device: bo
         stays_on_device: Images lie decoded on the device, so that no batch is copied to it.
     """
     is_cuda = device == "cuda"
-    copies = is_cuda and not stays_on_device
-    return DeviceSettings(copies, copies, is_cuda and not deterministic, is_cuda and not deterministic)
+    is_free = is_cuda and not deterministic
+    return DeviceSettings(is_cuda and not stays_on_device, is_free, is_free)

@@ -84,13 +84,10 @@ def device_memory_bytes(device: str) -> int:
     """Memory that torch holds on a device for this process, with what its allocator keeps for later, in bytes.
 
     Args:
-        device: "cuda": the most since the process began; "mps": what is held now, since Metal keeps no highest value;
-            "cpu": 0, since that is the process's own memory.
+        device: "cuda": the most since the process began; "cpu": 0, since that is the process's own memory.
     """
-    import torch
-
     if device == "cuda":
+        import torch
+
         return torch.cuda.max_memory_reserved()
-    if device == "mps":
-        return torch.mps.driver_allocated_memory()
     return 0

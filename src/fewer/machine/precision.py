@@ -39,7 +39,7 @@ def auto_precision(device: str, bf16: bool, depthwise_share: float = 0.0) -> Lit
     fast (benchmarks/precision.py).
 
     Args:
-        device: "cpu", "cuda" or "mps".
+        device: "cpu" or "cuda".
         bf16: Whether it computes bfloat16 natively.
         depthwise_share: Share of the model's numbers that depthwise convolutions give.
     """

@@ -37,7 +37,7 @@ class Evaluator:
         session: What is trained on what.
         folder: Where models and the result go.
         display: Says what is being evaluated.
-        exhibits: Draws the worst samples.
+        artifacts: Draws the worst samples.
         record: Keeps a row.
         note: Says a line.
     """
