@@ -96,6 +96,20 @@ def test_a_resumed_epoch_goes_on_with_the_same_batches() -> None:
         assert ids.tolist() == candidate.samples.ids_G.tolist()
 
 
+def test_the_loader_is_free_when_an_epoch_is_evaluated() -> None:
+    session = session_of(CONTENT)
+    ended: list[bool] = []
+    batches = session.train_data.batches
+
+    def ending(requests: Any) -> Any:
+        yield from batches(requests)
+        ended.append(True)
+
+    session.train_data.batches = ending  # type: ignore[method-assign]
+    rows = train(session.task, session.train_data, session.run)
+    assert [(next(rows).batch, len(ended)) for _ in range(3)] == [(0, 0), (1, 0), (2, 1)]
+
+
 def test_what_waits_in_the_queue_is_not_loaded_again() -> None:
     content = {**CONTENT, "select": {"method": "dbpd", "score": "fresh", "threshold": 0.15}, "sync": {}}
     session = session_of(content)

@@ -64,6 +64,8 @@ def candidates(data: Data, run: Run, stage: Stage) -> Iterator[Candidate]:
     for number in numbers:
         with run.ledger.phase("data_wait"):
             loaded = [next(batches) for _ in run.workers]
+            if number == numbers[-1]:
+                next(batches, None)  # ends the stream: what comes before the next epoch has the loader to itself
         if not stage.keeps_features:
             run.ledger.book(stage.index, samples_loaded=sum(map(len, loaded)))
         at = run.plan.at(epoch, number, len(order.sizes), order.share)
