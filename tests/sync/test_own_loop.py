@@ -80,6 +80,30 @@ def test_it_goes_on_inside_a_round() -> None:
     assert on_ranks(2, _loop, 10, keys, 6) == on_ranks(2, _loop, 10, keys)
 
 
+def _skipping(comm: Any, every_steps: int, keys: dict[str, Any]) -> list[float]:
+    """Two steps, of which process 1 skips all of the first round, as a GradScaler may."""
+    model = net()
+    optimizer = sgd(model.parameters())
+    sync = LocalSGD(model, optimizer, every_steps=every_steps, **keys)
+    for step in range(2):
+        optimizer.zero_grad()
+        ((model(batch(step, comm.rank)) ** 2).sum() / SHARE).backward()
+        if comm.rank == 0 or step >= every_steps:
+            optimizer.step()
+        sync.step(samples=SHARE)
+    return flat(model).tolist()
+
+
+@pytest.mark.parametrize("keys", [{}, {"method": "slowmo"}, {"payload": "int8"}])
+@pytest.mark.parametrize("every_steps", [1, 2])
+def test_a_process_that_skips_a_whole_round_takes_part_in_its_sync(every_steps: int, keys: dict[str, Any]) -> None:
+    one, other = on_ranks(2, _skipping, every_steps, keys)
+    assert one == other
+    if every_steps == 2 and not keys:
+        alone, start = _loop(None, 2, {"every_steps": 2})[0], flat(net())
+        torch.testing.assert_close(torch.tensor(one), (torch.tensor(alone) + start.float()) / 2)
+
+
 def test_alone_it_is_the_plain_loop() -> None:
     model = net()
     optimizer = sgd(model.parameters())

@@ -72,6 +72,8 @@ class LocalSGD:
             Whether all processes hold the same weights now.
         """
         self._steps += 1
+        # A rank that a GradScaler lets take no step has noted nothing yet, and stands where the round began.
+        self._rounds.sync_gradients(self._workers)
         lr = float(self._workers[0].optimizer.param_groups[0]["lr"])
         everywhere = samples * self._comm.world_size
         point = SyncPoint(self._steps, progress, epochs, lr, loss, everywhere, [samples], [False])
