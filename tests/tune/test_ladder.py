@@ -13,6 +13,7 @@ import pytest
 from fewer import parse_recipe
 from fewer.core.errors import RecipeError, Stopped
 from fewer.core.evaluation import interval
+from fewer.runs import checkpoint
 from fewer.runs.record import read_object
 from fewer.session.fit import fit
 from fewer.session.ladder import Rung, trunk_of
@@ -95,6 +96,35 @@ def test_every_rung_is_the_run_that_would_be_trained_alone(tmp_path: Path) -> No
     assert (tmp_path / "ladder" / "trunk" / "rows.jsonl").read_bytes() == before
     with pytest.raises(RecipeError, match=r"holds the ladder of another recipe: train\.lr was 0\.05, is 0\.1"):
         climb(parse_recipe(content(), ["train.lr=0.1"]), rungs, tmp_path / "ladder", note=said.append)
+
+
+def _stopped_behind(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """The next training stops as soon as it has checkpointed so many epochs."""
+    save = checkpoint.save
+
+    def stopping(state: Any, *arguments: Any, **keys: Any) -> Path:
+        found = save(state, *arguments, **keys)
+        if state["cursor"]["epoch"] >= epoch:
+            raise Stopped("", 75)
+        return found
+
+    monkeypatch.setattr(checkpoint, "save", stopping)
+
+
+def test_other_budgets_or_another_cooldown_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, folder, ten = parse_recipe(content()), tmp_path / "ladder", 10
+    with monkeypatch.context() as patched:
+        _stopped_behind(patched, 2)
+        with pytest.raises(Stopped):
+            climb(recipe, rungs_of("0.5,1", "20%", ten), folder, note=str)
+    with pytest.raises(RecipeError, match=r"budget-0\.2: the trunk has passed epoch 1, and kept .*another --out"):
+        climb(recipe, rungs_of("0.2,1", "20%", ten), folder, note=str)
+    found = climb(recipe, rungs_of("0.4,1", "20%", ten), folder, note=str)
+    assert [row["epochs"] for row in found["rungs"]] == [4, 10], "the trunk had not come so far, and kept it"
+    said = r"ladder: holds a ladder of other --budgets or --cooldown: budget-0\.4: train\.cooldown was 1ep, is 2ep"
+    with pytest.raises(RecipeError, match=said):
+        climb(recipe, rungs_of("0.4,1", "2ep", ten), folder, note=str)
+    assert read_object(folder / "ladder.json") == found
 
 
 def rows(values: list[float], images: int, name: str = "val/top1") -> list[dict[str, Any]]:

@@ -105,5 +105,11 @@ def has_checkpoint(trunk: Path, rung: Rung) -> bool:
     return (trunk / "checkpoints" / checkpoint.name_of(rung.begins)).is_dir()
 
 
+def may_branch(trunk: Path, rung: Rung) -> bool:
+    """Whether a trunk has the checkpoint that a rung begins with, or has not come so far yet."""
+    newest = next(checkpoint.newest_first(trunk / "checkpoints"), None)
+    return has_checkpoint(trunk, rung) or newest is None or newest.name < checkpoint.name_of(rung.begins)
+
+
 def _keys(rung: Rung) -> list[str]:
     return [f"train.epochs={rung.epochs}", f"train.cooldown={rung.cooldown}ep", "out.keep_at=[]"]

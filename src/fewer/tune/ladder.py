@@ -19,7 +19,7 @@ from fewer.recipe.schema import Recipe, changed_keys
 from fewer.runs.folder import RESOLVED
 from fewer.runs.record import publish, write_json, writing
 from fewer.session.fit import fit, resume
-from fewer.session.ladder import Rung, cool_down, rung_of, trunk_of
+from fewer.session.ladder import Rung, alone, cool_down, may_branch, rung_of, trunk_of
 from fewer.tune.ladder_figure import figure
 from fewer.tune.ladder_verdict import verdict
 
@@ -82,6 +82,7 @@ def climb(
         FewerError: As in training.
     """
     trunk, place = trunk_of(recipe, rungs), folder / _TRUNK
+    _require_same(folder, trunk, rungs)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     total = rungs[-1].epochs + sum(rung.cooldown for rung in rungs[:-1])
@@ -100,19 +101,42 @@ def climb(
     return document
 
 
+def _require_same(folder: Path, trunk: Recipe, rungs: Sequence[Rung]) -> None:
+    """Refuses a folder whose runs are not those of this ladder, or whose trunk has passed where a rung begins."""
+    place, problems = folder / _TRUNK, list[str]()
+    if not (place / RESOLVED).is_file():
+        return
+    if changed := _changes(place, trunk):
+        raise RecipeError(f"{folder}: holds the ladder of another recipe: {'; '.join(changed)}; give another --out")
+    for rung in rungs[:-1]:
+        out = folder / rung.name
+        if (out / RESOLVED).is_file():
+            problems += [f"{rung.name}: {change}" for change in _changes(out, alone(trunk, rung))]
+        elif not may_branch(place, rung):
+            problems.append(f"{rung.name}: the trunk has passed epoch {rung.begins}, and kept no checkpoint there")
+    if problems:
+        raise RecipeError(
+            f"{folder}: holds a ladder of other --budgets or --cooldown: {'; '.join(problems)}; give those again, or "
+            "another --out"
+        )
+
+
+def _changes(run: Path, recipe: Recipe) -> list[str]:
+    """What another recipe would change in a run that there is."""
+    return [
+        f"{key} was {old}, is {new}"
+        for key, old, new in changed_keys(load_recipe(run / RESOLVED), recipe)
+        if "auto" not in (old, new) and not any(fnmatch(key, pattern) for pattern in _APART)
+    ]
+
+
 def _trained(place: Path, trunk: Recipe, display: Display | None, until: datetime | None) -> dict[str, Any]:
     """The result of the trunk, which is begun, gone on with, or there already."""
     if not (place / RESOLVED).is_file():
         return fit(trunk, place, display=display, until=until)
-    changed = [
-        f"{key} was {old}, is {new}"
-        for key, old, new in changed_keys(load_recipe(place / RESOLVED), trunk)
-        if "auto" not in (old, new) and not any(fnmatch(key, pattern) for pattern in _APART)
-    ]
-    if changed:
-        text = f"{place.parent}: holds the ladder of another recipe: {'; '.join(changed)}"
-        raise RecipeError(f"{text}; give another --out")
-    return resume(place, display=display, until=until)
+    # The trunk may have begun with other budgets, and keeps what those of now begin with.
+    keep_at = f"out.keep_at={[str(moment) for moment in trunk.out.keep_at]}"
+    return resume(place, [keep_at], display=display, until=until)
 
 
 def _document(recipe: Recipe, rungs: Sequence[Rung], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
