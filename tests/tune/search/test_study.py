@@ -199,6 +199,26 @@ def test_a_budget_ends_the_search_and_a_lagging_trial_ends_early(
     assert found["best"] == 0
 
 
+def test_a_proxy_that_all_trials_share_is_paid_once(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials that share a proxy of E FEE: each would pay it alone, the search pays it once, and so does its budget."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    keys = ("select.method=proxy", "select.proxy_every=2", "train.warmup=0ep")
+    question = Question(recipe, keys, ("train.lr=0.02,0.05,0.1",), prune=False)
+    found = tune(question, tmp_path / "out", Follower())
+    first, *others = found["trials"]
+    proxy = others[0]["shared_full_epoch_equivalents"]
+    assert [trial["shared_full_epoch_equivalents"] for trial in found["trials"]] == [0.0, proxy, proxy]
+    assert proxy > 0
+    alone = first["full_epoch_equivalents"]
+    assert others[0]["full_epoch_equivalents"] == pytest.approx(alone)
+    assert found["full_epoch_equivalents"] == pytest.approx(3 * alone - 2 * proxy)
+    follower = Follower()
+    limited = replace(question, budget=2 * alone - 0.5 * proxy)
+    assert len(tune(limited, tmp_path / "limited", follower)["trials"]) == 3
+
+
 def test_a_search_all_of_whose_trials_fail_is_ended(recipe: Path, tmp_path: Path) -> None:
     """Batches that are larger than the training images: what only the data tells."""
     question = Question(recipe, (), ("train.batch_size=5000,6000,7000,8000",))

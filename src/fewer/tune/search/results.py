@@ -14,7 +14,7 @@ from fewer.core.evaluation import Metric
 from fewer.runs.record import publish, write_json, write_table
 from fewer.tune.search.page import search_page
 from fewer.tune.search.space import Space
-from fewer.tune.search.trials import Trial, best_of, trial_of
+from fewer.tune.search.trials import Trial, best_of, spent_on, trial_of
 
 SCHEMA = 1
 DOCUMENT, BEST, TABLE, PAGE = "tune.json", "best.toml", "trials.csv", "tune.html"
@@ -57,7 +57,7 @@ class Searched:
 def document(searched: Searched, metric: Metric, trials: Sequence[Trial]) -> dict[str, Any]:
     """The content of `tune.json`: the cost of the whole search is part of it."""
     best = best_of(trials, metric)
-    spent = sum(trial.full_epoch_equivalents for trial in trials)
+    spent = spent_on(trials)
     return {
         "schema": SCHEMA,
         **asdict(searched),

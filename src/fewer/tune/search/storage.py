@@ -223,6 +223,7 @@ def _read(trial: FrozenTrial) -> Trial:
         value=trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
         curve=tuple((step / _STEPS, value) for step, value in sorted(trial.intermediate_values.items())),
         full_epoch_equivalents=known.get("full_epoch_equivalents", 0.0),
+        shared_full_epoch_equivalents=known.get("shared_full_epoch_equivalents", 0.0),
         seconds=known.get("seconds", 0.0),
         epoch=known.get("epoch"),
         interval=(bounds[0], bounds[1]) if bounds else None,

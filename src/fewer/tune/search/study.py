@@ -25,7 +25,7 @@ from fewer.tune.search.pruning import SPARED, lags
 from fewer.tune.search.results import FILES, Searched, document, write
 from fewer.tune.search.space import Space, as_trial
 from fewer.tune.search.storage import Sampling, Store
-from fewer.tune.search.trials import Trial
+from fewer.tune.search.trials import Trial, spent_on
 
 if TYPE_CHECKING:
     from fewer.data.listing.splits import Splits
@@ -244,7 +244,7 @@ class _Search:
             return going_on[0]
         if len(trials) >= self.total:
             return None
-        spent = sum(trial.full_epoch_equivalents for trial in trials)
+        spent = spent_on(trials)
         if self.question.budget and spent >= self.question.budget:
             self.watch.note(f"{spent:.4g} FEE are spent, --budget {self.question.budget:g}: no further trial begins")
             return None

@@ -54,10 +54,7 @@ class Watcher:
         if self._session is None:
             return {}
         ledger = self._session.run.ledger
-        return {
-            "full_epoch_equivalents": ledger.total("flops") / self._unit_flops,
-            "seconds": ledger.total_seconds,
-        }
+        return _cost(ledger.total("flops"), ledger.shared_flops, ledger.total_seconds, self._unit_flops)
 
     def decoding(self, done: int, total: int) -> None:
         self._shown.decoding(done, total)
@@ -134,9 +131,17 @@ def train_trial(
         return "failed", None, {**watcher.spent(), "message": said, "exit_code": 1}
     ledger, key = result["ledger"], f"val/{metric}"
     found = {
-        "full_epoch_equivalents": ledger["flops"] / unit_flops,
-        "seconds": ledger["seconds"]["total"],
+        **_cost(ledger["flops"], ledger.get("shared_flops", 0), ledger["seconds"]["total"], unit_flops),
         "epoch": result["best"].get("epoch"),
         "interval": result["intervals"].get(key),
     }
     return "done", result["metrics"][key], found
+
+
+def _cost(flops: float, shared_flops: float, seconds: float, unit_flops: float) -> dict[str, float]:
+    """What the study keeps of a trial's cost."""
+    return {
+        "full_epoch_equivalents": flops / unit_flops,
+        "shared_full_epoch_equivalents": shared_flops / unit_flops,
+        "seconds": seconds,
+    }

@@ -23,6 +23,8 @@ class Trial:
         value: The deciding metric on validation images: of the published model where it is done, else the last one.
         curve: Full-epoch equivalents, and the metric, of each validation.
         full_epoch_equivalents: The cost, in plain epochs of the recipe without a search; 0 where nothing was trained.
+        shared_full_epoch_equivalents: Those of them that an earlier run had left in the cache, such as one proxy for all
+            trials: the search did not pay them.
         seconds: The time, as the run's ledger has it.
         epoch: The epoch of the published model, from 0.
         interval: What other images could have given, where the metric is a share of images.
@@ -37,12 +39,18 @@ class Trial:
     value: float | None = None
     curve: Curve = ()
     full_epoch_equivalents: float = 0.0
+    shared_full_epoch_equivalents: float = 0.0
     seconds: float = 0.0
     epoch: int | None = None
     interval: tuple[float, float] | None = None
     folder: str = ""
     machine: str = ""
     message: str = ""
+
+
+def spent_on(trials: Sequence[Trial]) -> float:
+    """Full-epoch equivalents that a search has paid for its trials: what they share counts where it was computed."""
+    return sum(trial.full_epoch_equivalents - trial.shared_full_epoch_equivalents for trial in trials)
 
 
 def best_of(trials: Sequence[Trial], metric: Metric) -> Trial | None:
