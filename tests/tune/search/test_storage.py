@@ -70,6 +70,24 @@ def test_a_grid_is_laid_out_once(tmp_path: Path) -> None:
     assert len(again.trials()) == 4
 
 
+def test_two_machines_that_lay_out_one_grid_at_once_share_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each finds an empty study, so every combination is in it twice."""
+    address, axes = f"sqlite:///{tmp_path / 'study.db'}", axes_asked(["train.lr=0.1,0.2,0.3"])
+    grid = [{"train.lr": lr} for lr in ("0.1", "0.2", "0.3")]
+    here, there = store(tmp_path / "a", address), store(tmp_path / "b", address)
+    here.lay_out(grid, 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(there._study, "get_trials", lambda **_: [])
+        there.lay_out(grid, 0)
+    begun = [each.begin(axes, "grid", 0) for each in (here, there, here, there)]
+    assert sorted(trial.values["train.lr"] for trial in begun if trial) == ["0.1", "0.2", "0.3"]
+    assert begun[3] is None, "nothing is drawn where the other has taken the last one"
+    assert len(here.trials()) == len(there.trials()) == 3
+    assert len(here.interrupted()) == 2
+
+
 def test_a_line_that_a_kill_has_torn_is_dropped(tmp_path: Path) -> None:
     drawn(store(tmp_path), 1)
     with (tmp_path / JOURNAL).open("ab") as file:

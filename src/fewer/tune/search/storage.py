@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
+    from optuna.trial import Trial as OptunaTrial
 
 JOURNAL = "study.journal"
 Sampling = Literal["grid", "tpe", "random"]
 _ABOUT = "fewer"  # attribute of a study: what it searches
+_FIXED = "fixed_params"  # Optuna's attribute of a trial that was laid out
+_SPARE = "spare"  # attribute of a trial that is none: its combination is another one's
 _STEPS = 1000  # of Optuna's whole steps in a full-epoch equivalent
 _SECRET = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 
@@ -108,7 +111,7 @@ class Store:
 
         with self._reached():
             found = self._study.get_trials(deepcopy=False)
-        return [_read(each) for each in found if each.state != TrialState.WAITING]
+        return [_read(each) for each in found if each.state != TrialState.WAITING and _SPARE not in each.user_attrs]
 
     def lay_out(self, grid: Sequence[Mapping[str, str]], seed: int) -> None:
         """Puts the combinations of a grid into the study that are not in it, in an order drawn by the seed."""
@@ -116,7 +119,7 @@ class Store:
 
         with self._reached():
             there = self._study.get_trials(deepcopy=False)
-            known = [each.system_attrs.get("fixed_params", each.params) for each in there]
+            known = [_combination(each) for each in there]
             known += [each.params for each in there if each.state != TrialState.WAITING]
             missing = [dict(values) for values in grid if dict(values) not in known]
             for values in sorted(missing, key=lambda values: _hash(seed, json.dumps(values, sort_keys=True))):
@@ -124,10 +127,12 @@ class Store:
 
     # --- One trial --------------------------------------------------------------------------------------------
 
-    def begin(self, axes: Sequence[Axis], sampling: Sampling, seed: int) -> Trial:
-        """A new trial, whose values are the next of the grid, or drawn."""
+    def begin(self, axes: Sequence[Axis], sampling: Sampling, seed: int) -> Trial | None:
+        """A new trial, whose values are the next of the grid, or drawn; None where the grid has no further ones."""
         with self._reached():
-            asked = self._study.ask()
+            asked = self._asked(sampling)
+            if asked is None:
+                return None
             self._study.sampler = _sampler(sampling, _hash(seed, str(asked.number)))
             written = {}
             for axis in axes:
@@ -140,6 +145,23 @@ class Store:
                 written[axis.key] = axis.written(drawn)
             self.note(asked.number, values=written, owner=self.owner, machine=socket.gethostname())
         return Trial(asked.number, "begun", written)
+
+    def _asked(self, sampling: Sampling) -> OptunaTrial | None:
+        """The next trial whose combination no earlier one has: two machines may lay out a grid at the same time."""
+        from optuna.trial import TrialState
+
+        while True:
+            asked = self._study.ask()
+            there = self._study.get_trials(deepcopy=False)
+            mine = next(each for each in there if each.number == asked.number)
+            is_laid_out = _FIXED in mine.system_attrs
+            earlier = [_combination(each) for each in there if each.number < asked.number]
+            if _combination(mine) not in earlier if is_laid_out else sampling != "grid":
+                return asked
+            self.note(asked.number, **{_SPARE: True})
+            self._study.tell(asked.number, state=TrialState.FAIL)
+            if not is_laid_out:  # another machine has just taken the last of the grid
+                return None
 
     def interrupted(self) -> list[Trial]:
         """Trials of this folder that have begun and are not over: they go on, since nobody else holds the folder."""
@@ -204,6 +226,12 @@ def _sampler(sampling: Sampling, seed: int) -> BaseSampler:
     from optuna.samplers import RandomSampler, TPESampler
 
     return TPESampler(seed=seed) if sampling == "tpe" else RandomSampler(seed=seed)
+
+
+def _combination(trial: FrozenTrial) -> dict[str, Any]:
+    """Values that a trial was laid out with, or drawn with."""
+    found: dict[str, Any] = trial.system_attrs.get(_FIXED, trial.params)
+    return found
 
 
 def _hash(seed: int, what: str) -> int:
