@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 from server import Server, complains
@@ -36,6 +37,16 @@ def test_a_search_prints_its_best_and_what_it_cost(server: Server, tmp_path: Pat
     assert json.loads(again.stdout)["full_epoch_equivalents"] == 2.0
     plan = server.run("plan", "small.toml", cwd=tmp_path)
     assert "[search] is for `fewer tune`" in plan.stdout + plan.stderr
+
+
+def test_a_best_trial_of_another_folder_is_not_named_as_if_it_were_here(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(RECIPE)
+    shared = ("tune", "small.toml", "--storage", f"sqlite:///{tmp_path / 'study.db'}", "--study", "small")
+    first = server.run(*shared, "--out", "a", cwd=tmp_path)
+    assert "`fewer eval a/trials/000" in first.stdout, first.stderr
+    other = server.run(*shared, "--out", "b", cwd=tmp_path)
+    assert "fewer eval" not in other.stdout
+    assert f"was trained on {socket.gethostname()}, in another folder than b; `fewer train b/best.toml`" in other.stdout
 
 
 def test_wrong_searches_end_with_2(server: Server, tmp_path: Path) -> None:

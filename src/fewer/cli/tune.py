@@ -111,6 +111,7 @@ def _show(found: Mapping[str, Any], folder: Path) -> None:
     from fewer.core.errors import printable
     from fewer.core.text import command
     from fewer.report.metrics import Metrics
+    from fewer.runs.folder import RESOLVED
     from fewer.tune.search import page
     from fewer.tune.search.trials import ranked, trial_of
 
@@ -131,9 +132,10 @@ def _show(found: Mapping[str, Any], folder: Path) -> None:
         print("no trial is done, so there is no best recipe")
         return
     print(page.caution(found))
-    best, run = folder / "best.toml", folder / trial_of(found, found["best"])["folder"]
-    print(
-        printable(
-            f"{command('fewer', 'eval', run)} measures its model on test, {command('fewer', 'train', best)} trains"
-        )
-    )
+    best = trial_of(found, found["best"])
+    run, trains = folder / best["folder"], f"{command('fewer', 'train', folder / 'best.toml')} trains"
+    if (run / RESOLVED).is_file():
+        print(printable(f"{command('fewer', 'eval', run)} measures its model on test, {trains}"))
+    else:  # a study in a database: each machine has the run folders of its own trials
+        where = f"on {best['machine']}, " if best["machine"] else ""
+        print(printable(f"trial {best['number']} was trained {where}in another folder than {folder}; {trains}"))
