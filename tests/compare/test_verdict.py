@@ -150,6 +150,8 @@ UNCLEAR = [-0.05, 0.05, 0.0]
         (evidence(0.3, UNCLEAR, BETTER), "beats plain at equal cost", {"beats plain"}),
         (evidence(1.2, SAME), "no saving: 1.20 of the cost", set()),
         (evidence(0.95, SAME), "non-inferior at 0.95 of the cost", {"non-inferior"}),
+        (evidence(0.951, SAME), "no saving: 0.951 of the cost; 0.95 or less would be one", set()),
+        (evidence(0.9502, SAME), "no saving: 0.9502 of the cost; 0.95 or less would be one", set()),
         (evidence(0.96, SAME), "no saving: 0.96 of the cost; 0.95 or less would be one", set()),
         (evidence(0.96, SAME, BETTER), "beats plain at equal cost", {"beats plain"}),
         (evidence(1.2, BETTER), "no saving: 1.20 of the cost", set()),

@@ -265,7 +265,8 @@ def _no_saving(evidence: Evidence) -> str:
     difference, equal, cost = evidence.difference, evidence.at_equal_cost, evidence.cost
     if cost is not None and cost > CHEAPER:
         least = f"; {CHEAPER:g} or less would be one" if cost < 1 else ""
-        return f"{cost:.2f} of the cost{least}"
+        digits = next((n for n in range(2, 9) if round(cost, n) > CHEAPER), 9)  # 0.951 must not look like the limit
+        return f"{cost:.{digits}f} of the cost{least}"
     if equal is not None and equal.below(0):
         return "plain training, shortened to that cost, is better"
     if difference is not None and difference.below(-evidence.margin):
