@@ -70,9 +70,7 @@ def test_a_grid_is_laid_out_once(tmp_path: Path) -> None:
     assert len(again.trials()) == 4
 
 
-def test_two_machines_that_lay_out_one_grid_at_once_share_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_machines_that_lay_out_one_grid_at_once_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each finds an empty study, so every combination is in it twice."""
     address, axes = f"sqlite:///{tmp_path / 'study.db'}", axes_asked(["train.lr=0.1,0.2,0.3"])
     grid = [{"train.lr": lr} for lr in ("0.1", "0.2", "0.3")]

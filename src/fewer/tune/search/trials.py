@@ -23,7 +23,7 @@ class Trial:
         value: The deciding metric on validation images: of the published model where it is done, else the last one.
         curve: Full-epoch equivalents, and the metric, of each validation.
         full_epoch_equivalents: The cost, in plain epochs of the recipe without a search; 0 where nothing was trained.
-        shared_full_epoch_equivalents: Those of them that an earlier run had left in the cache, such as one proxy for all
+        shared_full_epoch_equivalents: Those of them that an earlier run had left in the cache, such as a proxy of all
             trials: the search did not pay them.
         seconds: The time, as the run's ledger has it.
         epoch: The epoch of the published model, from 0.
