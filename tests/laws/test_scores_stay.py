@@ -85,7 +85,7 @@ def test_a_score_stays_with_its_image(loader: dict[str, Any], ranks: int) -> Non
         assert found["trained"].keys() == own.keys(), "the first epoch is on everything"
 
 
-@given(st.integers(0, 2**40), st.integers(5, 60), st.integers(1, 3))
+@given(st.integers(0, 2**40), st.integers(6, 60), st.integers(1, 3))
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_score_stays_with_its_image_in_any_order(seed: int, batch_size: int, accumulate: int) -> None:
     """Batches of any size, cut into any parts, shuffled by any seed, with samples that are listed twice."""
