@@ -163,7 +163,12 @@ CASES = (
         "20, 26, 32 px 0.66",
         "growing images ([`[[stages]]`](docs/strategies.md))",
     ),
-    Case("the same, cheaper", "pixels", "18, 22, 26, 32 px 0.58", "four sides"),
+    Case(
+        "the same",
+        "pixels",
+        "Muon, SiLU, jitter; 20, 26, 32 px",
+        "growing images, [Muon, SiLU, jitter](examples/fast_cifar.py)",
+    ),
     Case("digits, 40 % of the labels wrong at random", "digits_uniform", "auto", '`select.method = "auto"`'),
     Case(
         "CIFAR-10N, 40 % of the labels mistaken, long training",
