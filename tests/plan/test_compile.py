@@ -70,6 +70,6 @@ def test_notes_say_what_becomes_of_the_images_and_what_comes_first() -> None:
     assert "costs more than plain training: 5.75 FEE > 5.25" in notes[-1]
     assert notes[1:-1] == (
         "of the data",
-        "images of 32 px are reduced to 16 px, enlarged to 64 px",
+        "images of 32 px are reduced to 16 px and enlarged to 64 px",
         "reference losses come first, by the given model: 0.50 FEE",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fewer.inference.loaded import LoadedModel, load_published
 from fewer.inference.predict import Prediction as Prediction
+from fewer.inference.predict import answers_of
 from fewer.inference.predict import predict as predicted
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def predict(
         RecipeError: There is no model.
     """
     from fewer.data.listing.files import files_of
-    from fewer.inference.predict import answers_of
 
     paths = [images] if isinstance(images, (str, PathLike)) else list(images)
     files: Iterable[Found] = files_of([Path(path) for path in paths])

@@ -202,11 +202,8 @@ def shown_anyway(as_json: bool) -> Iterator[None]:
 
 def _outcome(said: str, result: Mapping[str, Any]) -> str:
     """Metrics behind the model that has them: the best of all epochs where it was chosen by one of them."""
-    epochs = quantity(result["epochs"], "epoch")
-    of_best = result["best"]["epoch"] + 1
-    return (
-        f"best model, epoch {of_best} of {epochs}: {said}" if of_best < result["epochs"] else f"{said} after {epochs}"
-    )
+    epochs, best = quantity(result["epochs"], "epoch"), result["best"]["epoch"] + 1
+    return f"best model, epoch {best} of {epochs}: {said}" if best < result["epochs"] else f"{said} after {epochs}"
 
 
 def _metric(metric: Metric, value: float | None) -> str:

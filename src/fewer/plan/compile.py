@@ -184,8 +184,13 @@ def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
         epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
         notes.append(f'train.budget = "{recipe.train.budget}": the clock decides; {epochs} are a first guess')
     if sides := sorted({side for stage in stages for side in stage.sides_px} - {native}):
-        ways = (f"{'enlarged' if side > native else 'reduced'} to {side} px" for side in sides)
-        notes.append(f"images of {native} px are {', '.join(ways)}")
+        smaller, larger = ([each for each in sides if (each > native) is grows] for grows in (False, True))
+        ways = [
+            f"{verb} to {', '.join(map(str, some))} px"
+            for verb, some in (("reduced", smaller), ("enlarged", larger))
+            if some
+        ]
+        notes.append(f"images of {native} px are {' and '.join(ways)}")
     if recipe.augment.mixes:
         notes.append("metrics of training say how often a mixed image is taken for what it shows most of")
     if finds_lr(recipe):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from fewer.core.choices import Choices
 from fewer.core.ledger import EXACT, LOCAL
-from fewer.data.cache import cache_folder
+from fewer.data.cache import cache_folder, keep
 from fewer.plan.facts import workers_of
 from fewer.session.proxy_plan import params_of
 
@@ -82,18 +80,9 @@ def read(key: str, comm: Comm, epochs: int, size: int) -> Kept | None:
 
 
 def write(key: str, kept: Kept) -> None:
-    """Publishes by rename; a cache that cannot be written only costs time."""
-    file = _file(key)
+    """Keeps what a proxy has chosen, for `read`."""
     about = {"size": kept.choices.size, "share": kept.share, "counts": kept.counts, "seconds": kept.seconds}
-    with contextlib.suppress(OSError, SafetensorError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".new-", delete=False) as out:
-            new = Path(out.name)
-        try:
-            save_file({"bits": kept.choices.bits_EK}, new, {_ABOUT: json.dumps(about)})
-            new.replace(file)
-        finally:
-            new.unlink(missing_ok=True)
+    keep(_file(key), save({"bits": kept.choices.bits_EK}, {_ABOUT: json.dumps(about)}))
 
 
 def _file(key: str) -> Path:
