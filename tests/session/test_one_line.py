@@ -106,6 +106,9 @@ def test_weights_at_hand_are_fine_tuned_by_the_network_that_they_belong_to() -> 
     assert said in choose("folder:photos", ["model.weights=mine.safetensors", "train.epochs=4"]).lines("")[0]
     later = choose("folder:photos", ["model.weights=mine.safetensors", "stages.1.epochs=3"])
     assert later.plan.stages[1].epochs == 3
+    for epochs, each in ((2, [1, 1]), (3, [2, 1])):
+        few = choose("folder:photos", ["model.weights=mine.safetensors", f"train.epochs={epochs}"])
+        assert [stage.epochs for stage in few.plan.stages] == each
     asked = choose("folder:photos", ["model.weights=mine.safetensors", "train.side_px=40"])
     assert asked.plan.evaluation_side_px == 40
     save_file(models.build("lenet5", 7, 32).state_dict(), "lenet5-mine.safetensors")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewer.core.allocation import shares, split
+from fewer.core.allocation import even_sizes, split
 from fewer.core.messages import KeyPath
 from fewer.core.types import Stage
 from fewer.data import sources
@@ -200,7 +200,7 @@ def fitting_epochs(name: str, images: int, asked: int | None) -> dict[KeyPath, A
     if len(each) == 1:
         return {("train", "epochs"): each[0]}
     if asked is not None:
-        each = shares(max(asked, len(each)), len(each))
+        each = even_sizes(max(asked, len(each)), len(each))
     return {("stages", str(index), "epochs"): count for index, count in enumerate(each)}
 
 
