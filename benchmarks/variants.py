@@ -169,7 +169,8 @@ PROXY: dict[str, tuple[str, ...]] = {
 TIER_1 = ROOT / "benchmarks" / "studies" / "cifar10-10k.toml"
 # Labels of which 40 % are another class, drawn at random: mistakes without a reason. Written by selection.py.
 UNIFORM = {name: ROOT / "runs" / f"{name}-uniform40.csv" for name in ("cifar10", "digits")}
-WRONG_LABELS = 'data.labels={csv="../../data/cifar10/cifar10n_labels.csv", column="worse_label", numbers="positions"}'
+CIFAR_10N = ROOT / "data" / "cifar10" / "cifar10n_labels.csv"
+WRONG_LABELS = f'data.labels={{csv="{CIFAR_10N}", column="worse_label", numbers="positions"}}'
 # The tuned recipe at half its width, on 20,000 images: two to three minutes a run with AMX.
 HALF = Study(
     ROOT / "recipes" / "cifar10.toml",

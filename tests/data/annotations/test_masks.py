@@ -182,6 +182,13 @@ def test_all_ids_below_void_may_be_classes(tmp_path: Path) -> None:
     assert backwards.read_mask(0).tolist() == [[254, 253, 1], [0, 255, 0]]  # type: ignore[attr-defined]
 
 
+def test_no_class_can_stand_for_the_value_of_void(tmp_path: Path) -> None:
+    names = b"void\n" + b"\n".join(b"%d" % i for i in range(1, 256))
+    dataset(tmp_path, {"images/x.jpg": small(1), "masks/x.png": mask(np.array([[0, 255]])), "classes.txt": names})
+    with pytest.raises(DataError, match="class '255' stands for a value above 254, and 255 is void"):
+        opened("masks:x", str(tmp_path))
+
+
 def test_white_is_the_second_of_two_classes(tmp_path: Path) -> None:
     white = {"images/x.jpg": small(1), "masks/x.png": mask(np.array([[0, 255, 0], [0, 0, 255]]))}
     source = opened("masks:x", dataset(tmp_path, white))

@@ -98,6 +98,13 @@ def test_images_without_labels_are_background(tmp_path: Path) -> None:
     assert source.notes == ["1 image without a file of labels: taken as background (first: images/y.jpg)"]
 
 
+def test_images_may_be_called_as_lists_are(tmp_path: Path) -> None:
+    files = {"train.jpg": photo(1), "train.txt": BOX, "test.jpg": photo(2), "test.txt": BOX, "val.txt": b"train.jpg\n"}
+    source = opened("yolo:x", dataset(tmp_path, files | {"classes.txt": b"a\nb\n"}))
+    assert len(source.objects.class_A) == 2
+    assert not source.notes
+
+
 def test_a_split_without_any_labels_is_not_used(tmp_path: Path) -> None:
     dataset(tmp_path, {**trees()["folders"], "images/test/0.jpg": photo(3), "images/test/1.jpg": photo(4)})
     source = opened("yolo:x", str(tmp_path))

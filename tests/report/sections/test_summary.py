@@ -21,10 +21,18 @@ def test_says_result_and_cost_in_one_sentence(done_html: str) -> None:
     sentence = re.search(r'class="headline">(.*?)</p>', done_html)
     assert sentence is not None
     assert sentence[1].replace(units.NBSP, " ") == (
-        "93.1 % top-1 on test (95 % interval 90.0 to 95.3 %, 359 images) after 10 epochs; cost: "
+        "93.1 % top-1 on test (95 % interval 90.0 to 95.3 %, 359 images) by the best model, of epoch 9 of 10; cost: "
         "6.2 full-epoch equivalents (FEE), 5.8 effective epochs (EE), "
         "214 s — 62 % of plain training&#x27;s 10 FEE."
     )
+
+
+def test_says_which_epoch_the_best_model_is_of(tmp_path: Path) -> None:
+    folder = build(tmp_path / "run")
+    result = json.loads((folder / "result.json").read_text())
+    for epoch, said in ((6, "by the best model, of epoch 7 of 10; cost:"), (9, "after 10 epochs; cost:")):
+        (folder / "result.json").write_text(json.dumps({**result, "best": {**result.get("best", {}), "epoch": epoch}}))
+        assert said in check_harmless(report.render(folder)).text.replace(units.NBSP, " ")
 
 
 STATES = {"done": "Done", "killed": "Killed", "preempted": "Preempted", "interrupted": "Interrupted",

@@ -217,6 +217,7 @@ def test_a_proxy_that_all_trials_share_is_paid_once(
     follower = Follower()
     limited = replace(question, budget=2 * alone - 0.5 * proxy)
     assert len(tune(limited, tmp_path / "limited", follower)["trials"]) == 3
+    assert any("in all at most, as the choices of a proxy may be shared; chosen by" in note for note in follower.notes)
 
 
 def test_a_search_all_of_whose_trials_fail_is_ended(recipe: Path, tmp_path: Path) -> None:

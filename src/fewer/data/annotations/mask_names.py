@@ -60,6 +60,12 @@ def table_of(tree: Tree, name: str, masks: Sequence[str], ignore_index: int | No
     void = [text for text, stored_value, _ in rows if stored_value < VOID and value[stored_value] == VOID]
     if void:
         notes.append(f"{', '.join(map(repr, void))} is void: no class, and left out of loss and metrics")
+    beyond = next((text for text, at, code in rows if at >= VOID and text in names and code is None), None)
+    if beyond is not None and len(names) > 2:
+        raise DataError(
+            f"{name}: {from_file}: class {shown(beyond)} stands for a value above {VOID - 1}, and {VOID} is void; "
+            f"allowed: 0 to {VOID - 1}; fix: export masks with smaller ids"
+        )
     table = Table(names, value, colour)
     if len(names) == 2 and not colour:
         _read_white_as_one(tree, masks, table, notes)

@@ -40,7 +40,9 @@ def read(tree: Tree, keeps: bool = False) -> Draft:
     """
     draft = Draft(keeps, relative=True)
     yaml, about = settings(tree)
-    labels = {path for path in tree.ending("txt") if posixpath.basename(path) not in _NOT_LABELS}
+    labels = {
+        path for path in tree.ending("txt") if posixpath.basename(path) not in _NOT_LABELS or _is_label(tree, path)
+    }
     images = tree.images()
     parts = _parts(tree, yaml, about, images, draft) or parts_of(images)
     names = _names(tree, yaml, about, draft)
@@ -240,7 +242,7 @@ def _shorter(text: str) -> list[str]:
 
 
 def _is_label(tree: Tree, path: str) -> bool:
-    """Whether a text without an image is one of labels rather than a README."""
+    """Whether a text is one of labels rather than a README or a list of images."""
     try:
         first = tree.text(path).partition("\n")[0].split()
     except DataError:

@@ -74,7 +74,11 @@ def headline(folder: Folder, story: History) -> Html:
     if reached is not None:
         planned = whole(folder.plan.get("epochs"))
         of = f" of {planned:,}" if now != "done" and planned is not None else ""
-        parts.append(f"after {units.plain(reached)}{of} {'epoch' if reached == 1 and not of else 'epochs'}")
+        best = whole(dig(folder.result, "best", "epoch"))
+        if best is not None and best + 1 < reached:
+            parts.append(f"by the best model, of epoch {best + 1:,} of {units.plain(reached)}")
+        else:
+            parts.append(f"after {units.plain(reached)}{of} {'epoch' if reached == 1 and not of else 'epochs'}")
     gain = " ".join(part for part in parts if part)
     # A run that is not over has spent on a part of an epoch too: it is compared with plain training up to there.
     price = _price(spent, reached if folder.result or story.last is None else story.last.epochs)

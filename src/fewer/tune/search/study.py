@@ -229,10 +229,13 @@ class _Search:
             self.watch.note(f"{axis.key}: {axis.text}{kind}")
         images, metric = self.plan.facts.data.val_images, self.space.metric.label
         each = self.plan.predicted["full_epoch_equivalents"][1]
+        prepared = self.plan.facts.preparation
+        less = ["some are pruned"] if self.question.prune else []
+        less += [f"{prepared.name} may be shared"] if prepared else []
+        most = f" at most, as {' and '.join(less)}" if less else ""
         self.watch.note(
             f"{self.out}: {self.total} trials ({self.sampling}) of about {each:.3g} FEE, {self.total * each:.4g} in all"
-            f"{' at most, as some are pruned' if self.question.prune else ''}; chosen by {metric} on {images:,} "
-            "validation images, test images stay unseen"
+            f"{most}; chosen by {metric} on {images:,} validation images, test images stay unseen"
         )
         if self.question.prune and not self.space.recipe.evaluate.every:
             self.watch.note("evaluate.every = 0: without validations on the way no trial can be pruned")
