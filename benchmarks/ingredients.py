@@ -19,6 +19,17 @@ PIXELS: dict[str, tuple[str, ...]] = {
     ),
     "shares of 0.5 and 0.7 in turn 0.6": curriculum(*((1, 32, {"data_share": (0.5, 0.7)[n % 2]}) for n in range(12))),
 }
+# Selection that passed in small studies and a proxy, alone and on growing images.
+_GROWING = PIXELS["20, 26, 32 px 0.66"]
+_SELECTION = {
+    "infobatch": ("select.method=infobatch",),
+    "srd 0.8": ("select.method=srd", "select.cost=0.8"),
+    "proxy 0.7, the last 10 % on all": ("select.method=proxy", "select.share=0.7", "select.revision=10%"),
+}
+SELECTED: dict[str, tuple[str, ...]] = {
+    **_SELECTION,
+    **{f"20, 26, 32 px, {name}": (*_GROWING, *keys) for name, keys in _SELECTION.items()},
+}
 # What a recipe may be made of, each put into the same plain training.
 INGREDIENTS: dict[str, tuple[str, ...]] = {
     "EMA over half an epoch, in place of Lookahead": ("train.lookahead=", "train.ema=0.5ep"),

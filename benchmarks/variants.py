@@ -8,7 +8,7 @@ from pathlib import Path
 
 import paces
 from common import ROOT
-from ingredients import FAST, INGREDIENTS, MUON, PIXELS
+from ingredients import FAST, INGREDIENTS, MUON, PIXELS, SELECTED
 
 DIGITS = ROOT / "recipes" / "digits.toml"
 PLAIN = "plain"
@@ -175,7 +175,7 @@ WRONG_LABELS = f'data.labels={{csv="{CIFAR_10N}", column="worse_label", numbers=
 HALF = Study(
     ROOT / "recipes" / "cifar10.toml",
     12,
-    {**plain(12, (0.5, 0.58, 0.66, 1.0)), **PIXELS, **FAST},
+    {**plain(12, (0.5, 0.58, 0.66, 1.0)), **PIXELS, **FAST, **SELECTED},
     ("data.subset=20000", "model.width=0.5", "train.epochs=12", "train.batch_size=512", "train.lr=0.75"),
 )
 STUDIES = {
@@ -218,6 +218,13 @@ STUDIES = {
             *("data.subset=10000", "model.width=0.5", "train.epochs=40", "train.batch_size=256", "train.lr=0.375"),
             *("augment.crop_padding_px=4", "augment.cutout_px=12"),
         ),
+    ),
+    # The same with weak views, which are learnt to the end: where the method was published to pay.
+    "proxy_weak": Study(
+        HALF.recipe,
+        40,
+        {**plain(40, (0.6, 1.0)), **{name: PROXY[name] for name in ("proxy 0.5, the last 10 % on all", "proxy 0.5")}},
+        ("data.subset=10000", "model.width=0.5", "train.epochs=40", "train.batch_size=256", "train.lr=0.375"),
     ),
     # 40 % of the labels are human mistakes.
     "noisy": Study(
