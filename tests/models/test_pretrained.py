@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 import fewer
 from fewer import models
@@ -118,12 +118,14 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         ("nowhere.pt", "no such file"),
         ("folder", "without a trained model"),
         ("w.txt", "no file of tensors"),
+        ("resnet18.safetensors", "not a whole safetensors file"),
         ("default", "no pub"),
     ],
 )
 def test_a_place_without_weights_is_refused(tmp_path: Path, weights: str, said: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "w.txt").write_text("x")
+    (tmp_path / "resnet18.safetensors").write_bytes(save(state())[:-100])
     place = weights if weights == "default" else str(tmp_path / weights)
     with pytest.raises((RecipeError, DataError), match=said):
         read_weights(models.params("resnet18_cifar")(**{**CIFAR, "weights": place}))

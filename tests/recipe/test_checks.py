@@ -46,6 +46,10 @@ WHOLE = {**DIGITS, "model": {"name": "fcos_mobilenet_v2"}, "task": {"name": "det
         ({"augment": {"mixup_alpha": 0.2}}, 'gives images two labels, and task.name = "detect"'),
         ({"train": {"label_smoothing": 0.1}}, 'label_smoothing = 0.1 is not defined for task.name = "detect"'),
         ({"augment": {"mosaic": 0.5}, "stages": [{"epochs": 1, "strength": 0.0, "mix": 1.0}]}, "strength above 0"),
+        (
+            {"augment": {"mosaic": 0.5}, "stages": [{"epochs": 2, "strength": [1.0, 0.0], "mix": 1.0}]},
+            "strength above 0",
+        ),
         ({"select": {"method": "dbpd", "score": "fresh", "scorer_side_px": 32}}, "shrinks images"),
         ({"augment": {"mosaic": 1.5}}, "augment.mosaic = 1.5"),
     ],

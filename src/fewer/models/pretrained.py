@@ -93,8 +93,9 @@ def read_weights(params: ModelParams) -> Weights | None:
         return _of_run(path)
     if not path.exists():
         raise RecipeError(f'model.weights = "{path}": no such file or folder; check the path')
+    tensors = read_tensors(path)  # first, as it refuses damaged files
     stated = _stated(path)
-    return Weights(read_tensors(path), str(path), file_hash(path), stated or _usual(params), not stated)
+    return Weights(tensors, str(path), file_hash(path), stated or _usual(params), not stated)
 
 
 def _stated(path: Path) -> Moments | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fewer import models
-from fewer.core.errors import RecipeError
+from fewer.core.errors import CheckpointError, RecipeError
 
 _SURE = 0.99  # of the network's and of the file's numbers that must fit
 _CLASSES, _SIDE_PX = 1000, 224
@@ -39,7 +39,10 @@ def network_of(weights: str) -> dict[str, Any]:
 def _of_run(path: Path) -> dict[str, Any]:
     for place in (path / "checkpoints" / "best", path / "checkpoints" / "last", path):
         if (place / "model.json").is_file():
-            about = json.loads((place / "model.json").read_text(encoding="utf-8"))
+            try:
+                about = json.loads((place / "model.json").read_text(encoding="utf-8"))
+            except (OSError, ValueError, RecursionError) as error:
+                raise CheckpointError(f"{place / 'model.json'}: cannot be read: {error}; copy it again") from None
             found = about.get("model") if isinstance(about, dict) else None
             if isinstance(found, dict) and isinstance(found.get("name"), str):
                 return {key: value for key, value in found.items() if key != "weights"}
@@ -62,10 +65,13 @@ def _candidates(path: Path) -> list[str]:
 def _stated(path: Path) -> str:
     if path.suffix != ".safetensors":
         return ""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="pt") as file:
-        return str((file.metadata() or {}).get("model", ""))
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("model", ""))
+    except (SafetensorError, OSError):  # reading its weights says what is wrong with it
+        return ""
 
 
 def _folded(name: str) -> str:

@@ -174,8 +174,9 @@ def _whole_pictures(recipe: Recipe) -> Iterator[Problem]:
         fix = "leave it out, and zoom by augment.scale = [0.5, 2.0]"
         yield ("augment", "crop"), f'augment.crop = "random_resized" cuts squares out of pictures, and {what}; {fix}'
     for number, stage in enumerate(recipe.stages):
-        if stage.mix and stage.strength == 0 and augment.mixes:
-            text = f"stages.{number}.mix = {stage.mix:g} with strength = 0 would mix views of an evaluation, and {what}"
+        strengths = stage.strength if isinstance(stage.strength, tuple) else (stage.strength,)
+        if stage.mix and 0 in strengths and augment.mixes:
+            text = f"stages.{number}.mix = {stage.mix:g} with strength 0 would mix views of an evaluation, and {what}"
             yield ("stages", str(number), "mix"), f"{text}; give the stage a strength above 0"
     if getattr(recipe.select, "scorer_side_px", None):
         text = f"select.scorer_side_px = {recipe.select.scorer_side_px} shrinks images, and {what}"  # type: ignore[attr-defined]

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ExifTags, Image
 
 from annotated import coco, dataset, image, photo, thing
 from fewer.data.annotations.header import Header, header_of, turned
+from fewer.data.decode.decode import decode_whole
 from fewer.data.decode.jpeg import upright
 from fewer.data.sources.coco import opened
 
@@ -48,6 +50,15 @@ def test_the_stated_size_tells_which_way_boxes_were_drawn(
     assert source.objects.box_A4.tolist() == [wanted]
     assert source.found.size_N2.tolist() == [[30, 40]]
     assert not source.notes
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+def test_a_header_tells_the_stored_and_the_upright_size(tmp_path: Path, form: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (20, 10)).save(tmp_path / "x", form, exif=exif)
+    assert header_of(str(tmp_path / "x")) == Header(20, 10, 6)
+    assert decode_whole((tmp_path / "x").read_bytes()).picture.shape == (20, 10, 3)
 
 
 def test_another_size_is_a_finding(tmp_path: Path) -> None:

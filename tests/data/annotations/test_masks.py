@@ -142,6 +142,17 @@ def test_colours_are_classes_by_a_table(tmp_path: Path, table: Files, mode: str)
     assert source.classes == ["road", "car", "tree"]
 
 
+def test_a_mask_of_grey_colours_counts_by_the_table(tmp_path: Path) -> None:
+    files: Files = {"images/x.jpg": small(1), "images/y.jpg": small(2)}
+    files["masks/x.png"] = encoded(Image.fromarray(np.array([[[255] * 3, [0] * 3, [255] * 3]] * 2, np.uint8)))
+    files["masks/y.png"] = encoded(Image.fromarray(np.zeros((2, 3, 3), np.uint8)))
+    files["class_dict.csv"] = b"name,r,g,b\nroad,255,255,255\nwater,0,0,0\nfield,0,255,0\n"
+    source = opened("masks:x", dataset(tmp_path, files))
+    assert [source.read_mask(id).tolist() for id in (0, 1)] == [[[0, 1, 0]] * 2, [[1, 1, 1]] * 2]
+    (tmp_path / "masks/y.png").write_bytes(mask(IDS))  # grey values are the rows of the table, as before
+    assert opened("masks:x", str(tmp_path)).read_mask(1).tolist() == IDS.tolist()
+
+
 def test_the_classes_of_roboflow_have_values(tmp_path: Path) -> None:
     files = {
         "train/x.jpg": small(1),
@@ -197,6 +208,19 @@ def test_white_is_the_second_of_two_classes(tmp_path: Path) -> None:
     assert source.notes[-1] == "masks of two classes hold 0 and 255 only: 255 is '1', not void"
     dataset(tmp_path, {"images/y.jpg": small(2), "masks/y.png": mask(np.array([[0, 1, 255], [0, 0, 0]]))})
     assert opened("masks:x", str(tmp_path)).read_mask(1).tolist() == [[0, 1, 255], [0, 0, 0]]
+
+
+def test_white_is_void_where_any_mask_has_the_second_class(tmp_path: Path) -> None:
+    ids = [np.array([[0, 255, 0], [0, int(at == 33), 0]]) for at in range(40)]  # not among the first that are read
+    files = {f"images/{at:02d}.jpg": small(at) for at in range(40)}
+    files |= {f"masks/{at:02d}.png": mask(each) for at, each in enumerate(ids)}
+    source = opened("masks:x", dataset(tmp_path, {**files, "classes.txt": b"a\nb\n"}))
+    assert source.read_mask(33).tolist() == ids[33].tolist()
+    assert not source.notes
+    (tmp_path / "masks/33.png").write_bytes(mask(ids[0]))
+    assert opened("masks:x", str(tmp_path)).read_mask(0).tolist() == [[0, 1, 0], [0, 0, 0]]
+    source = opened("masks:x", str(tmp_path), ignore_index=255)
+    assert source.read_mask(0).tolist() == ids[0].tolist()
 
 
 def test_a_mask_lies_as_its_picture_does(tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def test_lists_say_which_images_train(tmp_path: Path) -> None:
     assert {part: ids.tolist() for part, ids in parts.items()} == {"train": [0, 1, 3], "test": [2]}
 
 
+def test_names_may_end_as_flags_do(tmp_path: Path) -> None:
+    files = {f"JPEGImages/photo {i}.jpg": photo(i) for i in range(3)}
+    files |= {f"Annotations/photo {i}.xml": xml(f"photo {i}.jpg", [("a", 2, 2, 9, 9)]) for i in range(3)}
+    lists = {"train": b"photo 0\nphoto 1\n", "val": b"photo 2 -1\n"}
+    dataset(tmp_path, files | {f"ImageSets/Main/{name}.txt": text for name, text in lists.items()})
+    source = opened("voc:x", str(tmp_path))
+    assert {part: ids.tolist() for part, ids in source.parts.items()} == {"train": [0, 1], "val": [2]}
+    assert not source.notes
+
+
 def test_an_image_stays_in_the_first_list_that_names_it(tmp_path: Path) -> None:
     files = {f"{i}.jpg": photo(i) for i in range(2)} | {f"{i}.xml": xml("", [("a", 2, 2, 9, 9)]) for i in range(2)}
     dataset(tmp_path, files | {"ImageSets/Main/train.txt": b"0\n", "ImageSets/Main/test.txt": b"0\n1\n7\n"})

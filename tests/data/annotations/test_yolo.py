@@ -89,6 +89,11 @@ def test_the_trees_of_tools_are_read(tmp_path: Path, kind: str) -> None:
 def test_the_data_file_may_be_named(tmp_path: Path) -> None:
     dataset(tmp_path, trees()["ultralytics"])
     assert len(opened("yolo:x", f"{tmp_path}/data.yaml")) == 2
+    yaml = b"train: images/val\nnames: [mast, tower]\n"
+    source = opened("yolo:x", f"{dataset(tmp_path, {'mine.yaml': yaml})}/mine.yaml")
+    assert (source.classes, source.parts["train"].tolist()) == (["mast", "tower"], [1])
+    with pytest.raises(DataError, match=r"other\.yaml: there is no such file"):
+        opened("yolo:x", f"{tmp_path}/other.yaml")
 
 
 def test_images_without_labels_are_background(tmp_path: Path) -> None:

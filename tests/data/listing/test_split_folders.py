@@ -34,6 +34,13 @@ def test_other_names_are_not(name: str) -> None:
     assert part_of(name) == ""
 
 
+def test_images_beside_class_folders_are_left_out_with_a_word() -> None:
+    found = listed("train/cat", "train/dog", "train", "test/cat", "test/dog", "test")
+    assert [sorted({found.names[i].count("/") for i in ids}) for ids in found.parts.values()] == [[2], [2]]
+    for part in ("train", "test"):
+        assert any(note.startswith(f"left out: 2 images directly in {part}/ (first: ") for note in found.notes)
+
+
 def test_a_folder_within_the_split_folder_counts_for_nothing() -> None:
     found = listed("seg_train/seg_train/cat", "seg_train/seg_train/dog", "seg_test/seg_test/cat")
     assert found.classes == ["cat", "dog"]

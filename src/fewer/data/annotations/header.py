@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from fewer.data.decode.formats import FORMATS
 from fewer.data.decode.jpeg import orientation_of
@@ -40,10 +40,11 @@ def header_of(path: str) -> Header | None:
     with contextlib.suppress(Exception), open(path, "rb") as file:  # hostile bytes make Pillow raise nearly anything
         if os.fstat(file.fileno()).st_size:
             image = Image.open(file, formats=FORMATS)
-            turn = (
-                image.getexif().get(ExifTags.Base.Orientation, 1) if image.format == "TIFF" else orientation_of(image)
-            )
-            return Header(*image.size, turn if turn in range(1, 9) else 1)
+            size, turn = image.size, orientation_of(image)
+            if isinstance(image, TiffImagePlugin.TiffImageFile):  # newer versions of Pillow turn its size themselves
+                size = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
+                turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+            return Header(*size, turn if turn in range(1, 9) else 1)
     return None
 
 

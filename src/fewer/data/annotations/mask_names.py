@@ -6,6 +6,7 @@ it move down.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import posixpath
@@ -67,7 +68,7 @@ def table_of(tree: Tree, name: str, masks: Sequence[str], ignore_index: int | No
             f"allowed: 0 to {VOID - 1}; fix: export masks with smaller ids"
         )
     table = Table(names, value, colour)
-    if len(names) == 2 and not colour:
+    if len(names) == 2 and not colour and ignore_index != VOID:
         _read_white_as_one(tree, masks, table, notes)
     return table
 
@@ -147,14 +148,19 @@ def _found_ids(tree: Tree, name: str, masks: Sequence[str]) -> range:
 
 
 def _read_white_as_one(tree: Tree, masks: Sequence[str], table: Table, notes: list[str]) -> None:
-    """Takes 255 for the second of two classes where some masks have nothing but 0 and 255."""
-    seen: set[int] = set()
-    for mask in masks[:: max(1, len(masks) // _SAMPLE)]:
-        try:
-            values, _ = stored(f"{tree.root}/{mask}")
-        except (Damaged, OSError):
-            continue
-        seen |= {*np.unique(values).tolist()}
-    if VOID in seen and seen <= {0, VOID}:
+    """Takes 255 for the second of two classes where masks have nothing but 0 and 255: first some, then all are read."""
+    some = masks[:: max(1, len(masks) // _SAMPLE)]
+    if all(VOID in (seen := _seen(tree, asked)) and seen <= {0, VOID} for asked in (some, masks)):
         table.value[VOID] = 1
         notes.append(f"masks of two classes hold 0 and {VOID} only: {VOID} is {table.names[1]!r}, not void")
+
+
+def _seen(tree: Tree, masks: Sequence[str]) -> set[int]:
+    """Values that occur in masks; of the first mask with others than 0 and 255, no further one is read."""
+    seen: set[int] = set()
+    for mask in masks:
+        with contextlib.suppress(Damaged, OSError):
+            seen |= {*np.unique(stored(f"{tree.root}/{mask}")[0]).tolist()}
+        if not seen <= {0, VOID}:
+            break
+    return seen

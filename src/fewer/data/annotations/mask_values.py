@@ -19,6 +19,7 @@ from fewer.data.decode.jpeg import orientation_of, upright
 Ids = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.integer[Any]]
 
+_GREYS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 _PLACES = np.array([65536, 256, 1])  # of red, green and blue in the number that stands for a colour
 
 
@@ -59,7 +60,8 @@ class Table:
 
     def digest(self) -> bytes:
         """Sixteen bytes that change with the class of any value or colour."""
-        text = f"{self.value.tolist()} {sorted(self.colour.items())}"
+        # Tables of colours are told from those of before, which took grey colours for ids.
+        text = f"{self.value.tolist()} {sorted(self.colour.items())}{' and greys' if self.colour else ''}"
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     def translated(self, index_C: npt.NDArray[np.int64], names: list[str]) -> Table:
@@ -148,6 +150,8 @@ def _by_colour(values: Values, table: Table) -> Ids:
 def stored(path: str) -> tuple[Values, npt.NDArray[np.uint8] | None]:
     """The values of a mask as they are stored: (H, W) ids, or (H, W, 3) colours; and its palette (256, 3), if any.
 
+    A mask of colours that are all grey is one of ids, whose palette are the greys: either may be meant.
+
     Raises:
         Damaged: It is no image of such a kind.
         OSError: It cannot be read.
@@ -162,8 +166,9 @@ def stored(path: str) -> tuple[Values, npt.NDArray[np.uint8] | None]:
             return _upright(np.asarray(image), turn), palette.reshape(256, 3)
         if image.mode in ("RGB", "RGBA"):
             values = np.asarray(image)[..., :3]
-            same = (values == values[..., :1]).all()
-            return _upright(values[..., 0] if same else values, turn), None
+            if (values == values[..., :1]).all():
+                return _upright(values[..., 0], turn), _GREYS
+            return _upright(values, turn), None
         if image.mode == "LA":
             return _upright(np.asarray(image)[..., 0], turn), None
         if image.mode in ("1", "L", "I", "I;16"):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import posixpath
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fewer.core.errors import DataError
 from fewer.data.annotations.draft import Draft, number, shown, whole
@@ -162,13 +162,13 @@ def listed(lists: dict[str, str], images: Sequence[str], tree: Tree, draft: Draf
     for part, path in lists.items():
         for line in tree.text(path).splitlines():
             name = line.strip()
-            head, _, flag = name.rpartition(" ")
-            name = head.strip() if head and flag in ("-1", "0", "1") else name
             if not name:
                 continue
-            same = stems.get(posixpath.basename(name), []) or stems.get(posixpath.basename(stem_of(name)), [])
-            image = next((whole_paths[each] for each in (name, stem_of(name)) if each in whole_paths), "")
-            image = image or (same[0] if len(same) == 1 else "")
+            image = _named(name, whole_paths, stems)
+            head, _, flag = name.rpartition(" ")
+            if not image and head and flag in ("-1", "0", "1"):  # of a class: VOC says beside each image if it shows it
+                name = head.strip()
+                image = _named(name, whole_paths, stems)
             if not image:
                 draft.fault("image-missing", path, f"{shown(name)} names no annotated image")
             elif found.setdefault(image, part) != part:
@@ -183,3 +183,10 @@ def listed(lists: dict[str, str], images: Sequence[str], tree: Tree, draft: Draf
         if part not in used
     ]
     return found
+
+
+def _named(name: str, whole_paths: Mapping[str, str], stems: Mapping[str, list[str]]) -> str:
+    """The image that a line of a list means: by its path, with or without an ending, else by its name alone."""
+    image = next((whole_paths[each] for each in (name, stem_of(name)) if each in whole_paths), "")
+    same = stems.get(posixpath.basename(name), []) or stems.get(posixpath.basename(stem_of(name)), [])
+    return image or (same[0] if len(same) == 1 else "")

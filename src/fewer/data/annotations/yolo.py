@@ -28,18 +28,19 @@ _CLASSES_MAX = 100_000
 _KEYPOINTS_MAX = 10_000  # of an object
 
 
-def read(tree: Tree, keeps: bool = False) -> Draft:
+def read(tree: Tree, keeps: bool = False, file: str = "") -> Draft:
     """All images, with the boxes of their label files.
 
     Args:
         tree: The files.
         keeps: Whether outlines are kept.
+        file: What takes the place of `data.yaml`, a path; found by itself if left out.
 
     Raises:
-        DataError: `data.yaml` is not such YAML.
+        DataError: `data.yaml` is not such YAML, or `file` is missing.
     """
     draft = Draft(keeps, relative=True)
-    yaml, about = settings(tree)
+    yaml, about = settings(tree, file)
     labels = {
         path for path in tree.ending("txt") if posixpath.basename(path) not in _NOT_LABELS or _is_label(tree, path)
     }
@@ -96,12 +97,20 @@ def label_paths(image: str) -> list[str]:
     return [*found, "/".join([*folders, file])]
 
 
-def settings(tree: Tree) -> tuple[str, dict[str, Value]]:
+def settings(tree: Tree, file: str = "") -> tuple[str, dict[str, Value]]:
     """The path of `data.yaml`, or of another YAML file with `names`, and what it says; "" and nothing without one.
 
+    Args:
+        tree: The files.
+        file: The path, if it is known.
+
     Raises:
-        DataError: `data.yaml` is not such YAML.
+        DataError: `data.yaml` is not such YAML, or `file` is missing.
     """
+    if file and file not in tree.files:
+        raise DataError(f"{tree.root}/{file}: there is no such file; fix: check the path")
+    if file:
+        return file, parsed(tree.text(file), f"{tree.root}/{file}")
     files = sorted(
         tree.ending("yaml", "yml"), key=lambda path: (path.count("/"), posixpath.basename(path) != "data.yaml")
     )

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fewer.core.errors import DataError
+from fewer.core.text import quantity
 from fewer.data.decode.formats import READ as IMAGE_SUFFIXES
 from fewer.data.decode.formats import is_image as is_image
 from fewer.data.listing.class_folders import ClassLevel, classified, refuse_empty
-from fewer.data.listing.split_folders import layout_of
+from fewer.data.listing.split_folders import Layout, layout_of
 from fewer.data.listing.string_array import Names
 
 Columns = npt.NDArray[np.int64]
@@ -106,8 +107,18 @@ def arranged(
     if found.nested:
         order = np.array(sorted(range(len(names)), key=lambda i: names[i]), np.int64)
         names, columns, labels, part_N = Names(names[i] for i in order), columns[order], labels[order], part_N[order]
-    all_notes = [*notes, *layout.notes, *found.notes]
+    all_notes = [*notes, *layout.notes, *_strays(layout, held), *found.notes]
     return Arranged(names, columns, classes, labels, _parts(part_N), all_notes)
+
+
+def _strays(layout: Layout, held: Mapping[str, Held]) -> list[str]:
+    """Notes of images that lie in the folder of a split, beside its class folders: nobody says what they show."""
+    places = [place for top in layout.folders.values() if (place := f"{layout.base}{top}") in held]
+    return [
+        f"left out: {quantity(len(held[place].names), 'image')} directly in {place}/ (first: {held[place].names[0]}), "
+        "of no class; sorted into class folders they would be used"
+        for place in places
+    ]
 
 
 def tabled(source: str, tables: Sequence[Rows], classes: list[str]) -> Arranged:

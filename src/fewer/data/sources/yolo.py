@@ -18,6 +18,6 @@ def opened(text: str, place: str) -> BoxSource:
 
 def listed(text: str, place: str, keeps: bool = False) -> Boxes:
     """What lies there, faults and all; with the keys that only this format has, if it `keeps` them."""
-    folder = os.path.dirname(os.path.expanduser(place)) or "." if place.endswith((".yaml", ".yml")) else place
-    tree = Tree(text, folder)
-    return settled(yolo.read(tree, keeps), tree)
+    folder, file = os.path.split(os.path.expanduser(place)) if place.endswith((".yaml", ".yml")) else (place, "")
+    tree = Tree(text, folder or ".")
+    return settled(yolo.read(tree, keeps, file), tree)
