@@ -61,6 +61,21 @@ def test_two_ranks_of_a_batchnorm_net_resume_bit_for_bit_in_the_middle_of_an_epo
     assert rank_0 == rank_1 == unstopped[0]
 
 
+def test_micro_batches_that_no_rank_fills_change_nothing() -> None:
+    """Twelve images in batches of at most eight are six and six, three a rank, which are never cut into two and one."""
+    content = {"data": {**DATA, "subset": 12}, "model": {"name": "cnn", "width": 0.1}}
+    train = {"batch_size": 8, "epochs": 1, "lr": 0.01}
+    one, two = (on_ranks(2, _weights, {**content, "train": {**train, "accumulate": cut}}) for cut in (1, 2))
+    assert one == two
+    assert all(is_finite for _, is_finite in one)
+
+
+def _weights(comm: Any, content: dict[str, Any]) -> tuple[str, bool]:
+    session = trained(content, comm)
+    numbers = session.run.workers[0].model.state_dict().values()
+    return weights(session), all(bool(torch.isfinite(value).all()) for value in numbers)
+
+
 def _on_ranks_through_one_folder(content: dict[str, Any], kills: list[int]) -> list[str]:
     import tempfile
 

@@ -107,6 +107,12 @@ def test_a_sweep_of_many_images_takes_only_as_many_as_it_needs() -> None:
     assert lr_sweep.sweep(session, session.plan.stages[0], plan.rates, 0).counts["samples_loaded"] == 60
 
 
+def test_each_sweep_draws_images_of_its_own_also_with_a_seed_of_the_data() -> None:
+    plan = session_of(content(train={"data_seed": 1})).plan
+    sweeps = [lr_sweep.sweep_plan(plan, plan.stages[0], Range(0.01, 0.1, 2), repeat) for repeat in range(3)]
+    assert len({sweep.recipe.train.seed_of_data for sweep in sweeps}) == 3
+
+
 @pytest.mark.parametrize(
     ("model", "workers"), [({"name": "lenet5", "width": 0.25}, 2), ({"name": "cnn", "width": 0.1, "whiten": True}, 1)]
 )

@@ -104,6 +104,33 @@ def test_a_process_that_skips_a_whole_round_takes_part_in_its_sync(every_steps: 
         torch.testing.assert_close(torch.tensor(one), (torch.tensor(alone) + start.float()) / 2)
 
 
+def test_a_round_without_samples_weighs_all_alike() -> None:
+    model = net()
+    before, sync = flat(model), LocalSGD(model, sgd(model.parameters()), every_steps=1)
+    assert sync.step(samples=0), "all hold the same weights"
+    assert torch.equal(flat(model), before)
+
+
+def _lengths(comm: Any) -> list[int]:
+    model = net()
+    optimizer = sgd(model.parameters())
+    sync, found = LocalSGD(model, optimizer, schedule="adacomm", every_steps=6), []
+    for step in range(40):
+        optimizer.zero_grad()
+        ((model(batch(step, comm.rank)) ** 2).sum() / SHARE).backward()
+        optimizer.step()
+        few = comm.rank and step % 5 == 0
+        sync.step(samples=SHARE // 4 if few else SHARE, loss=2.0**-step, progress=step / 40, epochs=10)
+        found.append(sync.steps_left)
+    return found
+
+
+def test_processes_with_unequal_parts_choose_rounds_alike() -> None:
+    one, other = on_ranks(2, _lengths)
+    assert one == other
+    assert len(set(one)) > 2
+
+
 def test_alone_it_is_the_plain_loop() -> None:
     model = net()
     optimizer = sgd(model.parameters())

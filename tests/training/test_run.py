@@ -12,9 +12,7 @@ import pytest
 import torch
 
 from fewer.runs import checkpoint
-from fewer.sync.gathering import gathered
 from fewer.testing.harness import one_thread, session_of, trained
-from fewer.testing.ranks import on_ranks
 from fewer.training.loop import train
 from fewer.training.run import Run, state_digest
 
@@ -56,27 +54,13 @@ def test_workers_that_differ_are_all_saved_and_all_restored(tmp_path: Path) -> N
     assert first != last
 
 
-def _states(comm: Any) -> list[dict[str, Any]]:
-    mine = [
-        {
-            "model": {"w": torch.full((2,), 10.0 * comm.rank + n)},
-            "scaler": {"scale": 2.0 ** (comm.rank + n), "tracker": 3},
-        }
-        for n in range(2)
-    ]
-    return [
-        {"w": state["model"]["w"].tolist(), **state["scaler"], "kind": type(state["scaler"]["tracker"]).__name__}
-        for state in gathered(mine, comm)
-    ]
-
-
-def test_the_workers_of_all_processes_are_brought_together_by_number() -> None:
-    expected = [
-        {"w": [10.0 * rank + n] * 2, "scale": 2.0 ** (rank + n), "tracker": 3, "kind": "int"}
-        for rank in range(2)
-        for n in range(2)
-    ]
-    assert on_ranks(2, _states) == [expected, expected]
+def test_saving_is_not_booked() -> None:
+    session = session_of({**CONTENT, "select": {"method": "full"}, "sync": {"workers": 2}})
+    next(train(session.task, session.train_data, session.run))
+    session.run.selection.observations.gather(session.run.comm)  # an exchange of training, wherever it comes
+    session.run.comm.take_bytes_sent()
+    session.run.state_dict()
+    assert session.run.comm.take_bytes_sent() == 0
 
 
 def test_a_checkpoint_of_version_0_1_is_read() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import statistics
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fewer.core.errors import ResourceError
 from fewer.doctor.processes import together
 from fewer.doctor.result import FAIL, OK, CheckResult
+from fewer.sync.gathering import gathered_json
 
 if TYPE_CHECKING:
     from fewer.core.protocols import Comm
@@ -92,11 +92,7 @@ def judge(rank: int, found: Mapping[str, Any]) -> CheckResult:
 
 def gathered(comm: Comm, own: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What every rank has found, in the order of ranks."""
-    import torch
-
-    text = bytearray(json.dumps(own).encode() + b"\n")
-    everything = bytes(comm.gather(torch.frombuffer(text, dtype=torch.uint8)).tolist())
-    found: list[dict[str, Any]] = [json.loads(line) for line in everything.splitlines()]
+    found: list[dict[str, Any]] = gathered_json(own, comm)
     if len(found) != comm.world_size:
         raise ResourceError(f"{len(found)} answers of {comm.world_size} ranks; give each a RANK of its own")
     return found

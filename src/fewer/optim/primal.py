@@ -41,15 +41,19 @@ class PrimalAverage:
         import torch
 
         share = self._share(progress)
-        with torch.no_grad():
-            x, z, stepped = list(self.x.values()), list(self.z.values()), _parameters(models[0])
+        stepped = {name: parameter for name, parameter in models[0].named_parameters() if parameter.requires_grad}
+        if not stepped:
+            return
+        with torch.no_grad():  # what is frozen stays at all three points
+            x, z = [self.x[name] for name in stepped], [self.z[name] for name in stepped]
             before = torch._foreach_lerp(z, x, self.pull)  # y, bit for bit as the model held it
-            torch._foreach_add_(z, torch._foreach_sub([stepped[name] for name in self.z], before))
+            torch._foreach_add_(z, torch._foreach_sub(list(stepped.values()), before))
             torch._foreach_lerp_(x, z, share)
-            y = dict(zip(self.z, torch._foreach_lerp(z, x, self.pull), strict=True))
+            y = dict(zip(stepped, torch._foreach_lerp(z, x, self.pull), strict=True))
             for model in models:
-                for name, parameter in _parameters(model).items():
-                    parameter.copy_(y[name])
+                parameters = dict(model.named_parameters())
+                for name, value in y.items():
+                    parameters[name].copy_(value)
 
     def _share(self, progress: float) -> float:
         """c of this step."""
@@ -75,10 +79,6 @@ class PrimalAverage:
             self.x[name].copy_(state["x"][name])
             self.z[name].copy_(state["z"][name])
         self.heaviest, self.sum = state["heaviest"], state["sum"]
-
-
-def _parameters(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.named_parameters())
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

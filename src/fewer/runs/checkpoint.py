@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
 from fewer.core.errors import CheckpointError, DivergedError, ResourceError
+from fewer.core.nesting import SEPARATOR, flattened, nested
 from fewer.runs.record import write_flushed, writing
 
 if TYPE_CHECKING:
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"epoch\d{5,}-batch\d{7,}")
 _TENSORS, _VALUES, _MANIFEST = "state.safetensors", "state.json", "manifest.json"
-_SEPARATOR = "|"  # parameter names hold dots
 
 
-def save(state: State, folder: Path, keep: int, keep_at: Collection[int] = ()) -> Path:
+def save(state: State, folder: Path, keep: int, keep_at: Collection[int] = (), one_is_enough: bool = False) -> Path:
     """Publishes a run's state below `folder` and removes all but the newest `keep` checkpoints.
 
     Args:
@@ -41,6 +41,7 @@ def save(state: State, folder: Path, keep: int, keep_at: Collection[int] = ()) -
         folder: The run's `checkpoints` folder.
         keep: How many checkpoints stay.
         keep_at: Epochs behind which they stay for good.
+        one_is_enough: Workers that are not finite will be left out of the next sync; there only has to be another one.
 
     Returns:
         The checkpoint's folder.
@@ -49,10 +50,10 @@ def save(state: State, folder: Path, keep: int, keep_at: Collection[int] = ()) -
         DivergedError: A weight is not finite: such a state is never published.
         ResourceError: The disk is full or cannot be written; nothing is left under a final name.
     """
-    tensors, values = _flattened(state)
-    for name, tensor in tensors.items():
-        if name.startswith(("workers", "averages")):
-            require_finite(name, tensor)
+    nest, values = flattened(state)
+    # Copies in row-major order: safetensors keeps neither channels_last nor shared storage.
+    tensors = {path: tensor.detach().cpu().contiguous().clone() for path, tensor in nest.items()}
+    _require_usable(tensors, one_is_enough)
     cursor, stay = state["cursor"], {name_of(epoch) for epoch in keep_at}
     final = folder / name_of(cursor["epoch"], cursor["batch"])
     with writing(final):
@@ -74,6 +75,20 @@ def save(state: State, folder: Path, keep: int, keep_at: Collection[int] = ()) -
 def name_of(epoch: int, batch: int = 0) -> str:
     """The name of the checkpoint behind so many epochs, and so many batches of the next."""
     return f"epoch{epoch:05d}-batch{batch:07d}"
+
+
+def _require_usable(tensors: Mapping[str, Tensor], one_is_enough: bool) -> None:
+    """Refuses averages, and weights of workers, that are not finite; of workers perhaps only if no other is left."""
+    worker_of = {name: name.split(SEPARATOR)[1] for name in tensors if name.startswith("workers")}
+    spared = set(worker_of.values()) if one_is_enough else set()
+    for name, tensor in tensors.items():
+        try:
+            if name in worker_of or name.startswith("averages"):
+                require_finite(name, tensor)
+        except DivergedError:
+            spared.discard(worker_of.get(name, ""))
+            if not spared or name not in worker_of:
+                raise
 
 
 def require_finite(name: str, tensor: Tensor) -> None:
@@ -121,7 +136,7 @@ def load(path: Path) -> State:
     """
     files = read_folder(path)
     try:
-        return _nested(tensors_from_bytes(files[_TENSORS]), json.loads(files[_VALUES]))
+        return nested(tensors_from_bytes(files[_TENSORS]), json.loads(files[_VALUES]))
     except Exception as error:  # a manifest that agrees with foreign content
         raise CheckpointError(f"{path}: not a checkpoint of this program ({type(error).__name__})") from error
 
@@ -221,30 +236,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _flattened(state: State, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Nested state as tensors by path, and the same nesting of everything else."""
-    tensors: dict[str, Tensor] = {}
-    values: dict[str, Any] = {}
-    for key, value in state.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, torch.Tensor):
-            # A copy in row-major order: safetensors keeps neither channels_last nor shared storage.
-            tensors[path] = value.detach().cpu().contiguous().clone()
-        elif isinstance(value, dict):
-            inner, values[key] = _flattened(value, path + _SEPARATOR)
-            tensors |= inner
-        else:
-            values[key] = value
-    return tensors, values
-
-
-def _nested(tensors: dict[str, Tensor], values: dict[str, Any]) -> State:
-    for path, tensor in tensors.items():
-        *above, last = path.split(_SEPARATOR)
-        node = values
-        for part in above:
-            node = node.setdefault(part, {})
-        node[last] = tensor
-    return values

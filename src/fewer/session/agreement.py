@@ -13,6 +13,7 @@ import torch
 from fewer.core.errors import DataError, RecipeError, ResourceError
 from fewer.recipe.schema import flat
 from fewer.sync.comm import unbooked
+from fewer.sync.gathering import gathered_json
 from fewer.training.run import state_digest
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def refuse_other_ranks(comm: Comm, plan: Plan, splits: Splits) -> None:
         "recipe": {key: value for key, value in _keys(plan).items() if not key.startswith(_OWN)},
     }
     with unbooked(comm):
-        first, *others = _gathered(comm, mine)
+        first, *others = gathered_json(mine, comm)
     for rank, theirs in enumerate(others, start=1):
         _compare(rank, first, theirs)
 
@@ -102,12 +103,3 @@ def _code() -> str:
     for path in sorted(root.rglob("*.py")):
         hasher.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return f"fewer {hasher.hexdigest()[:_DIGITS]} with torch {torch.__version__}"
-
-
-def _gathered(comm: Comm, mine: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What every rank has, in their order; as JSON, since ranks exchange tensors."""
-    data = json.dumps(mine, sort_keys=True).encode()
-    lengths = comm.gather(torch.tensor([len(data)])).tolist()
-    joined = bytes(comm.gather(torch.frombuffer(bytearray(data), dtype=torch.uint8)).tolist())
-    ends = [sum(lengths[: place + 1]) for place in range(len(lengths))]
-    return [json.loads(joined[end - length : end]) for end, length in zip(ends, lengths, strict=True)]

@@ -274,7 +274,8 @@ class FitLoop:
         with run.ledger.phase("checkpoint"):
             state = run.state_dict()
             if self.folder.writes:
-                path = checkpoint.save(state, self.folder.checkpoints, run.plan.recipe.out.keep, run.plan.kept_epochs)
+                keep, excludes = run.plan.recipe.out.keep, run.sync.excludes_nonfinite
+                path = checkpoint.save(state, self.folder.checkpoints, keep, run.plan.kept_epochs, excludes)
                 self._record(
                     {
                         "kind": "checkpoint",

@@ -85,8 +85,8 @@ def sweep_plan(plan: Plan, stage: Stage, rates: Range, repeat: int) -> SweepPlan
         "lr_ramp": Duration(0, "ep"),
         "frozen_anyway": True,
     }
-    seed = rng.key(recipe.train.seed, "lr-find", repeat) >> 1
-    train = {"lr": 1.0, "epochs": epochs, "seed": seed, "patience": "off", "compile": "no", **_PLAIN_RATES}
+    seeds = {"seed": rng.key(recipe.train.seed, "lr-find", repeat) >> 1, "data_seed": None}
+    train = {"lr": 1.0, "epochs": epochs, **seeds, "patience": "off", "compile": "no", **_PLAIN_RATES}
     short = recipe.model_copy(
         update={
             "train": recipe.train.model_copy(update=train),

@@ -64,6 +64,8 @@ def agree(
         total = torch.cat([total, mean])
     comm.all_reduce(total)
     samples, excluded, skipped = total[:3].tolist()
+    if not samples and not excluded:  # of steps without samples: all workers weigh the same
+        return agree(comm, workers, [1] * len(workers), skipped_L, several)
     largest = torch.stack([counts(worker.model) for worker in workers])
     if several and largest.numel():
         largest = comm.gather(largest)

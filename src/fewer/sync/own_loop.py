@@ -75,8 +75,9 @@ class LocalSGD:
         # A rank that a GradScaler lets take no step has noted nothing yet, and stands where the round began.
         self._rounds.sync_gradients(self._workers)
         lr = float(self._workers[0].optimizer.param_groups[0]["lr"])
-        everywhere = samples * self._comm.world_size
-        point = SyncPoint(self._steps, progress, epochs, lr, loss, everywhere, [samples], [False])
+        # A schedule weighs the losses of steps, which are the same everywhere; samples are this process's own.
+        alike = self._comm.world_size
+        point = SyncPoint(self._steps, progress, epochs, lr, loss, alike, [samples], [False])
         return self._rounds.sync_parameters(self._workers, point) > 0
 
     def finish(self) -> None:

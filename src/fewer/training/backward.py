@@ -45,13 +45,12 @@ def backward(
         if mix:
             batch, weight_B = mix.batch(batch, partner_B), mix.shared(weight_B, partner_B)
         denominators.append(run.sync.denominator(size, len(batch)))
-        first, last = 0, min(most if run.statistics else len(batch), run.micro_batches) - 1
-        for micro, count in enumerate(shares(len(batch), run.micro_batches)):
-            if count or run.statistics:
-                run.sync.begin_backward(run.workers, is_last=micro == last)
-            if not count:
-                if run.statistics and micro < most:  # other processes wait for this one in every BatchNorm layer
-                    _stand_in(task, run, worker, forward, step, batch)
+        # Where statistics are shared, all processes cut their share as often as the one with the most samples does.
+        first, used = 0, _used(run, most if run.statistics else len(batch))
+        for micro, count in enumerate(shares(len(batch), run.micro_batches)[:used]):
+            run.sync.begin_backward(run.workers, is_last=micro == used - 1)
+            if not count:  # other processes wait for this one in every BatchNorm layer
+                _stand_in(task, run, worker, forward, step, batch)
                 continue
             cut = slice(first, first + count)
             first += count
@@ -71,6 +70,11 @@ def backward(
     for seen_B, copy_B in observed:  # behind all that may have to be done again
         run.selection.observe(seen_B, copy_B)
     return sums_L, denominators
+
+
+def _used(run: Run, samples: int) -> int:
+    """How many micro-batches so many samples fill."""
+    return sum(count > 0 for count in shares(samples, run.micro_batches))
 
 
 def _stand_in(task: Task, run: Run, worker: Worker, forward: Forward, step: Candidate, batch: Batch) -> None:

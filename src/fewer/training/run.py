@@ -154,7 +154,7 @@ class Run:
             # Workers that stay equal are saved once.
             states = mine[:1] if self.sync.keeps_equal else gathered(mine, self.comm)
             of_sync = self.sync.state_dict()
-        ledger = torch.tensor([self.ledger.local()], device=self.device)
+            ledger = self.comm.gather(torch.tensor([self.ledger.local()], device=self.device)).tolist()
         steered = self.changes.steered
         return {
             "cursor": self.cursor.state_dict(),
@@ -163,7 +163,7 @@ class Run:
             "selection": self.selection.state_dict(),
             "sync": of_sync,
             "compiler": self.compiler.state_dict() if self.compiler else {},
-            "ledger": {**self.ledger.state_dict(), "local": self.comm.gather(ledger).tolist()},
+            "ledger": {**self.ledger.state_dict(), "local": ledger},
             "amendments": dict(self.amendments),
             "best": dict(self.validation.best),
             "epochs": self.plan.recipe.epochs,

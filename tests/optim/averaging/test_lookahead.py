@@ -25,3 +25,12 @@ def test_lookahead_pulls_as_airbench_does() -> None:
     torch.nn.init.constant_(model.weight, 9.0)
     ahead.end_epoch([model])
     assert model.weight.item() == pytest.approx(3.0 + rho * (1.0 - 3.0))
+
+
+def test_a_run_that_is_made_longer_forgets_its_slow_weights() -> None:
+    model, ahead = torch.nn.Linear(1, 1), Lookahead(every_steps=1, decay=0.95, power=3.0, start=0.5)
+    ahead.update([model], 1, 1, 0.6)
+    torch.nn.init.constant_(model.weight, 9.0)
+    ahead.update([model], 1, 2, 0.3)
+    ahead.end_epoch([model])
+    assert model.weight.item() == 9.0

@@ -85,6 +85,27 @@ def test_without_pull_the_model_trains_plainly() -> None:
     assert torch.allclose(y, plain, rtol=1e-12)
 
 
+def test_what_is_frozen_stays_at_all_points() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    average, sgd = PrimalAverage(model, 0.5, 0.9), torch.optim.SGD(model.parameters(), 0.1)
+
+    def step() -> None:
+        sgd.zero_grad()
+        model(torch.ones(1, 2)).sum().backward()
+        sgd.step()
+        average.update([model], 1, 1, 0.0)
+
+    step()
+    model[0].requires_grad_(False)
+    before = [{name: value.clone() for name, value in points.items()} for points in (average.x, average.z)]
+    body, head = model[0].weight.clone(), model[1].weight.clone()
+    step()
+    assert torch.equal(model[0].weight, body)
+    assert not torch.equal(model[1].weight, head)
+    for points, old in zip((average.x, average.z), before, strict=True):
+        assert {name for name in points if torch.equal(points[name], old[name])} == {"0.weight", "0.bias"}
+
+
 CONTENT: dict[str, Any] = {
     "data": {"source": "digits", "test": "90%", "val": "none"},
     "model": {"name": "cnn", "width": 0.1},

@@ -43,3 +43,12 @@ def test_alternate_keeps_its_list_under_a_stated_cost() -> None:
         assert ids.sort().values.tolist() == [0, 1, 2, 3]
         learnt = torch.full((len(ids),), 0.99)
         table.observe("trained", Observed.of(ids, -learnt.log(), learnt, learnt > 0.5), epoch)
+
+
+def test_what_no_epoch_has_shown_is_hard() -> None:
+    selector, table = build({"method": "alternate", "threshold": 0.5, **BARE}, [0] * 6), Table(6)
+    scored, seen = torch.tensor([0.1, 0.9, 0.2]), torch.tensor([0, 2, 4])
+    table.observe("scored", Observed.of(seen, -scored.log(), scored, scored > 0.5), 2)
+    assert selector.select(table, seen, At(2, EPOCHS, 0.25)).ids_M.tolist() == [0, 4]
+    odd = selector.select(table, torch.tensor([1, 2, 3, 4, 5]), At(3, EPOCHS, 0.375))
+    assert odd.ids_M.tolist() == [1, 3, 4, 5]

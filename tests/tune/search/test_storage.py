@@ -102,6 +102,9 @@ def test_a_database_is_shared_and_leaves_others_trials_alone(tmp_path: Path) -> 
     assert [trial.number for trial in here.interrupted()] == [0]
     assert [trial.number for trial in store(tmp_path / "b", address).interrupted()] == [1]
     assert len(here.trials()) == 2
+    begun = here._study.ask()  # a trial whose values are being drawn by who knows whom
+    assert [trial.number for trial in there.interrupted()] == [1]
+    here._study.tell(begun.number, 0.5)
 
 
 @pytest.mark.parametrize("address", ["nonsense", "sqlite:////no/such/folder/at/all.db", "mysql://me:geheim@nowhere/x"])

@@ -59,6 +59,8 @@ class Lookahead:
 
     def update(self, models: Sequence[nn.Module], samples: int, step: int, progress: float) -> None:
         """Pulls the models where it is time to; arguments as for `fewer.core.protocols.Average`."""
+        if progress < self.start:  # also of a run that has been made longer, whose slow weights would be old
+            self.slow = {}
         if progress < self.start or step % self.every_steps:
             return
         if not self.slow:

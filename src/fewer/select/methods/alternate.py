@@ -9,7 +9,7 @@ long as it pays for, the hardest first. Neutral at threshold = 1, but for the co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from pydantic import Field
 
@@ -44,19 +44,14 @@ class Alternate(BaseSelector):
     """Scores in even epochs, trains on the list for two."""
 
     def __init__(self, params: Params, seed: int) -> None:
-        import torch
-
         self.params, self.seed = params, seed
         self.packs = params.batches == "pack"
-        self.list_M = torch.empty(0, dtype=torch.int64)
 
     def ids_to_score(self, table: Table, at: At) -> Tensor:
         seen = table.seen_N.nonzero().flatten()
         return seen if self._scores(at) else seen[:0]
 
     def select(self, table: Table, pool_ids: Tensor, at: At) -> Selection:
-        import torch
-
         if at.epoch < 2:  # nothing has been scored: an untrained model finds everything hard
             return unweighted(pool_ids)
         score_M = table.column("scored", "score")[pool_ids]  # what training has changed since is not looked at
@@ -64,10 +59,8 @@ class Alternate(BaseSelector):
             return unweighted(
                 top_k(pool_ids, -score_M, count_of(at.share, len(pool_ids)), self.seed, "select.alternate")
             )
-        if self._scores(at):
-            hard_M = ~(score_M >= self.params.threshold) | (self.params.threshold == 1)
-            self.list_M = pool_ids[hard_M].sort().values
-        return unweighted(pool_ids[torch.isin(pool_ids, self.list_M)])
+        hard_M = ~(score_M >= self.params.threshold) | (self.params.threshold == 1)  # what has no score yet is hard
+        return unweighted(pool_ids[hard_M])
 
     def expected(self, at: At) -> Expectation:
         scored = float(self._scores(at))
@@ -77,12 +70,6 @@ class Alternate(BaseSelector):
 
     def _scores(self, at: At) -> bool:
         return at.epoch >= 2 and at.epoch % 2 == 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"list": self.list_M}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.list_M = state["list"].clone()
 
 
 def build(params: Params, population: Population) -> Alternate:

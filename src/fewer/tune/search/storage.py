@@ -169,7 +169,7 @@ class Store:
 
         with self._reached():
             running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            mine = [each for each in running if each.user_attrs.get("owner", self.owner) == self.owner]
+            mine = [each for each in running if each.user_attrs.get("owner", "") == self.owner]
             for each in mine:
                 if "values" not in each.user_attrs:  # killed while its values were drawn
                     self._study.tell(each.number, state=TrialState.FAIL)
