@@ -67,7 +67,10 @@ CASES = {
 
 def table(lines: Sequence[Line]) -> str:
     """A row for each who trains, case after case, in Markdown; of a case that nobody ran, one row."""
-    head = ("case", "trained by", "seeds", "metric, %", "seconds to target", "of fewer's", "CPU seconds", "FEE")
+    head = (
+        *("case", "trained by", "seeds", "metric, %", "seconds to target", "of fewer's"),
+        *("CPU seconds", "FEE", "epochs done"),
+    )
     rows: list[tuple[str, ...]] = []
     for name, case in CASES.items():
         runs = {arm: _runs(lines, name, arm) for arm in case.arms()}
@@ -125,15 +128,19 @@ def _rank(runs: Sequence[Line]) -> tuple[bool, float]:
 
 
 def _cells(runs: Sequence[Line], ours: Mapping[int, float]) -> tuple[str, ...]:
-    """What one took: seeds, metric, seconds and their ratio, CPU seconds, FEE."""
+    """What one took: seeds, metric, seconds and their ratio, CPU seconds, FEE, epochs."""
     if not runs:
-        return ("0", *["not run"] * 5)
+        return ("0", *["not run"] * 6)
     found = _seconds(runs)
     ratios = [found[seed] / ours[seed] for seed in found.keys() & ours.keys()]
     missed = [run for run in runs if run["seconds_to_target"] is None]
     seconds = [spread(list(found.values()), 0)] if found else []
     if missed:
-        within = f" in {missed[0]['minutes']:g} minutes" if any(run["is_over_time"] for run in missed) else ""
+        within = (
+            f", ended after {missed[0]['minutes']:g} minutes of computing"
+            if any(run["is_over_time"] for run in missed)
+            else ""
+        )
         of_all = f" by {len(missed)} of {len(runs)}" if found else ""
         seconds.append(f"not reached{within}{of_all}")
     return (
@@ -143,6 +150,7 @@ def _cells(runs: Sequence[Line], ours: Mapping[int, float]) -> tuple[str, ...]:
         spread(ratios, 2) if ratios else "–",
         spread([run["cpu_seconds"] for run in runs], 0),
         spread([run["full_epoch_equivalents"] for run in runs], 2),
+        spread([run["epochs"] for run in runs], 0),
     )
 
 

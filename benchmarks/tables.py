@@ -175,9 +175,10 @@ CASES = (
         "noisy40",
         "dbpd, threshold 0.95, noise cap 0.41",
         "[`dbpd` with a noise cap](docs/choosing.md#wrong-labels)",
+        is_timed=False,
     ),
     Case("CIFAR-10, long tail", "longtail", "logit adjustment", '`task.loss = "logit_adjustment"`'),
-    Case("CIFAR-10, right labels, short training", "tier1", "srd 0.6", "`srd`, the best selection of twenty"),
+    Case("CIFAR-10, right labels, short training", "tier1", "srd 0.6", "`srd`, the best of 25 selections"),
     Case("BCCD, boxes, short training", "detect", "growing pictures", "growing images", "dense", False),
     Case("CamVid, masks, short training", "segment", "growing pictures", "growing images", "dense", False),
 )

@@ -4,9 +4,9 @@
     python examples/fast_cifar.py                             # downloads CIFAR-10 once
     python examples/fast_cifar.py --smoke                     # digits, in seconds
 
-The net is airbench94's (Jordan 2024). What makes it fast is written into the recipe below, each line with its reason;
-what each of them bought, how long it took and what is not known yet stands in docs/log.md ("a ladder to 94 %", "the
-first full run"). Run folders are OUT/seedN: one that was interrupted goes on, one that is done is only read.
+The net is airbench94's (Jordan 2024). What makes it fast is written into the recipe below, each line with its reason.
+What was measured of them (jitter, image sides, views), and what was not, stands in docs/log.md ("a ladder to 94 %",
+"the first full run"). Run folders are OUT/seedN: one that was interrupted goes on, one that is done is only read.
 """
 
 from __future__ import annotations

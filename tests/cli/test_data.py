@@ -66,4 +66,4 @@ def test_a_wrong_split_says_what_is_right(server: Server, tmp_path: Path) -> Non
     complains(server.run("data", "split", "p", "--out", "s", cwd=tmp_path), 2, "neither is given; fix:")
     complains(server.run("data", "split", "p", "--out", "s", *both, cwd=tmp_path), 2, "both are given; fix:")
     missing = server.run("data", "split", "p", "--out", "s", "--counts", "train=1,val=1", cwd=tmp_path)
-    complains(missing, 3, "'p' names no data")
+    complains(missing, 3, "p: no such file or folder")

@@ -218,7 +218,9 @@ def test_the_command_tells_what_it_did(server: Server, tmp_path: Path) -> None:
     )
     assert [path.name for path in (tmp_path / "bare").iterdir()] == ["annotations"]
     complains(server.run("data", "convert", "set", "new", "--to", "coco", cwd=tmp_path), 2, "nothing is overwritten")
-    complains(server.run("data", "convert", "none", "other", "--to", "coco", cwd=tmp_path), 2, "none: names no data")
+    complains(
+        server.run("data", "convert", "none", "other", "--to", "coco", cwd=tmp_path), 3, "none: no such file or folder"
+    )
     complains(server.run("data", "convert", "digits", "other", "--to", "coco", cwd=tmp_path), 2, "no boxes in it")
     assert not (tmp_path / "other").exists()
 

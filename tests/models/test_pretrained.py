@@ -18,6 +18,7 @@ from fewer.core.errors import CheckpointError, DataError, RecipeError
 from fewer.models.files import read_tensors
 from fewer.models.matching import match
 from fewer.models.pretrained import read_weights
+from fewer.models.recognition import network_of
 from fewer.session.build import build_model, build_optimizer, make_plan, open_data, open_session
 from first_weights import CIFAR, recipe, state
 
@@ -129,6 +130,18 @@ def test_a_place_without_weights_is_refused(tmp_path: Path, weights: str, said: 
     place = weights if weights == "default" else str(tmp_path / weights)
     with pytest.raises((RecipeError, DataError), match=said):
         read_weights(models.params("resnet18_cifar")(**{**CIFAR, "weights": place}))
+
+
+def test_the_network_of_a_file_that_is_not_there_is_not_asked_for(tmp_path: Path) -> None:
+    for name in ("resnet18.pt", "w.safetensors", "run"):
+        with pytest.raises(RecipeError, match="no such file or folder"):
+            network_of(str(tmp_path / name))
+    (tmp_path / "resnet18.safetensors").write_bytes(b"")
+    with pytest.raises(DataError, match="not a whole safetensors file"):
+        network_of(str(tmp_path / "resnet18.safetensors"))
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"model\.json: cannot be read"):
+        network_of(str(tmp_path))
 
 
 @pytest.mark.parametrize("prefix", ["model.", "module.encoder_q.", "ema_model.", "backbone.body."])

@@ -14,6 +14,7 @@ from fewer.optim.groups import load_optimizer_state, optimizer_state, parameter_
 from fewer.optim.library import LibraryOptimizer, names
 from fewer.recipe.parse import parse_recipe
 from fewer.recipe.schema import TrainRecipe
+from fewer.testing.harness import session_of, trained
 from rule_steps import backward, net
 
 
@@ -113,3 +114,20 @@ def test_torchs_list_holds_its_optimizers_and_nothing_else() -> None:
     assert {"Adam", "AdamW", "SGD", "RMSprop", "Rprop"} <= set(found)
     assert not {"Optimizer", "lr_scheduler", "swa_utils"} & set(found)
     assert names("sys") == []
+
+
+@pytest.mark.parametrize("name", ["torch:RAdam", "timm:adopt"])
+def test_a_run_is_planned_and_trained(name: str) -> None:
+    pytest.importorskip("timm")
+    train = {"optimizer": name, "optimizer_args": {"betas": [0.8, 0.9]}, "lr": 0.01, "batch_size": 30}
+    content = {
+        "data": {"source": "digits", "test": "95%", "val": "none"},
+        "model": {"name": "lenet5", "width": 0.1},
+        "train": train,
+        "stages": [{"epochs": 1, "side_px": 16}],
+    }
+    plans = [
+        session_of({**content, "train": {**train, "optimizer_args": {"betas": [0.8, b]}}}).plan for b in (0.9, 0.95)
+    ]
+    assert plans[0].predicted == plans[1].predicted
+    assert trained(content).run.cursor.step == 3

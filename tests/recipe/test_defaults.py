@@ -36,6 +36,7 @@ def test_given_weights_are_fine_tuned_and_the_recipe_says_so() -> None:
         (RANDOM, {"optimizer": "adamw"}, "adamw", FROM_SCRATCH["adamw"]["lr"]),
         (GIVEN, {"lr": 0.03}, "sgd", 0.03),
         (GIVEN, {"optimizer": "sgd"}, "sgd", FINE_TUNING["sgd"]["lr"]),
+        (GIVEN, {"optimizer": "muon"}, "muon", FROM_SCRATCH["muon"]["lr"]),
         (GIVEN, {"momentum": 0.8}, "sgd", FINE_TUNING["sgd"]["lr"]),
         (GIVEN, {"schedule": "one_cycle"}, "adamw", FINE_TUNING["adamw"]["lr"]),
     ],

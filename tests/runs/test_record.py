@@ -35,3 +35,8 @@ def test_a_disk_that_cannot_be_written_to_is_an_error_of_the_user(
     for write in (lambda path: publish(path, "text"), lambda path: publishing(path).__enter__()):
         with pytest.raises(ResourceError, match=r"o\.csv: cannot be written: Read-only file system"):
             write(tmp_path / "o.csv")
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"x\.csv: there is no folder .*none; make it, or give another path"):
+        publish(tmp_path / "none" / "x.csv", "")

@@ -46,14 +46,21 @@ def test_without_weights_the_size_of_the_images_decides(side_px: int, name: str)
 
 def test_small_images_grow_where_a_study_says_that_it_pays(tmp_path: Path) -> None:
     choice = choose(photos(32), ["train.batch_size=4"])
-    assert [(stage.epochs, stage.side_px) for stage in choice.plan.stages] == [(4, 22), (2, 26), (4, 32)]
+    assert [(stage.epochs, stage.side_px) for stage in choice.plan.stages] == [(17, 20), (10, 26), (13, 32)]
     lines = choice.lines("a minute")
-    assert lines[1].startswith("why:    images that grow from 22 to 32 px take 0.7")
+    assert lines[1].startswith("why:    images that grow from 20 to 32 px take 6")
     path = tmp_path / "small.toml"
     path.write_text(choice.text)
     assert load_recipe(path) == choice.recipe
     shorter = choose(photos(32), ["train.batch_size=4", "train.epochs=5"])
-    assert [(stage.epochs, stage.side_px) for stage in shorter.plan.stages] == [(2, 22), (1, 26), (2, 32)]
+    assert [(stage.epochs, stage.side_px) for stage in shorter.plan.stages] == [(2, 20), (1, 26), (2, 32)]
+
+
+def test_few_small_images_get_smaller_batches_a_lower_rate_and_more_epochs() -> None:
+    found = choose(photos(32, 100)).recipe.train
+    assert (found.batch_size, found.lr, found.epochs) == (19, 0.037, 40)
+    asked = choose(photos(32, 100), ["train.batch_size=50", "train.epochs=12"]).recipe.train
+    assert (asked.batch_size, asked.lr, asked.epochs) == (50, 0.5, 12)
 
 
 @pytest.mark.parametrize(
@@ -123,16 +130,16 @@ def test_weights_that_were_downloaded_before_are_at_hand(tmp_path: Path) -> None
     kept.parent.mkdir(parents=True)
     kept.touch()
     data = one_line.DataFacts(2000, 100, 500, ("a", "b"), 200)
-    name, values = one_line._recipe_for(data, {})
+    name, values = one_line._recipe_for(data, {}, {})
     assert (name, values["model", "weights"]) == ("photos-finetune", "default")
-    assert one_line._recipe_for(data, {"weights": "none"})[0] == "photos-standard"
+    assert one_line._recipe_for(data, {"weights": "none"}, {})[0] == "photos-standard"
 
 
 def test_fewer_images_get_more_epochs_and_smaller_batches() -> None:
     few, many = (one_line.DataFacts(images, 0, 0, ("a", "b"), 200) for images in (40, 100_000))
     for model in ({}, {"name": "resnet18", "weights": "default"}):
-        name, of_few = one_line._recipe_for(few, model)
-        _, of_many = one_line._recipe_for(many, model)
+        name, of_few = one_line._recipe_for(few, model, {})
+        _, of_many = one_line._recipe_for(many, model, {})
         limits = one_line._STEPS[name]
         keys = [("stages", str(n), "epochs") for n in range(2)] if len(limits) > 1 else [("train", "epochs")]
         for key, (_, least, most) in zip(keys, limits, strict=True):

@@ -77,7 +77,7 @@ def test_recipes_that_make_no_ladder_are_refused(sections: dict[str, Any], said:
 
 def test_every_rung_is_the_run_that_would_be_trained_alone(tmp_path: Path) -> None:
     recipe, rungs, said = parse_recipe(content()), rungs_of("0.4,1", "20%", 10), list[str]()
-    with pytest.raises(Stopped):
+    with pytest.raises(Stopped, match=r"ladder: stopped after 0 of 2 budgets; the same command goes on"):
         climb(recipe, rungs, tmp_path / "ladder", note=said.append, until=datetime.now())
     found = climb(recipe, rungs, tmp_path / "ladder", note=said.append)
     assert "a trunk of 10 epochs, and cooldowns: 11 epochs in place of 14" in said[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -88,14 +89,17 @@ def stats(
     inventory, text = _inventory(source, overrides)
     from fewer.inspection.scan import scan
     from fewer.inspection.stats import as_text, statistics
+    from fewer.runs.record import publishing
 
-    with reading_images() as on_progress:
-        figures = statistics(text, inventory, scan(inventory, processes, on_progress))
-    if html is not None:
-        from fewer.inspection.statistics_page import statistics_page
-        from fewer.runs.record import publish
+    with ExitStack() as stack:
+        # Opened first: a place that cannot be written is an error before all images are read.
+        page = stack.enter_context(publishing(html)) if html else None
+        with reading_images() as on_progress:
+            figures = statistics(text, inventory, scan(inventory, processes, on_progress))
+        if page:
+            from fewer.inspection.statistics_page import statistics_page
 
-        publish(html, statistics_page(figures, inventory))
+            page.write(statistics_page(figures, inventory).encode())
     if as_json:
         import json
 

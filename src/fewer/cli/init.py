@@ -46,7 +46,7 @@ def _source(place: str) -> str:
     if Path(place).is_file() and place.endswith(".toml"):
         raise RecipeError(f"{place}: a recipe already; {command('fewer', 'plan', place)} says what it would do")
     if not sources.is_source(source):
-        raise RecipeError(f"{place}: no images; {sources.allowed(place)}")
+        raise RecipeError(sources.no_data(place))
     return source
 
 

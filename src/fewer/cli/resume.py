@@ -27,8 +27,9 @@ def resume(
 ) -> int:
     """Continue a run, exactly as if it had never stopped.
 
-    Only out.*, data.in_memory, data.processes, data.cache, train.epochs, and paths to the same data or weights may
-    change. What has moved together with the run folder is found. A copy is fetched first, its newest whole state.
+    Only out.*, evaluate.every, data.in_memory, data.processes, data.cache, train.epochs, and paths to the same data or
+    weights may change. What has moved together with the run folder is found. A copy is fetched first, its newest whole
+    state.
     """
     from fewer.cli.display import announce, finish, shown, shown_anyway
     from fewer.runs.folder import RunFolder

@@ -18,7 +18,7 @@ from fewer.data.annotations.write_coco import write_coco
 from fewer.data.annotations.write_voc import write_voc
 from fewer.data.annotations.write_yolo import write_yolo
 from fewer.data.annotations.written import Written, part_by_id
-from fewer.data.sources import SOURCES, absolute, allowed, is_source
+from fewer.data.sources import SOURCES, absolute, is_source, no_data
 from fewer.inspection.new_folder import beside, require_free
 
 Format = Literal["coco", "voc", "yolo"]
@@ -55,7 +55,7 @@ def converted(asked: Conversion) -> dict[str, Any]:
     text = absolute(asked.source, Path.cwd())
     kind, _, place = text.partition(":")
     if not is_source(text):
-        raise RecipeError(f"{asked.source}: names no data; {allowed(asked.source)}")
+        raise DataError(no_data(asked.source))
     if not hasattr(SOURCES.module(kind), "listed"):
         kinds = [f"{each}:PATH" for each in SOURCES.own if hasattr(SOURCES.module(each), "listed")]
         raise RecipeError(f"{text}: there are no boxes in it; allowed: {', '.join(kinds)}; fix: give one of these")

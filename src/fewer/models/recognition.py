@@ -28,6 +28,8 @@ def network_of(weights: str) -> dict[str, Any]:
         DataError: The file cannot be read.
     """
     path = Path(weights)
+    if not path.exists():
+        raise RecipeError(f'model.weights = "{path}": no such file or folder; check the path')
     if path.is_dir():
         return _of_run(path)
     name = next((name for name in _candidates(path) if _fits(name, path)), None)

@@ -58,6 +58,10 @@ class _Net:
     aspect: float
     scoring_side_px: int | None
 
+    def __hash__(self) -> int:
+        """Of what most nets differ in: sections may hold dicts, such as arguments of an optimizer."""
+        return hash((self.family, self.model.name, self.stages, self.epochs, self.classes))
+
     @property
     def sides_px(self) -> tuple[int, ...]:
         """All sides of the run; the model is built for the last, the largest that is trained on."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from fewer.core.messages import written
 
-# From weights that have learnt images already: small steps for them, larger ones for the new last layer.
+# From weights that have learnt images already: small steps for them, larger ones for the new last layer. Others take
+# what they take from scratch.
 FINE_TUNING: dict[str, dict[str, Any]] = {
     "adamw": {"lr": 0.001, "warmup": "10%", "head_lr_scale": 10.0, "batch_size": 32},
     "sgd": {"lr": 0.01, "warmup": "10%", "head_lr_scale": 10.0, "batch_size": 32},
@@ -44,7 +45,8 @@ def fill(content: dict[str, Any], fits: Callable[[dict[str, Any]], bool]) -> str
     tunes = model.get("weights", "none") != "none"
     usual = "adamw" if tunes and fits({**train, "optimizer": "adamw"}) else "sgd"
     optimizer = train.get("optimizer", usual)
-    defaults = {"optimizer": optimizer, **(FINE_TUNING if tunes else FROM_SCRATCH).get(str(optimizer), {})}
+    usual_keys = {**FROM_SCRATCH, **FINE_TUNING} if tunes else FROM_SCRATCH
+    defaults = {"optimizer": optimizer, **usual_keys.get(str(optimizer), {})}
     taken = {key: value for key, value in defaults.items() if key not in train}
     taken = {key: value for key, value in taken.items() if fits({**train, "optimizer": optimizer, key: value})}
     if not taken.keys() - {"optimizer"}:

@@ -163,7 +163,10 @@ def override(
         try:
             written = re.sub(r"^\s*([+-]?)(\.\d+)\s*$", r"\g<1>0\2", raw)  # .5 is a number to all but TOML
             value = tomllib.loads(f"value = {written}")["value"]
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            if raw.lstrip().startswith(("{", "[")):
+                problems.append(f"{where}: no valid TOML: {error}; close all brackets and quotes")
+                continue
             value = raw  # a bare word is a string: data.source=digits
         value = paths.all_absolute(value, Path.cwd(), path)
         node: Any = content

@@ -143,6 +143,10 @@ def writing(path: Path) -> Iterator[None]:
     """Turns a disk's complaints into `ResourceError`."""
     try:
         yield
+    except FileNotFoundError as error:
+        if path.parent.exists():
+            raise ResourceError(f"{path}: cannot be written: {error.strerror}; check the disk") from error
+        raise ResourceError(f"{path}: there is no folder {path.parent}; make it, or give another path") from error
     except OSError as error:
         raise ResourceError(
             f"{path}: cannot be written: {error.strerror or error}; free some space or mend the rights"

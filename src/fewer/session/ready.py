@@ -197,11 +197,11 @@ class _Fitting:
         if not own:
             self._take(stage_fitting.batch_sizes(self.content, images), f"for {images:,} training images")
         total = self.spread.get("epochs")
-        if own_rule := one_line.fitting_epochs(self.name, images, self._asked("train").get("epochs")):
+        fitted = self.values.get(("train", "batch_size"), self.content["train"]["batch_size"])
+        if own_rule := one_line.fitting_epochs(self.name, images, self._asked("train").get("epochs"), fitted):
             self._take(own_rule, f"for {images:,} training images")
             return
         if total is None and (steps := _STEPS.get(self.name) or _STEPS.get(self.family)):
-            fitted = self.values.get(("train", "batch_size"), self.content["train"]["batch_size"])
             batch = own if own and own != AUTO_BATCH else fitted
             count, least, most = steps
             total = min(max(round(count * batch / images), least), most)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewer.core.clock import Duration
-from fewer.core.errors import RecipeError
+from fewer.core.errors import RecipeError, Stopped
 from fewer.recipe.parse import load_recipe
 from fewer.recipe.schema import Recipe, changed_keys
 from fewer.runs.folder import RESOLVED
@@ -79,6 +79,7 @@ def climb(
 
     Raises:
         RecipeError: The recipe makes no ladder, or the folder holds another one.
+        Stopped: By a signal or the clock; the same call goes on.
         FewerError: As in training.
     """
     trunk, place = trunk_of(recipe, rungs), folder / _TRUNK
@@ -88,13 +89,20 @@ def climb(
     total = rungs[-1].epochs + sum(rung.cooldown for rung in rungs[:-1])
     apart = sum(rung.epochs for rung in rungs)
     note(f"{folder}: a trunk of {rungs[-1].epochs} epochs, and cooldowns: {total} epochs in place of {apart}")
-    found = {rungs[-1].name: _trained(place, trunk, display, until)}
-    for rung in rungs[:-1]:
-        note(f"{folder}: a budget of {rung.share:g}, {rung.epochs} epochs")
-        out = folder / rung.name
-        if not (out / RESOLVED).is_file():
-            cool_down(place, rung, out)
-        found[rung.name] = resume(out, display=display, until=until)
+    if recipe.train.schedule != "cooldown":
+        note(f'train.schedule = "{recipe.train.schedule}" gives way to a constant rate with a cooldown for each budget')
+    found = dict[str, dict[str, Any]]()
+    try:
+        found[rungs[-1].name] = _trained(place, trunk, display, until)
+        for rung in rungs[:-1]:
+            note(f"{folder}: a budget of {rung.share:g}, {rung.epochs} epochs")
+            out = folder / rung.name
+            if not (out / RESOLVED).is_file():
+                cool_down(place, rung, out)
+            found[rung.name] = resume(out, display=display, until=until)
+    except Stopped as stop:
+        text = f"{folder}: stopped after {len(found)} of {len(rungs)} budgets; the same command goes on"
+        raise Stopped(text, stop.exit_code) from None
     document = _document(recipe, rungs, found)
     publish(folder / FILES[1], figure(document))
     write_json(folder / FILES[0], document)

@@ -87,7 +87,7 @@ def open_source(
         DataError: No such kind; missing, unreadable, damaged or empty; no classes.
     """
     if not is_source(text):
-        raise DataError(f"{text!r} names no data; {allowed(text)}")
+        raise DataError(no_data(text))
     kind, _, place = text.partition(":")
     options: dict[str, object] = {"class_level": class_level} if has_class_folders(text) else {}
     if ignore_index is not None and ignores(text):
@@ -158,8 +158,13 @@ def allowed(text: str) -> str:
     return f"allowed: {', '.join(forms())}; fix: {fix}"
 
 
-def neither(place: str) -> str:
-    """What is wrong with a place on the command line that is neither a recipe's file nor images."""
-    if os.path.exists(place) or ":" in place or difflib.get_close_matches(place, kinds(), n=1, cutoff=0.6):
-        return f"{place}: neither a recipe, nor images; {allowed(place)}"
-    return f"{place}: no such file or folder; fix: check the path, or name a source: {', '.join(forms())}"
+def no_data(text: str, is_none: str = "names no data") -> str:
+    """What is wrong with a text that is no source.
+
+    Args:
+        text: The text.
+        is_none: What to say of one that is no missing path either.
+    """
+    if os.path.exists(text) or ":" in text or difflib.get_close_matches(text, kinds(), n=1, cutoff=0.6):
+        return f"{text}: {is_none}; {allowed(text)}"
+    return f"{text}: no such file or folder; fix: check the path, or name a source: {', '.join(forms())}"

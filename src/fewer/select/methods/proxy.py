@@ -1,6 +1,6 @@
 """Proxy filter (airbench96_faster, Jordan 2024): a small net picks the hardest share of each batch for the large one.
 
-Before the first epoch a proxy, a net of a sixteenth of the cost or less, goes through the whole run: the same images in
+Before the first epoch a proxy, a net of about a sixteenth of the cost, goes through the whole run: the same images in
 the same order, as the same views. Of each of its batches it picks the share of highest loss, as it is then, and learns
 from what it picked in one batch of `proxy_every`. The net itself then trains on these picks alone, in batches of full
 size, and never pays for an image that is left out: none is loaded, decoded or scored. A batch of the proxy is 1 / share
