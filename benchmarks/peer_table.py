@@ -85,28 +85,32 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def best(lines: Sequence[Line]) -> str:
-    """A row for each case that fewer and a peer ran: fewer, and the peer that reached the target soonest.
-
-    Where no peer reached it in all of its runs, the one that came nearest. Seconds are CPU seconds of all processes.
-    """
+    """A row for each case that fewer and a peer ran: fewer, and the best peer. Seconds are those of CPUs."""
     head = ("task", "`fewer`, CPU s", "%", "best of the others", "CPU s", "%", "seeds")
     rows: list[tuple[str, ...]] = []
     for name, case in CASES.items():
-        runs = {arm: done for arm in case.arms() if (done := _runs(lines, name, arm))}
-        ours = runs.pop((FEWER, THEIRS), [])
-        if not ours or not runs:
+        ours, (who, theirs) = _runs(lines, name, (FEWER, THEIRS)), best_peer(lines, name)
+        if not ours or not theirs:
             continue
-        (who, setting), theirs = min(runs.items(), key=lambda run: _rank(run[1]))
         rows.append(
             (
                 f"{case.text}: {100 * case.target:g} % {case.metric[1]}",
                 *_reached(ours),
-                f"{who}{SETTINGS[setting]}",
+                who,
                 *_reached(theirs),
                 f"{len(ours)} and {len(theirs)}" if len(ours) != len(theirs) else str(len(ours)),
             )
         )
     return markdown(head, rows)
+
+
+def best_peer(lines: Sequence[Line], name: str) -> tuple[str, list[Line]]:
+    """Of a case, who reached the target soonest or came nearest beside fewer, and its runs; none if nobody ran."""
+    runs = {arm: done for arm in CASES[name].arms() if arm[0] != FEWER and (done := _runs(lines, name, arm))}
+    if not runs:
+        return "", []
+    (who, setting), found = min(runs.items(), key=lambda run: _rank(run[1]))
+    return f"{who}{SETTINGS[setting]}", found
 
 
 def _reached(runs: Sequence[Line]) -> tuple[str, str]:

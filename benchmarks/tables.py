@@ -22,6 +22,7 @@ from common import parsed, parser
 from matched_cost import arms_of, fee, finished, markdown, over_plain, plain_of, points, spread, table, time_ratio
 
 from fewer.compare.verdict import Sample, paired
+from fewer.core.text import quantity
 
 HERE = Path(__file__).resolve().parent
 PAGES = tuple(HERE.parent / page for page in ("README.md", "docs/results.md", "docs/boxes-and-masks.md"))
@@ -146,6 +147,7 @@ class Case:
         do: The setting, as a reader writes it.
         script: What makes the runs, and the name of their file.
         is_timed: Other work beside them was the same for all.
+        peers: The case of peers.py that goes with it, if any.
     """
 
     text: str
@@ -154,6 +156,7 @@ class Case:
     do: str
     script: str = "selection"
     is_timed: bool = True
+    peers: str = ""
 
 
 CASES = (
@@ -162,12 +165,14 @@ CASES = (
         "pixels",
         "20, 26, 32 px 0.66",
         "growing images ([`[[stages]]`](docs/strategies.md))",
+        peers="cifar10",
     ),
     Case(
         "the same",
         "pixels",
         "Muon, SiLU, jitter; 20, 26, 32 px",
         "growing images, [Muon, SiLU, jitter](examples/fast_cifar.py)",
+        is_timed=False,
     ),
     Case("digits, 40 % of the labels wrong at random", "digits_uniform", "auto", '`select.method = "auto"`'),
     Case(
@@ -176,17 +181,21 @@ CASES = (
         "dbpd, threshold 0.95, noise cap 0.41",
         "[`dbpd` with a noise cap](docs/choosing.md#wrong-labels)",
         is_timed=False,
+        peers="labels",
     ),
-    Case("CIFAR-10, long tail", "longtail", "logit adjustment", '`task.loss = "logit_adjustment"`'),
+    Case("CIFAR-10, long tail", "longtail", "logit adjustment", '`task.loss = "logit_adjustment"`', peers="longtail"),
     Case("CIFAR-10, right labels, short training", "tier1", "srd 0.6", "`srd`, the best of 25 selections"),
-    Case("BCCD, boxes, short training", "detect", "growing pictures", "growing images", "dense", False),
+    Case("BCCD, boxes, short training", "detect", "growing pictures", "growing images", "dense", False, "detection"),
     Case("CamVid, masks, short training", "segment", "growing pictures", "growing images", "dense", False),
 )
 
 
 def summary(read: Callable[[str], list[Line]]) -> str:
     """A row a case: what was reached in how many seconds, beside plain training, also of the same cost, and a peer."""
-    head = ("case", "do this", "result, %", "plain, %", "plain of the same cost, %", "FEE", "time", "seeds", "script")
+    head = (
+        *("case", "do this", "result, %", "plain, %", "plain of the same cost, %"),
+        *("a peer, %", "FEE", "time", "seeds", "script"),
+    )
     rows = []
     for case in CASES:
         runs = [line for line in read(case.script) if line["study"] == case.study]
@@ -207,6 +216,7 @@ def summary(read: Callable[[str], list[Line]]) -> str:
                 f"{reached:.1f}",
                 f"{whole:.1f}",
                 f"{reached - 100 * difference.mean:.1f} ({points(difference)})",
+                _peer(read("peers"), case.peers),
                 f"{fee(done) / fee(full):.2f}",
                 "–" if time is None else f"{time:.2f}",
                 str(len(difference.values)),
@@ -214,6 +224,17 @@ def summary(read: Callable[[str], list[Line]]) -> str:
             )
         )
     return markdown(head, rows)
+
+
+def _peer(lines: Sequence[Line], case: str) -> str:
+    """What the best peer of a case reached, who that is, and its seeds."""
+    if not case:
+        return "–"
+    who, runs = peer_table.best_peer(lines, case)
+    if not runs:
+        return "not run"
+    reached = 100 * statistics.fmean(run["best"] for run in runs)
+    return f"{reached:.1f}, {who} ({quantity(len(runs), 'seed')})"
 
 
 PACES = (  # what differs, and the two variants of equal cost that differ by it

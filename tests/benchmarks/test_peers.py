@@ -158,7 +158,8 @@ def _table(lines: list[dict[str, Any]]) -> str:
 
 
 def test_the_table_says_what_was_not_run_and_what_was_not_reached(server: Server, tmp_path: Path) -> None:
-    line = {"case": "photos", "settings": "theirs", "minutes": 15.0, "cpu_seconds": 9.0, "full_epoch_equivalents": 2.0}
+    line = {"case": "photos", "settings": "theirs", "minutes": 15.0}
+    line |= {"cpu_seconds": 9.0, "full_epoch_equivalents": 2.0, "epochs": 3}
     missed = {"seed": 0, "best": 0.9, "seconds_to_target": None}
     lines = [
         {**line, "trained_by": "fewer", "seed": 0, "best": 0.97, "seconds_to_target": 100.0},
@@ -172,9 +173,9 @@ def test_the_table_says_what_was_not_run_and_what_was_not_reached(server: Server
         for row in server.call(_table, lines, cwd=tmp_path).splitlines()
     ]
     by_name = {row[1]: row[2:] for row in rows[2:11]}
-    assert by_name["fewer"] == ["2", "97.5 ± 0.7", "120 ± 28", "1.00 ± 0.00", "9 ± 0", "2.00 ± 0.00"]
-    assert by_name["timm"] == ["1", "96.0", "250", "2.50", "9", "2.00"]
-    assert by_name["textbook"] == ["1", "90.0", "not reached in 15 minutes", "–", "9", "2.00"]
-    assert by_name["torchvision"] == ["0", *["not run"] * 5]
+    assert by_name["fewer"] == ["2", "97.5 ± 0.7", "120 ± 28", "1.00 ± 0.00", "9 ± 0", "2.00 ± 0.00", "3 ± 0"]
+    assert by_name["timm"] == ["1", "96.0", "250", "2.50", "9", "2.00", "3"]
+    assert by_name["textbook"] == ["1", "90.0", "not reached, ended after 15 minutes of computing", "–", "9", "2.00", "3"]
+    assert by_name["torchvision"] == ["0", *["not run"] * 6]
     assert rows[11][1:3] == ["all", "0"]
     assert rows[12][1:5] == ["fewer", "1", "90.0", "not reached"]
