@@ -175,7 +175,15 @@ def test_the_table_says_what_was_not_run_and_what_was_not_reached(server: Server
     by_name = {row[1]: row[2:] for row in rows[2:11]}
     assert by_name["fewer"] == ["2", "97.5 ± 0.7", "120 ± 28", "1.00 ± 0.00", "9 ± 0", "2.00 ± 0.00", "3 ± 0"]
     assert by_name["timm"] == ["1", "96.0", "250", "2.50", "9", "2.00", "3"]
-    assert by_name["textbook"] == ["1", "90.0", "not reached, ended after 15 minutes of computing", "–", "9", "2.00", "3"]
+    assert by_name["textbook"] == [
+        "1",
+        "90.0",
+        "not reached, ended after 15 minutes of computing",
+        "–",
+        "9",
+        "2.00",
+        "3",
+    ]
     assert by_name["torchvision"] == ["0", *["not run"] * 6]
     assert rows[11][1:3] == ["all", "0"]
     assert rows[12][1:5] == ["fewer", "1", "90.0", "not reached"]

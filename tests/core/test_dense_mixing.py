@@ -121,6 +121,17 @@ def test_credit_of_pasting_goes_by_area(share: list[float]) -> None:
     assert float(second) == pytest.approx((4 * other + 2 * (1 - own)) / (other + 1 - own))
 
 
+def test_an_image_that_shows_nowhere_keeps_what_it_had() -> None:
+    paste = CopyPaste((0, 0, 0))
+    mates = paste.mates(torch.arange(2), 2)
+    mixed = paste.batch(masked(2), mates).mixed
+    assert mixed is not None
+    mixed.share_B.copy_(torch.tensor([0.0, 1.0]))  # covered, and nothing of it pasted
+    seen = Observed(torch.arange(2), {"loss": torch.tensor([2.0, 4.0]).double()})
+    first, second = paste.credited(seen, mates, mixed).columns["loss"].tolist()
+    assert (first, second) == (2.0, 3.0)
+
+
 def test_what_becomes_of_a_batch_is_a_function_of_its_key() -> None:
     rule = DenseMixRule(0.5, 0.5)
     kinds = [type(rule.drawn(32, 0, 0, batch, 0)).__name__ for batch in range(400)]

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from fewer.core.errors import printable
+from fewer.core.errors import RecipeError, printable
 from fewer.recipe.parse import load_recipe
 from fewer.recipe.schema import Recipe
 from fewer.runs.names import free_number, named, numbered
@@ -141,6 +141,8 @@ def resume(
     if is_address(str(path)):
         from fewer.session.copying import fetched, from_copy
 
+        if comm is not None and comm.world_size > 1:
+            raise RecipeError(f"{path}: each process would fetch it; `fewer resume --devices N` fetches it once")
         path, overrides = fetched(str(path), None, _warn), from_copy(str(path), overrides)
     with _shown(progress, comm, display, Path(path)) as shown:
         result = resumed(Path(path), overrides, comm=comm, selector=selector, display=shown, until=until)

@@ -183,6 +183,8 @@ class CopyPaste:
 
     def credited(self, seen_B: Observed, partner_B: Tensor, mixed: Mixed | None = None) -> Observed:
         """What the images have shown, credited to both that are in each, by their shares of its pixels."""
+        import torch
+
         assert mixed is not None
         own_B = mixed.share_B
         other_B = (1 - own_B)[partner_B]
@@ -191,7 +193,8 @@ class CopyPaste:
         def by_area(values_B: Tensor) -> Tensor:
             wide = (slice(None), *[None] * (values_B.dim() - 1))
             own, other, total = (each.to(values_B.device)[wide] for each in (own_B, other_B, total_B))
-            return (own * values_B + other * values_B[partner_B.to(values_B.device)]) / total
+            mean = (own * values_B + other * values_B[partner_B.to(values_B.device)]) / total.clamp(min=1e-12)
+            return torch.where(total > 0, mean, values_B)  # one that shows nowhere keeps what it had
 
         return Observed(
             seen_B.ids_B,

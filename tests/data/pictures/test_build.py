@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewer.core.errors import ResourceError
+from fewer.core.errors import RecipeError, ResourceError
 from fewer.data.decode.decode import Damaged, decode_whole
 from fewer.data.pictures import build as building
 from fewer.data.pictures.build import Order, build
+from fewer.data.pictures.layout import Kind
+from fewer.data.pictures.picture import kept
 from fewer.data.sources import Source, open_source
 from image_files import encoded, noise, write_images, write_photo
 
@@ -64,6 +66,19 @@ def test_what_is_there_is_not_built_again_and_what_has_changed_is(source: Source
     assert order.path.read_bytes() == before
     assert build(Order(source, 24, order.path))[1] == 26
     assert [file.name for file in tmp_path.glob("s.pictures*")] == ["s.pictures"], "nothing is left over"
+
+
+def test_another_file_stays(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(RecipeError, match=r"notes\.txt: is a file already, and no store of pictures"):
+        build(Order(source, 32, tmp_path / "notes.txt"))
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
+def test_a_picture_longer_than_any_jpeg_is_kept_as_pixels() -> None:
+    strip = encoded(Image.new("RGB", (66_000, 20), (9, 8, 7)), "PNG")
+    found = kept(strip, 32, "jpeg", 16)
+    assert (found.kind, found.width, found.height) == (Kind.PIXELS, 66_000, 20)
 
 
 def test_a_full_disk_loses_nothing(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from fewer.runs.remote.layout import (
     Latest,
     Manifest,
     Part,
+    as_name,
     is_path,
     part_key,
     read_latest,
@@ -84,3 +86,10 @@ def test_random_content_is_refused(content: bytes | str) -> None:
 @given(st.text(min_size=1))
 def test_a_key_holds_plain_signs_only(path: str) -> None:
     assert re.fullmatch(rf"files/[A-Za-z0-9._/-]+/{HASH}", part_key(path, HASH))
+
+
+@pytest.mark.parametrize("folder", ["resnet: big", "lr:0.1", ".exp", "a\\b", "...", "x" * 900, "rå\n", "photos"])
+def test_any_folder_has_a_name_that_a_manifest_can_state(folder: str) -> None:
+    name = as_name(folder)
+    assert read_manifest(replace(MANIFEST, name=name).packed()).name == name
+    assert (name == folder) == is_path(folder)

@@ -170,6 +170,27 @@ def test_a_second_writer_takes_nothing_back(bucket: Bucket, run: Path, next_stat
     assert Copy(bucket).state == newest
 
 
+def test_a_run_of_any_name_comes_back(bucket: Bucket, run: Path, tmp_path: Path) -> None:
+    odd = run.rename(run.with_name("lr: 0.1"))
+    (odd / "checkpoints" / ".tmp-best").symlink_to(next((odd / "checkpoints").glob("epoch*")).name)
+    copied(begun(bucket, odd), odd)
+    Copy(bucket).fetch(tmp_path / "back")
+    (odd / "checkpoints" / ".tmp-best").unlink()
+    same(odd, tmp_path / "back")
+
+
+def test_a_state_that_was_never_committed_takes_no_place(
+    bucket: Bucket, run: Path, next_state: Callable[[int], None]
+) -> None:
+    copied(begun(bucket, run), run, keep=2)
+    first = Copy(bucket).state
+    bucket.put(manifest_key("00000002-0badc0de"), b"{}")  # of a process that was killed here
+    next_state(2)
+    copied(begun(bucket, run), run, keep=2)
+    kept = {key.split("/")[1] for key in bucket.sizes(STATES) if key.endswith("COMMITTED")}
+    assert kept == {first, Copy(bucket).state}
+
+
 def test_a_place_that_holds_another_run_or_a_newer_state_is_refused(
     bucket: Bucket, run: Path, tmp_path: Path, next_state: Callable[[int], None]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import ChainDataset, DataLoader
@@ -61,7 +62,17 @@ def test_samples_that_say_which_they_are_in_a_way_of_their_own_are_let_pass() ->
         chooser = build({"method": "infobatch"})
         chooser.begin(0)
         assert len(list(DataLoader(data, batch_size=4, sampler=chooser.sampler))) > 1
+
+    class Drawing(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return {"id": index, "noise": np.random.rand()}
+
     before = torch.random.get_rng_state(), random.getstate()
+    np.random.seed(3)
+    require_positions(Drawing(), [0, 1])
+    of_numpy = np.random.rand()
+    np.random.seed(3)
+    assert of_numpy == np.random.rand()
     require_positions(Own(), [0, 1])
     with pytest.raises(UsageError):
         require_positions(Pairs(), [1, 2, 5])

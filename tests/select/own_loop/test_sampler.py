@@ -31,6 +31,27 @@ def test_loaders_get_what_was_chosen_in_every_epoch() -> None:
     assert len({tuple(sorted(ids)) for ids in seen}) == 3
 
 
+def test_a_loader_keeps_its_length_while_an_epoch_is_observed() -> None:
+    chooser = build({"method": "infobatch"})
+    loader = DataLoader(Indexed(Numbers()), batch_size=8, sampler=chooser.sampler)
+    chooser.begin(0)
+    lengths = []
+    for _, _, ids in loader:
+        chooser.observe(ids, *said(ids, 0))
+        lengths.append(len(loader))
+    assert lengths == [8] * 8
+
+
+def test_epochs_that_observe_nothing_are_counted_too() -> None:
+    chooser = build({"method": "full"})
+    loader = DataLoader(Indexed(Numbers()), batch_size=8, sampler=chooser.sampler)
+    for epoch in range(3):
+        chooser.begin(epoch)
+        assert chooser.spent()["effective_epochs"] == epoch
+        list(loader)
+    assert chooser.spent() == {"effective_epochs": 3.0, "full_epoch_equivalents": 3.0}
+
+
 @pytest.mark.parametrize("processes", [0, 2])
 def test_loader_processes_change_nothing(processes: int) -> None:
     chooser = build({"method": "dbpd", "threshold": 0.6})

@@ -102,12 +102,17 @@ def _below(folder: str, above: tuple[str, ...], left_out: LeftOut) -> Iterator[F
     for entry in entries:
         if not is_visible(entry.name):
             continue
-        if entry.is_dir():
-            if is_run(entry.path):
-                continue
-            yield from _below(entry.path, (*above, real), left_out)
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+            is_other_run = is_folder and is_run(entry.path)
+        except OSError as error:  # a link that leads in a circle, or below a folder without rights
+            yield Found(entry.path, error.strerror or type(error).__name__)
+            continue
+        if is_folder:
+            if not is_other_run:
+                yield from _below(entry.path, (*above, real), left_out)
         elif is_image(entry.name):
             # Opening a pipe would wait for ever.
-            yield Found(entry.path, "" if entry.is_file() else "no regular file")
+            yield Found(entry.path, "" if is_file else "no regular file")
         else:
             left_out.add_file(entry.path)

@@ -20,7 +20,7 @@ from typing import IO
 
 import numpy as np
 
-from fewer.core.errors import DataError, ResourceError
+from fewer.core.errors import DataError, RecipeError, ResourceError
 from fewer.data.pictures.file import PictureFile
 from fewer.data.pictures.layout import MAGIC, NEW, ROW, Description, Form, Rows, checksum, tail
 from fewer.data.pictures.picture import Kept, kept
@@ -73,6 +73,7 @@ def build(order: Order, on_progress: Callable[[int, int], None] | None = None) -
         ResourceError: It would exceed its limit or the disk, which is full, or another process builds it. What is done
             is kept.
         DataError: An image cannot be read.
+        RecipeError: Another file lies there.
     """
     content = content_key(order.source, order.depth, order.cache)
     with contextlib.suppress(DataError):
@@ -81,6 +82,7 @@ def build(order: Order, on_progress: Callable[[int, int], None] | None = None) -
         if store.description.side_px == order.side_px and order.form in ("auto", store.description.form):
             return store, 0
     try:
+        _require_no_other(order.path)
         order.path.parent.mkdir(parents=True, exist_ok=True)
         return _built(order, content, on_progress)
     except OSError as error:
@@ -90,6 +92,15 @@ def build(order: Order, on_progress: Callable[[int, int], None] | None = None) -
                 "make room, or a smaller --side, or --format jpeg"
             ) from error
         raise ResourceError(f"{order.path}: the store cannot be written ({error.strerror or error})") from error
+
+
+def _require_no_other(path: Path) -> None:
+    """Refuses to take the place of a file that is no store, whole or damaged."""
+    if path.exists():
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+        if head and head != MAGIC:
+            raise RecipeError(f"{path}: is a file already, and no store of pictures; give another --out")
 
 
 def _built(order: Order, content: str, on_progress: Callable[[int, int], None] | None) -> tuple[PictureFile, int]:

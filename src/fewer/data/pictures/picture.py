@@ -13,6 +13,7 @@ from fewer.data.decode.resize import Pixels, fitted
 from fewer.data.pictures.layout import Form, Kind
 
 _QUALITY, _SUBSAMPLING = 90, "420"
+_JPEG_SIDE_MAX = 65_500  # pixels; longer pictures are kept as pixels
 
 
 class Kept(NamedTuple):
@@ -47,7 +48,7 @@ def kept(raw: bytes | Pixels, side_px: int, form: Form, depth: int) -> Kept:
         scale = side_px / min(own)
         picture = fitted(picture, *(max(1, round(length * scale)) for length in own))
     height, width = picture.shape[:2]
-    if form == "raw":
+    if form == "raw" or max(height, width) > _JPEG_SIDE_MAX:
         kind = Kind.NEW_PIXELS if shrinks or begins_jpeg(raw) else Kind.PIXELS
         return Kept(np.ascontiguousarray(picture), kind, width, height, *own)
     if isinstance(raw, bytes) and begins_jpeg(raw) and not shrinks:

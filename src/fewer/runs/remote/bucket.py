@@ -222,10 +222,10 @@ class Bucket:
         status = next(iter(re.findall(r"status code: (\d{3})", text)), "")
         if code in _REFUSALS:
             return Refused(f"{self.address}: {_REFUSALS[code]}")
-        if "169.254." in text or "credential" in text.lower():
-            return Refused(f"{self.address}: {_NO_KEYS}")
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError):  # before the words are looked at: the text names the object
             return Absent(f"{self.address}: no such object")
+        if "169.254." in text or "credential" in text.replace(self.address.prefix or " ", " ").lower():
+            return Refused(f"{self.address}: {_NO_KEYS}")
         if status in ("401", "403"):
             return Refused(f"{self.address}: {_DENIED}")
         if status:

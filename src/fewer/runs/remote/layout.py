@@ -150,6 +150,12 @@ def is_path(path: str) -> bool:
     )
 
 
+def as_name(folder: str) -> str:
+    """The name of a run folder, as a manifest may state it."""
+    name = "".join("_" if sign in "\\:" or not sign.isprintable() else sign for sign in folder).lstrip(".")
+    return name[:_PATH_CHARACTERS_MAX] or "run"
+
+
 def _part(entry: Any) -> Part:
     sha256, size = _listed(entry) if len(_listed(entry)) == 2 else (None, None)
     _require(isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None, "sha256")

@@ -82,7 +82,7 @@ def _held(run: Path, into: Path) -> Held:
     links = {
         path: name
         for path, name in held.links.items()
-        if is_path(name) and "/" not in name and (Path(path).parent / name).as_posix() in folders
+        if is_path(path) and is_path(name) and "/" not in name and (Path(path).parent / name).as_posix() in folders
     }
     return Held(into, held.bytes_of, links)
 

@@ -21,6 +21,7 @@ from fewer.runs.remote.layout import (
     Latest,
     Manifest,
     Part,
+    as_name,
     manifest_key,
     marker_key,
     marker_of,
@@ -139,7 +140,7 @@ class Uploader:
             files[path], more = self._copy_file(path, held.folder / path, size, patience)
             sent += more
         links = {path: name for path, name in held.links.items() if path not in files}
-        manifest = Manifest(self._id, self._run.resolve().name, files, links)
+        manifest = Manifest(self._id, as_name(self._run.resolve().name), files, links)
         packed = manifest.packed()
         self._note(state)
         patience(lambda: self._put_new(manifest_key(state), packed))
@@ -198,8 +199,10 @@ class Uploader:
         """Removes all but the newest states, and every part that none of those needs."""
         assert self._known is not None, "a state has been copied"
         assert self._latest is not None, "a state has been copied"
-        states = sorted({key.split("/")[1] for key in self.bucket.sizes(STATES)} - {self._latest.state}, reverse=True)
-        kept, old = states[: keep - 1], states[keep - 1 :]
+        keys = self.bucket.sizes(STATES).keys()
+        states = sorted({key.split("/")[1] for key in keys} - {self._latest.state}, reverse=True)
+        kept = [state for state in states if marker_key(state) in keys][: keep - 1]
+        old = [state for state in states if state not in kept]
         needed = set(newest.keys()).union(*map(self._parts_of, kept))
         self.bucket.delete(map(marker_key, old))  # first: from here on nobody begins to read them
         for key in self._known.keys() - needed:

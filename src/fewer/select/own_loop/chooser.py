@@ -300,10 +300,13 @@ class Chooser:
         return {name: count for name, count in counts.items() if count} | self.selector.counts()
 
     def spent(self) -> dict[str, float]:
-        """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered."""
+        """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered.
+
+        An epoch of which nothing is observed counts as soon as a loader has drawn it.
+        """
         if self._comm.world_size == 1:
             self.gather()
-        return self._epochs.effective(len(self.pool_ids))
+        return self._epochs.effective(len(self.pool_ids), self.sampler.is_drawn)
 
     def gather(self) -> None:
         """Brings together what ranks have observed; each calls it before one of them calls `state_dict` or `spent`."""

@@ -97,7 +97,7 @@ class Epochs:
             return
         self.gather(comm)
         epoch, listed = self.at.epoch, len(self.selection.order.samples)
-        is_observed = len(self.selection.observations.rows["ids"]) > 0  # some methods can do without
+        is_observed = self._is_observed
         if self.needs_losses and not is_observed:
             raise UsageError(
                 f"nothing was observed in epoch {epoch}, and {self.method} chooses by losses: call "
@@ -106,17 +106,26 @@ class Epochs:
         observed = self.selection.end(comm, epoch)
         self.spent["trained"] += observed if is_observed else listed
 
+    @property
+    def _is_observed(self) -> bool:
+        """Whether the epoch has been observed; some methods can do without."""
+        return len(self.selection.observations.rows["ids"]) > 0
+
     def gather(self, comm: Comm) -> None:
         """Brings together what ranks have observed; every rank must call it."""
         gather_finite(self.selection.observations, comm, self.at.epoch)
 
-    def effective(self, samples: int) -> dict[str, float]:
+    def effective(self, samples: int, is_drawn: bool) -> dict[str, float]:
         """Epochs of samples trained on, and with a third for each scoring forward, as far as observations are gathered.
 
         Args:
             samples: Samples of an epoch on everything.
+            is_drawn: Whether the epoch that is under way has been drawn.
         """
         trained, scored = self.spent["trained"] + len(self.selection.observations.counted), self.spent["scored"]
+        order = self.selection.order
+        if order is not None and is_drawn and not self._is_observed and not self.needs_losses:
+            trained += len(order.samples)
         return {"effective_epochs": trained / samples, "full_epoch_equivalents": (3 * trained + scored) / 3 / samples}
 
     def state_dict(self) -> State:

@@ -78,12 +78,13 @@ def require_positions(dataset: Any, positions: Sequence[int]) -> None:
     """
     if dataset is None or isinstance(dataset, Indexed):
         return
-    state = random.getstate()
+    state, of_numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):  # looking at a sample must not move the loop's own random numbers
             drawn = [dataset[position] for position in positions]
     finally:
         random.setstate(state)
+        np.random.set_state(of_numpy)
     pairs = [sample for sample in drawn if isinstance(sample, (tuple, list)) and len(sample) == 2]
     ends = [int(pair[1]) for pair in pairs if _is_whole(pair[1])]
     if len(ends) == len(positions) and ends != list(positions):

@@ -21,12 +21,17 @@ class EpochSampler(Sampler[int]):
     Args:
         begin: What `set_epoch` does.
         whole_epoch: Samples of this rank in an epoch on everything.
+
+    Attributes:
+        shard: This rank's part of the epoch; None between epochs.
+        is_drawn: Whether a loader has asked for the epoch's samples.
     """
 
     def __init__(self, begin: Callable[[int], None], whole_epoch: Callable[[], int]) -> None:
         self._begin, self._whole_epoch = begin, whole_epoch
-        self._is_new = self._is_checked = False
+        self._is_new = self._is_checked = self.is_drawn = False
         self.shard: Shard | None = None
+        self._length = 0  # loops ask for it within an epoch, where fewer and fewer are left
 
     def set_epoch(self, epoch: int) -> None:
         """The same as `Chooser.begin`, for loops that expect a DistributedSampler."""
@@ -34,12 +39,13 @@ class EpochSampler(Sampler[int]):
 
     def deal(self, shard: Shard | None) -> None:
         """Takes over this rank's part of an epoch, or none between epochs."""
-        self.shard = shard
+        self.shard, self.is_drawn = shard, False
         self.renew()
 
     def renew(self) -> None:
         """The epoch has begun: it may be empty once, where a loaded state has nothing left of it."""
         self._is_new = True
+        self._length = len(self.shard.left()) if self.shard else 0
 
     def begun(self, call: str) -> Shard:
         """The shard of the epoch that has begun.
@@ -57,11 +63,15 @@ class EpochSampler(Sampler[int]):
             raise UsageError("all samples of this epoch have been observed; call chooser.begin(epoch) before the next")
         self._is_new = False
         ids = left.tolist()
+        self._length, self.is_drawn = len(ids), True
         if not self._is_checked:
             require_positions(asking_dataset(), ids[:2])
             self._is_checked = True
         return iter(ids)
 
     def __len__(self) -> int:
-        """How many; before the first epoch, as many as an epoch on everything has."""
-        return self._whole_epoch() if self.shard is None else len(self.shard.left())
+        """How many in all of the epoch, or in what a loop that goes on has left of it.
+
+        Before the first epoch, as many as an epoch on everything has.
+        """
+        return self._whole_epoch() if self.shard is None else self._length
