@@ -90,8 +90,8 @@ def test_stages_are_priced_in_a_table_beside_plain_training(capsys: pytest.Captu
 def test_time_and_memory_are_rough(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, Outlook((600.0, 1200.0), 1.5 * 2**30))
     assert "time: about 10 to 20 minutes on this machine" in text
-    assert "memory about 1.5 GiB" in text
+    assert "memory up to about 1.5 GiB" in text
     assert "time:" not in said(capsys)
     assert "a process" not in text
     show_plan(compile_plan(recipe(), facts(processes=2)), Outlook((1.0, 2.0), 2**30), everything=False)
-    assert "memory about 1.0 GiB a process" in capsys.readouterr().out
+    assert "memory up to about 1.0 GiB a process" in capsys.readouterr().out

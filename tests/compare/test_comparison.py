@@ -109,6 +109,12 @@ def test_what_passed_is_confirmed_on_fresh_seeds_and_on_test(
         (["--vary", "train.lr=0.1", "--metric", "val/few_shot"], ['no metric "few_shot"', "allowed: top1", "macro_f1"]),
         (["--vary", "train.lr=0.1", "--confirm", "2", "data.val=none"], ["--confirm 2", 'data.val = "none"']),
         (["--vary", "train.lr=0.1", "data.val=none", "data.test=none"], ["nothing to compare by"]),
+        (["--vary", "train.lr=0.1", "data.val=none", "evaluate.test=false"], ["set evaluate.test = true"]),
+        (
+            ["--vary", "train.lr=0.1", "data.val=10%", "evaluate.test=false", "--confirm", "2"],
+            ["evaluate.test = false"],
+        ),
+        (["--vary", "data.strata=none"], ["all are judged on the same images"]),
         (["--vary", "train.batch_size=64,5000"], ["train.batch_size=64: changes nothing"]),
         (["--vary", "train.batch_size=5000,6000"], ["batch_size=5000: train.batch_size = 5000", "batch_size=6000"]),
         (["--vary", "select.cost=0.01", "select.method=dbpd"], ["cost=0.01: select.cost = 0.01"]),

@@ -56,6 +56,13 @@ def test_the_bounds_decide_as_scipys_one_sided_paired_test(thousandths: list[int
             assert decides(limit) == (p < 0.05)
 
 
+@pytest.mark.parametrize("values", [[0.0] * 3, [0.1 + 0.2 - 0.3, 0.0, 0.0]])
+def test_for_equal_seeds_the_images_alone_say_how_many_more(values: list[float]) -> None:
+    sample = Sample.of(values, noise=0.0063)
+    assert sample is not None
+    assert sample.seeds_needed(-0.005) == 5
+
+
 @pytest.mark.parametrize(("effect", "seeds"), [(0.5, 27), (1.0, 8), (1.65, 4), (2.0, 4)])
 def test_seeds_needed_are_those_of_the_power_tables(effect: float, seeds: int) -> None:
     """One-sided, 5 %, power 80 %: 27, 8, 4 and 4 by the noncentral t."""

@@ -15,10 +15,11 @@ from fewer.machine.memory import USABLE
 from fewer.models import dry_run
 from fewer.plan.plan import Plan
 from fewer.plan.step_memory import StepMemory, step_memory
-from fewer.session.batch_size import _COPIES, _OVERHEAD, sized
+from fewer.session.batch_size import sized
 from fewer.session.branch import branch_off
 from fewer.session.build import make_plan, open_data
 from fewer.session.fit import fit, resume
+from fewer.session.step_bytes import COPIES, OVERHEAD
 from fewer.testing.harness import one_thread
 
 AMPLE = 2**50
@@ -50,7 +51,7 @@ def counted(side_px: int) -> StepMemory:
 def memory_for(images: int, side_px: int = 16) -> int:
     """Free memory that holds a step on so many images, and hardly one more."""
     step = counted(side_px)
-    return int(_OVERHEAD * (_COPIES * step.weight_bytes + images * step.image_bytes) / USABLE) + 1
+    return int(OVERHEAD * (COPIES * step.weight_bytes + images * step.image_bytes) / USABLE) + 1
 
 
 def test_images_decide_where_memory_is_ample(splits: Splits) -> None:
@@ -74,7 +75,7 @@ def test_memory_decides_where_it_is_short(splits: Splits, images: int, size: int
 def test_micro_batches_and_simulated_workers_share_a_batch(splits: Splits) -> None:
     assert planned(splits, memory_for(16), content(accumulate=2)).recipe.train.batch_size == 32
     shared = {**content(), "sync": {"workers": 2}}
-    copies = int(_OVERHEAD * _COPIES * counted(16).weight_bytes / USABLE) + 1  # each worker has a model
+    copies = int(OVERHEAD * COPIES * counted(16).weight_bytes / USABLE) + 1  # each worker has a model
     assert planned(splits, memory_for(16) + copies, shared).recipe.train.batch_size == 32
     assert planned(splits, memory_for(16), shared).recipe.train.batch_size == 16
 

@@ -174,6 +174,18 @@ def test_a_run_with_a_found_rate_is_the_run_that_was_given_it() -> None:
     assert low <= spent.full_epoch_equivalents <= high
 
 
+def test_a_finder_costs_what_was_predicted_also_on_kept_features() -> None:
+    asked = content("auto", train={"epochs": 1})
+    asked["model"] = {"name": "resnet18_cifar"}
+    asked["stages"] = [{"epochs": 1, "side_px": 16, "frozen": "all but the head", "strength": 0.0}]
+    plan = session_of(asked).plan
+    assert plan.stages[0].keeps_features
+    each = lr_sweep.sweep_plan(plan, plan.stages[0], Range(0.01, 0.1, 6), 0).predicted
+    found = costs_of(plan.recipe, plan.facts, plan.stages[0], 6)
+    for key in ("flops", "samples_loaded", "samples_forwarded", "samples_backpropagated", "optimizer_steps"):
+        assert found[key][1] == pytest.approx(REPEATS * each[key][1]), key
+
+
 def test_a_killed_run_keeps_its_rate() -> None:
     unstopped = trained(content("auto"))
     again = interrupted(content("auto"), [1, 4])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from fewer.machine.memory import resident_bytes
 from fewer.plan.plan import Plan
 from fewer.plan.savings import together
 from fewer.recipe.parse import parse_recipe
 from fewer.session import probe as probing
 from fewer.session.build import make_plan, open_data
 from fewer.session.probe import Outlook, _seconds, outlook, probe
+from fewer.session.step_bytes import largest_step_bytes
 
 
 def planned(*stages: dict[str, object]) -> Plan:
@@ -44,3 +47,17 @@ def test_the_first_step_which_warms_up_is_not_timed_however_slow_steps_are(monke
     plan = planned({"epochs": 1, "side_px": 28})
     found = probe(plan, plan.stages[0])
     assert found.slow_seconds_per_flop / found.seconds_per_flop == pytest.approx(3 / 2)
+
+
+def test_the_memory_is_that_of_the_largest_step_whatever_was_probed_before() -> None:
+    large = planned({"epochs": 1, "side_px": 64})
+    both = planned({"epochs": 1, "side_px": 20}, {"epochs": 1, "side_px": 64})
+    assert largest_step_bytes(both) == largest_step_bytes(large)
+    frozen = planned({"epochs": 1, "side_px": 64, "frozen": "all but the head"})
+    assert largest_step_bytes(frozen) < 0.9 * largest_step_bytes(large)
+    small = planned({"epochs": 1, "side_px": 20})
+    outlook(large)
+    assert outlook(small).memory_bytes < resident_bytes() + 2 * largest_step_bytes(small)
+    train = large.recipe.train.model_copy(update={"accumulate": 4})
+    recipe = large.recipe.model_copy(update={"train": train})
+    assert largest_step_bytes(replace(large, recipe=recipe)) < largest_step_bytes(large)

@@ -188,7 +188,7 @@ def _rounds(traffic: RoundTraffic) -> str:
 def _outlook(plan: Plan, outlook: Outlook) -> str:
     time = units.roughly_between(*outlook.seconds)
     plain = f" (plain training {units.roughly_between(*outlook.plain)})" if len(plan.stages) > 1 else ""
-    memory = f"memory about {outlook.memory_bytes / 2**30:.1f} GiB"
+    memory = f"memory up to about {outlook.memory_bytes / 2**30:.1f} GiB"
     memory += " a process" if plan.facts.machine.processes > 1 else ""
     return f"time: {time} on this machine{plain}, by a probe of a few steps; loading comes on top; {memory}"
 

@@ -127,7 +127,7 @@ def _carried_out(
         watch.note(f"confirming {', '.join(names)} with {question.confirm} fresh seeds, on test images")
         again = _confirmation(question, choice, names)
         for fresh in _by_seed(again, _prepared(again.arms), out, watch):
-            summary["confirmation"] = summarised(fresh)
+            summary["confirmation"] = {**summarised(fresh), "curve": question.curve}
             write(summary, [("choice", results), ("confirmation", fresh)], out)
     return summary
 
@@ -156,8 +156,11 @@ def _metric(question: Question, baseline: Arm) -> str:
     """The deciding metric, as split/name."""
     data = baseline.recipe.data
     splits = [name for name in ("val", "test") if getattr(data, name) != "none"]
+    if not baseline.recipe.evaluate.test:
+        splits = [name for name in splits if name != "test"]
     if not splits:
-        raise RecipeError('data.val and data.test are "none": nothing to compare by; set data.val = "10%"')
+        fix = 'set data.val = "10%"' if baseline.recipe.evaluate.test else "set evaluate.test = true"
+        raise RecipeError(f"there are no validation images and no test: nothing to compare by; {fix}")
     task = tasks.module(baseline.recipe.task.name)
     split, _, name = (question.metric or f"{splits[0]}/{task.PRIMARY.name}").partition("/")
     if split not in splits or not name:
@@ -178,6 +181,10 @@ def _checked_confirmation(question: Question, choice: Round) -> None:
         )
     if data.test == "none":
         raise RecipeError(f'--confirm {question.confirm} judges on test images, but data.test = "none"; give some')
+    if not choice.arms[0].recipe.evaluate.test:
+        raise RecipeError(
+            f"--confirm {question.confirm} judges on test images, but evaluate.test = false; leave it out"
+        )
     _confirmation(question, choice, [arm.name for arm in choice.arms])
 
 

@@ -21,11 +21,12 @@ from fewer.recipe.values import split_values
 PLAIN = "plain"
 NAMED_BY = {"select": "method", "model": "name"}  # the key that selects a section's other keys
 _SAME_IMAGES = "all are judged on the same images"
+_JUDGING = ("val", "test", "split_seed", "strata", "ignore_index", "difficult", "class_level")  # keys of [data]
 _FIXED = {
     "out": "no key of [out] changes what is trained",
     "train.seed": "seeds come from --seeds",
     **dict.fromkeys(("evaluate.every", "train.patience"), "all runs are evaluated once, at the end"),
-    **dict.fromkeys(("data.val", "data.test", "data.split_seed"), _SAME_IMAGES),
+    **dict.fromkeys(("evaluate.test", *(f"data.{key}" for key in _JUDGING)), _SAME_IMAGES),
 }
 
 

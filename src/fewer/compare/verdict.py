@@ -21,6 +21,7 @@ SEEDS_OF_IMAGES = 5  # seeds share their images: noise of the images averages ou
 TIMES_MOST = 100  # as many images nobody labels
 POWER = 0.8  # of the test, with the stated number of seeds
 SEEDS_MOST = 200  # nobody trains more
+_EQUAL = 1e-9  # a spread over an effect that is rounding alone
 EDGE = 0.01  # share by which a cost may lie beyond a curve's ends and still be compared with the end
 
 
@@ -72,16 +73,18 @@ class Sample:
     def seeds_needed(self, limit: float) -> int | None:
         """Number of seeds that would decide with `POWER` on which side of a limit the mean lies, if it is as estimated.
 
-        None if unknown: from one value, without any spread, or for more than `SEEDS_MOST`.
+        None if unknown: from one value, or for more than `SEEDS_MOST`.
         """
         n, effect = len(self.values), abs(self.mean - limit)
-        spread = _deviation(self.values, self.mean) if n > 1 else 0.0
-        if not effect or not spread:
+        if not effect or n < 2:
             return None
+        spread = _deviation(self.values, self.mean)
         from scipy.special import nctdtr, stdtrit
 
         for more in range(max(SEEDS_LEAST, n + 1), SEEDS_MOST + 1):
-            power = 1 - nctdtr(more - 1, effect / spread * math.sqrt(more), stdtrit(more - 1, CONFIDENCE))
+            power = 1.0  # of seeds that are equal but for rounding, for which the distribution is not defined
+            if spread > _EQUAL * effect:
+                power -= nctdtr(more - 1, effect / spread * math.sqrt(more), stdtrit(more - 1, CONFIDENCE))
             if power >= POWER and effect > _images_half(more, self.noise, CONFIDENCE):
                 return more
         return None

@@ -75,7 +75,7 @@ KINDS: dict[str, Kind] = {
     "decompression-bomb": Kind("error", "damaged", "image[s] of too many pixels", f"scale it down, {_LEAVE_OUT}"),
     "undecodable": Kind("error", "damaged", "file[s] that cannot be decoded", f"replace it, {_LEAVE_OUT}"),
     "crash": Kind("error", "stops", "file[s] fatal to the decoding process", "remove it: no policy survives it"),
-    "identical-across-splits": Kind("error", "leaks", "image[s] that training has too", "keep it in one split only"),
+    "identical-across-splits": Kind("error", "leaks", "image[s] of another split, too", "keep it in one split only"),
     "identical-other-label": Kind("warning", "trains", "identical image[s] of several classes", "settle on one class"),
     "single-image-class": Kind("warning", "trains", "class[es] with one image", "add images, or merge the class"),
     "image-missing": Kind(

@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from fewer.core.ledger import peak_memory_bytes
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _KEEP_BYTES = 2**31 - 1
 _TOP_PAD_BYTES = 64 * 2**20
@@ -78,6 +80,13 @@ def _cached_bytes(stat: Path) -> int:
         return sum(int(found.get(f"total_{name}", found.get(name, 0))) for name in names)
     except (OSError, ValueError):
         return 0
+
+
+def resident_bytes() -> int:
+    """Memory that this process has now, in bytes; the most that it had, where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return peak_memory_bytes()
 
 
 def device_memory_bytes(device: str) -> int:

@@ -65,23 +65,29 @@ def too_few_images(facts: Facts, stage: Stage) -> str:
 
 
 def costs_of(recipe: Recipe, facts: Facts, stage: Stage, steps: int = STEPS, repeats: int = REPEATS) -> Bounds:
-    """Ledger entries of a finder: sweeps end early where the loss runs away."""
+    """Ledger entries of a finder: sweeps end early where the loss runs away.
+
+    A stage that keeps features keeps those of a sweep's images, too: they are looked at once, at its beginning.
+    """
     images = sweep_images(facts, stage, steps)
     sizes = batch_sizes(images, stage.batch_size, images)
     epochs = -(-steps // len(sizes))
     fewest, most = min(FEWEST_STEPS, steps), steps
     seen_low, seen_high = fewest * sizes[-1] * repeats, sum((sizes * epochs)[:most]) * repeats
-    each = [facts.model.sample_flops(stage.side_px, at, stage.frozen_layers) for at in range(epochs)]
+    each = [facts.model.trained_flops(stage, at) for at in range(epochs)]
     per_image, per_step = [flops.training for flops in each], [flops.step * repeats for flops in each]
     first = min(recipe.model.first_images, facts.data.train_images) * repeats * facts.machine.processes
+    kept = images * repeats if stage.keeps_features else 0
+    kept_flops = kept * facts.model.sample_flops(stage.side_px, 0).forward
+    loaded = (kept, kept) if kept else (seen_low, seen_high)
     return {
-        "samples_loaded": (seen_low + first, seen_high + first),
-        "samples_forwarded": (seen_low, seen_high),
+        "samples_loaded": (loaded[0] + first, loaded[1] + first),
+        "samples_forwarded": (seen_low + kept, seen_high + kept),
         "samples_backpropagated": (seen_low, seen_high),
         "optimizer_steps": (fewest * repeats, most * repeats),
         "flops": (
-            seen_low * min(per_image) + fewest * min(per_step),
-            seen_high * max(per_image) + most * max(per_step),
+            kept_flops + seen_low * min(per_image) + fewest * min(per_step),
+            kept_flops + seen_high * max(per_image) + most * max(per_step),
         ),
     }
 

@@ -11,27 +11,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer import models, tasks
+from fewer import models
 from fewer.core.types import At
 from fewer.machine.memory import USABLE
 from fewer.machine.precision import autocast_dtype, weights_dtype
-from fewer.models import dry_run
-from fewer.optim import averages_of
-from fewer.plan.facts import workers_of
-from fewer.plan.step_memory import StepMemory, step_memory
 from fewer.recipe.schema import AUTO_BATCH, AUTO_LR
 from fewer.recipe.stage_fitting import FEWEST_STEPS
+from fewer.session.step_bytes import COPIES, OVERHEAD, counted_bytes, memory_of, plain_task
 
 if TYPE_CHECKING:
-    from fewer.core.protocols import Task
     from fewer.core.types import Stage
     from fewer.plan.plan import Plan
+    from fewer.plan.step_memory import StepMemory
     from fewer.recipe.schema import Recipe
 
 SIZES = tuple(2**power for power in range(3, 11))  # 8 to 1,024: larger ones take another optimizer
-# Measured over counted on a processor, for scratch of kernels and what the allocator cannot use: 1.0 to 1.5 (ADR 0063).
-_OVERHEAD = 1.5
-_COPIES = 4  # of the weights: themselves, gradients, and two that an optimizer keeps
 
 Place = int | None  # a stage's own key, or that of [train]
 Sizes = Mapping[Place, int]
@@ -115,7 +109,7 @@ def _size(plan: Plan, stages: Sequence[Stage], least: int, parts: int) -> tuple[
     largest_px = max(side_px for stage in stages for side_px in stage.sides_px)
     shown = min(int(plan.facts.data.train_images * stage.data_share) for stage in stages)
     useful = max([least, *(size for size in SIZES if size * FEWEST_STEPS <= shown)])
-    memory, size = _memory(plan, largest_px), useful
+    memory, size = memory_of(plan, largest_px), useful
     while size > least and not _fits(plan, largest_px, -(-size // parts), memory):
         size = max(least, size // 2)
     if size < useful:
@@ -135,30 +129,12 @@ def _rate(recipe: Recipe) -> str:
 
 def _fits(plan: Plan, side_px: int, images: int, memory: StepMemory) -> bool:
     """Whether a step with so many images in a forward fits: by the count, and on a GPU by a trial."""
-    counted, free = _counted_bytes(plan, memory, images), _free_bytes(plan)
+    counted, free = counted_bytes(plan, memory, images), _free_bytes(plan)
     if plan.facts.machine.device == "cpu":
-        return _OVERHEAD * counted <= free
+        return OVERHEAD * counted <= free
     # Half precision halves most of what a step holds, and the trial knows what the count does not.
     least = counted / (2 if plan.precision in ("bf16", "fp16") else 1)
     return least <= free and _runs(plan, side_px, images, free)
-
-
-def _memory(plan: Plan, side_px: int) -> StepMemory:
-    task, classes = _task(plan), len(plan.facts.data.classes)
-    return step_memory(task, dry_run.take(plan.recipe.model, classes, (side_px,), task), side_px)
-
-
-def _task(plan: Plan) -> Task:
-    task: Task = tasks.module(plan.recipe.task.name).plain(plan.facts.data.classes, plan.facts.data.aspect or 1.0)
-    return task
-
-
-def _counted_bytes(plan: Plan, memory: StepMemory, images: int) -> int:
-    """What a process takes for a step of so many images in one forward, by the count."""
-    recipe, machine = plan.recipe, plan.facts.machine
-    workers = workers_of(recipe, machine) // machine.processes
-    copies = _COPIES * workers + len(averages_of(recipe.train))
-    return (2 if plan.precision == "fp64" else 1) * (copies * memory.weight_bytes + images * memory.image_bytes)
 
 
 def _free_bytes(plan: Plan) -> float:
@@ -175,7 +151,7 @@ def _free_bytes(plan: Plan) -> float:
 def _runs(plan: Plan, side_px: int, images: int, free: float) -> bool:
     """Whether a GPU takes a real step on so many images within its memory. Untested: needs a GPU."""
     torch.cuda.reset_peak_memory_stats()
-    optimizer_bytes = (_COPIES - 2) * plan.facts.model.parameters * torch.float32.itemsize
+    optimizer_bytes = (COPIES - 2) * plan.facts.model.parameters * torch.float32.itemsize
     try:
         _step(plan, side_px, images)
         return torch.cuda.max_memory_reserved() + optimizer_bytes <= free
@@ -188,7 +164,7 @@ def _runs(plan: Plan, side_px: int, images: int, free: float) -> bool:
 def _step(plan: Plan, side_px: int, images: int) -> None:
     """One forward and backward of the whole model on made-up images, on the plan's device."""
     device, options = torch.device(plan.facts.machine.device), plan.recipe.model.model_dump(exclude={"name"})
-    task, half = _task(plan), autocast_dtype(plan.precision)
+    task, half = plain_task(plan), autocast_dtype(plan.precision)
     model = models.build(plan.recipe.model.name, len(plan.facts.data.classes), side_px, **options)
     model = model.to(device, weights_dtype(plan.precision))
     batch = task.dummy_batch(side_px, device, weights_dtype(plan.precision)).take(torch.arange(images) % 2)

@@ -1,4 +1,4 @@
-"""Probe of how fast this machine trains a model: a few steps on made-up images, timed; and what they take in memory."""
+"""Probe of how fast this machine trains a model: a few steps on made-up images, timed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewer.core.ledger import peak_memory_bytes
 from fewer.core.types import At, Stage
+from fewer.machine.memory import resident_bytes
 from fewer.machine.precision import weights_dtype
 from fewer.models.freezing import set_trained
 from fewer.plan.evaluations import validated_stages
 from fewer.plan.savings import together
 from fewer.session.build import build_model, task_of
+from fewer.session.step_bytes import largest_step_bytes
 
 if TYPE_CHECKING:
     from fewer.core.types import Batch
@@ -34,13 +35,11 @@ class Probe:
     Attributes:
         seconds_per_flop: Of forward and backward, the fastest step's.
         slow_seconds_per_flop: That of the step that three quarters of them are faster than.
-        step_bytes: What a step on a whole batch of the stage adds to the process's memory.
         forward_share: Share of the forward in the fastest step.
     """
 
     seconds_per_flop: float
     slow_seconds_per_flop: float
-    step_bytes: float
     forward_share: float
 
 
@@ -50,7 +49,7 @@ class Outlook:
 
     Attributes:
         seconds: Least and most, training and evaluation; loading comes on top.
-        memory_bytes: Of a process at its largest, with its part of a batch, decoded images included.
+        memory_bytes: Of a process at its largest, with its part of a batch, decoded images included; at most.
         stages: Least and most seconds of each stage's training.
         plain: Those of as many epochs of all images at the largest side.
     """
@@ -85,7 +84,7 @@ def probe(plan: Plan, stage: Stage, whole: bool = False) -> Probe:
     model, task, began = build_model(plan).train(), task_of(plan), time.perf_counter()
     found = list[tuple[float, float]]()  # of the whole step, and of its forward
     set_trained(model, (p for p in model.parameters() if p.requires_grad), stage.first_epoch, plan.frozen(stage))
-    batch, before_bytes = _batch(plan, stage, 0 if whole else flops), peak_memory_bytes()
+    batch = _batch(plan, stage, 0 if whole else flops)
     while len(found) < _FEWEST_STEPS or (len(found) < _STEPS and time.perf_counter() - began < _ENOUGH_S):
         start = time.perf_counter()
         loss_sum = task.outcome(model, batch, At(0, plan.epochs, 0.0)).loss_sum_B.sum()
@@ -93,10 +92,9 @@ def probe(plan: Plan, stage: Stage, whole: bool = False) -> Probe:
         loss_sum.backward()
         found.append((_done() - start, forward))
         model.zero_grad(set_to_none=True)
-    grown_bytes = (peak_memory_bytes() - before_bytes) * stage.largest_batch_size / len(batch)
     timed = sorted(found[1:])  # the first step also asks for memory, and for kernels
     fast, slow = (seconds / (flops * len(batch)) for seconds, _ in (timed[0], timed[3 * len(timed) // 4]))
-    return Probe(fast, slow, grown_bytes, timed[0][1] / timed[0][0])
+    return Probe(fast, slow, timed[0][1] / timed[0][0])
 
 
 def _done() -> float:
@@ -108,7 +106,7 @@ def _done() -> float:
 
 def outlook(plan: Plan) -> Outlook:
     """What a run will take on this machine, by a probe of each kind of stage."""
-    base_bytes, probes = peak_memory_bytes(), dict[tuple[int, int, int], Probe]()
+    base_bytes, probes = resident_bytes(), dict[tuple[int, int, int], Probe]()
     of_stages = list[Probe]()
     for stage in plan.stages:
         shape = stage.side_px, stage.largest_batch_size, stage.frozen_layers
@@ -117,10 +115,9 @@ def outlook(plan: Plan) -> Outlook:
         of_stages.append(probes.get(shape, next(reversed(probes.values()))))
     fast = _seconds(plan, [each.seconds_per_flop for each in of_stages], 0)
     slow = _seconds(plan, [each.slow_seconds_per_flop for each in of_stages], 1)
-    step_bytes = max(each.step_bytes for each in probes.values()) / plan.facts.machine.processes
     return Outlook(
         seconds=(fast.run, slow.run),
-        memory_bytes=base_bytes + step_bytes + (plan.loading_bytes if plan.loading.in_memory else 0),
+        memory_bytes=base_bytes + largest_step_bytes(plan) + (plan.loading_bytes if plan.loading.in_memory else 0),
         stages=tuple(zip(fast.stages, slow.stages, strict=True)),
         plain=(fast.plain, slow.plain),
     )

@@ -197,7 +197,8 @@ class _Fitting:
         if not own:
             self._take(stage_fitting.batch_sizes(self.content, images), f"for {images:,} training images")
         total = self.spread.get("epochs")
-        fitted = self.values.get(("train", "batch_size"), self.content["train"]["batch_size"])
+        # Those whose stages have batches of their own keep their epochs.
+        fitted = self.values.get(("train", "batch_size"), self.content["train"].get("batch_size", 0))
         if own_rule := one_line.fitting_epochs(self.name, images, self._asked("train").get("epochs"), fitted):
             self._take(own_rule, f"for {images:,} training images")
             return

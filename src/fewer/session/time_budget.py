@@ -44,10 +44,13 @@ def guessed(
     if seconds is None:
         return recipe
     fast, slow = outlook(make_plan(recipe, splits, processes, selector)).seconds
-    epochs = agreed(min(_MOST_EPOCHS, int(seconds * recipe.epochs / max(1e-9, (fast + slow) / 2))))
+    paid = seconds * recipe.epochs / max(1e-9, (fast + slow) / 2)
+    # A single epoch cannot be steered: of one and a half or more, the second becomes a part of one.
+    epochs = agreed(min(_MOST_EPOCHS, round(paid) if 1 <= paid < 2 else int(paid)))
     key, least = f'train.budget = "{asked}"', max(1, len(recipe.stages))
     if epochs < least:
         one = (fast + slow) / 2 / recipe.epochs
-        text = f"{key} is less than an epoch of each of {least} stages takes, about {one:.2g} s each"
+        what = "an epoch takes" if least == 1 else f"an epoch of each of {least} stages takes"
+        text = f"{key} is less than {what}, about {one:.2g} s each"
         raise RecipeError(f"{text}; ask for more")
     return of_length(recipe, epochs, key, str(asked))

@@ -61,7 +61,9 @@ def follow(run: Run, seconds: float) -> Course | None:
     course = Course(past, plan.progress(past), epochs, plan.scheduled_epochs, part if part else 1.0 if whole else 1e-9)
     run.plan = plan.following(course)
     asked, reason = plan.recipe.epochs, f"{budget - seconds:.0f} s were left behind epoch {past}"
-    run.amendments["train.epochs"] = {"old": str(asked), "new": str(epochs), "reason": reason}
+    run.amendments.pop("train.epochs", None)
+    if epochs != asked:
+        run.amendments["train.epochs"] = {"old": str(asked), "new": str(epochs), "reason": reason}
     return course
 
 
