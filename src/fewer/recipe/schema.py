@@ -97,8 +97,7 @@ class TrainRecipe(TrainParams):
     lr: Positive | Literal["auto"] = 0.1
     """Peak learning rate; `auto`: what `fewer lr-find` recommends for the first stage, found before the training and
     booked as part of it. Left out: 0.1 for `sgd`, 0.001 for `adamw`, 3.0 for `lars`, 0.003 for `lamb` and `muon`; with
-    `model.weights`, `adamw` is the optimizer, and `adamw` and `sgd` take what fine-tuning takes
-    (`src/fewer/recipe/defaults.py`)."""
+    `model.weights`, `adamw`, and what it takes in fine-tuning (`src/fewer/recipe/defaults.py`)."""
     lr_scaling: Literal["none", "linear", "sqrt"] = "none"
     """How the learning rate follows the batch size of a stage: not at all, in proportion, or by the square root."""
     lr_batch_size: Count | None = None

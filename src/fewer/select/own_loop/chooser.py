@@ -300,10 +300,7 @@ class Chooser:
         return {name: count for name, count in counts.items() if count} | self.selector.counts()
 
     def spent(self) -> dict[str, float]:
-        """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered.
-
-        An epoch of which nothing is observed counts as soon as a loader has drawn it.
-        """
+        """Epochs of samples trained on, and with forwards to score at a third each; of ranks, what is gathered."""
         if self._comm.world_size == 1:
             self.gather()
         return self._epochs.effective(len(self.pool_ids), self.sampler.is_drawn)

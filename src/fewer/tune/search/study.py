@@ -228,10 +228,8 @@ class _Search:
             kind = "" if axis.choices else ", whole numbers" if axis.whole else ", real numbers"
             self.watch.note(f"{axis.key}: {axis.text}{kind}")
         images, metric = self.plan.facts.data.val_images, self.space.metric.label
-        each = self.plan.predicted["full_epoch_equivalents"][1]
-        prepared = self.plan.facts.preparation
-        less = ["some are pruned"] if self.question.prune else []
-        less += [f"{prepared.name} may be shared"] if prepared else []
+        each, prepared = self.plan.predicted["full_epoch_equivalents"][1], self.plan.facts.preparation
+        less = ["some are pruned"] * self.question.prune + ([f"{prepared.name} may be shared"] if prepared else [])
         most = f" at most, as {' and '.join(less)}" if less else ""
         self.watch.note(
             f"{self.out}: {self.total} trials ({self.sampling}) of about {each:.3g} FEE, {self.total * each:.4g} in all"
