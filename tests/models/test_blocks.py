@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fewer import models
-from fewer.models.blocks import block_numbers, rate_factors
+from fewer.models.blocks import block_numbers, ends, rate_factors
 from fewer.models.freezing import layers_in_order
 from fewer.models.skeleton import skeleton
 
@@ -61,3 +61,10 @@ def test_the_head_learns_at_the_full_rate_and_the_first_block_least() -> None:
     factors = rate_factors(*net("lenet5"), 7, 0.5)
     assert sorted(set(factors.values())) == [0.0625, 0.125, 0.25, 0.5, 1.0]
     assert factors["conv1.weight"] == factors["conv1.bias"] == 0.0625
+
+
+def test_the_first_layer_of_a_net_with_tokens_is_the_one_that_takes_the_images() -> None:
+    with skeleton():
+        vit, resnet = models.build("vit_b_16", 10, 224), models.build("resnet18_cifar", 10, 32)
+    assert ends(vit, 10) == {"conv_proj", "heads.head"}
+    assert ends(resnet, 10) == {"conv1", "fc"}

@@ -131,3 +131,16 @@ def test_a_run_is_planned_and_trained(name: str) -> None:
     ]
     assert plans[0].predicted == plans[1].predicted
     assert trained(content).run.cursor.step == 3
+
+
+@pytest.mark.parametrize(("name", "args"), [("torch:AdamW", {}), ("timm:sgd", {}), ("torch:SGD", {"momentum": 0.9})])
+def test_schedule_free_takes_no_second_momentum(name: str, args: dict[str, Any]) -> None:
+    train = {"optimizer": name, "lr": 0.01, "optimizer_args": args, "schedule": "constant", "schedule_free": 0.9}
+    content = {"data": {"source": "digits"}, "model": {"name": "lenet5"}}
+    with pytest.raises(RecipeError, match="takes the place of momentum"):
+        parse_recipe({**content, "train": train})
+    free: dict[str, dict[str, Any]] = {
+        "timm:sgd": {"momentum": 0.0, "nesterov": False},
+        "torch:AdamW": {"betas": [0.0, 0.99]},
+    }
+    assert parse_recipe({**content, "train": {**train, "optimizer_args": free.get(name, {})}}).train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import get_args
 
 import pytest
@@ -76,3 +77,11 @@ def test_every_method_that_scores_in_the_batch_takes_all_kinds_of_scores() -> No
         if issubclass(found, ScoredParams):
             kinds = {"stale", "batch", "fresh"} if issubclass(found, InBatchParams) else {"stale", "batch"}
             assert set(get_args(found.model_fields["score"].annotation)) == kinds, name
+
+
+@pytest.mark.parametrize("method", ["dbpd", "adaptive", "stratified"])
+def test_what_averages_batches_is_read_back_from_its_own_text(method: str) -> None:
+    recipe = parse_recipe(
+        {"data": {"source": "digits"}, "model": {"name": "lenet5"}, "select": {"method": method, "score": "batch"}}
+    )
+    assert parse_recipe(tomllib.loads(recipe.to_toml())).select == recipe.select

@@ -48,8 +48,14 @@ def rate_factors(model: nn.Module, layers: Sequence[str], classes: int, decay: f
 
 def ends(model: nn.Module, classes: int) -> set[str]:
     """Names of the first layer with a matrix or filters, in the order of definition, and of the head."""
-    first = next((name for name, layer in model.named_modules() if _has_matrix(layer)), None)
+    first = next((name for name, layer in model.named_modules() if name and _has_filters(layer)), None)
     return {*heads(model, classes), *([first] if first else [])}
+
+
+def _has_filters(layer: nn.Module) -> bool:
+    """Whether a layer has weights to multiply by, rather than tokens of its own, such as those of a ViT."""
+    weight = getattr(layer, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.dim() > 1
 
 
 def _has_matrix(layer: nn.Module) -> bool:

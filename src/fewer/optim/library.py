@@ -41,6 +41,9 @@ class LibraryParams(Section):
             return {"optimizer_args" if self.optimizer_args else "optimizer": f": {problem}"}
         if getattr(self, "cycle_momentum", "off") != "off" and not _has_momentum(named, self.optimizer_args):
             return {"cycle_momentum": f'has no effect with "{named}", which has no momentum; set it to "off"'}
+        if getattr(self, "schedule_free", "off") != "off" and _momentum(named, self.optimizer_args):
+            fix = "optimizer_args = { momentum = 0.0 }, or betas whose first is 0.0"
+            return {"schedule_free": f'takes the place of momentum, which "{named}" has; set {fix}'}
         return {}
 
 
@@ -167,6 +170,13 @@ def hint(name: str) -> str:
 def _has_momentum(name: str, given: Mapping[str, Any]) -> bool:
     _, optimizer = LibraryOptimizer(name)._begun(given)
     return all("betas" in group or "momentum" in group for group in optimizer.param_groups)
+
+
+def _momentum(name: str, given: Mapping[str, Any]) -> float:
+    """The momentum of an optimizer, or its first beta; 0 for one without."""
+    from fewer.optim.groups import momentum_of
+
+    return momentum_of(LibraryOptimizer(name)._begun(given)[1])
 
 
 def _step(model: Any, optimizer: torch.optim.Optimizer) -> None:

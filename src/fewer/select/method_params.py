@@ -168,7 +168,7 @@ class ScoredParams(ChoiceParams):
             found |= self.changed(["refresh_every"], "has no effect: what training left behind decides; leave it out")
         if self.averages_batches and self.needs_looks:
             found["score"] = f'is no use to "{self.method}", which lives on looks at single samples; leave it out'
-        elif self.averages_batches and "refresh_every" in self.model_fields_set and self.refresh_every:
+        elif self.averages_batches and self.refresh_every not in (0, type(self).model_fields["refresh_every"].default):
             found["refresh_every"] = 'looks at single samples, which select.score = "batch" does not take; leave it out'
         return found
 

@@ -70,3 +70,10 @@ def test_a_deferred_reweighting_is_resumed_as_if_never_stopped() -> None:
         assert interrupted(content, [border - 2, border + 3]).run.digest() == whole.run.digest()
         never = {**content, "task": {"loss": "ldam"}}
         assert weights(trained(never)) != weights(whole)
+
+
+@pytest.mark.parametrize("rule", ["inverse", "effective_number"])
+def test_classes_without_images_change_nothing_for_the_others(rule: Any) -> None:
+    weight_C = class_weights(rule, (500, 100, 0), 0.999)
+    assert torch.allclose(weight_C[:2], class_weights(rule, (500, 100), 0.999))
+    assert weight_C[2] == weight_C[1]

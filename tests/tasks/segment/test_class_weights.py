@@ -36,3 +36,11 @@ def test_without_pixels_there_are_no_weights() -> None:
     with pytest.raises(RecipeError, match=r'class_weights = "log".*not known; set'):
         class_weights("log", ())
     assert all(map(math.isfinite, class_weights("inverse", [0, 10])))
+
+
+@pytest.mark.parametrize("rule", ["inverse", "log"])
+def test_a_class_that_no_mask_has_shown_weighs_as_much_as_the_rarest_other(rule: Rule) -> None:
+    pixels = (9_000_000, 900_000, 5_000, 0)
+    *seen, unseen = class_weights(rule, pixels)
+    assert unseen == max(seen)
+    assert tuple(seen) == pytest.approx(class_weights(rule, pixels[:3]))

@@ -26,18 +26,19 @@ def class_weights(rule: Rule, images_C: Sequence[int], beta: float) -> Tensor:
     `inverse`: in proportion to 1 / n. `effective_number`: to (1 - beta) / (1 - beta^n) (Cui et al. 2019, arXiv
     1901.05555, eq. 4); beta = 0 is no weights, beta towards 1 the inverse. The published sum of C is another factor on
     all of them, which a loss averaged with its weights does not feel; here the loss keeps its size, and so does the
-    learning rate that suits it.
+    learning rate that suits it. A class without images has the weight of the rarest other one.
     """
     import torch
 
-    n_C = torch.tensor(images_C, dtype=torch.float64).clamp(min=1)
+    found_C = torch.tensor(images_C, dtype=torch.float64)
+    n_C = found_C.clamp(min=min(filter(None, images_C), default=1))
     if rule == "inverse":
         weight_C = 1 / n_C
     elif rule == "effective_number":
         weight_C = 1 / -torch.expm1(n_C * math.log(beta)) if beta else torch.ones_like(n_C)
     else:
         return torch.ones_like(n_C)
-    return weight_C * (n_C.sum() / (weight_C * n_C).sum())
+    return weight_C * (found_C.sum() / (weight_C * found_C).sum()) if found_C.any() else torch.ones_like(n_C)
 
 
 @dataclass(frozen=True)

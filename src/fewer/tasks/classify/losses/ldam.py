@@ -33,7 +33,8 @@ class Params(LossParams):
 def build(params: Params, setting: Setting) -> Loss:
     import torch
 
-    margin_C = torch.tensor(setting.images_C, dtype=torch.float64).clamp(min=1) ** -0.25
+    rarest = min(filter(None, setting.images_C), default=1)  # of those that have images
+    margin_C = torch.tensor(setting.images_C, dtype=torch.float64).clamp(min=rarest) ** -0.25
     margin_C *= setting.logit_scale * params.ldam_margin / margin_C.max()
 
     def ldam(logits_BC: Tensor, label_B: Tensor) -> Outcome:
