@@ -33,6 +33,6 @@ def test_without_a_name_it_is_the_choice_of_the_one_line(server: Server, tmp_pat
 def test_what_is_no_source_and_what_is_no_recipe_are_told(server: Server, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("")
     complains(server.run("init", "mine.toml", cwd=tmp_path), 2, "a recipe already", "fewer plan mine.toml")
-    complains(server.run("init", "nowhere", cwd=tmp_path), 2, "no images", "folder:PATH")
+    complains(server.run("init", "nowhere", cwd=tmp_path), 2, "no such file or folder", "folder:PATH")
     wrong = server.run("init", "digits", "--recipe", "progresive", cwd=tmp_path)
     complains(wrong, 2, 'did you mean "progressive"')
