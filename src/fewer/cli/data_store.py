@@ -109,7 +109,7 @@ def _order(place: str, side_px: int | None, out: Path | None, form: str, max_byt
     else:
         text = sources.named(place, Path.cwd())
         if not sources.is_source(text):
-            raise RecipeError(sources.no_data(place, "neither a recipe, nor images"))
+            raise RecipeError(sources.neither(place))
         if side_px is None:
             raise RecipeError(
                 f"{place}: how large shall the pictures be? fix: --side PX, such as 1.4 times the side that is trained "

@@ -79,7 +79,7 @@ def recipe_given(place: str, overrides: Sequence[str], processes: int = 1, probe
         from fewer.recipe.toml_file import read_text
 
         if not os.path.exists(path) and path.suffix != ".toml":
-            raise RecipeError(sources.no_data(place, "neither a recipe, nor images"))
+            raise RecipeError(sources.neither(place))
         return Given(present_recipe(path, overrides), read_text(path), path.stem)
     choice = chosen(source, overrides, processes, probes)
     kind, _, within = source.partition(":")

@@ -158,6 +158,11 @@ def allowed(text: str) -> str:
     return f"allowed: {', '.join(forms())}; fix: {fix}"
 
 
+def neither(place: str) -> str:
+    """What is wrong with a place on the command line that is neither a recipe's file nor images."""
+    return no_data(place, "neither a recipe, nor images")
+
+
 def no_data(text: str, is_none: str = "names no data") -> str:
     """What is wrong with a text that is no source.
 
