@@ -74,12 +74,15 @@ def test_scoring_everything_costs_a_third_more() -> None:
     costs = predicted(recipe(train={"epochs": 6}), facts(), lambda at: Expectation(0.25, 0.5, scored=1.0))
     low, high = costs["full_epoch_equivalents"]
     assert (low, high) == (pytest.approx(6 * (0.25 + 1 / 3)), pytest.approx(6 * (0.5 + 1 / 3)))
+    assert costs["samples_loaded"] == (6000 + 1500, 6000 + 3000), "a pass of its own loads its images"
+    fresh = recipe(train={"epochs": 6}, select={"method": "dbpd", "score": "fresh"})
+    costs = predicted(fresh, facts(), lambda at: Expectation(0.25, 0.5, scored=1.0))
     assert costs["samples_loaded"] == (6000, 6000), "what is scored is what is trained on, loaded once"
 
 
 def test_workers_that_choose_in_the_batch_may_load_again_what_another_has_scored() -> None:
     def loaded(facts: Facts, **sections: Any) -> tuple[float, float]:
-        asked = recipe(train={"epochs": 1}, **sections)
+        asked = recipe(train={"epochs": 1}, select={"method": "dbpd", "score": "fresh"}, **sections)
         return predicted(asked, facts, lambda at: Expectation(0.5, 0.5, scored=1.0))["samples_loaded"]
 
     assert loaded(facts()) == (1000, 1000)

@@ -75,7 +75,9 @@ def train(
         for worker in workers:
             worker.optimizer.step()
         mine = [sizes[worker.id] for worker in workers]
-        point = SyncPoint(step + 1, (step + 1) / STEPS, 1, lr(step), 1.0, sum(sizes), mine, [False] * len(workers))
+        point = SyncPoint(
+            step + 1, (step + 1) / STEPS, 1, (step + 1) / STEPS, lr(step), 1.0, sum(sizes), mine, [False] * len(workers)
+        )
         told.append(sync.sync_parameters(workers, point))
         after(step)
     return told

@@ -68,7 +68,7 @@ def _step(sync: Any, workers: list[Any], times: int) -> None:
     """Syncs as behind so many steps."""
     for step in range(times):
         point = SyncPoint(
-            step + 1, 0.1, 1, 0.05, 1.0, len(workers) * SHARE, [SHARE] * len(workers), [False] * len(workers)
+            step + 1, 0.1, 1, 0.1, 0.05, 1.0, len(workers) * SHARE, [SHARE] * len(workers), [False] * len(workers)
         )
         sync.sync_parameters(workers, point)
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer
 SpendingUnit = Literal["share", "flop", "min", "h"]
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?(?:[eE]\+?\d+)?)\s*(flop|min|h)?\s*")
 _SECONDS = {"min": 60.0, "h": 3600.0}
-_MOST = {"share": 1e3, "flop": 1e30, "min": 1e6, "h": 2e4}  # a slip of the keyboard must not become hours of planning
+_MOST = {"share": 10.0, "flop": 1e30, "min": 1e6, "h": 2e4}  # a slip of the keyboard must not become hours of planning
 _FORMS = 'a budget is a share of plain training such as "0.6", FLOPs such as "1e15flop", or time: "30min", "2h"'
 
 

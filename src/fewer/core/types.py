@@ -37,6 +37,7 @@ class At:
         data_share: The share of the training images that the stage shows in this epoch; all other shares are shares of
             these.
         last_share: What `share` was planned to be in the epoch before, where shares oscillate; None: the same.
+        last_data_share: What `data_share` was in the epoch before; None: the same.
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class At:
     share: float | None = None
     data_share: float = 1.0
     last_share: float | None = None
+    last_data_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +291,9 @@ class SyncPoint:
 
     Attributes:
         step: Its number, from 1.
-        progress: Share of the run that lies behind it, in [0, 1].
-        epochs: All epochs of the run.
+        progress: Share of the schedule that lies behind it, in [0, 1]; a run that ends early takes the rest faster.
+        epochs: All epochs of the schedule.
+        epochs_past: Epochs that lie behind it, as they were trained.
         lr: Learning rate of the weights that it was taken with.
         loss: Its mean training loss over all workers.
         samples: Its samples over all workers.
@@ -301,6 +304,7 @@ class SyncPoint:
     step: int
     progress: float
     epochs: int
+    epochs_past: float
     lr: float
     loss: float
     samples: int

@@ -18,7 +18,7 @@ class Setting:
     Attributes:
         epochs: All epochs of the run.
         images: Training images.
-        lr_share: The schedule's learning rate as a share of its peak, by progress.
+        lr_share: The learning rate as a share of `train.lr`, by progress.
     """
 
     epochs: int

@@ -67,8 +67,9 @@ class PrimalAverage:
         return
 
     def load_into(self, model: nn.Module) -> None:
-        """Gives a model the average."""
-        model.load_state_dict(self.x, strict=False)
+        """Gives a model the average; what is frozen stays as the rest was trained on it."""
+        trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        model.load_state_dict({name: value for name, value in self.x.items() if name in trained}, strict=False)
 
     def state_dict(self) -> State:
         return {"x": self.x, "z": self.z, "heaviest": self.heaviest, "sum": self.sum}

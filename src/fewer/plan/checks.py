@@ -21,6 +21,7 @@ from fewer.recipe.schema import AUTO_LR, Recipe
 from fewer.select.budget import Budget
 from fewer.select.data_share import least_share
 from fewer.select.method_params import InBatchParams
+from fewer.sync.methods import SYNC_METHODS
 
 _FAR = 3.0  # times beyond what is usual deserves a warning
 
@@ -39,6 +40,10 @@ def mismatches(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[st
         new = f"a new run may have {-(-workers // processes) * processes}, or leave it out"
         problems.append(f"{text}; start 1 process, or a number that divides {workers}; {new}")
     problems += statistics_problems(recipe, facts)
+    method, precision = recipe.sync.method, recipe.train.precision
+    if workers > 1 and precision == "fp16" and not getattr(SYNC_METHODS.module(method), "TAKES_FP16", True):
+        text = f'sync.method = "{method}" cannot train in fp16, whose gradients have another scale at each step'
+        problems.append(f'{text}; set train.precision = "fp32", or "bf16" where the machine computes it')
     metrics = [metric.name for metric in tasks.module(recipe.task.name).METRICS]
     if (best := recipe.evaluate.best) not in ("auto", *metrics):
         problems.append(f'evaluate.best = "{best}": there is no such metric; {nearest(best, metrics)}')
@@ -131,16 +136,18 @@ def _round(value: float) -> float:
     return float(f"{value:.0e}")
 
 
-def few_validation_images(facts: Facts) -> str:
+def few_validation_images(recipe: Recipe, facts: Facts) -> str:
     """A warning where the best epoch is chosen by a handful of images; else nothing."""
     images = facts.data.val_images
     if not 0 < images < FEW_IMAGES:
         return ""
     low, high = interval(0.5, images)
     tell = "tells" if images == 1 else "tell"
+    exactly = f", which {tell} an accuracy to ±{50 * (high - low):.0f} points only"
+    counts = tasks.module(recipe.task.name).PRIMARY.counts_images
     return (
-        f"warning: the best epoch is chosen by {quantity(images, 'validation image')}, which {tell} an "
-        f"accuracy to ±{50 * (high - low):.0f} points only; a larger data.val holds out more"
+        f"warning: the best epoch is chosen by {quantity(images, 'validation image')}{exactly if counts else ''}; "
+        + ("a larger data.val holds out more" if recipe.data.val.endswith("%") else "more of them tell more")
     )
 
 

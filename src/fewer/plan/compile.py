@@ -57,8 +57,8 @@ def compile_plan(
             "epochs; give train.epochs here"
         )
     expected = expected or _everything
-    stages = _stages(recipe, facts, bool(own_selector))
     recipe = _resolved(recipe, facts)
+    stages = _stages(recipe, facts, bool(own_selector))
     has_val, has_test = facts.data.val_images > 0, facts.data.test_images > 0
     is_averaged = evaluates_average(recipe.train)
     evaluations = evaluations_of(stages, recipe.evaluate.every, has_val, has_test, is_averaged)
@@ -70,13 +70,14 @@ def compile_plan(
     method = own_selector or recipe.select.model_dump()["method"]
     _require_enough(budget, expected, method, facts.preparation, 'train.lr = "auto"' if finds_lr(recipe) else "")
     loading = loading_of(recipe, facts.data, facts.machine, stages, reestimation.kept_sides_px(stages, has_val))
-    costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory)
+    costs = CostModel(recipe, facts, stages, budget, evaluations, reestimation, loading.in_memory, bool(own_selector))
     predicted = _predicted(costs, expected, earliest_end(recipe, stages) if has_val else budget.epochs)
-    shown = stage_costs(facts, stages, costs.epochs_flops(_everything))
+    of_images = [budget.of_images(epoch) for epoch in range(budget.epochs)]
+    shown = stage_costs(facts, stages, [(flops, flops) for flops in of_images])
     warnings = (
         saves_little(stages, shown),
         checks.unusual_lr(recipe, facts),
-        checks.few_validation_images(facts),
+        checks.few_validation_images(recipe, facts),
         checks.waits_for_compiler(recipe),
         checks.exceeds_plain_cost(facts, budget, predicted),
         mostly_scored(budget, expected),
@@ -191,7 +192,7 @@ def _notes(recipe: Recipe, facts: Facts, stages: Sequence[Stage]) -> list[str]:
             if some
         ]
         notes.append(f"images of {native} px are {' and '.join(ways)}")
-    if recipe.augment.mixes:
+    if recipe.augment.blends:
         notes.append("metrics of training say how often a mixed image is taken for what it shows most of")
     if finds_lr(recipe):
         notes.append(finder_note(recipe, facts, stages[0]))

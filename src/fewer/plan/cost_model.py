@@ -10,6 +10,7 @@ from fewer.core.types import Expectation, Stage
 from fewer.data.decode.jpeg import FRACTIONS
 from fewer.plan.evaluations import Reestimation, evaluation_side_px, validated_stages
 from fewer.plan.facts import Facts, workers_of
+from fewer.plan.features import looks_at_batches
 from fewer.plan.lr_finder import costs_of, finds_lr
 from fewer.plan.shown import SUSPECTED_IMAGES, shown_of
 from fewer.plan.stages import data_shares, stage_of
@@ -95,6 +96,7 @@ class CostModel:
         evaluations: Its evaluations.
         reestimation: When BatchNorm's statistics are estimated again.
         in_memory: Images are decoded once and kept.
+        is_own: The selector is one of the user's own.
     """
 
     recipe: Recipe
@@ -104,6 +106,7 @@ class CostModel:
     evaluations: Sequence[Evaluate]
     reestimation: Reestimation
     in_memory: bool
+    is_own: bool = False
 
     def predicted(self, expected: Expected) -> Costs:
         """The ledger at the end of the run.
@@ -168,7 +171,12 @@ class CostModel:
             return entry(round(expectation.kept_low * images)), entry(round(expectation.kept_high * images))
 
         passed = float(self.facts.data.train_images * _computes(stage, epoch))
-        low, high = bounds(lambda kept: float(scored + passed if stage.keeps_features else max(kept, scored)))
+        again = looks_at_batches(self.recipe, self.is_own)  # what is scored in its batch is loaded once
+
+        def loaded(kept: int) -> float:
+            return float(scored + passed if stage.keeps_features else max(kept, scored) if again else kept + scored)
+
+        low, high = bounds(loaded)
         return {
             # With several workers one may lack what another has loaded and scored, and loads it again.
             "samples_loaded": (low, high + (scored if workers_of(self.recipe, self.facts.machine) > 1 else 0)),

@@ -195,6 +195,11 @@ class Plan:
             return factor
         return factor * ramped(stage, progress * self.scheduled_epochs - stage.first_epoch)
 
+    def lr_share(self, progress: float) -> float:
+        """Learning rate at the run's `progress` as a share of `train.lr`, in whichever stage that is."""
+        epoch = min(int(progress * self.scheduled_epochs + TINY), self.epochs - 1)
+        return self.lr_factor(progress, self.stage(epoch))
+
     def momentum(self, progress: float, stage: Stage) -> float | None:
         """Momentum, or the first beta, at the run's `progress`, in a stage; None where it is constant."""
         past, epochs = self._in_schedule(progress, stage)

@@ -71,7 +71,7 @@ def saves_little(stages: Sequence[Stage], costs: Sequence[StageCost]) -> str:
 
     Args:
         stages: The run's stages.
-        costs: Their cost where each trains on all that it shows.
+        costs: Their cost where each trains on all that it shows, without the optimizer's own arithmetic.
     """
     largest_px = max(stage.side_px for stage in stages)
     if not any(stage.sides_px[0] < largest_px or stage.data_share < 1 or stage.frozen_layers for stage in stages):

@@ -88,8 +88,12 @@ class AugmentRecipe(Section):
     @property
     def mixes(self) -> bool:
         """Whether any batch may be mixed."""
-        is_blended = bool((self.mixup_alpha or self.cutmix_alpha) and self.mix_share)
-        return bool((is_blended or self.mosaic or self.copy_paste) and self.mix_until.value)
+        return self.blends or bool((self.mosaic or self.copy_paste) and self.mix_until.value)
+
+    @property
+    def blends(self) -> bool:
+        """Whether any batch may be mixed by mixup or CutMix, whose images have two classes."""
+        return bool((self.mixup_alpha or self.cutmix_alpha) and self.mix_share and self.mix_until.value)
 
     def conflicts(self, epochs: int) -> dict[str, str]:
         found: dict[str, str] = {}

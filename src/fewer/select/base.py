@@ -173,4 +173,7 @@ def weights_of(inclusion_M: Tensor, params: WeightParams) -> Tensor:
     weight_M = 1 / inclusion_M.double()
     if params.clip_weights:
         weight_M = weight_M.clamp(max=params.clip_weights)
-    return weight_M / weight_M.mean() if params.self_normalise and len(weight_M) else weight_M
+    # Batches that shrink are as many as plain training's, and each is divided by its own samples: weights of mean 1
+    # give the sum of plain training's steps.
+    shrinks = getattr(params, "batches", "pack") == "shrink"
+    return weight_M / weight_M.mean() if (params.self_normalise or shrinks) and len(weight_M) else weight_M

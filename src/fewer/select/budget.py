@@ -84,7 +84,8 @@ class Budget:
         if level is not None:
             share = self.oscillation.share(epoch, level)
             last = self.oscillation.share(epoch - 1, level) if epoch and self.oscillation.amplitude else None
-        return At(epoch, self.epochs, epoch / self.epochs, share, self.shown(epoch) / max(1, self.images), last)
+        now, before = (self.shown(each) / max(1, self.images) for each in (epoch, max(0, epoch - 1)))
+        return At(epoch, self.epochs, epoch / self.epochs, share, now, last, None if before == now else before)
 
     def shown(self, epoch: int) -> int:
         """How many training images an epoch shows."""
@@ -93,6 +94,10 @@ class Budget:
     def work(self, epoch: int) -> float:
         """FLOPs of an epoch that trains on all that it shows, selection apart."""
         return self.training(epoch, self.shown(epoch)) + self.features(epoch)
+
+    def of_images(self, epoch: int) -> float:
+        """The same without the optimizer's own."""
+        return self.shown(epoch) * self.training_flops[epoch] + self.features(epoch)
 
     def training(self, epoch: int, images: int, counted: int | None = None) -> float:
         """FLOPs of training on so many images in an epoch, with the optimizer's own; arguments as for `steps`."""

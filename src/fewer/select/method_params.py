@@ -241,4 +241,4 @@ class WeightParams(Section):
     """Largest weight; 0: no limit, and no bias."""
     self_normalise: Flag = False
     """Divide the weights of an epoch (of a batch, where it is chosen from fresh scores) by their mean: less variance, a
-    small bias."""
+    small bias. Batches that shrink always have it: there are as many as plain training's."""

@@ -311,14 +311,14 @@ def open_run(plan: Plan, splits: Splits, data: ImageData, comm: Comm, selector: 
         return dense(next(iter(data.batches([request]))).inputs)
 
     model = build_model(plan, first_images)
-    comm.broadcast(list(model.state_dict().values()))
     sync: Sync = SYNC_METHODS.module(plan.recipe.sync.method).build(plan.recipe.sync, comm, plan.recipe.sync.workers)
-    comm.machines = sync.workers
+    comm.machines = sync.workers  # first: simulated ones would send each other the weights, too
+    comm.broadcast(list(model.state_dict().values()))
     models = [model, *(copy.deepcopy(model) for _ in sync.local_ids[1:])]
     if plan.shares_statistics:
         share_statistics(model, comm, is_compiled=train.compile != "no")
     amendments: dict[str, dict[str, str]] = {}
-    setting = Setting(plan.epochs, plan.facts.data.train_images, optim.lr_shape(train, plan.epochs))
+    setting = Setting(plan.epochs, plan.facts.data.train_images, plan.lr_share)
     columns = columns_of(selector, lambda: task_of(plan), _method(plan.recipe, plan.own_selector))
     select, size, data_seed = plan.recipe.select, len(splits.train.source), train.seed_of_data
     averages = not plan.own_selector and isinstance(select, ScoredParams) and select.averages_batches

@@ -77,7 +77,7 @@ class LocalSGD:
         lr = float(self._workers[0].optimizer.param_groups[0]["lr"])
         # A schedule weighs the losses of steps, which are the same everywhere; samples are this process's own.
         alike = self._comm.world_size
-        point = SyncPoint(self._steps, progress, epochs, lr, loss, alike, [samples], [False])
+        point = SyncPoint(self._steps, progress, epochs, progress * epochs, lr, loss, alike, [samples], [False])
         return self._rounds.sync_parameters(self._workers, point) > 0
 
     def finish(self) -> None:

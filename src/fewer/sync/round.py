@@ -30,8 +30,7 @@ class Round:
     Attributes:
         steps: Its steps on each worker.
         lr: Learning rate of the weights at its last step.
-        progress: Share of the run that lies behind it.
-        epochs: All epochs of the run.
+        epochs_past: Epochs that lie behind it.
         samples: Its samples over all workers.
         loss: Their mean training loss.
         spread: How alike the ways of its workers were; None where nobody asked, or there is one worker.
@@ -39,8 +38,7 @@ class Round:
 
     steps: int
     lr: float
-    progress: float
-    epochs: int
+    epochs_past: float
     samples: int
     loss: float
     spread: Spread | None = None

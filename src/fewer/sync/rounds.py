@@ -60,7 +60,7 @@ class Rounds(BaseSync):
         self.excludes_nonfinite = params.on_nonfinite == "exclude"
         self._inner_state, self._schedule, self._payload, self._outer = params.inner_state, schedule, payload, outer
         self._length = params.every_steps
-        self._lr, self._progress, self._epochs = 0.0, 0.0, 1
+        self._lr, self._epochs_past = 0.0, 0.0
         self._report: dict[str, float] = {}
         self._begin()
 
@@ -95,7 +95,7 @@ class Rounds(BaseSync):
         self._loss_sum += at.loss * at.samples
         self._samples_L = [sum(pair) for pair in zip(self._samples_L, at.samples_L, strict=True)]
         self._skipped_L = [sum(pair) for pair in zip(self._skipped_L, at.skipped_L, strict=True)]
-        self._lr, self._progress, self._epochs = at.lr, at.progress, at.epochs
+        self._lr, self._epochs_past = at.lr, at.epochs_past
         return self._synced(workers) if self._steps >= self._length else 0
 
     def finish(self, workers: Sequence[Worker]) -> int:
@@ -129,9 +129,7 @@ class Rounds(BaseSync):
             _load(worker.model, new, agreement)
         self._bring_together(workers, agreement)
         samples = self._samples
-        ended = Round(
-            self._steps, self._lr, self._progress, self._epochs, samples, self._loss_sum / max(1, samples), spread
-        )
+        ended = Round(self._steps, self._lr, self._epochs_past, samples, self._loss_sum / max(1, samples), spread)
         self._length = max(1, self._schedule.next(ended))
         self._begin()
         return samples
@@ -203,8 +201,7 @@ class Rounds(BaseSync):
             "samples": self._samples,
             "loss_sum": self._loss_sum,
             "lr": self._lr,
-            "progress": self._progress,
-            "epochs": self._epochs,
+            "epochs_past": self._epochs_past,
             "moved": torch.tensor(sorted(self._moved), dtype=torch.int64),
             "anchors": {str(place): anchor for place, anchor in self._anchors.items()},
             "workers": {str(id): state for id, state in enumerate(gathered(mine, self.comm))},
@@ -215,7 +212,8 @@ class Rounds(BaseSync):
     def load_state_dict(self, state: State) -> None:
         self._length, self._steps, self._samples = state["length"], state["steps"], state["samples"]
         self._loss_sum, self._lr = state["loss_sum"], state["lr"]
-        self._progress, self._epochs = state["progress"], state["epochs"]
+        known = "epochs_past" in state  # by checkpoints that are older, progress and epochs
+        self._epochs_past = state["epochs_past"] if known else state["progress"] * state["epochs"]
         self._moved = set(state["moved"].tolist())
         self._anchors = {int(place): anchor.clone() for place, anchor in state["anchors"].items()}
         mine = [state["workers"][str(id)] for id in self.local_ids]

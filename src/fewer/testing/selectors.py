@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fewer.core import rng
+from fewer.core.errors import RecipeError
 from fewer.core.observation import Column
 from fewer.core.population import Population
 from fewer.core.protocols import Selector
@@ -36,8 +37,8 @@ def check_selector(build_selector: _Build) -> None:
     """Raises `Violation`, an AssertionError, at the first promise that a selector breaks.
 
     Plays a run of six epochs on sets of made-up losses: with four classes, with one, with groups that are no classes
-    (as of images by their number of objects), with two samples, with losses that are not numbers, and under a given
-    share (`At.share`). Checked are
+    (as of images by their number of objects; a method may refuse these by a `RecipeError`), with two samples, with
+    losses that are not numbers, and under a given share (`At.share`). Checked are
 
     - types: ids int64, masks boolean, weights finite and not negative, all on the CPU and equally long;
     - samples of the pool only, in `select` and `ids_to_score`; an answer for every sample in `keep`;
@@ -91,7 +92,12 @@ class _Play(Promises):
         scene = self.scene
         self.where = scene.name
         with self.trying("building a selector"):
-            selector = self.build(scene.population)
+            try:
+                selector = self.build(scene.population)
+            except RecipeError:
+                if scene.population.groups_are_classes:
+                    raise
+                return self.record  # a method that needs classes may say so
         self.check_attributes(selector)
         self.columns = selector.columns
         table = Table(len(scene.population.group_N), self.columns)
@@ -104,6 +110,7 @@ class _Play(Promises):
     def epoch(self, selector: Selector, table: Table, at: At) -> None:
         expected = self.check_expected(selector, at)
         ids = self.check_ids_to_score(selector, table, at)
+        self.check_scored(expected, len(ids))
         self.observe(table, "scored", ids, at)
         chosen = self.check_select(selector, table, at)
         trained = chosen.ids_M
@@ -272,6 +279,17 @@ class _Play(Promises):
             "expected bounds what is chosen",
             f"{count} of {size} samples are a share of {count / size:.3f}, expected were {forecast.kept_low:.3f} to "
             f"{forecast.kept_high:.3f} in an epoch with At.share = {at.share}; a plan's price would be wrong",
+        )
+
+    def check_scored(self, forecast: Expectation, count: int) -> None:
+        """No more is scored before an epoch than what is expected, which a random draw meets on average only."""
+        size = len(self.scene.pool)
+        most = forecast.scored + 1 / size + 1.5 / size**0.5
+        self.require(
+            self.scene.has_nan or count / size <= most,
+            "expected bounds what is scored",
+            f"ids_to_score names {count} of {size} samples, expected was a share of {forecast.scored:.3f}; a plan's "
+            "price would be wrong",
         )
 
     def check_told(self, selector: Selector, table: Table) -> None:

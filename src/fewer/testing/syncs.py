@@ -32,6 +32,7 @@ def check_sync(build: Build) -> None:
     - the workers of all processes are numbered from 0 without gaps, each in one process;
     - totals are summed over all workers, and equal on every process;
     - workers that are given the same samples train as one worker alone does, whatever the denominator;
+    - the samples of every worker count;
     - four workers in one process train as four in two processes do;
     - where `keeps_equal` is True, all workers are equal behind every step, and one that is not is found;
     - the consensus of equal workers is their model, and asking for it changes nothing;
@@ -41,7 +42,7 @@ def check_sync(build: Build) -> None:
     Args:
         build: Builds the method for a process, given all workers of the run.
     """
-    for check in (_numbers, _totals, _same_samples, _processes, _equality, _agreement, _state):
+    for check in (_numbers, _totals, _same_samples, _processes, _equality, _agreement, _everyone, _state):
         check(build)
 
 
@@ -73,6 +74,21 @@ def _same_samples(build: Build) -> None:
         near = torch.allclose(flat, alone, rtol=0, atol=1e-9)
         fix = f"worker {id} differs by {float((flat - alone).abs().max()):g}; look at denominator and sync_gradients"
         require(near, "workers with the same samples train as one", fix)
+
+
+def _everyone(build: Build) -> None:
+    def agreed(odd: int | None) -> Tensor:
+        sync = _built(build, SingleProcess())
+        workers = [_worker(id) for id in sync.local_ids]
+        _train(sync, workers, same=False, odd=odd)
+        sync.finish(workers)
+        return _flat(workers[0].model)
+
+    usual = agreed(None)
+    ignored = [id for id in range(_WORKERS) if torch.equal(agreed(id), usual)]
+    require(
+        not ignored, "the samples of every worker count", f"others for worker {ignored} change nothing; sum over all"
+    )
 
 
 def _processes(build: Build) -> None:
@@ -163,9 +179,14 @@ def _trained(build: Build, comm: Comm, same: bool = False, workers: int = _WORKE
 
 
 def _train(
-    sync: Sync, workers: Sequence[Worker], same: bool, first_step: int = 0, look: Callable[[], object] = bool
+    sync: Sync,
+    workers: Sequence[Worker],
+    same: bool,
+    first_step: int = 0,
+    look: Callable[[], object] = bool,
+    odd: int | None = None,
 ) -> int:
-    """Steps as the loop takes them; each worker has samples of its own, or all have the same.
+    """Steps as the loop takes them; each worker has samples of its own, `odd` others than usual, or all have the same.
 
     Returns:
         The samples that the method has told.
@@ -174,7 +195,7 @@ def _train(
     for step in range(first_step, first_step + _ROUNDS):
         sums, denominators = [], []
         for worker in workers:
-            noise = torch.Generator().manual_seed(step if same else 100 * worker.id + step)
+            noise = torch.Generator().manual_seed(step if same else 100 * worker.id + step + 7000 * (worker.id == odd))
             inputs = torch.randn(_SHARE, 5, dtype=torch.float64, generator=noise)
             worker.optimizer.zero_grad(set_to_none=True)
             loss = (worker.model(inputs) ** 2).sum()
@@ -194,7 +215,7 @@ def _train(
 def _point(step: int, workers: int, local: int) -> SyncPoint:
     """Behind a step, in a run as long as two trainings."""
     progress, samples = (step + 1) / (2 * _ROUNDS), workers * _SHARE
-    return SyncPoint(step + 1, progress, 2, _LR, 1.0, samples, [_SHARE] * local, [False] * local)
+    return SyncPoint(step + 1, progress, 2, 2 * progress, _LR, 1.0, samples, [_SHARE] * local, [False] * local)
 
 
 def _flat(model: nn.Module) -> Tensor:

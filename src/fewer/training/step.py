@@ -182,7 +182,8 @@ def _follow(run: Run, step: Candidate, totals: Totals, skipped_L: Sequence[bool]
     point = SyncPoint(
         step=run.cursor.step + 1,
         progress=run.plan.at(at.epoch, step.number + 1, step.batches).progress,
-        epochs=run.plan.epochs,
+        epochs=run.plan.scheduled_epochs,
+        epochs_past=at.epoch + (step.number + 1) / step.batches,
         lr=run.plan.peak_lr * lr_factor(run, step.stage, at.progress),
         loss=totals.loss / max(1.0, totals.losses),  # none where all of a batch is void
         samples=len(step.samples),

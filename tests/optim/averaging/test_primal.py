@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -149,3 +150,17 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(keys: dict[
 def test_what_does_not_go_together_is_refused(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         parse_recipe({"data": {"source": "digits"}, "model": {"name": "lenet5"}, "train": keys})
+
+
+def test_what_is_frozen_is_published_as_the_rest_was_trained_on_it() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    average = PrimalAverage(model, 0.9, keep=0.9)
+    with torch.no_grad():
+        model[0].weight.add_(1)
+    average.update([model], 10, 1, 0.0)
+    model[0].requires_grad_(False)
+    held, published = model[0].weight.clone(), copy.deepcopy(model)
+    average.load_into(published)
+    assert not torch.equal(average.x["0.weight"], held), "else this test could not fail"
+    assert torch.equal(published[0].weight, held)
+    assert torch.equal(published[1].weight, average.x["1.weight"])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer.core.errors import RecipeError
+from fewer.core.population import Population
 from fewer.core.table import Table
 from fewer.core.types import At
 from fewer.recipe.parse import parse_recipe
@@ -91,6 +92,13 @@ def test_an_epoch_of_class_balanced_is_as_long_as_plain_training(counts: list[in
 def test_wrong_parameters_are_refused(content: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=r"select\.\w+"):
         parse_recipe({"data": {"source": "digits"}, "model": {"name": "lenet5"}, "select": content})
+
+
+def test_boxes_and_masks_have_no_class_to_balance() -> None:
+    """Their groups are numbers of objects, which even parts would balance in the place of classes."""
+    population = Population(0, torch.tensor([0, 1, 1, 2]), 3, groups_are_classes=False)
+    with pytest.raises(RecipeError, match=r'select\.method = "repeat_factor"'):
+        build_on({"method": "class_balanced"}, population)
 
 
 RUN: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from fewer.core.observation import Observed
@@ -27,3 +28,15 @@ def test_dbpd_scores_the_dropped_again_where_asked() -> None:
     forgotten = torch.tensor([0.3])
     table.observe("scored", Observed.of(torch.tensor([2]), -forgotten.log(), forgotten, forgotten > 0.5), 2)
     assert selector.select(table, torch.arange(4), at).ids_M.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "scored"),
+    [(1.0, 1.0, 0.3), (1.0, 0.6, 0.3), (0.6, 1.0, 0.58), (0.6, 0.6, 0.7667), (0.4, 0.5, 1.0)],
+)
+def test_what_the_last_stage_did_not_show_is_left_out_too(before: float, now: float, scored: float) -> None:
+    """Of the images shown now, the last epoch had shown a part, and kept 70 % of it."""
+    population = Population(0, torch.zeros(100, dtype=torch.int64), 1)
+    keys = {"method": "kakurenbo", "refresh_every": 1, "guards": "off"}
+    at = At(2, 6, 2 / 6, 0.7, now, last_data_share=before)
+    assert build_on(keys, population).expected(at).scored == pytest.approx(scored, abs=1e-4)

@@ -78,3 +78,14 @@ def test_the_moment_must_be_known_beforehand(moment: str) -> None:
     with pytest.raises(RecipeError, match='only "ep" and "%" are known before training'):
         parse_recipe(content)
     assert Duration.parse(moment).value
+
+
+def test_the_moment_is_one_of_the_schedule_where_the_run_ends_early() -> None:
+    """Patience ends a run of eight epochs behind the third: the schedule goes to its end, past epoch 5 of 8."""
+    from fewer.core.types import SyncPoint
+
+    sync = sync_of("post_local", every_steps=4, switch="5ep")
+    workers = workers_of(sync, net(), sgd)
+    for step, progress in enumerate((0.2, 0.4, 0.6, 0.7)):
+        assert sync.sync_parameters(workers, SyncPoint(step + 1, progress, 8, 1.0, 0.1, 1.0, 12, [3] * 4, [False] * 4))
+    assert sync.denominator(12, 3) == 3, "each worker's own, as in local steps"

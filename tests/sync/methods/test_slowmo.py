@@ -67,7 +67,7 @@ def test_each_group_has_its_own_rate() -> None:
         for worker in workers:
             worker.optimizer.step()
         sync.sync_parameters(
-            workers, SyncPoint(step + 1, 0.1, 1, rates[0], 1.0, WORKERS * SHARE, [SHARE] * 4, [False] * 4)
+            workers, SyncPoint(step + 1, 0.1, 1, 0.1, rates[0], 1.0, WORKERS * SHARE, [SHARE] * 4, [False] * 4)
         )
         for group, rate in zip(reference.param_groups, rates, strict=True):
             group["lr"] = rate

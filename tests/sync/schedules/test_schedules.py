@@ -17,7 +17,7 @@ def schedule(name: str, first: int = 4, **keys: Any) -> Any:
 
 
 def ended(steps: int = 4, lr: float = 0.1, progress: float = 0.5, loss: float = 1.0, **keys: Any) -> Round:
-    return Round(steps, lr, progress, epochs=10, samples=100, loss=loss, **keys)
+    return Round(steps, lr, 10 * progress, samples=100, loss=loss, **keys)
 
 
 def test_fixed_rounds_are_all_alike() -> None:
@@ -36,6 +36,12 @@ def test_adacomm_shortens_rounds_as_the_loss_falls_and_halves_them_where_it_does
     moments = [(0.1, 2.0), (0.2, 2.0), (0.3, 0.4), (0.4, 0.6), (0.6, 0.5), (0.8, 0.5)]
     # First look at epoch 2: a loss of 2. Then at epoch 4: mean 0.5, a quarter; at 6 no lower, so half; at 8 the same.
     assert [rule.next(ended(progress=at, loss=loss)) for at, loss in moments] == [16, 16, 16, 8, 4, 2]
+
+
+def test_adacomm_looks_once_an_epoch_whatever_the_schedule_does() -> None:
+    rule = schedule("adacomm", first=16)
+    lengths = [rule.next(Round(4, 0.1, past, samples=100, loss=1.0)) for past in (1.0, 1.5, 2.0, 2.2, 2.9, 3.0)]
+    assert lengths == [16, 16, 8, 8, 8, 4]
 
 
 def test_rounds_grow_with_the_signal_by_moving_averages() -> None:

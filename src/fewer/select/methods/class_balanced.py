@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, final
 from fewer.core import rng
 from fewer.core.allocation import largest_remainders
 from fewer.core.config import Share
+from fewer.core.errors import RecipeError
 from fewer.core.population import Population
 from fewer.core.types import At, Expectation, Selection
 from fewer.select.base import BaseSelector, unweighted
@@ -72,4 +73,14 @@ class ClassBalanced(BaseSelector):
 
 
 def build(params: Params, population: Population) -> ClassBalanced:
+    """Builds the method.
+
+    Raises:
+        RecipeError: Images have no class of their own: they show boxes or masks.
+    """
+    if not population.groups_are_classes:
+        raise RecipeError(
+            'select.method = "class_balanced" needs one class an image, and these images show boxes or masks of many;'
+            ' select.method = "repeat_factor" repeats images that show rare classes'
+        )
     return ClassBalanced(params.power, population)

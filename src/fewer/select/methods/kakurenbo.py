@@ -54,7 +54,7 @@ class Params(ScoredParams):
     milestones: Annotated[tuple[Share, Share, Share], AfterValidator(_rising)] = (0.3, 0.6, 0.8)
     """Shares of the run from which only 0.8, 0.6 and 0.4 of F may be hidden."""
     scale_lr: Flag = True
-    """Raise the learning rate by 1 / (1 - hidden share)."""
+    """Raise the learning rate by 1 / (1 - hidden share), unless batches shrink, which leaves as many steps."""
     refresh_every: Index = 1
     """Before each epoch a random 1/K of the samples that the last one left out is scored again; 0: never."""
 
@@ -80,7 +80,7 @@ class Kakurenbo(BaseSelector):
         kept = exclude(pool_ids, lowest, len(table))
         # No more than where all that may be hidden is: a cost that asks for more must not end in a rate that diverges.
         most = 1 / max(1e-9, 1 - self.params.hidden)
-        scale = min(most, len(pool_ids) / max(1, len(kept))) if self.params.scale_lr else 1.0
+        scale = min(most, len(pool_ids) / max(1, len(kept))) if self.params.scale_lr and self.packs else 1.0
         return Selection(kept, torch.ones(len(kept), dtype=torch.float64), scale)
 
     def expected(self, at: At) -> Expectation:

@@ -187,7 +187,9 @@ class GuardedSelector(SelectorWrapper):
         if own.kept_low == 1.0 or not len(self.images_C):
             return own
         suspicious = self.favours_hard and at.epoch >= self.noise_from
-        least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum())) / at.data_share
+        # In the batch the floor is a share of what is shown; before an epoch, of all images.
+        shown = 1.0 if self.selector.in_batch(at) else at.data_share
+        least = max(int(self.floor_C.sum()), self._least()) / max(1, int(self.images_C.sum())) / shown
         # A class that shows fewer images than its floor asks for lowers what is sure.
         low = max(own.kept_low, min(1.0, least) if at.data_share == 1 else 0.0)
         # Where a method keeps little more than the floor, the floor comes on top: it keeps samples of other classes.

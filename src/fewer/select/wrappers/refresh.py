@@ -40,7 +40,8 @@ class Refresh(SelectorWrapper):
         if at.epoch < 2:  # the first epoch leaves out what nobody has looked at yet
             return own
         share = at.share if at.last_share is None else at.last_share
-        before = self.selector.expected(replace(at, epoch=at.epoch - 1, share=share))
-        # Of the images that a stage shows, the last epoch had shown so many: it leaves out others in its turn.
-        again = max(0.0, 2 - 1 / at.data_share)
+        shown = at.data_share if at.last_data_share is None else at.last_data_share
+        before = self.selector.expected(replace(at, epoch=at.epoch - 1, share=share, data_share=shown))
+        # Of the images that the epoch shows, the last one had shown so many: it leaves out others in its turn.
+        again = max(0.0, at.data_share + shown - 1) / at.data_share
         return replace(own, scored=min(1.0, own.scored + (1 - before.kept_low * again) / self.every))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 EVERY_STEP = True
+TAKES_FP16 = False
 EXAMPLES: list[dict[str, Any]] = [{}]
 REHEARSED = {"start_step": 0}
 

@@ -38,7 +38,7 @@ class AdaComm:
 
     def next(self, ended: Round) -> int:
         self._loss_sum, self._samples = self._loss_sum + ended.loss * ended.samples, self._samples + ended.samples
-        looks = math.floor(ended.progress * ended.epochs / self.period + 1e-9)
+        looks = math.floor(ended.epochs_past / self.period + 1e-9)
         if looks == self._looks:
             return self._now
         loss, self._looks = self._loss_sum / self._samples, looks
