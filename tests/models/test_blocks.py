@@ -49,12 +49,20 @@ def test_torchvisions_net_has_the_blocks_that_timm_finds_in_its_own() -> None:
         ("lenet5", {"conv1": 0, "conv2": 1}),
         ("cnn", {"stem": 0, "block1.conv1": 1, "block1.norm1": 1, "block1.conv2": 2, "block3.norm2": 6, "head": 7}),
         ("mobilenet_v2", {"features.0.1": 0, "features.1.conv.0.0": 1, "features.17.conv.3": 17, "classifier.1": 19}),
-        ("convnext_tiny", {"features.0.0": 0, "features.1.0.block.0": 2, "features.1.1.block.5": 3}),
+        ("convnext_tiny", {"features.0.0": 0, "features.1.0.block.0": 1, "features.1.1.block.5": 2}),
     ],
 )
 def test_a_block_is_a_numbered_module_or_a_matrix_with_its_norm(name: str, blocks: dict[str, int]) -> None:
     numbers = block_numbers(*net(name), 7)
     assert {layer: numbers.get(f"{layer}.weight", numbers.get(f"{layer}.bias")) for layer in blocks} == blocks
+
+
+def test_a_parameter_of_a_blocks_own_is_in_the_block_and_tokens_are_no_block() -> None:
+    convnext, vit = (block_numbers(*net(name), 7) for name in ("convnext_tiny", "vit_b_32"))
+    assert convnext["features.5.8.layer_scale"] == convnext["features.5.8.block.0.weight"] == 17
+    assert max(convnext.values()) == 22
+    assert vit["class_token"] == vit["conv_proj.weight"] == vit["encoder.pos_embedding"] == 0
+    assert max(vit.values()) == 13, "as many as timm's ViT of twelve blocks has"
 
 
 def test_the_head_learns_at_the_full_rate_and_the_first_block_least() -> None:

@@ -41,6 +41,18 @@ def test_position_embeddings_are_interpolated_to_another_side(name: str, key: st
     assert torch.allclose(embedding, torch.tensor(0.5), atol=1e-5)  # a constant stays one
 
 
+def test_tables_of_relative_positions_are_interpolated_to_other_windows() -> None:
+    pytest.importorskip("timm")
+    with torch.device("meta"):
+        smaller, larger = (models.build("timm:swin_tiny_patch4_window7_224", 5, side) for side in (128, 224))
+    theirs = {k: torch.full(v.shape, 0.5) for k, v in larger.state_dict().items()}
+    tables = [k for k in theirs if k.endswith("relative_position_bias_table")]
+    assert any(theirs[k].shape != smaller.state_dict()[k].shape for k in tables), "else this test could not fail"
+    found = match(smaller, models.family("timm:swin_tiny_patch4_window7_224").adapted(theirs, smaller), 5)
+    assert not found.reshaped
+    assert all(torch.allclose(found.fitting[k], torch.tensor(0.5), atol=1e-5) for k in tables)
+
+
 def two_layers(classes: int = 3) -> nn.Sequential:
     """A body of 4 x 2 + 4 numbers and a head."""
     return nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, classes))

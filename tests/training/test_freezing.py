@@ -54,6 +54,17 @@ def test_nothing_moves_a_frozen_prefix_and_it_thaws() -> None:
     assert "freezing saves" in session.plan.notes[-1]
 
 
+def test_a_run_that_is_resumed_behind_its_end_is_evaluated_as_its_last_epoch_had_it() -> None:
+    """What is frozen decides whose statistics of BatchNorm are estimated again, and which averages are published."""
+    whole, resumed = trained(CONTENT), session_of(CONTENT)
+    resumed.run.load_state_dict(whole.run.state_dict())
+    assert list(train(resumed.task, resumed.train_data, resumed.run)) == []
+    ours, theirs = (each.run.workers[0].model for each in (resumed, whole))
+    assert [p.requires_grad for p in ours.parameters()] == [p.requires_grad for p in theirs.parameters()]
+    assert [m.training for m in ours.modules()] == [m.training for m in theirs.modules()]
+    assert not all(p.requires_grad for p in ours.parameters())
+
+
 def test_a_tail_at_the_side_of_evaluation_trains_the_last_norm_and_the_head() -> None:
     """As Touvron et al. 2019 end a run: views of an evaluation at its side, next to no backward."""
     tail = {"epochs": 1, "side_px": 24, "frozen": "all before the last norm", "strength": 0.0, "lr_scale": 0.1}

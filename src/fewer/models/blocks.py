@@ -59,7 +59,9 @@ def _has_filters(layer: nn.Module) -> bool:
 
 
 def _has_matrix(layer: nn.Module) -> bool:
-    return any(parameter.dim() > 1 for parameter in layer.parameters(recurse=False))
+    """Whether a layer has a weight to multiply by; tokens and scales of its own are none."""
+    own = layer.named_parameters(recurse=False)
+    return any(each.dim() > 1 and (name == "weight" or name.endswith("_weight")) for name, each in own)
 
 
 def _numbers(model: nn.Module, layers: Sequence[str], head: set[str]) -> dict[str, int]:
@@ -68,8 +70,10 @@ def _numbers(model: nn.Module, layers: Sequence[str], head: set[str]) -> dict[st
     known: dict[str, int] = {}  # numbered modules; what runs in between, such as a shortcut, does not divide one
     number, has_matrix, inside = 0, False, ""
     for name in layers:
-        module = _numbered(name)
-        is_matrix = _has_matrix(model.get_submodule(name))
+        layer = model.get_submodule(name)
+        # What holds layers and a parameter of its own, such as a scale, is inside of itself.
+        module = _numbered(f"{name}.own" if any(True for _ in layer.children()) else name)
+        is_matrix = _has_matrix(layer)
         if name in head:
             continue
         if module in known:

@@ -46,7 +46,7 @@ def take(params: ModelParams, classes: int, sides_px: Sequence[int], task: Task)
             if side_px != sides_px[-1] and _takes(params, classes, side_px, task):
                 raise ValueError(
                     f"is built for images of one side, here {sides_px[-1]} px, and does not take {side_px} px as "
-                    f"well; give all stages side_px = {sides_px[-1]}"
+                    f"well; train and evaluate at one side: give side_px and evaluation_side_px = {sides_px[-1]} only"
                 ) from None
             raise _refused(params, classes, side_px, task, error) from None
     return model

@@ -15,7 +15,7 @@ from fewer.training.features import FeatureCache
 from fewer.training.run import Run, state_digest
 from fewer.training.scoring import score_samples, select_in_batch
 from fewer.training.step import Totals, reduce_totals, take_step
-from fewer.training.transition import enter_epoch, lr_factor
+from fewer.training.transition import enter_epoch, lr_factor, shape_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ def train(task: Task, data: Data, run: Run) -> Iterator[Row]:
         RecipeError: The selection keeps nothing in a whole epoch.
     """
     features = FeatureCache(task, data, run)
+    if run.cursor.epoch >= run.plan.epochs:  # resumed behind its end: what is frozen stays so in evaluation
+        shape_models(task, run, run.plan.stages[-1], run.plan.epochs - 1)
     while run.cursor.epoch < run.plan.epochs:
         stage = run.plan.stage(run.cursor.epoch)
         enter_epoch(task, run, stage)

@@ -27,10 +27,16 @@ def enter_epoch(task: Task, run: Run, stage: Stage) -> None:
     run.ledger.enter(stage.index)
     for worker in run.workers:
         worker.update_norms = None
+    shape_models(task, run, stage, run.cursor.epoch)
+
+
+def shape_models(task: Task, run: Run, stage: Stage, epoch: int) -> None:
+    """Brings the models alone into an epoch's shape."""
+    for worker in run.workers:
         worker.model.train()
         held = (parameter for group in worker.optimizer.param_groups for parameter in group["params"])
-        set_trained(worker.model, held, run.cursor.epoch, run.plan.frozen(stage))
-        task.prepare(worker.model, stage, run.cursor.epoch)
+        set_trained(worker.model, held, epoch, run.plan.frozen(stage))
+        task.prepare(worker.model, stage, epoch)
         freeze_statistics(worker.model)
 
 

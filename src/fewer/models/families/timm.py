@@ -105,9 +105,11 @@ def usual_moments(params: Params) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def adapted(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Position embeddings of a vision transformer, resampled to the model's own grid."""
+    """Position embeddings of a vision transformer, and a Swin's tables of relative positions, resampled to the model's
+    own grid and windows."""
     from timm.layers.pos_embed import resample_abs_pos_embed
 
+    tensors = {**tensors, **_resampled_tables(tensors, model)}
     grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
     ours, theirs = getattr(model, "pos_embed", None), tensors.get("pos_embed")
     if grid is None or ours is None or theirs is None or theirs.shape == ours.shape:
@@ -117,3 +119,23 @@ def adapted(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     if squares < 1 or isqrt(squares) ** 2 != squares:
         return tensors
     return {**tensors, "pos_embed": resample_abs_pos_embed(theirs, list(grid), num_prefix_tokens=extra)}
+
+
+def _resampled_tables(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Tables of relative positions, (2 h - 1) (2 w - 1) rows each, that are of other windows than the model's."""
+    from torch.nn.functional import interpolate
+
+    found: dict[str, Tensor] = {}
+    for name, module in model.named_modules():
+        key = f"{name}.relative_position_bias_table"
+        ours, theirs = getattr(module, "relative_position_bias_table", None), tensors.get(key)
+        window = getattr(module, "window_size", None)
+        if ours is None or theirs is None or window is None or theirs.shape == ours.shape:
+            continue
+        side, heads = isqrt(len(theirs)), ours.shape[-1]
+        if theirs.shape != (side**2, heads):
+            continue
+        picture = theirs.T.reshape(1, heads, side, side)
+        size = [2 * each - 1 for each in window]
+        found[key] = interpolate(picture, size, mode="bicubic").reshape(heads, -1).T.contiguous()
+    return found
