@@ -93,6 +93,20 @@ def test_what_is_pasted_lies_over_what_was_there() -> None:
         assert float(found.mixed.share_B[row]) == pytest.approx(1 - 24 * 16 / (HIGH * WIDE))
 
 
+def test_what_comes_along_with_a_pasted_object_is_annotated() -> None:
+    """A face within a person: whichever of both is drawn, both are annotated where both are seen."""
+    images = torch.zeros(2, 3, HIGH, WIDE)
+    nested = torch.tensor([[0.0, 0.0, 30.0, 30.0], [8.0, 8.0, 20.0, 20.0], [40.0, 2.0, 60.0, 30.0]])
+    empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    batch = Batch(torch.arange(2), images, Ragged((empty, {"boxes": nested, "labels": torch.arange(3)})))
+    drawn = set[tuple[int, ...]]()
+    for seed in range(40):
+        paste = CopyPaste((seed, 0, 0))
+        found = paste.batch(batch, paste.mates(torch.arange(2), 2)).targets
+        drawn.add(tuple(found.samples[0]["labels"].tolist()))  # type: ignore[union-attr,index,call-overload]
+    assert drawn == {(0, 1), (0, 1, 2), (1, 2)}
+
+
 def test_pasted_classes_take_their_pixels_along() -> None:
     batch, paste = masked(5), CopyPaste((7, 0, 0))
     found = paste.batch(batch, paste.mates(torch.arange(5), 5))

@@ -136,7 +136,8 @@ class CopyPaste:
     """Half of the objects of each image's neighbour, drawn, are laid over the image.
 
     Of boxes the pixels in them are taken, as nobody says which belong to the object; of masks those of half of the
-    classes that the neighbour shows. What is covered by more than half is no longer annotated.
+    classes that the neighbour shows. Objects of the neighbour that come along by half or more are annotated, too; what
+    is covered by more than half is no longer.
 
     Attributes:
         key: Seed, epoch, batch and step, which the draw comes from.
@@ -227,19 +228,24 @@ def _pasted_boxes(own: Sample, other: Sample, none_HW: Tensor, drawn: random.Ran
     assert isinstance(other, dict)
     count = len(other["labels"])
     chosen = torch.tensor(sorted(drawn.sample(range(count), (count + 1) // 2)), dtype=torch.int64)
-    device = own["boxes"].device
-    new_K4, pasted_HW = other["boxes"][chosen.to(device)], none_HW.clone()
-    for left, top, right, bottom in new_K4.round().long().tolist():
+    device, pasted_HW = own["boxes"].device, none_HW.clone()
+    for left, top, right, bottom in other["boxes"][chosen.to(device)].round().long().tolist():
         pasted_HW[top:bottom, left:right] = True
-    kept = []
-    for left, top, right, bottom in own["boxes"].round().long().tolist():
+    covered_K, along_K = (_covered(each["boxes"], pasted_HW).to(device) for each in (own, other))
+    kept_K, new_K = covered_K < _LEFT_OVER, along_K >= _LEFT_OVER
+    new_K[chosen.to(device)] = True  # also one without pixels
+    return pasted_HW, {key: torch.cat([own[key][kept_K], other[key][new_K]]) for key in ("boxes", "labels")}
+
+
+def _covered(box_K4: Tensor, pasted_HW: Tensor) -> Tensor:
+    """The share of each box's pixels that are pasted; 0 of a box without any."""
+    import torch
+
+    shares = []
+    for left, top, right, bottom in box_K4.round().long().tolist():
         part = pasted_HW[top:bottom, left:right]
-        kept.append(not part.numel() or float(part.double().mean()) < _LEFT_OVER)
-    kept_K = torch.tensor(kept, dtype=torch.bool, device=device)
-    return pasted_HW, {
-        "boxes": torch.cat([own["boxes"][kept_K], new_K4]),
-        "labels": torch.cat([own["labels"][kept_K], other["labels"][chosen.to(device)]]),
-    }
+        shares.append(float(part.double().mean()) if part.numel() else 0.0)
+    return torch.tensor(shares)
 
 
 def _pasted_mask(own: Sample, other: Sample, drawn: random.Random) -> tuple[Tensor, Sample]:

@@ -39,7 +39,7 @@ COSINE = {"name": "lenet5", "head": "normalized"}
             {"task": {"loss": "focal", "ldam_margin": 0.5}},
             ['unknown key "task.ldam_margin"', 'it belongs to task.loss = "ldam"; "focal" has focal_gamma'],
         ),
-        ({"task": {"loss": "focal", "focal_gamma": -1.0}}, ["task.focal_gamma = -1.0", "default is 1"]),
+        ({"task": {"loss": "focal", "focal_gamma": -1.0}}, ["task.focal_gamma = -1.0", "e.g. 1"]),
         ({"task": {"loss": "focal", "focal_gamma": float("inf")}}, ["task.focal_gamma"]),
         ({"task": {"loss": "ldam"}}, ['set model.head = "normalized"']),
         ({"task": {"loss": "dice"}}, ['unknown task.loss "dice"', "focal"]),

@@ -66,6 +66,7 @@ def test_a_sure_detection_of_another_class_speaks_against_a_box() -> None:
     )  # fmt: skip
     assert asked([(1, NEAR, 0.9), (0, NEAR, 0.1)], [(0, HERE)]) == [], "its own class is found too"
     assert asked([(1, NEAR, 0.6)], [(0, HERE)]) == []
+    assert asked([(1, NEAR, 0.9)], [(0, HERE), (1, NEAR)]) == [], "it is the neighbour, a rider's horse"
 
 
 def test_a_box_at_which_nothing_is_found_is_doubtful_by_how_many_others_are() -> None:

@@ -27,7 +27,8 @@ class Suspected:
     """Suspicions on images that are looked at one after another.
 
     - "missing box": a sure detection that no annotated box overlaps, of whatever class, and no crowd.
-    - "box of another class": a sure detection of another class lies on an annotated box, and none of its own class.
+    - "box of another class": a sure detection of another class lies on an annotated box, and none of its own class;
+      nor does the detection lie on a box of the class that it says.
     - "doubtful box": nothing is found at an annotated box, not even faintly. How much this says depends on how many of
       the image's other boxes are found. A model speaks of boxes of a class only if it finds most of these.
 
@@ -64,12 +65,13 @@ class Suspected:
             self._suspicions.append(Suspicion(id, "missing box", None, int(label_D[at]), float(score_D[at]), box))
         on_DK = iou_DK >= _SAME
         confirmed_K, seen_K = (on_DK & own_DK).any(0), (iou_DK >= _APART).any(0)
+        unexplained_D = sure_D & ~(on_DK & own_DK).any(1)
         others, sure_of = max(1, int(judged_K.sum()) - 1), float((confirmed_K & judged_K).sum())
         for at in judged_K.nonzero()[:, 0].tolist():
             box_4, label = box_K4[at], int(label_K[at])
             self._boxes_C[label] += 1
             self._found_C[label] += bool(confirmed_K[at])
-            others_D = on_DK[:, at] & ~own_DK[:, at] & sure_D
+            others_D = on_DK[:, at] & ~own_DK[:, at] & unexplained_D
             if others_D.any() and not confirmed_K[at]:
                 best = int(score_D.masked_fill(~others_D, -1).argmax())
                 said, score = int(label_D[best]), float(score_D[best])
