@@ -59,7 +59,7 @@ def test_a_full_disk_ends_the_comparison(home: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(import_module("fewer.session.fit"), "fit", full)
     plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
     with pytest.raises(ResourceError, match="no space left"):
-        list(complete([Arm("baseline", plain)], [0], tmp_path, {}, Silent(), lambda cell: None))
+        list(complete([Arm("baseline", plain)], [0], tmp_path, {}, Silent(), lambda cell: None, 1.0))
 
 
 class Silent:
@@ -69,7 +69,7 @@ class Silent:
     def training(self, title: str) -> Iterator[None]:
         yield
 
-    def ended(self, cell: Cell, done: int, total: int, left_s: float | None) -> None:
+    def ended(self, cell: Cell, fee: float, done: int, total: int, left_s: float | None) -> None:
         return
 
 
@@ -83,7 +83,7 @@ def test_a_bug_is_kept_with_its_traceback(
     monkeypatch.setattr(import_module("fewer.session.fit"), "fit", broken)
     plain, _ = variants_of(Base.read(home / "recipe.toml"), changes_of([], home / "variants.toml"))
     arm = Arm(kind, plain)
-    cells = complete([arm], [0], tmp_path, {}, Silent(), lambda cell: None)
+    cells = complete([arm], [0], tmp_path, {}, Silent(), lambda cell: None, 1.0)
     if raises:  # nothing is left to compare with
         with pytest.raises(FewerError, match=r"plain training itself failed.*ZeroDivisionError: of a method"):
             list(cells)

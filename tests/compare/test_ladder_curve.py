@@ -49,7 +49,7 @@ class Said:
     def training(self, title: str) -> nullcontext[None]:
         return nullcontext()
 
-    def ended(self, cell: Cell, done: int, total: int, left_s: float | None) -> None:
+    def ended(self, cell: Cell, fee: float, done: int, total: int, left_s: float | None) -> None:
         assert cell.state == "done", cell.message
         self.done.append(f"{cell.arm.name}, seed {cell.seed}")
 

@@ -108,7 +108,7 @@ class Follower:
         with live.bar:
             yield live
 
-    def ended(self, cell: Cell, done: int, total: int, left_s: float | None) -> None:
+    def ended(self, cell: Cell, fee: float, done: int, total: int, left_s: float | None) -> None:
         from fewer import tasks
         from fewer.report.units import roughly
 
@@ -117,7 +117,7 @@ class Follower:
         names = (f"{split}/{primary.name}" for split in ("val", "test"))
         numbers = [f"{name} {primary.text(metrics[name])}" for name in names if name in metrics]
         if ledger:
-            numbers += [f"{ledger['full_epoch_equivalents']:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
+            numbers += [f"{fee:.2f} FEE", f"{ledger['seconds']['total']:.1f} s"]
         what = ", ".join(numbers) if cell.state == "done" else f"failed: {cell.message}"
         left = f"; {roughly(left_s)} left" if left_s else ""
         self.note(f"{done}/{total}  {cell.arm.name}, seed {cell.seed}: {what}{left}")
@@ -165,4 +165,5 @@ def _show(summary: dict[str, Any], confirms: bool = False) -> None:
         print(printable(f"{names[arm['name']]}: {arm['verdict']}"))
         for failed in arm["failed"][:1]:
             print(printable(f"   seed {failed['seed']}: {failed['message']}"))
-    print(formatting.caution(summary, confirms))
+    for line in filter(None, (formatting.shared(summary), formatting.caution(summary, confirms))):
+        print(printable(line))

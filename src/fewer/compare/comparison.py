@@ -100,7 +100,7 @@ def compare(question: Question, out: Path, watch: Observer) -> dict[str, Any]:
     if choice.arms[0].recipe.train.patience != "off":
         watch.note("train.patience is off in a comparison: its runs are evaluated once, at the end")
     _checked_confirmation(question, choice)
-    prepared = _prepared(choice.arms)
+    prepared = _prepared(choice.arms, choice.metric)
     _require_known(choice.metric, prepared[choice.arms[0].key])
     folder = RunFolder(out)
     _claim(out, choice)
@@ -126,7 +126,7 @@ def _carried_out(
     if names:
         watch.note(f"confirming {', '.join(names)} with {question.confirm} fresh seeds, on test images")
         again = _confirmation(question, choice, names)
-        for fresh in _by_seed(again, _prepared(again.arms), out, watch):
+        for fresh in _by_seed(again, _prepared(again.arms, again.metric), out, watch):
             summary["confirmation"] = {**summarised(fresh), "curve": question.curve}
             write(summary, [("choice", results), ("confirmation", fresh)], out)
     return summary
@@ -198,8 +198,12 @@ def _confirmation(question: Question, choice: Round, names: Sequence[str]) -> Ro
     return replace(again, arms=arms, seeds=range(first, first + question.confirm), metric=metric)
 
 
-def _prepared(arms: Sequence[Arm]) -> dict[str, Prepared]:
+def _prepared(arms: Sequence[Arm], metric: str = "") -> dict[str, Prepared]:
     """Plan and data of every arm, by its key.
+
+    Args:
+        arms: The arms, the baseline first.
+        metric: What decides, as split/name: its images and labels must be the baseline's.
 
     Raises:
         RecipeError: With the problems of all arms.
@@ -227,9 +231,22 @@ def _prepared(arms: Sequence[Arm]) -> dict[str, Prepared]:
             found[arm.key] = Prepared(make_plan(at_end(arm.recipe), listed[data]), listed[data])
         except RecipeError as error:
             problems += [f"{arm.name}: {problem}" for problem in error.problems]
+    if not problems and len(listed) > 1:
+        problems = _judged_otherwise(arms, found, metric.partition("/")[0])
     if problems:
         raise RecipeError(problems)
     return found
+
+
+def _judged_otherwise(arms: Sequence[Arm], prepared: Mapping[str, Prepared], split: str) -> list[str]:
+    """What is wrong with arms whose deciding images, or their labels, are not the baseline's."""
+    first, *others = (prepared[arm.key].splits for arm in arms)
+    return [
+        f"{arm.name}: its {split} images or their labels are not those of plain training, so nothing compares; "
+        f'give both data.{split} = "folder:PATH", a set of its own'
+        for arm, splits in zip(arms[1:], others, strict=True)
+        if splits is not first and splits.manifest().digest(split) != first.manifest().digest(split)
+    ]
 
 
 def _claim(out: Path, choice: Round) -> None:
@@ -274,7 +291,7 @@ def _by_seed(round: Round, prepared: Mapping[str, Prepared], out: Path, watch: O
     watch.note(outlook.announced())
     try:
         with signals.caught():
-            for cell in complete(arms, round.seeds, runs, given, watch, outlook.left_s):
+            for cell in complete(arms, round.seeds, runs, given, watch, outlook.left_s, outlook.unit_flops):
                 _require_metric(cell, round.metric)
                 cells.append(cell)
                 if len(cells) % len(arms) == 0 and (cell.seed in lacking or len(cells) == total):

@@ -106,10 +106,16 @@ def _round(summary: Summary, prefix: str) -> list[Html]:
     all_lead = "Means over the seeds. Plain and random training at smaller budgets make the curves."
     if summary.get("curve") == LADDER:
         all_lead += " Plain training below the whole budget is a constant rate with a cooldown, off one trunk a seed."
+    cost_lead = (
+        f"{_way(summary)} and to the left is better. Beyond the plain curve, shorter plain training does as well."
+    )
+    cost_lead += " Bars are 95 % intervals, cut where they are longer than half of the spread of all means."
+    if shared := formatting.shared(summary):
+        cost_lead += f" {shared}"
     parts = {
         "Verdicts": (caution, _verdicts(summary, number)),
         "Cost": (
-            f"{_way(summary)} and to the left is better. Beyond the plain curve, shorter plain training does as well.",
+            cost_lead,
             _curves(summary, number, prefix),
         ),
         "All arms": (all_lead, _all(summary, number)),

@@ -70,6 +70,14 @@ def headline(summary: Mapping[str, Any]) -> str:
     return " ".join([counts, *(f"{arm['name']}: {arm['verdict']}." for arm in passed[:_NAMED])])
 
 
+def shared(summary: Mapping[str, Any]) -> str:
+    """Which arms took results of other runs, which their seconds lack and their FEE holds; empty where none did."""
+    found = [f"{arm['name']} up to {arm['shared']:.0%}" for arm in summary["arms"] if arm.get("shared")]
+    if not found:
+        return ""
+    return f"Operations that another run had left in the cache, which FEE holds and time does not: {', '.join(found)}."
+
+
 def caution(summary: Mapping[str, Any], confirms: bool = False) -> str:
     """A caution about the images that decided."""
     if summary["metric"].startswith("val/"):

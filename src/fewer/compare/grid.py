@@ -48,7 +48,7 @@ class Watch(Protocol):
 
     def training(self, title: str) -> AbstractContextManager[Display | None]: ...
 
-    def ended(self, cell: Cell, done: int, total: int, left_s: float | None) -> None: ...
+    def ended(self, cell: Cell, fee: float, done: int, total: int, left_s: float | None) -> None: ...
 
 
 def read_cell(arm: Arm, seed: int, runs: Path) -> Cell:
@@ -69,6 +69,7 @@ def complete(
     out: Mapping[str, object],
     watch: Watch,
     left_s: Callable[[Cell], float | None],
+    unit_flops: float,
 ) -> Iterator[Cell]:
     """Trains the missing runs and yields every run, done or failed.
 
@@ -82,6 +83,7 @@ def complete(
         out: The keys of `[out]` that the recipe sets.
         watch: Follows the progress.
         left_s: Told of every run that has ended; gives the seconds that the others will take, None if unknown.
+        unit_flops: One plain epoch of the baseline, in which the FEE of all runs are counted.
 
     Raises:
         Stopped: By a signal; the run is saved.
@@ -97,7 +99,8 @@ def complete(
                 with watch.training(f"{done + 1}/{total}  {arm.name}, seed {seed}") as display:
                     cell = _trained(_branched(cell, runs), with_seed(arm.recipe, seed, out), display)
             done += 1
-            watch.ended(cell, done, total, left_s(cell))
+            fee = cell.result.get("ledger", {}).get("flops", 0) / unit_flops
+            watch.ended(cell, fee, done, total, left_s(cell))
             if cell.state == "failed" and arm.kind == "baseline" and not turn:
                 raise _nothing_to_compare_with(cell)
             yield cell

@@ -30,14 +30,18 @@ class Outlook:
         for cell in cells:
             self._learn(cell)
 
+    @property
+    def unit_flops(self) -> float:
+        """One plain epoch of the baseline."""
+        return self._plans[self._cells[0].arm.key].plain_epoch_flops
+
     def announced(self) -> str:
         """What will run and why, and what is left."""
         total, missing = len(self._cells), len(self._missing)
         counts = f"{total} runs: {self._counted()}"
         if not missing:
             return f"{counts}; all of them are done"
-        unit = self._plans[self._cells[0].arm.key].plain_epoch_flops
-        low, high = (f"{flops / unit:,.0f}" for flops in self._left())
+        low, high = (f"{flops / self.unit_flops:,.0f}" for flops in self._left())
         fee = f"{low if low == high else f'{low} to {high}'} full-epoch equivalents"
         before = f"{total - missing} of them are done, the others" if missing < total else "they"
         return f"{counts}\n{before} take {fee}, {self._minutes()}"
@@ -54,9 +58,9 @@ class Outlook:
         return sum(self._left()) / 2 * self._seconds / self._flops if self._flops else None
 
     def _learn(self, cell: Cell) -> None:
-        if cell.state == "done" and (flops := cell.result["ledger"]["flops"]):
-            self._flops += flops
-            self._seconds += cell.result["ledger"]["seconds"]["total"]
+        if cell.state == "done" and (ledger := cell.result["ledger"])["flops"]:
+            self._flops += ledger["flops"] - ledger.get("shared_flops", 0)  # the seconds are the run's own
+            self._seconds += ledger["seconds"]["total"]
 
     def _left(self) -> tuple[float, float]:
         """FLOPs of the missing runs, by the plans' lower and upper bounds."""

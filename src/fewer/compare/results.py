@@ -81,6 +81,11 @@ class Results:
             "optimizer_steps": ledger["optimizer_steps"],
         }
 
+    def shared(self, arm: Arm) -> float:
+        """The largest share of its operations that a run of an arm took from another run: its seconds lack them."""
+        ledgers = [cell.result["ledger"] for cell in self.of(arm) if cell.state == "done"]
+        return max((each.get("shared_flops", 0) / each["flops"] for each in ledgers if each["flops"]), default=0.0)
+
     def curve(self, kind: Literal["plain", "random"], axis: Axis) -> dict[int, Points]:
         """Cost and metric of each seed's runs at every budget; all of the data is the last point of both curves."""
         arms = [arm for arm in self.arms if arm.kind in (kind, "baseline")]
@@ -133,6 +138,7 @@ def _arm(results: Results, arm: Arm) -> dict[str, Any]:
         "failed": [{"seed": cell.seed, "message": cell.message} for cell in failed],
         "metrics": {name: _estimate(Sample.of(list(results.metric(arm, name).values()))) for name in names},
         **costs,
+        "shared": results.shared(arm),
     }
     if arm.kind != "baseline":
         entry |= _compared(results, arm)
@@ -148,6 +154,7 @@ def _compared(results: Results, arm: Arm) -> dict[str, Any]:
     if arm.kind != "variant":
         return found
     equal = results.over_curve(arm, "plain", "full_epoch_equivalents")
+    seconds = results.over_curve(arm, "plain", "seconds")
     cells = results.of(arm)
     failed = sum(cell.state == "failed" for cell in cells)
     margin = results.criteria.margin / 100
@@ -155,7 +162,7 @@ def _compared(results: Results, arm: Arm) -> dict[str, Any]:
     return {
         **found,
         "over_plain_at_equal_fee": _estimate(equal),
-        "over_plain_at_equal_seconds": _estimate(results.over_curve(arm, "plain", "seconds")),
+        "over_plain_at_equal_seconds": None if results.shared(arm) else _estimate(seconds),
         "over_random_at_equal_fee": _estimate(results.over_curve(arm, "random", "full_epoch_equivalents")),
         "verdict": verdict.text,
         "holds": list(verdict.holds),

@@ -82,6 +82,9 @@ def climb(
         Stopped: By a signal or the clock; the same call goes on.
         FewerError: As in training.
     """
+    data = recipe.data
+    if data.val == "none" and (data.test == "none" or not recipe.evaluate.test):
+        raise RecipeError('there are no validation images and no test: nothing to judge by; set data.val = "10%"')
     trunk, place = trunk_of(recipe, rungs), folder / _TRUNK
     _require_same(folder, trunk, rungs)
     with writing(folder):

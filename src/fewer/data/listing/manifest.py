@@ -71,10 +71,12 @@ class Manifest(Iterable[str]):
         for entries in self._splits:
             yield from entries.lines()
 
-    def digest(self) -> str:
-        """32 hexadecimal digits over the sorted lines, whatever the order of images and splits."""
+    def digest(self, split: str = "") -> str:
+        """32 hexadecimal digits over the sorted lines, of one split alone or of all, whatever the order of images."""
         total = hashlib.blake2b(digest_size=16)
         for entries in sorted(self._splits, key=lambda entries: entries.split):
+            if split not in ("", entries.split):
+                continue
             for text in _joined(entries.lines(sort=True)):
                 total.update(text)
         return total.hexdigest()
