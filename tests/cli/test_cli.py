@@ -42,7 +42,7 @@ for words in [["--help"], *([verb, "--help"] for verb in verbs),
     [
         (["train", "nowhere.toml"], ["nowhere.toml", "No such file", "check the path"]),
         (["train", "phtos"], ["phtos: no such file or folder", "check the path", "folder:PATH"]),
-        (["train", "digts"], ["digts: neither a recipe, nor images", "fix: digits"]),
+        (["train", "digts"], ["digts: no such file or folder", "fix: digits"]),
         (["train", "done"], ["done: a run folder", "`fewer resume done`"]),
         (["train", "good.toml", "train.epochs"], ['argument "train.epochs"', "key.sub=value"]),
         (["plan", "good.toml", 'select={method="dbpd"'], ["no valid TOML", "close all brackets and quotes"]),

@@ -44,8 +44,8 @@ def test_all_problems_of_a_section_come_at_once() -> None:
     assert problems == [
         'train.optimizer: unknown train.optimizer "sdg"; did you mean "sgd"?',
         'train.schedule: unknown train.schedule "stepp"; did you mean "step"?',
-        "train.epochs: train.epochs = 0: input should be greater than or equal to 1; the default is 10",
-        "train.momentum: train.momentum = 2.0: input should be less than 1; the default is 0.9",
+        "train.epochs: train.epochs = 0: input should be greater than or equal to 1, e.g. 10",
+        "train.momentum: train.momentum = 2.0: input should be less than 1, e.g. 0.9",
     ]
 
 
@@ -53,7 +53,9 @@ def test_a_key_of_a_section_that_stands_alone_is_checked_as_in_a_recipe() -> Non
     parsed = parse_section(MethodParams, {"method": "dbpd", "treshold": 0.3}, "select", lambda path: "here")
     assert parsed.problems == ['here: unknown key "select.treshold"; did you mean "select.threshold"?']
     parsed = parse_section(MethodParams, 3, "select", lambda path: "here")
-    assert parsed.problems == ['here: "select" is a section, not a value; write [select] and its keys below']
+    assert parsed.problems == [
+        'here: "select" is a section, not a value; give its keys, as select.KEY=VALUE or in lines below [select]'
+    ]
 
 
 def test_durations_anywhere_in_a_section_must_fit_into_the_run() -> None:

@@ -111,6 +111,8 @@ def main() -> None:
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # usage errors
             show = getattr(error, "show", None)
+            if type(error).__name__ == "NoSuchOption" and _takes_keys(error):
+                error.message += "; keys of a recipe have no dashes: train.epochs=20"  # type: ignore[attr-defined]
             show() if show else _complain(str(error))
             code = getattr(error, "exit_code", 2)
         else:
@@ -125,6 +127,12 @@ def _prepare_terminal() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _takes_keys(error: Exception) -> bool:
+    """Whether the command of a usage error takes keys of a recipe."""
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    return any("KEY=VALUE" in str(each.metavar) for each in getattr(command, "params", ()))
 
 
 def _complain(text: str) -> None:

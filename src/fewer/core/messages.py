@@ -36,7 +36,7 @@ def readable(problem: str) -> str:
 
 def no_section(name: str) -> str:
     """The problem of a value where a section belongs."""
-    return f'"{name}" is a section, not a value; write [{name}] and its keys below'
+    return f'"{name}" is a section, not a value; give its keys, as {name}.KEY=VALUE or in lines below [{name}]'
 
 
 def missing(name: str, example: str) -> str:
@@ -120,17 +120,20 @@ def _sentence(detail: Any) -> str:
 
 
 def _default(field: FieldInfo | None) -> str:
-    """What the value would be where the key is left out."""
+    """A value that would do: the default, or a number like it, as a ready recipe may have another one."""
     if field is None or field.is_required() or isinstance(field.default, BaseModel):
         return ""
-    return "; or leave it out" if field.get_default() is None else f"; the default is {written(field.get_default())}"
+    default = field.get_default()
+    if type(default) in (int, float):
+        return f", e.g. {written(default)}"
+    return "; or leave it out" if default is None else f"; the default is {written(default)}"
 
 
 def _share(detail: Any) -> str:
     """How a share is written where a number stands for a text, or a percentage for a number."""
     value = detail["input"]
-    if detail["type"] == "string_type" and isinstance(value, float) and 0 < value < 1:
-        return f'; a share is written "{100 * value:g}%" here'
+    if detail["type"] == "string_type" and type(value) in (int, float) and 0 < value < 100:
+        return f'; a share is written "{100 * value if value < 1 else value:g}%" here'
     percentage = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
     if percentage and detail["type"] in ("float_parsing", "float_type"):
         return f"; a share is written {float(percentage[1]) / 100:g} here"

@@ -27,7 +27,7 @@ def _signed(value: int) -> int:
 def key(seed: int, *parts: int | str) -> int:
     """A 64-bit key of a seed and of any words and integers that name a purpose."""
     text = "\0".join(str(part) for part in (seed, *parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
 
 
 def bits(ids_B: Tensor, seed: int, *parts: int | str, copy_B: Tensor | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from fewer.data.listing.layout import is_image
 from fewer.data.listing.left_out import LeftOut, is_run, is_visible
 from fewer.data.listing.tar import members
+from fewer.data.listing.walk import is_folder
 from fewer.data.sources.tar import images_of
 from fewer.inspection.findings import Finding
 
@@ -54,9 +55,9 @@ def walked(root: str, text: str, left_out: LeftOut, findings: list[Finding]) -> 
             path = below + entry.name
             if not is_visible(entry.name):
                 left_out.add_hidden(path)
-            elif _is_folder(entry) and is_run(entry.path):
+            elif is_folder(entry) and is_run(entry.path):
                 left_out.runs.add(path)
-            elif _is_folder(entry):
+            elif is_folder(entry):
                 folders.append(path)
                 waiting.append((path + "/", (*above, here)))
             elif is_image(entry.name):
@@ -64,13 +65,6 @@ def walked(root: str, text: str, left_out: LeftOut, findings: list[Finding]) -> 
             else:
                 left_out.add_file(path)
     return sizes, folders
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
 
 
 def _add(entry: os.DirEntry[str], path: str, text: str, sizes: dict[str, int], findings: list[Finding]) -> None:

@@ -153,6 +153,10 @@ def override(
         Problems, one line each.
     """
     problems = []
+    if "=" in overrides[1:-1]:
+        at = overrides.index("=", 1)
+        key, value = overrides[at - 1], overrides[at + 1]
+        return [f'arguments "{key} = {value}": a key and its value are one word; write {key}={value}']
     for text in overrides:
         where = called or f'argument "{text}"'
         name, equals, raw = text.partition("=")
@@ -221,6 +225,10 @@ def _with_absolute_paths(recipe: Recipe, base: Path) -> tuple[Recipe, list[tuple
         except (OSError, ValueError, RuntimeError) as error:
             problems.append((path, f'{".".join(path)} = "{text}": no path: {error}; check it'))
             return text
+        if any("\ud800" <= letter <= "\udfff" for letter in found):
+            problems.append(
+                (path, f'{".".join(path)} = "{text}": the path is no UTF-8 text; rename the folder, or link to it')
+            )
         if problem := backslash_problem(text, found):
             problems.append((path, f'{".".join(path)} = "{text}": {problem}'))
         return found

@@ -11,7 +11,9 @@ from typing import Any
 from fewer.core.errors import RecipeError, printable
 from fewer.core.messages import KeyPath
 from fewer.core.text import command, decoded
+from fewer.data.decode.formats import is_image
 
+_ARCHIVES = {".zip", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 _PLACE = re.compile(r"\(at line (\d+), column \d+\)")
 _ESCAPES = re.compile(r'"([^"]*\\[^"]*)"')
 
@@ -43,7 +45,16 @@ def read_text(path: Path, noun: str = "recipe") -> str:
             fix += f"; for images, {command('fewer', 'init', path)} prints a recipe, which can be saved as a .toml file"
         raise RecipeError(f"{path}: cannot read the {noun}: {error.strerror}; {fix}") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"{path}: the {noun} must be UTF-8 text, this file is not; save it as UTF-8") from None
+        raise RecipeError(f"{path}: {_no_text(path, noun)}") from None
+
+
+def _no_text(path: Path, noun: str) -> str:
+    """What to do about a file that holds no text."""
+    if noun == "recipe" and path.suffix.lower() in _ARCHIVES:
+        return "an archive that is not read; unpack it and give the folder, or make it an uncompressed .tar"
+    if noun == "recipe" and is_image(str(path)):
+        return "one image; give the folder that holds the images of all classes"
+    return f"the {noun} must be UTF-8 text, this file is not; save it as UTF-8"
 
 
 def backslash_problem(text: str, path: str) -> str:

@@ -88,7 +88,8 @@ class Health:
         if change < _BARELY:
             return f"the weights barely move: raise train.lr ({lr:g}), tenfold at first"
         if steps < _STEPS:
-            return f"{steps} steps are few: raise {self._length()}, or lower train.batch_size"
+            few = "1 step is" if steps == 1 else f"{steps} steps are"
+            return f"{few} few: raise {self._length()}, or lower train.batch_size"
         return f"the learning rate is probably too high: set train.lr = {lr / 10:g}"
 
     def _length(self) -> str:

@@ -12,6 +12,7 @@ from fewer.data.annotations.draft import number
 from fewer.data.annotations.masks import folders_of, pair_of
 from fewer.data.annotations.tree import part_in, stem_of
 from fewer.data.decode.formats import ending_of, is_image
+from fewer.data.listing.walk import is_folder
 
 _FOLDERS_MAX, _FILES_MAX = 40, 400  # of each folder that are looked at
 _DEPTH = 3
@@ -48,7 +49,7 @@ def _some_files(folder: str) -> Iterator[str]:
             for entry in islice(scan, 4 * _FILES_MAX):
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if is_folder(entry):
                     folders.append(f"{below}{entry.name}/")
                 elif files < _FILES_MAX or not is_image(entry.name):
                     files += 1

@@ -31,9 +31,7 @@ def write_voc(found: Boxes) -> Written:
         lists.setdefault(part, []).append(posixpath.splitext(posixpath.basename(image))[0])
     for part, stems in lists.items():
         if part:
-            made.files[f"ImageSets/Main/{part}.txt"] = "".join(f"{stem}\n" for stem in stems).encode(
-                errors="surrogateescape"
-            )
+            made.files[f"ImageSets/Main/{part}.txt"] = "".join(f"{stem}\n" for stem in stems).encode()
     used = {int(label) for label in found.objects.class_A}
     made.lost["classes without an object"] += len(found.classes) - len(used)
     made.lost["the order of classes, which becomes that of their names"] += found.classes != sorted(found.classes)

@@ -55,7 +55,7 @@ def paths_for(found: Boxes, folder_of: Callable[[str], str], flat: bool = False)
         *folders, file = found.names[id].split("/")
         kept = [each for each in folders if each.lower() not in _HOLDERS and not is_plain(each)]
         path = ("_" if flat else "/").join([*kept, file])
-        path = re.sub(r"[\x00-\x1f\x7f]", "_", path)
+        path = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "_", path)  # the last are bytes that are no UTF-8
         stem, ending = posixpath.splitext(path)
         number, tried = 1, stem
         while (folder_of(part) + tried).lower() in taken:

@@ -24,7 +24,7 @@ from fewer.data.listing.difficult import note_difficult
 from fewer.data.listing.manifest import Entries, Manifest
 from fewer.data.listing.presence import strata_of
 from fewer.data.listing.strata import drawn_by, held_out_share, stratified
-from fewer.data.listing.subsample import LongTail, subset, thinned
+from fewer.data.listing.subsample import LongTail, nothing_held_out, subset, thinned
 from fewer.data.sources import Source, open_source
 
 _TEST_SHARE, _VAL_SHARE = 0.2, 0.05
@@ -252,10 +252,9 @@ class _Draft:
     def _held_out(self, share: float, purpose: str) -> Split:
         chosen = stratified(self.train_M, self._stratum_N, share, self._split_seed, purpose)
         by, count = drawn_by(self.source.annotations, self.by_masks), quantity(len(chosen), "image")
-        self.notes.append(
-            f"held out {share * 100:g} % of {len(self.train_M):,} images for {purpose} ({count}), "
-            f"{by}, split_seed {self._split_seed}"
-        )
+        of_all = f"held out {share * 100:g} % of {len(self.train_M):,} images for {purpose} ({count})"
+        self.notes.append(f"{of_all}, {by}, split_seed {self._split_seed}")
+        self.notes += [] if len(chosen) else [nothing_held_out(purpose)]
         self.train_M = self.train_M[~torch.isin(self.train_M, chosen)]
         return self.split(chosen, purpose)
 

@@ -129,3 +129,10 @@ def thinned(
         note += f"; class {name!r} with its {available_C[least]:,} images allows no more"
     notes.append(note)
     return leading(grouped_M, count_C, torch.tensor(kept_C))
+
+
+def nothing_held_out(purpose: str) -> str:
+    """A warning where too few images leave none to hold out for a purpose, `test` or `val`."""
+    what = "how good the model is" if purpose == "test" else "which epoch is best"
+    fix = f"add images of each class, or give data.{purpose} a folder of its own"
+    return f"warning: no image is left for {purpose}, so nothing says {what}; {fix}"

@@ -72,5 +72,13 @@ def _below(
             yield from _below(root, f"{path}/", above, wanted, left_out)
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one that can be followed."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to below a folder that may not be read
+        return False
+
+
 def _unreadable(root: str, what: str) -> DataError:
     return DataError(f"{root}: {what}; allowed: readable folders and files; fix: check path and rights")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 
 from fewer.core.annotation_keys import Difficult
@@ -21,6 +22,7 @@ from fewer.core.registry import Registry
 from fewer.data.annotations.detect import kind_of
 from fewer.data.decode.formats import is_image
 from fewer.data.listing.class_folders import ClassLevel
+from fewer.data.listing.walk import is_folder
 from fewer.data.reading.source import Source as Source
 from fewer.data.reading.source import Stamp as Stamp
 
@@ -131,7 +133,7 @@ def _only_folder(place: str) -> str:
             found = [entry for entry in scan if not entry.name.startswith(".") and entry.name != "__MACOSX"]
     except OSError:
         return ""
-    folders = [entry.name for entry in found if entry.is_dir()]
+    folders = [entry.name for entry in found if is_folder(entry)]
     return folders[0] if len(folders) == 1 and not any(is_image(entry.name) for entry in found) else ""
 
 
@@ -170,6 +172,12 @@ def no_data(text: str, is_none: str = "names no data") -> str:
         text: The text.
         is_none: What to say of one that is no missing path either.
     """
-    if os.path.exists(text) or ":" in text or difflib.get_close_matches(text, kinds(), n=1, cutoff=0.6):
+    is_drive = re.match(r"[A-Za-z]:[\\/]", text)
+    if os.path.exists(text) or (":" in text and not is_drive):
         return f"{text}: {is_none}; {allowed(text)}"
-    return f"{text}: no such file or folder; fix: check the path, or name a source: {', '.join(forms())}"
+    if not is_drive and difflib.get_close_matches(text, kinds(), n=1, cutoff=0.6):
+        return f"{text}: no such file or folder; {allowed(text)}"
+    fix = "check the path"
+    if "\\" in text:
+        fix += "; folders are separated by / here, and under WSL C:\\Users is /mnt/c/Users"
+    return f"{text}: no such file or folder; fix: {fix}, or name a source: {', '.join(forms())}"
