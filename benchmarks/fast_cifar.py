@@ -19,7 +19,6 @@ import json
 import runpy
 import statistics
 import tempfile
-import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ SMALL = {
     "task.tta_below": None,
 }
 SMOKE = {"data.source": "digits", "data.subset": 300, "model.width": 0.1, "train.batch_size": 50, "train.epochs": 1}
-UNSURE = tomllib.loads(EXAMPLE["RECIPE"])["task"]["tta_below"]
+UNSURE = EXAMPLE["SPEED_RUN"]["task.tta_below"]
 VIEWS = {
     "one": ["task.tta=none", "task.tta_below="],
     "six": ["task.tta=flip_and_shift", "task.tta_below=1.0"],
@@ -106,7 +105,9 @@ def arguments() -> argparse.Namespace:
 
 def content_of(rung: str) -> dict[str, Any]:
     """The recipe of a rung, or of a variant of the last."""
-    content = tomllib.loads(EXAMPLE["RECIPE"])
+    import fewer
+
+    content = changed(fewer.ready_recipe("cifar-fast"), EXAMPLE["SPEED_RUN"])
     if rung in VARIANTS:
         return changed(content, VARIANTS[rung])
     names = list(RUNGS)

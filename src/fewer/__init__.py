@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fewer.recipe.parse import load_recipe as load_recipe
     from fewer.recipe.parse import parse_recipe as parse_recipe
     from fewer.recipe.schema import Recipe as Recipe
+    from fewer.recipe.shipped import ready_recipe as ready_recipe
     from fewer.select.own_loop.chooser import Chooser as Chooser
     from fewer.training.loop import train as train
     from fewer.training.run import Run as Run
@@ -56,6 +57,7 @@ _HOME = {
     "fewer.plan.plan": ("Plan",),
     "fewer.recipe.parse": ("load_recipe", "parse_recipe"),
     "fewer.recipe.schema": ("Recipe",),
+    "fewer.recipe.shipped": ("ready_recipe",),
     "fewer.select.own_loop.chooser": ("Chooser",),
     "fewer.training.loop": ("train",),
     "fewer.training.run": ("Run",),
@@ -87,6 +89,7 @@ __all__ = [
     "load_runs",
     "parse_recipe",
     "predict",
+    "ready_recipe",
     "resume",
     "train",
 ]

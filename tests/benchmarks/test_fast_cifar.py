@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def recipe(content: dict[str, Any]) -> Any:
 
 def test_the_last_rung_is_the_example(ladder: dict[str, Any]) -> None:
     last = recipe(ladder["content_of"](list(ladder["RUNGS"])[-1]))
-    assert last == recipe(tomllib.loads(ladder["EXAMPLE"]["RECIPE"]))
+    assert last == ladder["EXAMPLE"]["recipe_of"]("data.source=digits")
     assert len(ROOT.joinpath("examples", "fast_cifar.py").read_text().splitlines()) <= 150
 
 

@@ -33,7 +33,7 @@ def photos(side_px: int, images: int = 24) -> str:
     return "folder:photos"
 
 
-@pytest.mark.parametrize(("side_px", "name"), [(8, "tiny-standard"), (32, "small-standard"), (90, "photos-standard")])
+@pytest.mark.parametrize(("side_px", "name"), [(8, "tiny-standard"), (32, "cifar-fast"), (90, "photos-standard")])
 def test_without_weights_the_size_of_the_images_decides(side_px: int, name: str) -> None:
     choice = choose(
         photos(side_px), ["model.name=lenet5", "train.batch_size=4"] if side_px == 90 else ["train.batch_size=4"]
@@ -44,31 +44,35 @@ def test_without_weights_the_size_of_the_images_decides(side_px: int, name: str)
     assert choice.seconds[1] == 2.0 * one_line.OVERHEAD
 
 
-def test_small_images_grow_where_a_study_says_that_it_pays(tmp_path: Path) -> None:
+def test_small_images_grow_and_muon_trains_them_as_a_study_says_that_it_pays(tmp_path: Path) -> None:
     choice = choose(photos(32), ["train.batch_size=4"])
-    assert [(stage.epochs, stage.side_px) for stage in choice.plan.stages] == [(17, 20), (10, 26), (13, 32)]
+    assert [(stage.epochs, stage.side_px) for stage in choice.plan.stages] == [(15, 24), (25, 32)]
+    assert choice.recipe.train.optimizer == "muon"
     lines = choice.lines("a minute")
-    assert lines[1].startswith("why:    images that grow from 20 to 32 px take 6")
+    assert lines[1].startswith("why:    images that grow from 24 to 32 px take 8")
     path = tmp_path / "small.toml"
     path.write_text(choice.text)
     assert load_recipe(path) == choice.recipe
     shorter = choose(photos(32), ["train.batch_size=4", "train.epochs=5"])
-    assert [(stage.epochs, stage.side_px) for stage in shorter.plan.stages] == [(2, 20), (1, 26), (2, 32)]
+    assert [(stage.epochs, stage.side_px) for stage in shorter.plan.stages] == [(2, 24), (3, 32)]
 
 
-def test_few_small_images_get_smaller_batches_a_lower_rate_and_more_epochs() -> None:
-    found = choose(photos(32, 100)).recipe.train
-    assert (found.batch_size, found.lr, found.epochs) == (19, 0.037, 40)
-    asked = choose(photos(32, 100), ["train.batch_size=50", "train.epochs=12"]).recipe.train
-    assert (asked.batch_size, asked.lr, asked.epochs) == (50, 0.5, 12)
+def test_few_small_images_get_smaller_batches_and_more_epochs() -> None:
+    found = choose(photos(32, 100))
+    assert (found.recipe.train.batch_size, found.recipe.train.lr, found.plan.epochs) == (19, 0.205, 40)
+    asked = choose(photos(32, 100), ["train.batch_size=50", "train.epochs=12"])
+    assert (asked.recipe.train.batch_size, asked.recipe.train.lr, asked.plan.epochs) == (50, 0.205, 12)
+    plain = choose(photos(32, 100), ["train.optimizer=sgd"]).recipe.train
+    assert (plain.batch_size, plain.lr, plain.epochs) == (19, 0.037, 40), "the rate with the batch"
 
 
 @pytest.mark.parametrize(
-    "key", ["train.side_px=32", "train.epochs=2", "model.name=lenet5", "train.evaluation_side_px=32"]
+    "key",
+    ["train.side_px=32", "train.epochs=1", "model.name=lenet5", "train.evaluation_side_px=32", "train.optimizer=adamw"],
 )
-def test_images_keep_their_size_where_the_user_decides_it_or_there_is_no_evidence(key: str) -> None:
+def test_training_is_plain_where_the_user_decides_what_the_study_decided(key: str) -> None:
     choice = choose(photos(32), ["train.batch_size=4", key])
-    assert len(choice.plan.stages) == 1
+    assert (choice.name, len(choice.plan.stages)) == ("small-standard", 1)
     assert not any(line.startswith("why:") for line in choice.lines("a minute"))
 
 
@@ -130,16 +134,16 @@ def test_weights_that_were_downloaded_before_are_at_hand(tmp_path: Path) -> None
     kept.parent.mkdir(parents=True)
     kept.touch()
     data = one_line.DataFacts(2000, 100, 500, ("a", "b"), 200)
-    name, values = one_line._recipe_for(data, {}, {})
+    name, values = one_line._recipe_for(data, {})
     assert (name, values["model", "weights"]) == ("photos-finetune", "default")
-    assert one_line._recipe_for(data, {"weights": "none"}, {})[0] == "photos-standard"
+    assert one_line._recipe_for(data, {"model": {"weights": "none"}})[0] == "photos-standard"
 
 
 def test_fewer_images_get_more_epochs_and_smaller_batches() -> None:
     few, many = (one_line.DataFacts(images, 0, 0, ("a", "b"), 200) for images in (40, 100_000))
     for model in ({}, {"name": "resnet18", "weights": "default"}):
-        name, of_few = one_line._recipe_for(few, model, {})
-        _, of_many = one_line._recipe_for(many, model, {})
+        name, of_few = one_line._recipe_for(few, {"model": model})
+        _, of_many = one_line._recipe_for(many, {"model": model})
         limits = one_line._STEPS[name]
         keys = [("stages", str(n), "epochs") for n in range(2)] if len(limits) > 1 else [("train", "epochs")]
         for key, (_, least, most) in zip(keys, limits, strict=True):

@@ -42,7 +42,7 @@ def sides(content: Content, largest_px: int) -> dict[KeyPath, int]:
     }
 
 
-def batch_sizes(content: Content, images: int) -> dict[KeyPath, int | float]:
+def batch_sizes(content: Content, images: int, fewest_steps: int = FEWEST_STEPS) -> dict[KeyPath, int | float]:
     """Keys for batches of which an epoch has some, where it had next to none; with the rate that belongs to them.
 
     Where the learning rate follows the batch (`train.lr_scaling`), each stage takes the batch that it can; else all
@@ -51,6 +51,7 @@ def batch_sizes(content: Content, images: int) -> dict[KeyPath, int | float]:
     Args:
         content: The recipe's content.
         images: Training images.
+        fewest_steps: Steps that an epoch has at least, unless batches were below 32 images then.
     """
     train = content["train"]
     places: list[tuple[KeyPath, int, float]] = [
@@ -61,7 +62,7 @@ def batch_sizes(content: Content, images: int) -> dict[KeyPath, int | float]:
     if not places:
         least = min((stage.get("data_share", 1.0) for stage in content.get("stages", ())), default=1.0)
         places = [(("train", "batch_size"), train["batch_size"], least)]
-    fits = {path: _fitting(size, round(images * share)) for path, size, share in places}
+    fits = {path: _fitting(size, round(images * share), fewest_steps) for path, size, share in places}
     if train.get("lr_scaling", "none") != "none":
         return {path: fits[path] for path, size, _ in places if fits[path] < size}
     factor = min(fits[path] / size for path, size, _ in places)
@@ -73,9 +74,9 @@ def batch_sizes(content: Content, images: int) -> dict[KeyPath, int | float]:
     return found
 
 
-def _fitting(size: int, images: int) -> int:
+def _fitting(size: int, images: int, fewest_steps: int) -> int:
     """A batch of this size, or the largest that suits so many images: a power of two, where it is not tiny."""
-    most = max(images // FEWEST_STEPS, min(_USUAL, images // 4), 2)
+    most = max(images // fewest_steps, min(_USUAL, images // 4), 2)
     if size <= most:
         return size
     return most if most < _USUAL else 1 << (most.bit_length() - 1)

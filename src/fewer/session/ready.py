@@ -44,6 +44,7 @@ _STEPS = {
     "photos-finetune": (625, 10, 50),
     "photos": (800, 12, 40),
     "cifar-finetune": (500, 4, 20),
+    one_line.FAST: one_line.FAST_STEPS,
     "cifar": (464, 10, 40),
 }
 
@@ -195,7 +196,10 @@ class _Fitting:
         """Takes batches that an epoch has some of, and as many epochs as that asks for."""
         images, own = data.train_images, self._asked("train").get("batch_size")
         if not own:
-            self._take(stage_fitting.batch_sizes(self.content, images), f"for {images:,} training images")
+            self._take(
+                stage_fitting.batch_sizes(self.content, images, one_line.fewest_steps(self.name)),
+                f"for {images:,} training images",
+            )
         total = self.spread.get("epochs")
         # Those whose stages have batches of their own keep their epochs.
         fitted = self.values.get(("train", "batch_size"), self.content["train"].get("batch_size", 0))

@@ -6,6 +6,7 @@ Each is a whole recipe; its header's first sentence says what it is for, `Time:`
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -48,6 +49,18 @@ def text(name: str) -> str:
     if name not in names():
         raise KeyError(f'no recipe "{name}" comes with the package; {nearest(name, names())}')
     return files(__name__).joinpath(f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+
+
+def ready_recipe(name: str) -> dict[str, Any]:
+    """The content of a recipe that comes with the package, as `parse_recipe` takes it.
+
+    Args:
+        name: Its name, such as `cifar-fast`; `fewer recipes` lists them.
+
+    Raises:
+        KeyError: There is none of this name.
+    """
+    return tomllib.loads(text(name))
 
 
 def card(name: str) -> Card:
