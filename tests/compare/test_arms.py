@@ -39,4 +39,4 @@ def test_a_budget_has_no_place_in_a_comparison_which_states_epochs() -> None:
     base = Base.read(ROOT / "recipes" / "digits.toml", ["train.budget=0.5"])
     plain, _ = variants_of(base, changes_of(["select.method=random"], None))
     with pytest.raises(RecipeError, match=r'train\.budget = "0\.5": a comparison states epochs.*`fewer plan`'):
-        _prepared([Arm("baseline", plain)])
+        _prepared([Arm("baseline", plain)], "val/top1")

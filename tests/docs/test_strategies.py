@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
 
@@ -23,7 +22,7 @@ IMAGES = {"cifar": (47_500, 10, 32), "photos": (2000, 30, 210), "imagenet": (1_2
 def costs(name: str) -> list[str]:
     """FEE, and its share of plain training, as the page writes them."""
     images, classes, side_px = IMAGES[name.partition("-")[0]]
-    recipe = parse_recipe(tomllib.loads(shipped.text(name)))
+    recipe = parse_recipe(shipped.ready_recipe(name))
     data = DataFacts(images, 100, 100, tuple(map(str, range(classes))), side_px, (images // classes,) * classes)
     plan = compile_plan(recipe, Facts(data, model_facts(recipe, data, None, None)))
     fee = plan.predicted["full_epoch_equivalents"][1]

@@ -44,7 +44,7 @@ def test_each_is_a_whole_recipe_whose_header_says_what_it_is(name: str) -> None:
 
 def planned(name: str) -> Plan:
     """The plan for as many images as ImageNet-1k has: nobody has to have them; frozen layers cost no backward."""
-    recipe = parse_recipe(tomllib.loads(shipped.text(name)))
+    recipe = parse_recipe(shipped.ready_recipe(name))
     layers = tuple(f"layer{place}" for place in range(20))
     frozen = tuple(5 * place if stage.frozen else 0 for place, stage in enumerate(recipe.stages))
     flops = {
@@ -106,7 +106,7 @@ def test_those_for_imagenet_have_the_constants_of_the_reference_project(
 def test_a_curriculum_differs_from_plain_training_by_its_stages_alone() -> None:
     """So that what `fewer compare` finds between them is what stages do."""
     for size in ("cifar", "photos"):
-        plain, staged = (tomllib.loads(shipped.text(f"{size}-{name}")) for name in ("standard", "progressive"))
+        plain, staged = (shipped.ready_recipe(f"{size}-{name}") for name in ("standard", "progressive"))
         assert sum(stage["epochs"] for stage in staged.pop("stages")) == plain["train"].pop("epochs")
         plain["train"].pop("side_px")
         assert plain == staged

@@ -198,7 +198,7 @@ def _confirmation(question: Question, choice: Round, names: Sequence[str]) -> Ro
     return replace(again, arms=arms, seeds=range(first, first + question.confirm), metric=metric)
 
 
-def _prepared(arms: Sequence[Arm], metric: str = "") -> dict[str, Prepared]:
+def _prepared(arms: Sequence[Arm], metric: str) -> dict[str, Prepared]:
     """Plan and data of every arm, by its key.
 
     Args:

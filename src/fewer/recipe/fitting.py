@@ -40,7 +40,7 @@ def given_paths(overrides: Sequence[str]) -> list[KeyPath]:
 
 def left_out(name: str, overrides: Sequence[str]) -> dict[KeyPath, Any]:
     """Keys of a shipped recipe that have no place beside the user's, such as those of another model; None for each."""
-    asked, content = asked_for(overrides), tomllib.loads(shipped.text(name))
+    asked, content = asked_for(overrides), shipped.ready_recipe(name)
     override(content, overrides, {})
     found: dict[KeyPath, Any] = {("train", "epochs"): None} if "stages" in asked else {}  # stages say how many
     for section in ("model", "task", "train"):

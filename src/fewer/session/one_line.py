@@ -173,7 +173,7 @@ def _recipe_for(data: DataFacts, asked: Mapping[str, Any]) -> tuple[str, dict[Ke
         name = ("tiny" if side <= TINY_PX else "small" if side <= SMALL_PX else "photos") + "-standard"
     if name == "small-standard" and not ({"model", "stages"} & set(asked) or _OF_FAST & set(train) or epochs == 1):
         name = FAST
-    content = tomllib.loads(shipped.text(name))
+    content = shipped.ready_recipe(name)
     batch = content["train"]["batch_size"]
     if name in ("tiny-standard", "small-standard", FAST):
         fitted = stage_fitting.batch_sizes(content, data.train_images, fewest_steps(name))

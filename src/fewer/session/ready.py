@@ -137,7 +137,7 @@ def _for_images(names: Sequence[str], train: Split) -> str:
 
 def _totals(name: str, overrides: Sequence[str]) -> tuple[dict[str, int], Sequence[str]]:
     """What of the user's keys is for all of a recipe's stages together, and the others."""
-    if "stages" not in tomllib.loads(shipped.text(name)):
+    if "stages" not in shipped.ready_recipe(name):
         return {}, overrides
     train = fitting.asked_for(overrides).get("train", {})
     found = {key: train[key] for key in ("epochs", "side_px") if isinstance(train.get(key), int)}
@@ -166,7 +166,7 @@ class _Fitting:
     changes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.content = tomllib.loads(shipped.text(self.name))
+        self.content = shipped.ready_recipe(self.name)
         self.given = fitting.given_paths(self.overrides)
         self.family = self.name.partition("-")[0]
 
