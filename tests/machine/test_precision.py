@@ -6,7 +6,7 @@ from typing import get_args
 
 import torch
 
-from fewer.machine.precision import PRECISIONS, auto_precision, autocast_dtype, weights_dtype
+from fewer.machine.precision import PRECISIONS, auto_channels_last, auto_precision, autocast_dtype, weights_dtype
 from fewer.recipe.schema import TrainRecipe
 
 
@@ -33,3 +33,10 @@ def test_processors_compute_depthwise_convolutions_in_float32() -> None:
     shares = (0.0, 0.16, 0.24, 0.35)  # resnet18, convnext_tiny, shufflenet_v2_x1_0, mobilenet_v2
     assert [auto_precision("cpu", True, share) for share in shares] == ["bf16", "bf16", "fp32", "fp32"]
     assert auto_precision("cuda", True, 0.35) == "bf16"
+
+
+def test_processors_train_very_narrow_nets_with_their_channels_first() -> None:
+    assert auto_channels_last("cpu", "fp32", narrow_strides=False) == "yes"
+    assert auto_channels_last("cpu", "bf16", narrow_strides=True) == "no"
+    assert auto_channels_last("cuda", "bf16", narrow_strides=True) == "yes"
+    assert auto_channels_last("cuda", "fp64", narrow_strides=False) == "no"

@@ -12,6 +12,7 @@ from fewer.core.errors import RecipeError
 from fewer.models import dry_run
 from fewer.recipe.parse import parse_recipe
 from fewer.session.build import make_plan, open_data
+from fewer.testing.harness import trained
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,19 @@ def test_a_depthwise_convolution_that_halves_gives_a_quarter_of_its_input() -> N
     ).to("meta")
     task = tasks.module("classify").plain(tuple(map(str, range(10))))
     assert dry_run.depthwise_share(model, 64, task) == 16 * 32**2 / (16 * 64**2 + 16 * 32**2 + 10)
+
+
+def test_nets_so_narrow_that_onednn_fails_on_them_are_trained_with_their_channels_first() -> None:
+    content: dict[str, Any] = {
+        "data": {"source": "digits", "test": "93%", "val": "none"},
+        "model": {"name": "resnet18_cifar", "width": 0.125},
+        "train": {"batch_size": 31},  # two threads share an odd batch: what failed first
+        "stages": [{"epochs": 2, "side_px": 16}],
+    }
+    plan = trained(content).run.plan
+    assert (plan.facts.model.narrow_strides, plan.channels_last) == (True, False)
+    for change, warned in (({"channels_last": "yes"}, True), ({"channels_last": "no"}, False)):
+        recipe = parse_recipe({**content, "train": {**content["train"], **change}})
+        assert any("oneDNN" in note for note in make_plan(recipe, open_data(recipe)).notes) == warned
+    wider = parse_recipe({**content, "model": {"name": "resnet18_cifar", "width": 0.25}})
+    assert make_plan(wider, open_data(wider)).channels_last

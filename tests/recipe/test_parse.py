@@ -196,3 +196,9 @@ def test_stages_are_taken_out_one_by_one() -> None:
     assert not parse_recipe(content, ["stages="]).stages
     with pytest.raises(RecipeError, match="no such entry"):
         parse_recipe(content, ["stages.7="])
+
+
+@pytest.mark.parametrize("value", ["1e308", "inf", "nan"])
+def test_a_number_that_overflows_fp32_is_refused(value: str) -> None:
+    with pytest.raises(RecipeError, match=r"train.lr = .*(numbers go up to 1e\+18|finite number)"):
+        parse_recipe({"data": {"source": "digits"}}, [f"train.lr={value}"])

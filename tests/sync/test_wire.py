@@ -10,7 +10,7 @@ import torch
 
 from fewer.sync.network import PAYLOAD_SHARE
 from fewer.testing.harness import one_thread, trained
-from fewer.testing.hosts import Host, obstacle, two_hosts
+from fewer.testing.hosts import FRAME_BYTES, Host, obstacle, two_hosts
 from fewer.testing.ranks import on_ranks
 
 NUMBERS = 1 << 19  # 2 MiB, beside which what TCP says besides is little
@@ -38,15 +38,19 @@ def _trained(comm: Any, **sync: Any) -> int:
 
 
 def _booked_and_counted(comm: Any, hosts: Sequence[Host]) -> dict[str, tuple[int, int]]:
-    """Of each work, what a rank books and what its host sends."""
-    found = {}
+    """Of each work, what a rank books and what its host sends once."""
+    host, found = hosts[comm.rank], {}
+
+    def sent_bytes() -> int:
+        return host.sent_bytes() - FRAME_BYTES * host.resent_frames()
+
     for name, work in WORKS.items():
-        before = hosts[comm.rank].sent_bytes()
+        before = sent_bytes()
         ledger = work(comm)
         booked = ledger if isinstance(ledger, int) else comm.take_bytes_sent()
         comm.gather(torch.zeros(1))  # until both have all, and have said so
         comm.take_bytes_sent()
-        found[name] = booked, hosts[comm.rank].sent_bytes() - before
+        found[name] = booked, sent_bytes() - before
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from fewer.core.clock import Duration, Period
 
@@ -26,12 +26,20 @@ def _period(value: object) -> Period:
     return Period(found.value, found.unit)
 
 
+def _in_fp32(value: float) -> float:
+    """Checks that fp32, which ends at 3e38, holds even the product of two such numbers."""
+    if value > _LARGEST:
+        raise ValueError(f"numbers go up to {_LARGEST:g}")
+    return value
+
+
+_LARGEST = 1e18
 Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str)]
 AnyLength = Annotated[Period, BeforeValidator(_period), PlainSerializer(str, return_type=str)]
 # Strict: neither "3" nor true is a number. Bounded: a slip of the keyboard must not become hours of planning.
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True), AfterValidator(_in_fp32)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True), AfterValidator(_in_fp32)]
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Index = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Epochs = Annotated[int, Field(ge=1, le=32_767, strict=True)]  # the score table stores epochs in 16 bits

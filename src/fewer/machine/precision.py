@@ -1,5 +1,7 @@
 """Number formats of a run: what weights are kept in, what products are computed in, and what `auto` chooses.
 
+The memory layout goes with them.
+
 Importing this needs no torch.
 """
 
@@ -46,6 +48,17 @@ def auto_precision(device: str, bf16: bool, depthwise_share: float = 0.0) -> Lit
     if device == "cpu" and depthwise_share > _MANY_DEPTHWISE:
         return "fp32"
     return "bf16" if bf16 else "fp16" if device == "cuda" else "fp32"
+
+
+def auto_channels_last(device: str, precision: str, narrow_strides: bool) -> Literal["yes", "no"]:
+    """What `train.channels_last = "auto"` is.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: One of `PRECISIONS`.
+        narrow_strides: Whether the net has layers that a processor must not train so (`dry_run.has_narrow_strides`).
+    """
+    return "no" if precision == "fp64" or (device == "cpu" and narrow_strides) else "yes"
 
 
 def native_bf16(device: str) -> bool:

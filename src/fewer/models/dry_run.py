@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fewer.models import ModelParams
 
 _USUAL_SIDES_PX = (32, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
+_VECTOR = 16  # fp32 numbers, with AVX-512
 _FAILURES = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, NotImplementedError, ZeroDivisionError)
 
 
@@ -83,6 +84,21 @@ def depthwise_share(model: nn.Module, side_px: int, task: Task) -> float:
         for hook in hooks:
             hook.remove()
     return given[True] / max(1, sum(given.values()))
+
+
+def has_narrow_strides(model: nn.Module) -> bool:
+    """Whether it has a strided 1x1 convolution of fewer channels than a vector holds, such as a very narrow ResNet's.
+
+    Of these, with channels last, oneDNN writes the gradients of the weights beyond its workspace (up to v3.12 at least;
+    uxlfoundation/oneDNN issue 6035): wrong numbers or a crash, on processors with AVX2 and AVX-512.
+    """
+    return any(
+        isinstance(layer, torch.nn.Conv2d)
+        and layer.kernel_size == (1, 1)
+        and max(layer.stride) > 1
+        and layer.in_channels < _VECTOR
+        for layer in model.modules()
+    )
 
 
 def drawn(params: ModelParams, classes: int, side_px: int) -> nn.Module:

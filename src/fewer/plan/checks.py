@@ -151,6 +151,21 @@ def few_validation_images(recipe: Recipe, facts: Facts) -> str:
     )
 
 
+def crashes_with_channels_last(recipe: Recipe, facts: Facts) -> str:
+    """That the layout asked for makes a processor compute wrongly; nothing where it does not.
+
+    Args:
+        recipe: The recipe, with what `auto` became.
+        facts: What is known of the model and the machine.
+    """
+    if recipe.train.channels_last == "no" or facts.machine.device != "cpu" or not facts.model.narrow_strides:
+        return ""
+    return (
+        'train.channels_last = "yes" with strided 1x1 convolutions of fewer than 16 channels gives wrong gradients on '
+        "some processors, or a crash (oneDNN, issue 6035); leave it out"
+    )
+
+
 def waits_for_compiler(recipe: Recipe) -> str:
     """What a run that compiles waits for, which no time that is predicted holds; nothing for any other."""
     if recipe.train.compile == "no":

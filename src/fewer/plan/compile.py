@@ -9,7 +9,7 @@ from fewer.core.errors import RecipeError
 from fewer.core.spending import seconds_of
 from fewer.core.types import At, Expectation, Stage
 from fewer.data.listing.class_summary import class_line
-from fewer.machine.precision import auto_precision
+from fewer.machine.precision import auto_channels_last, auto_precision
 from fewer.optim import evaluates_average
 from fewer.plan import checks
 from fewer.plan.batch_ramp import growth_note, growth_problems, with_growth
@@ -78,6 +78,7 @@ def compile_plan(
         saves_little(stages, shown),
         checks.unusual_lr(recipe, facts),
         checks.few_validation_images(recipe, facts),
+        checks.crashes_with_channels_last(recipe, facts),
         checks.waits_for_compiler(recipe),
         checks.exceeds_plain_cost(facts, budget, predicted),
         mostly_scored(budget, expected),
@@ -151,7 +152,9 @@ def _resolved(recipe: Recipe, facts: Facts) -> Recipe:
     if precision == "auto":
         precision = auto_precision(facts.machine.device, facts.machine.bf16, facts.model.depthwise_share)
     store = facts.data.store.place if facts.data.store else "none"
-    layout = train.channels_last if train.channels_last != "auto" else "no" if precision == "fp64" else "yes"
+    layout = train.channels_last
+    if layout == "auto":
+        layout = auto_channels_last(facts.machine.device, precision, facts.model.narrow_strides)
     return recipe.model_copy(
         update={
             "train": train.model_copy(update={"precision": precision, "channels_last": layout}),

@@ -84,6 +84,7 @@ class ModelFacts:
         batchnorm_channels: Channels of each layer that normalises by batches.
         shapes: Shapes of its parameters.
         depthwise_share: Share of its layers' numbers that depthwise convolutions give.
+        narrow_strides: Whether it has layers that a processor must not train with their channels last.
         weights: SHA-256 of the file with the first weights; empty for random ones.
         moments: Mean and standard deviation of each channel that the first weights were trained with, where known.
         scoring_side_px: Image side that the selector scores batches at; None: that of training.
@@ -103,6 +104,7 @@ class ModelFacts:
     batchnorm_channels: tuple[int, ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
     depthwise_share: float = 0.0
+    narrow_strides: bool = False
     weights: str = ""
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     scoring_side_px: int | None = None

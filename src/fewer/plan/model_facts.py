@@ -148,6 +148,7 @@ def _facts_of(net: _Net) -> ModelFacts:
         batchnorm_channels=batchnorm_channels(model),
         shapes=tuple(tuple(parameter.shape) for parameter in model.parameters()),
         depthwise_share=dry_run.depthwise_share(model, sides[-1], task),
+        narrow_strides=dry_run.has_narrow_strides(model),
         scoring_side_px=net.scoring_side_px,
         notes=(*_stem_notes(net, model), *_rate_notes(net, model, layers)),
         plain_sample_flops=flops[sides[-1]][0].training if trains_all else unfrozen_flops(task, model, sides[-1]),

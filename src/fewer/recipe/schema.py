@@ -137,7 +137,7 @@ class TrainRecipe(TrainParams):
     deterministic: Flag = False
     """Use only operations that give the same bits every time, and stop at one that has no such form."""
     channels_last: Literal["auto", "yes", "no"] = "auto"
-    """Memory layout of images and filters; results differ by rounding only."""
+    """Memory layout of images and filters; results differ by rounding only. `auto`: `no` where that is unsafe."""
     seed: Seed = 0
     """Of everything that is drawn: first weights, order of the images, views, samples."""
     data_seed: Seed | None = None

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 _INTERFACE = "fewer0"
+FRAME_BYTES = 1514  # of a full one, its headers included
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET of <sched.h>
 _BURST_SECONDS, _LEAST_BURST_BYTES = 0.001, 16 * 1024  # what may go ahead of the rate: a tick of the kernel's timers
 _QUEUE = "400ms"  # what may wait behind a limit, before frames are lost
@@ -54,6 +55,12 @@ class Host:
         with open("/proc/self/net/dev") as counters:
             numbers = next(line for line in counters if line.strip().startswith(f"{self.interface}:")).split(":")[1]
         return int(numbers.split()[8])  # behind eight numbers of what was received
+
+    def resent_frames(self) -> int:
+        """Frames among these that it sent again, as a busy machine's timers make it; asked like `sent_bytes`."""
+        with open("/proc/self/net/snmp") as counters:
+            names, numbers = (line.split() for line in counters if line.startswith("Tcp:"))
+        return int(numbers[names.index("RetransSegs")])
 
 
 def obstacle() -> str:
