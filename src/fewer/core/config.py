@@ -27,13 +27,13 @@ def _period(value: object) -> Period:
 
 
 def _in_fp32(value: float) -> float:
-    """Checks that fp32, which ends at 3e38, holds even the product of two such numbers."""
+    """Checks that fp32, which ends at 3e38, holds a number and what scales make of it."""
     if value > _LARGEST:
         raise ValueError(f"numbers go up to {_LARGEST:g}")
     return value
 
 
-_LARGEST = 1e18
+_LARGEST = 1e30
 Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str)]
 AnyLength = Annotated[Period, BeforeValidator(_period), PlainSerializer(str, return_type=str)]
 # Strict: neither "3" nor true is a number. Bounded: a slip of the keyboard must not become hours of planning.

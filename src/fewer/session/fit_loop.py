@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from fewer import report
 from fewer.core.errors import FewerError, Stopped, printable
@@ -26,6 +23,7 @@ from fewer.session import signals
 from fewer.session.amendments import Amendments, place
 from fewer.session.artifacts import Artifacts
 from fewer.session.build import Session
+from fewer.session.checkpoint_times import CheckpointTimes
 from fewer.session.closing import closing
 from fewer.session.epoch_metrics import EpochSums, costs, in_words, layer_stats, validation_metrics
 from fewer.session.evaluation import Evaluator
@@ -43,6 +41,13 @@ from fewer.training.loop import Row, train
 if TYPE_CHECKING:
     from fewer.runs.remote.copies import Copies
 
+# What comes before training, what a run that is stopped there does not know yet, and what it does once it is resumed.
+_PREPARATIONS = (
+    (find_lr, "the learning rate was found", "looks for it again"),
+    (compute_reference_losses, "the reference losses were complete", "computes them again"),
+    (choose_by_proxy, "the proxy had chosen the images", "lets it choose again"),
+)
+
 
 class FitLoop:
     """One process's way through a run, from wherever its checkpoint stands."""
@@ -55,7 +60,7 @@ class FitLoop:
     def __init__(self, session: Session, folder: RunFolder, display: Display, stop: signals.Stop) -> None:
         self.session, self.folder, self.display, self.stop = session, folder, display, stop
         self.comm = session.run.comm
-        self.saved_at = time.monotonic()
+        self.checkpoint_times = CheckpointTimes(self.comm)
         self.epoch = EpochSums(session)
         self.artifacts = Artifacts(session, folder, self._note)
         self.evaluator = Evaluator(session, folder, display, self.artifacts, self._record, self._note)
@@ -120,8 +125,7 @@ class FitLoop:
             raise
         except KeyboardInterrupt:  # the second Ctrl-C, or one that came when nothing was left to be saved
             self.is_hurried = True
-            again = f"at once; {command('fewer', 'resume', self.folder.path)} goes on from the last checkpoint"
-            stop = Stopped.by(signal.SIGINT, again)
+            stop = Stopped.by(signal.SIGINT, f"at once; {self._resume} goes on from the last checkpoint")
             self.folder.status(stop.state, message=str(stop), exit_code=stop.exit_code, **self._where())
             raise stop from None
         except BaseException as error:
@@ -134,6 +138,19 @@ class FitLoop:
 
     def _train(self) -> dict[str, Any]:
         session, run = self.session, self.session.run
+        self._open()
+        self._prepare()
+        self.display.begin(session)
+        self.epoch.begin()
+        self.speeds, self.health = RankSpeeds(run.ledger), Health(session)
+        steering.begin(run, run.ledger.total_seconds)
+        for row in train(session.task, session.train_data, run):
+            self._after(row)
+        return self._finish()
+
+    def _open(self) -> None:
+        """Begins the record, and says what is trained."""
+        session = self.session
         self._write_head()
         self._log(opening(self.folder.path, session.plan.recipe, session.plan.facts.machine.device))
         self.artifacts.open()
@@ -142,55 +159,54 @@ class FitLoop:
             self._record(line)
         for text in () if self.head else session.plan.notes:  # a resumed run has shown them before
             self._note(text)
-        self.stop.run, self.stop.answer = run, self._answer
-        if not find_lr(session, self._note, self._record):
-            again = f"`fewer resume {self.folder.path}` looks for it again"
-            raise self.stop.stopped(f"before the learning rate was found, which begins the run; {again}")
-        self._write_found()
-        if not compute_reference_losses(session, self._note, self._record):
-            again = f"{command('fewer', 'resume', self.folder.path)} computes them again"
-            raise self.stop.stopped(f"before the reference losses were complete, which begin the run; {again}")
-        if not choose_by_proxy(session, self._note, self._record):
-            again = f"{command('fewer', 'resume', self.folder.path)} lets it choose again"
-            raise self.stop.stopped(f"before the proxy had chosen the images, which begins the run; {again}")
-        self.display.begin(session)
-        self.epoch.begin()
-        self.speeds = RankSpeeds(run.ledger)
-        steering.begin(run, run.ledger.total_seconds)
-        self.health = Health(session)
-        for row in train(session.task, session.train_data, run):
-            session.book_decoding()
-            run.ledger.saw_device_memory(device_memory_bytes(session.plan.facts.machine.device))
-            self.amendments.after_batch()
-            if self.copies:
-                session.copy_lag = self.copies.report(self._note)
-            self._record({"kind": "step", **row.recorded(), **costs(run.ledger)})
-            if excluded := row.sync.get("sync_excluded"):
-                workers = f"{excluded:g} of {run.sync.workers} workers"
-                self._note(f"warning: {workers} were not finite behind step {row.step} and were left out of the sync")
-            self.epoch.add(row)
-            self.display.row(row, session)
-            self.artifacts.stage(row)
-            if row.epoch_end:
-                self._end_epoch(row)
-            is_done = run.cursor.epoch == run.plan.epochs
-            if self._checkpoint_due(row) or row.stop or self.evaluator.is_new_best or is_done:
-                self._save()
-            if row.stop and not is_done:
-                raise self.stop.stopped(
-                    f"and saved in epoch {run.cursor.epoch + 1}, step {run.cursor.step}; "
-                    f"{command('fewer', 'resume', self.folder.path)} goes on"
-                )
+        self.stop.run, self.stop.answer = session.run, self._answer
+
+    def _prepare(self) -> None:
+        """Finds out what training needs to know beforehand."""
+        for found, what, again in _PREPARATIONS:
+            if not found(self.session, self._note, self._record):
+                raise self.stop.stopped(f"before {what}; {self._resume} {again}")
+            self._write_found()
+
+    def _after(self, row: Row) -> None:
+        """All that follows a batch: the record, an evaluation, a checkpoint, the end of a run that is stopped."""
+        session, run = self.session, self.session.run
+        session.book_decoding()
+        run.ledger.saw_device_memory(device_memory_bytes(session.plan.facts.machine.device))
+        self.amendments.after_batch()
+        if self.copies:
+            session.copy_lag = self.copies.report(self._note)
+        self._record({"kind": "step", **row.recorded(), **costs(run.ledger)})
+        if excluded := row.sync.get("sync_excluded"):
+            workers = f"{excluded:g} of {run.sync.workers} workers"
+            self._note(f"warning: {workers} were not finite behind step {row.step} and were left out of the sync")
+        self.epoch.add(row)
+        self.display.row(row, session)
+        self.artifacts.stage(row)
+        if row.epoch_end:
+            self._end_epoch(row)
+        is_done = run.cursor.epoch == run.plan.epochs
+        if self.checkpoint_times.is_due(row, session.plan) or row.stop or self.evaluator.is_new_best or is_done:
+            self._save()
+        if row.stop and not is_done:
+            where = f"in epoch {run.cursor.epoch + 1}, step {run.cursor.step}"
+            raise self.stop.stopped(f"and saved {where}; {self._resume} goes on")
+
+    def _finish(self) -> dict[str, Any]:
+        """The last evaluation; returns what becomes `result.json`."""
         if self.comm.world_size == 1:  # others would wait for this process's share of the evaluations
             self.stop.run = None
-            self.stop.where = (
-                f"behind the last epoch, which is saved; {command('fewer', 'resume', self.folder.path)} evaluates it"
-            )
+            self.stop.where = f"behind the last epoch, which is saved; {self._resume} evaluates it"
         result = self.evaluator.finish()
-        for text in closing(result, self.lines, session):
+        for text in closing(result, self.lines, self.session):
             self._log(text)
         self.folder.status("done", **self._where())
         return result
+
+    @property
+    def _resume(self) -> str:
+        """The command that goes on with this run."""
+        return command("fewer", "resume", self.folder.path)
 
     def _note(self, text: str) -> None:
         """Shows a line and keeps it in `log.txt`; file names in it may hold anything."""
@@ -253,22 +269,6 @@ class FitLoop:
                 self.warned.add(kind)
                 self._note(f"warning: {text}")
 
-    def _checkpoint_due(self, row: Row) -> bool:
-        every = self.session.plan.recipe.out.checkpoint_every
-        if row.epoch_end and self.session.run.cursor.epoch in self.session.plan.kept_epochs:
-            return True
-        if every.unit == "min":
-            # Clocks differ: rank 0 decides for all.
-            due = torch.tensor([float(self.comm.rank == 0 and time.monotonic() - self.saved_at >= 60 * every.value)])
-            self.comm.all_reduce(due)
-            return bool(due > 0)
-        if every.unit == "step":
-            steps = max(1, round(every.value))
-            return row.step // steps > (row.step - row.steps) // steps
-        length = every.in_epochs(self.session.plan.epochs)
-        here, before = (row.epoch + (row.batch + done) / row.batches for done in (1, 0))
-        return math.floor(here / length + 1e-9) > math.floor(before / length + 1e-9)
-
     def _save(self) -> None:
         run = self.session.run
         with run.ledger.phase("checkpoint"):
@@ -284,7 +284,7 @@ class FitLoop:
                         "seconds": run.ledger.total_seconds,
                     }
                 )
-        self.saved_at = time.monotonic()
+        self.checkpoint_times.saved()
         self.evaluator.link_best()
         if self.copies:
             self.copies.offer()

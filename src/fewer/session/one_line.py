@@ -48,6 +48,7 @@ _STEPS = {
 _DENSE = {"boxes": "boxes-standard", "masks": "masks-standard"}  # by what the images are annotated with
 _BATCH = {"boxes-standard": 8, "masks-standard": 8}  # of these recipes
 FAST = "cifar-fast"  # of small images, where the user decides nothing that it decides
+_SMALL = ("tiny-standard", "small-standard", FAST)  # whose batches follow the number of images
 FAST_STEPS, FAST_STEPS_EACH = (464, 10, 40), 32  # of a run, and at least of an epoch, as the speed run has
 _OF_FAST = {"optimizer", "side_px", "evaluation_side_px", "budget", "batch_ramp"}
 _EVIDENCE = (
@@ -155,39 +156,40 @@ def _recipe_for(data: DataFacts, asked: Mapping[str, Any]) -> tuple[str, dict[Ke
         data: What is known of the data.
         asked: The user's keys, by section.
     """
+    name, values = _named(data, asked)
+    train, images = asked.get("train", {}), data.train_images
+    epochs, content = train.get("epochs"), shipped.ready_recipe(name)
+    batch = _BATCH.get(name, content["train"]["batch_size"])
+    if name not in _SMALL:
+        values["train", "batch_size"] = batch = max(2, min(batch, images // 4))
+        return name, values | fitting_epochs(name, images, epochs, batch)
+    fitted = stage_fitting.batch_sizes(content, images, fewest_steps(name))
+    if "batch_size" not in train:
+        values |= fitted
+        batch = fitted.get(("train", "batch_size"), batch)
+    if name != FAST:
+        return name, values | fitting_epochs(name, images, epochs, batch)
+    own, (steps, least, most) = train.get("batch_size"), FAST_STEPS
+    size = own if isinstance(own, int) else fitted.get(("train", "batch_size"), batch)
+    total = epochs or min(max(round(steps * size / images), least), most)
+    return name, values | stage_fitting.epochs(content, total)
+
+
+def _named(data: DataFacts, asked: Mapping[str, Any]) -> tuple[str, dict[KeyPath, Any]]:
+    """The shipped recipe, and the keys of the model that its weights bring; as for `_recipe_for`."""
     model, train = asked.get("model", {}), asked.get("train", {})
-    epochs = train.get("epochs")
     weights, side = model.get("weights", "none"), data.native_side_px
     if data.annotations != "classes":
-        name = _DENSE[data.annotations]
-        batch = max(2, min(_BATCH[name], data.train_images // 4))
-        return name, {**fitting_epochs(name, data.train_images, epochs, batch), ("train", "batch_size"): batch}
+        return _DENSE[data.annotations], {}
     if "weights" not in model and "name" not in model and side > SMALL_PX and is_kept(_PHOTO_MODEL):
         weights = "default"
-    values: dict[KeyPath, Any] = {}
     if weights != "none":
-        name, values["model", "weights"] = "photos-finetune", weights
-        if weights != "default" and "name" not in model:
-            values |= {("model", key): value for key, value in network_of(weights).items()}
-    else:
-        name = ("tiny" if side <= TINY_PX else "small" if side <= SMALL_PX else "photos") + "-standard"
-    if name == "small-standard" and not ({"model", "stages"} & set(asked) or _OF_FAST & set(train) or epochs == 1):
-        name = FAST
-    content = shipped.ready_recipe(name)
-    batch = content["train"]["batch_size"]
-    if name in ("tiny-standard", "small-standard", FAST):
-        fitted = stage_fitting.batch_sizes(content, data.train_images, fewest_steps(name))
-        values |= fitted if "batch_size" not in train else {}
-        batch = values.get(("train", "batch_size"), batch)
-    else:
-        values["train", "batch_size"] = batch = max(2, min(batch, data.train_images // 4))
-    if name == FAST:
-        steps, least, most = FAST_STEPS
-        own = train.get("batch_size")
-        size = own if isinstance(own, int) else fitted.get(("train", "batch_size"), batch)
-        total = epochs or min(max(round(steps * size / data.train_images), least), most)
-        return name, values | stage_fitting.epochs(content, total)
-    return name, values | fitting_epochs(name, data.train_images, epochs, batch)
+        network = network_of(weights) if weights != "default" and "name" not in model else {}
+        return "photos-finetune", {("model", key): value for key, value in {"weights": weights, **network}.items()}
+    if side <= TINY_PX or side > SMALL_PX:
+        return "tiny-standard" if side <= TINY_PX else "photos-standard", {}
+    decides = {"model", "stages"} & set(asked) or _OF_FAST & set(train) or train.get("epochs") == 1
+    return "small-standard" if decides else FAST, {}
 
 
 def fewest_steps(name: str) -> int:
