@@ -56,7 +56,9 @@ CASES = {
         0.95,
         ("timm", "torchvision", "textbook", HEAD_ONLY),
     ),
-    "cifar10": Case("CIFAR-10", ("test/top1", "top-1"), 0.93, ("timm", "torchvision", "airbench94")),
+    "cifar10": Case(
+        "all of CIFAR-10 from scratch", ("test/top1", "top-1"), 0.93, ("timm", "torchvision", "airbench94")
+    ),
     "labels": Case(
         "10,000 images of CIFAR-10 with CIFAR-10N's wrong labels", ("test/top1", "top-1"), 0.6, PATIENT, False
     ),
@@ -73,7 +75,7 @@ def table(lines: Sequence[Line]) -> str:
     )
     rows: list[tuple[str, ...]] = []
     for name, case in CASES.items():
-        runs = {arm: _runs(lines, name, arm) for arm in case.arms()}
+        runs = {arm: runs_of(lines, name, *arm) for arm in case.arms()}
         title = f"{case.text}: {100 * case.target:g} % {case.metric[1]}"
         if not any(runs.values()):
             rows.append((title, "all", "0", *["not run"] * (len(head) - 3)))
@@ -89,35 +91,44 @@ def best(lines: Sequence[Line]) -> str:
     head = ("task", "`fewer`, CPU s", "%", "best of the others", "CPU s", "%", "seeds")
     rows: list[tuple[str, ...]] = []
     for name, case in CASES.items():
-        ours, (who, theirs) = _runs(lines, name, (FEWER, THEIRS)), best_peer(lines, name)
-        if not ours or not theirs:
+        who, ours, theirs = paired_with_best(lines, name)
+        if not theirs:
             continue
-        rows.append(
-            (
-                f"{case.text}: {100 * case.target:g} % {case.metric[1]}",
-                *_reached(ours),
-                who,
-                *_reached(theirs),
-                f"{len(ours)} and {len(theirs)}" if len(ours) != len(theirs) else str(len(ours)),
-            )
-        )
+        task = f"{case.text}: {100 * case.target:g} % {case.metric[1]}"
+        rows.append((task, *_reached(ours), who, *_reached(theirs), str(len(theirs))))
     return markdown(head, rows)
 
 
-def best_peer(lines: Sequence[Line], name: str) -> tuple[str, list[Line]]:
-    """Of a case, who reached the target soonest or came nearest beside fewer, and its runs; none if nobody ran."""
-    runs = {arm: done for arm in CASES[name].arms() if arm[0] != FEWER and (done := _runs(lines, name, arm))}
-    if not runs:
-        return "", []
-    (who, setting), found = min(runs.items(), key=lambda run: _rank(run[1]))
-    return f"{who}{SETTINGS[setting]}", found
+def paired_with_best(lines: Sequence[Line], name: str) -> tuple[str, list[Line], list[Line]]:
+    """The best peer of a case, and fewer's and its runs of the seeds that both have, which ran on one machine.
+
+    Best is who reached the target soonest, or came nearest. Nothing if nobody ran.
+    """
+    ours = {run["seed"]: run for run in runs_of(lines, name, FEWER)}
+    found: dict[str, list[Line]] = {}
+    for who, setting in CASES[name].arms():
+        runs = [run for run in runs_of(lines, name, who, setting) if run["seed"] in ours]
+        if who != FEWER and runs:
+            found[f"{who}{SETTINGS[setting]}"] = runs
+    if not found:
+        return "", [], []
+    who, theirs = min(found.items(), key=lambda item: _rank(item[1]))
+    return who, [ours[run["seed"]] for run in theirs], theirs
 
 
 def _reached(runs: Sequence[Line]) -> tuple[str, str]:
     """CPU seconds of some runs, which may not have reached the target, and what they reached."""
     best = [100 * run["best"] for run in runs if run["best"] is not None]
-    seconds = spread([run["cpu_seconds"] for run in runs], 0)
+    seconds = _times(runs, "cpu_seconds")
     return ("" if _is_reached(runs) else "not reached in ") + seconds, spread(best, 1) if best else "none"
+
+
+def _times(runs: Sequence[Line], key: str) -> str:
+    """Seconds of some runs: their mean and spread, or each by itself where they ran on different processors."""
+    values = [run[key] for run in runs]
+    if len({run["machine"]["vectors"] for run in runs}) == 1:
+        return spread(values, 0)
+    return ", ".join(f"{value:.0f}" for value in values)
 
 
 def _is_reached(runs: Sequence[Line]) -> bool:
@@ -138,7 +149,7 @@ def _cells(runs: Sequence[Line], ours: Mapping[int, float]) -> tuple[str, ...]:
     found = _seconds(runs)
     ratios = [found[seed] / ours[seed] for seed in found.keys() & ours.keys()]
     missed = [run for run in runs if run["seconds_to_target"] is None]
-    seconds = [spread(list(found.values()), 0)] if found else []
+    seconds = [_times([run for run in runs if run["seed"] in found], "seconds_to_target")] if found else []
     if missed:
         within = (
             f", ended after {missed[0]['minutes']:g} minutes of computing"
@@ -152,14 +163,15 @@ def _cells(runs: Sequence[Line], ours: Mapping[int, float]) -> tuple[str, ...]:
         _reached(runs)[1],
         "; ".join(seconds),
         spread(ratios, 2) if ratios else "–",
-        spread([run["cpu_seconds"] for run in runs], 0),
+        _times(runs, "cpu_seconds"),
         spread([run["full_epoch_equivalents"] for run in runs], 2),
         spread([run["epochs"] for run in runs], 0),
     )
 
 
-def _runs(lines: Sequence[Line], case: str, arm: tuple[str, str]) -> list[Line]:
-    return [line for line in lines if (line["case"], line["trained_by"], line["settings"]) == (case, *arm)]
+def runs_of(lines: Sequence[Line], case: str, who: str, setting: str = THEIRS) -> list[Line]:
+    """The runs of one who trains in a case."""
+    return [line for line in lines if (line["case"], line["trained_by"], line["settings"]) == (case, who, setting)]
 
 
 def _seconds(runs: Sequence[Line]) -> dict[int, float]:

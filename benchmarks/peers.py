@@ -226,7 +226,7 @@ def of_cifar10(args: argparse.Namespace) -> Setup:
     data = args.cifar10.resolve()
     own = {"whiten": True, "whiten_bias_epochs": 3}
     flags = ("--model", "fewer:cnn", "--side", 32, "--crop-pct", 1.0)
-    # The one line, in six epochs where its recipe takes eight, which end at 94 %; airbench94 tests on six views, too.
+    # The one line, in six epochs where its recipe takes eight, which end at 94 %, by six views as airbench94's.
     shorter = ("train.epochs=6", "task.tta=flip_and_shift", "task.tta_below=0.7")
     return Setup(
         Network("cnn", 32, 10),

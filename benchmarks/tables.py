@@ -165,7 +165,6 @@ CASES = (
         "pixels",
         "20, 26, 32 px 0.66",
         "growing images ([`[[stages]]`](docs/strategies.md))",
-        peers="cifar10",
     ),
     Case(
         "the same",
@@ -190,6 +189,13 @@ CASES = (
 )
 
 
+# Cases of peers.py that no study has, and what to do there.
+ONE_LINES = {
+    "photos": "`fewer train photos/ model.weights=FILE`",
+    "cifar10": "`fewer train cifar10/ train.epochs=6`, six views of doubtful images",
+}
+
+
 def summary(read: Callable[[str], list[Line]]) -> str:
     """A row a case: what was reached in how many seconds, beside plain training, also of the same cost, and a peer."""
     head = (
@@ -197,6 +203,11 @@ def summary(read: Callable[[str], list[Line]]) -> str:
         *("a peer, %", "FEE", "time", "seeds", "script"),
     )
     rows = []
+    for name, do in ONE_LINES.items():
+        if ours := peer_table.runs_of(read("peers"), name, peer_table.FEWER):
+            task, reached = peer_table.CASES[name], 100 * statistics.fmean(run["best"] for run in ours)
+            cells = (f"{task.text} ({task.metric[1]})", do, f"{reached:.1f}", "–", "–", _peer(read("peers"), name))
+            rows.append((*cells, "–", "–", str(len(ours)), "`peers.py`"))
     for case in CASES:
         runs = [line for line in read(case.script) if line["study"] == case.study]
         (metric, name), *_ = _metrics(case.study).items()
@@ -227,14 +238,15 @@ def summary(read: Callable[[str], list[Line]]) -> str:
 
 
 def _peer(lines: Sequence[Line], case: str) -> str:
-    """What the best peer of a case reached, who that is, and its seeds."""
+    """What the best peer of a case reached, who that is, its CPU seconds over fewer's, and its seeds."""
     if not case:
         return "–"
-    who, runs = peer_table.best_peer(lines, case)
-    if not runs:
+    who, ours, theirs = peer_table.paired_with_best(lines, case)
+    if not theirs:
         return "not run"
-    reached = 100 * statistics.fmean(run["best"] for run in runs)
-    return f"{reached:.1f}, {who} ({quantity(len(runs), 'seed')})"
+    reached = 100 * statistics.fmean(run["best"] for run in theirs)
+    cpu = statistics.fmean(their["cpu_seconds"] / our["cpu_seconds"] for our, their in zip(ours, theirs, strict=True))
+    return f"{reached:.1f} in {cpu:.1f} times the CPU time, {who} ({quantity(len(theirs), 'seed')})"
 
 
 PACES = (  # what differs, and the two variants of equal cost that differ by it

@@ -1,4 +1,4 @@
-"""CIFAR-10 with as little arithmetic as we know how, made of parts of recipes alone: 94.25 % for 0.23 PFLOP (seed 0).
+"""CIFAR-10 with as little arithmetic as we know how, made of parts of recipes alone: 94.0 % for 0.23 PFLOP (six seeds).
 
     python examples/fast_cifar.py --seeds 0,1,2 --data data/cifar10
     python examples/fast_cifar.py                             # downloads CIFAR-10 once
@@ -6,7 +6,7 @@
 
 The net is airbench94's (Jordan 2024). What makes it fast is written into the recipe (`fewer recipes cifar-fast`), each
 line with its reason. What was measured of them (jitter, image sides, views), and what was not, stands in docs/log.md
-("a ladder to 94 %", "the first full run"). Run folders are OUT/seedN: one that was interrupted goes on, one that is
+("a ladder to 94 %", "six seeds of the speed run"). Run folders are OUT/seedN: one that was interrupted goes on, one that is
 done is only read.
 """
 

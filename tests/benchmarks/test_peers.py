@@ -159,7 +159,7 @@ def _table(lines: list[dict[str, Any]]) -> str:
 
 def test_the_table_says_what_was_not_run_and_what_was_not_reached(server: Server, tmp_path: Path) -> None:
     line = {"case": "photos", "settings": "theirs", "minutes": 15.0}
-    line |= {"cpu_seconds": 9.0, "full_epoch_equivalents": 2.0, "epochs": 3}
+    line |= {"cpu_seconds": 9.0, "full_epoch_equivalents": 2.0, "epochs": 3, "machine": {"vectors": "avx2"}}
     missed = {"seed": 0, "best": 0.9, "seconds_to_target": None}
     lines = [
         {**line, "trained_by": "fewer", "seed": 0, "best": 0.97, "seconds_to_target": 100.0},
@@ -167,6 +167,8 @@ def test_the_table_says_what_was_not_run_and_what_was_not_reached(server: Server
         {**line, "trained_by": "timm", "seed": 0, "best": 0.96, "seconds_to_target": 250.0},
         {**line, "trained_by": "textbook", **missed, "is_over_time": True},
         {**line, "case": "labels", "trained_by": "fewer", **missed, "is_over_time": False},
+        {**line, "case": "labels", "trained_by": "fewer", "seed": 1, "best": 0.9, "seconds_to_target": 5.0}
+        | {"is_over_time": False, "cpu_seconds": 4.0, "machine": {"vectors": "amx"}},
     ]
     rows = [
         [cell.strip() for cell in row.strip("|").split("|")]
@@ -186,4 +188,5 @@ def test_the_table_says_what_was_not_run_and_what_was_not_reached(server: Server
     ]
     assert by_name["torchvision"] == ["0", *["not run"] * 6]
     assert rows[11][1:3] == ["all", "0"]
-    assert rows[12][1:5] == ["fewer", "1", "90.0", "not reached"]
+    assert rows[12][1:5] == ["fewer", "2", "90.0 ± 0.0", "5; not reached by 1 of 2"]
+    assert rows[12][6] == "9, 4", "no mean over seconds of different processors"
