@@ -6,8 +6,8 @@
 
 The net is airbench94's (Jordan 2024). What makes it fast is written into the recipe (`fewer recipes cifar-fast`), each
 line with its reason. What was measured of them (jitter, image sides, views), and what was not, stands in docs/log.md
-("a ladder to 94 %", "six seeds of the speed run"). Run folders are OUT/seedN: one that was interrupted goes on, one that is
-done is only read.
+("a ladder to 94 %", "six seeds of the speed run"). Run folders are OUT/seedN: one that was interrupted goes on, one
+that is done is only read.
 """
 
 from __future__ import annotations
