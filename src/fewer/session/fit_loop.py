@@ -166,7 +166,8 @@ class FitLoop:
         for found, what, again in _PREPARATIONS:
             if not found(self.session, self._note, self._record):
                 raise self.stop.stopped(f"before {what}; {self._resume} {again}")
-            self._write_found()
+            if found is find_lr:
+                self._write_found()
 
     def _after(self, row: Row) -> None:
         """All that follows a batch: the record, an evaluation, a checkpoint, the end of a run that is stopped."""
